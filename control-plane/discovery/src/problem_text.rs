@@ -171,8 +171,11 @@ fn of_certificate(problem: CertificateProblem) -> &'static str {
 
 fn of_status(problem: &StatusProblem, target: &ProbeTarget) -> &'static str {
     match (problem.status.as_u16(), &target.credential) {
-        (401 | 403, None) => "give it a credential",
-        (401 | 403, Some(_)) => "check the value of its credential",
+        (401, None) => "give it a credential",
+        (401, Some(_)) => "check the value of its credential",
+        // Firewalls answer like this, too.
+        (403, None) => "give it a credential, or check what stands between it and us",
+        (403, Some(_)) => "check the value of its credential, and what stands between it and us",
         (404 | 405, _) => "check the path in its URL",
         (429, _) => "it is asked too often; it will be tried again later",
         (300..=399, _) => "redirects are not followed: use the URL it leads to",

@@ -242,7 +242,7 @@ impl CodedBody {
             else {
                 return Poll::Ready(Ok(0));
             };
-            // An empty body is not coded, whatever its header says.
+            // An empty body is not coded, even if its header declares a coding.
             let Some(first) = first else {
                 return Poll::Ready(Ok(0));
             };
@@ -258,16 +258,15 @@ impl CodedBody {
 
     fn failure(&self, error: &io::Error) -> ClientError {
         let coding = self.coding.name();
-        match error.kind() {
-            // The error of the connection, as `CodedChunks` passes it on.
-            io::ErrorKind::ConnectionAborted => ClientError::Broken(error.to_string()),
-            io::ErrorKind::UnexpectedEof => {
-                ClientError::Broken(format!("it ends within its content coding `{coding}`"))
-            }
-            _ => ClientError::Protocol(
-                format!("the server's answer is not valid in its content coding `{coding}`").into(),
-            ),
+        // `CodedChunks` passes on the error of the connection like this.
+        if error.kind() == io::ErrorKind::ConnectionAborted {
+            return ClientError::Broken(error.to_string());
         }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return ClientError::Broken(format!("it ends within its content coding `{coding}`"));
+        }
+        let words = format!("the server's answer is not valid in its content coding `{coding}`");
+        ClientError::Protocol(words.into())
     }
 }
 

@@ -326,7 +326,7 @@ fn check_kind(
             Ok(())
         }
         DefinitionKind::Prompt if !is_prompt_name(key) => Err(DefinitionError::PromptName),
-        // Clients that parse URIs reject the whole list for one that does not parse.
+        // Clients that parse URIs reject the whole list because of a single invalid one.
         DefinitionKind::Resource if !is_uri(key) || Url::parse(key).is_err() => {
             Err(DefinitionError::Uri)
         }

@@ -48,7 +48,7 @@ impl FrameLimits {
         unique_names: false,
     };
 
-    /// Limits of a definition. One that some clients cannot read would cost them the whole list.
+    /// Limits of a definition. A definition that some clients cannot read would cost them the whole list.
     pub const DEFINITION: Self = Self {
         strict_values: true,
         ..Self::SERVER_MESSAGE

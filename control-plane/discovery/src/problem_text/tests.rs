@@ -38,7 +38,14 @@ fn each_failure_text_contains_a_remedy() {
         said(401, false),
         "the server answered HTTP 401 Unauthorized; give it a credential"
     );
-    assert!(said(403, true).ends_with("check the value of its credential"));
+    assert!(said(401, true).ends_with("; check the value of its credential"));
+    for credential in [false, true] {
+        let said = said(403, credential);
+        assert!(
+            said.ends_with("check what stands between it and us")
+                || said.ends_with("and what stands between it and us")
+        );
+    }
     assert!(said(302, true).contains("redirects are not followed"));
     let header = of_header(
         &HeaderError("it is sealed\nwith another key".to_owned()),

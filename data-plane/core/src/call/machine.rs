@@ -60,7 +60,7 @@ enum CallPhase {
     Sending,
     /// The result of a session probe.
     Probing,
-    /// The rest of a JSON document; `invalid` explains one that is no answer.
+    /// The rest of a JSON document; `invalid` explains a document without an answer.
     Document { invalid: UpstreamFailure },
     /// Messages of a stream.
     Streaming,
@@ -221,13 +221,16 @@ impl CallMachine {
             CallOutcome::Failed(malformed @ UpstreamFailure::Malformed) => {
                 let running = running(malformed);
                 // A request that the server rejects does not count against its health, a fault of its own does.
-                let failure = match invalid {
-                    UpstreamFailure::ServerError | UpstreamFailure::Timeout => invalid,
-                    _rejected => malformed,
+                let fault = [UpstreamFailure::ServerError, UpstreamFailure::Timeout];
+                let failure = if fault.contains(&invalid) {
+                    invalid
+                } else {
+                    malformed
                 };
-                let reply = match invalid {
-                    UpstreamFailure::Malformed => reply,
-                    told => failure_response(self.relay.call(), told),
+                let reply = if invalid == malformed {
+                    reply
+                } else {
+                    failure_response(self.relay.call(), invalid)
                 };
                 (UpstreamVerdict::Failed { failure, running }, reply)
             }

@@ -33,7 +33,7 @@ pub fn of_status(status: u16) -> Option<UpstreamFailure> {
 }
 
 /// Returns the failure that a response head stands for. `None`: the body decides. Some servers send the answers of failed
-/// calls with a status of 5xx; an answer is one, whatever its status.
+/// calls with a status of 5xx, and an answer counts under any status.
 pub(super) fn of_head(status: u16, body: BodyKind) -> Option<UpstreamFailure> {
     match (status, body) {
         (500..=599, BodyKind::Document) => None,

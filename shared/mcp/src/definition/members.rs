@@ -19,7 +19,7 @@ pub(super) enum MemberType {
     Fraction,
     /// Timestamp with date, time and offset.
     Timestamp,
-    /// One of these strings.
+    /// String from this list.
     OneOf(&'static [&'static str]),
     /// Object with these members; others are not checked.
     Object(&'static [Member]),
