@@ -78,16 +78,15 @@ pub struct ResultMembers<'a> {
     pub mistyped: Option<&'static str>,
 }
 
-/// Members of results that some servers set to `null`.
-const NULLABLE: [&str; 10] = [
+/// Members of results that some servers set to `null`. The lifetime of a task (`ttlMs`) is not among them: its schema
+/// allows `null`.
+const NULLABLE: [&str; 8] = [
     "_meta",
     "resultType",
     "isError",
     "nextCursor",
     "requestState",
     "inputRequests",
-    "ttlMs",
-    "cacheScope",
     "description",
     "content",
 ];
