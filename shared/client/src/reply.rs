@@ -89,13 +89,8 @@ impl ServerReply {
     }
 
     /// Converts a response without success into an error, with the JSON-RPC error of its body if there is one.
-    pub async fn into_problem(self) -> ClientError {
-        let retry_after = self
-            .headers
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
-        let rpc = match self.body {
+    pub async fn into_problem(mut self) -> ClientError {
+        let rpc = match std::mem::replace(&mut self.body, ReplyBody::Accepted) {
             // Some servers omit the media type on errors.
             ReplyBody::Json(body) | ReplyBody::Other(body) => {
                 timeout(ERROR_BODY_TIMEOUT, read_error(body))
@@ -105,6 +100,16 @@ impl ServerReply {
             }
             ReplyBody::Sse(_) | ReplyBody::Accepted => None,
         };
+        self.problem(rpc)
+    }
+
+    /// Returns the status as an error, with the JSON-RPC error of a body that was read.
+    pub(crate) fn problem(&self, rpc: Option<RpcError>) -> ClientError {
+        let retry_after = self
+            .headers
+            .get(header::RETRY_AFTER)
+            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+            .map(Duration::from_secs);
         ClientError::Status(Box::new(StatusProblem {
             status: self.status,
             retry_after,
@@ -121,11 +126,16 @@ async fn read_error(mut body: LimitedBody) -> Option<RpcError> {
             return None;
         }
     }
-    let answer = server_message::scan(&all, &FrameLimits::LENIENT).ok()?;
+    error_in(&all)
+}
+
+/// Returns the JSON-RPC error in a body.
+pub(crate) fn error_in(body: &[u8]) -> Option<RpcError> {
+    let answer = server_message::scan(body, &FrameLimits::LENIENT).ok()?;
     let server_message::ServerMessageBody::Error(span) = answer.body else {
         return None;
     };
-    RpcError::parse(span.of(&all))
+    RpcError::parse(span.of(body))
 }
 
 enum MediaType {

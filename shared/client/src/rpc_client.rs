@@ -12,7 +12,7 @@ use crate::{
     endpoint::ServerEndpoint,
     error::ClientError,
     events::EventStream,
-    reply::{ReplyBody, ServerReply},
+    reply::{ReplyBody, ServerReply, error_in},
     send::{RequestHeaders, send},
 };
 
@@ -48,7 +48,7 @@ impl RpcClient {
     ) -> Result<(RpcResponse, ServerReply), ClientError> {
         let mut reply = send(&self.http, &self.endpoint, headers.clone(), request).await?;
         if !reply.status.is_success() {
-            return Err(reply.into_problem().await);
+            return answer_without_success(reply, id).await;
         }
         let body = std::mem::replace(&mut reply.body, ReplyBody::Accepted);
         let message = match body {
@@ -125,6 +125,29 @@ impl RpcClient {
         // An error without an id can only belong to the stream's request.
         Ok(answer.is_final() && answer.id.is_none_or(|theirs| theirs.raw == id))
     }
+}
+
+/// Reads a response without success. A result counts under any status of 5xx: some servers send all that is about a
+/// failed call with it.
+async fn answer_without_success(
+    mut reply: ServerReply,
+    id: &str,
+) -> Result<(RpcResponse, ServerReply), ClientError> {
+    if !reply.status.is_server_error() || !matches!(reply.body, ReplyBody::Json(_)) {
+        return Err(reply.into_problem().await);
+    }
+    let body = std::mem::replace(&mut reply.body, ReplyBody::Accepted);
+    let ReplyBody::Json(body) = body else {
+        return Err(reply.problem(None));
+    };
+    let Ok(message) = body.bytes().await else {
+        return Err(reply.problem(None));
+    };
+    let result = |answer: ServerMessage<'_>| matches!(answer.body, ServerMessageBody::Result(_));
+    if scan(&message).is_ok_and(result) {
+        return Ok((parse_response(message, id)?, reply));
+    }
+    Err(reply.problem(error_in(&message)))
 }
 
 /// Posts a request, waits for a successful response and discards it. Requests of the server in the meantime (legacy

@@ -321,3 +321,27 @@ async fn mc_06_schema_references_are_not_fetched_and_schema_bombs_are_left_out()
         "what is much too deep is not looked into at all"
     );
 }
+
+#[tokio::test]
+async fn a_result_under_a_status_of_a_server_error_is_read() {
+    let listing = listed(ListingLimits::default(), |seen| {
+        let mut response = page(seen, &["a".to_owned()], None);
+        *response.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    });
+    assert_eq!(listing.await.unwrap().definitions.len(), 1);
+    for body in ["{}", "oops"] {
+        let failed = listed(ListingLimits::default(), move |_| {
+            fake_server::reply(503, "application/json", body)
+        });
+        let failed = failed.await.unwrap_err();
+        assert_eq!(failed.status().map(|status| status.as_u16()), Some(503));
+    }
+    let failed = listed(ListingLimits::default(), |seen| {
+        fake_server::error(500, seen, -32603, &Value::Null)
+    });
+    assert_eq!(
+        failed.await.unwrap_err().rpc().map(|rpc| rpc.code),
+        Some(-32603)
+    );
+}
