@@ -16,6 +16,7 @@ pub mod invalid_server;
 pub mod malformed_server;
 pub mod notification_flood;
 pub mod notification_stream;
+pub mod odd_server;
 pub mod oversized_server;
 pub mod paged_server;
 pub mod port;
