@@ -24,8 +24,15 @@ mod suspended_call;
 mod suspended_calls;
 mod task_notification;
 mod terminated_sessions;
-mod upstream_session;
-mod upstream_sessions;
+/// Sessions with legacy servers.
+mod upstream_session {
+    mod actor;
+    mod registry;
+
+    pub use registry::{
+        UPSTREAM_SESSIONS, UPSTREAM_SESSIONS_PER_PRINCIPAL, UpstreamSessionRegistry,
+    };
+}
 
 pub use change_feeds::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
 pub use elicitations::{
@@ -42,7 +49,7 @@ pub use subscriptions::{
 };
 pub use suspended_calls::{SUSPENDED_CALLS, SUSPENDED_CALLS_PER_PRINCIPAL, SuspendedCalls};
 pub use terminated_sessions::{TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL};
-pub use upstream_sessions::{
+pub use upstream_session::{
     UPSTREAM_SESSIONS, UPSTREAM_SESSIONS_PER_PRINCIPAL, UpstreamSessionRegistry,
 };
 

@@ -10,7 +10,7 @@ use toolgate_data_core::{
     session::upstream_session::{Event, Output, UpstreamSessionMachine},
 };
 
-use crate::upstream_sessions::{UpstreamSessionContext, UpstreamSessionEntry};
+use super::registry::{UpstreamSessionContext, UpstreamSessionEntry};
 
 /// Reply to a caller that waits for an upstream session.
 pub(crate) type UpstreamSessionReply =
