@@ -334,3 +334,6 @@ impl fmt::Debug for ChangeFeeds {
         write!(f, "Listeners({})", self.count())
     }
 }
+
+#[cfg(test)]
+mod tests;
