@@ -264,7 +264,7 @@ impl ChangeFeedActor {
             });
             return;
         }
-        let over = self.machine.state() == "ended";
+        let over = self.machine.has_ended();
         match (std::mem::replace(&mut self.next, NextStep::Listen), feed) {
             (NextStep::Open(topics), feed) => {
                 self.task_running = true;
