@@ -133,10 +133,8 @@ impl ChangeFeeds {
         } = watcher;
         // A feed needs no client capabilities.
         let nothing = ClientCapabilities::default();
-        let mut key = UpstreamSessionKey::new(&target.server, principal, conversation, nothing);
-        // The feed gets an upstream session of its own: legacy servers allow one stream per session.
-        let apart = key.client_session.map(|random| random.map(|byte| !byte));
-        key.client_session = Some(apart.unwrap_or_default());
+        let key = UpstreamSessionKey::new(&target.server, principal, conversation, nothing)
+            .for_change_feed();
         for _attempt in 0..SUBSCRIBE_ATTEMPTS {
             let entry = self.entry(&key)?;
             let number = topic_subscriptions::InterestId(
