@@ -13,8 +13,8 @@ use toolgate_actor::ActorHandle;
 use toolgate_data_core::session::StreamId;
 
 use crate::{
-    session::{SessionActor, SessionMessage},
-    subscriptions::SubscriptionGuard,
+    client_session::{SessionActor, SessionMessage},
+    subscription::SubscriptionGuard,
 };
 
 /// Capacity of a stream's queue, in pieces; a stream that exceeds it is closed.

@@ -23,14 +23,12 @@ use toolgate_data_core::{
 use toolgate_model::Principal;
 use toolgate_runtime::{Drain, Quota, QuotaPermit, budget::BudgetOwner};
 
-use crate::{
+use super::{
+    actor::{ChangeFeedActor, ChangeFeedMessage, FeedTaskResult, SubscribeRequest, Subscriber},
     batching::{BatchOutcome, collect_batch},
-    change_feed::{
-        ChangeFeedActor, ChangeFeedMessage, FeedTaskResult, SubscribeRequest, Subscriber,
-    },
-    sharded_map::ShardedMap,
     task_notification::TaskNotification,
 };
+use crate::sharded_map::ShardedMap;
 
 /// Maximum number of change feeds of a proxy.
 pub const CHANGE_FEEDS: usize = 10_000;

@@ -14,10 +14,8 @@ use toolgate_mcp::sse;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::SharedClock;
 
-use crate::{
-    sessions::{SessionEntry, SessionKey, SessionTable},
-    stream::STREAM_QUEUE,
-};
+use super::registry::{SessionEntry, SessionKey, SessionTable};
+use crate::stream::STREAM_QUEUE;
 
 /// Interval of keep-alive comments on an idle stream.
 pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);

@@ -13,10 +13,8 @@ use toolgate_data_core::call::suspended::SuspensionHandle;
 use toolgate_model::{Principal, Slug, Timestamp};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
-use crate::{
-    sharded_map::ShardedMap,
-    suspended_call::{SuspendedCallActor, SuspendedCallMessage},
-};
+use super::actor::{SuspendedCallActor, SuspendedCallMessage};
+use crate::sharded_map::ShardedMap;
 
 /// Maximum number of suspended calls of one proxy.
 pub const SUSPENDED_CALLS: usize = 10_000;

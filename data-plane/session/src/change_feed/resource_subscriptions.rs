@@ -9,7 +9,7 @@ use toolgate_data_core::{
     GatewayView, Grant, Refusal, notify::subscription::MAX_URIS, plan::ResourceTarget,
 };
 
-use crate::{change_feeds::FeedSubscription, task_notification::TaskStatusCall};
+use super::{registry::FeedSubscription, task_notification::TaskStatusCall};
 
 /// Resource subscriptions by the client's own URIs. The lock is never held across an await.
 #[derive(Default)]

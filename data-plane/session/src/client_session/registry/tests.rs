@@ -12,10 +12,10 @@ use toolgate_runtime::clock::ManualClock;
 
 use super::*;
 use crate::{
+    client_session::SESSION_IDLE_TIMEOUT,
     fixture::{
         HANG_GUARD, NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools,
     },
-    session::SESSION_IDLE_TIMEOUT,
     stream::STREAM_QUEUE,
 };
 

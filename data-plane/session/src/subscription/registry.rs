@@ -24,15 +24,15 @@ use toolgate_data_core::{
 use toolgate_model::{Principal, Slug};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
+use super::actor::{SubscriptionActor, SubscriptionMessage};
 use crate::{
-    change_feed::Subscriber,
-    change_feeds::{ChangeFeeds, FeedSubscription, SubscriberContext, WatchTarget},
-    resource_subscriptions::{ResourceSubscriptions, TaskSubscription, TaskSubscriptions},
-    session::StreamTiming,
+    change_feed::{
+        ChangeFeeds, FeedSubscription, ResourceSubscriptions, Subscriber, SubscriberContext,
+        TaskStatusCall, TaskSubscription, TaskSubscriptions, WatchTarget,
+    },
+    client_session::StreamTiming,
     sharded_map::{MapFull, ShardedMap},
     stream::{STREAM_QUEUE, SessionEventStream, StreamOwner},
-    subscription::{SubscriptionActor, SubscriptionMessage},
-    task_notification::TaskStatusCall,
 };
 
 /// Maximum number of subscriptions of a proxy.

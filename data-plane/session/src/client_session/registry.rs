@@ -22,14 +22,14 @@ use toolgate_data_core::{
 use toolgate_model::{Slug, Timestamp};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
+use super::{
+    actor::{SessionActor, SessionMessage, StreamTiming},
+    terminated_sessions::TerminatedSessions,
+};
 use crate::{
-    change_feed::Subscriber,
-    change_feeds::{ChangeFeeds, SubscriberContext, WatchTarget},
-    resource_subscriptions::ResourceSubscriptions,
-    session::{SessionActor, SessionMessage, StreamTiming},
+    change_feed::{ChangeFeeds, ResourceSubscriptions, Subscriber, SubscriberContext, WatchTarget},
     sharded_map::ShardedMap,
     stream::{SessionEventStream, StreamOwner},
-    terminated_sessions::TerminatedSessions,
 };
 
 /// Maximum number of sessions of which a proxy holds state.
