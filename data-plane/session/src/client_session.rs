@@ -2,9 +2,11 @@
 
 mod actor;
 mod registry;
+mod state;
+mod stream_guard;
+mod subscriber;
 mod terminated_sessions;
 
-pub use actor::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL, SESSION_IDLE_TIMEOUT};
-pub(crate) use actor::{SessionActor, SessionMessage, StreamTiming};
+pub use actor::SESSION_IDLE_TIMEOUT;
 pub use registry::{SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry};
 pub use terminated_sessions::{TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL};

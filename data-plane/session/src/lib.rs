@@ -12,8 +12,10 @@ mod client_session;
 mod elicitations;
 mod in_flight;
 mod principal_quotas;
+mod registration;
 mod sharded_map;
 mod stream;
+mod stream_timing;
 mod subscription;
 mod suspended_call;
 /// Sessions with legacy servers.
@@ -28,9 +30,8 @@ mod upstream_session {
 
 pub use change_feed::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
 pub use client_session::{
-    DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL, SESSION_IDLE_TIMEOUT, SESSIONS,
-    SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry, TERMINATED_SESSIONS,
-    TERMINATED_SESSIONS_PER_PRINCIPAL,
+    SESSION_IDLE_TIMEOUT, SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry,
+    TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL,
 };
 pub use elicitations::{
     AnswerRecipient, ELICITATIONS, ELICITATIONS_PER_PRINCIPAL, ElicitationRegistration,
@@ -39,6 +40,7 @@ pub use elicitations::{
 pub use in_flight::{CancelHandle, IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard};
 pub use principal_quotas::PrincipalQuotas;
 pub use stream::{STREAM_QUEUE, SessionEventStream};
+pub use stream_timing::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL};
 pub use subscription::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,
 };

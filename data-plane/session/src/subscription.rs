@@ -2,9 +2,9 @@
 
 mod actor;
 mod registry;
+mod subscriber;
+mod task_subscriptions;
 
-pub(crate) use actor::{SubscriptionActor, SubscriptionMessage};
-pub(crate) use registry::SubscriptionGuard;
 pub use registry::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,
 };

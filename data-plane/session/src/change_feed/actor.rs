@@ -1,5 +1,4 @@
-//! Actor of one change feed: steps the pure state machine, starts its network tasks, and notifies sessions and
-//! subscriptions of updates.
+//! Actor of one change feed: steps the pure state machine, starts its network tasks, and notifies subscribers of changes.
 
 use std::{
     collections::BTreeMap,
@@ -9,12 +8,11 @@ use std::{
 
 use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
-use toolgate_actor::{Actor, ActorContext, ActorHandle, ReplySender, SendError};
+use toolgate_actor::{Actor, ActorContext, ReplySender};
 use toolgate_data_core::{
     ServerView,
     notify::topic_subscriptions::{
-        ChangeTopic, ChangeTopics, Event, InterestId, Output, SubscriberUpdate, TopicChange,
-        TopicSubscriptions,
+        ChangeTopic, ChangeTopics, Event, InterestId, Output, SubscriberUpdate, TopicSubscriptions,
     },
     port::{ChangeFeed, UpstreamSessionKey},
     refusal::UpstreamFailure,
@@ -23,32 +21,21 @@ use toolgate_runtime::{backoff::Backoff, random};
 
 use super::{
     batching::BATCH_INTERVAL,
-    registry::{FeedContext, FeedEntry},
-    task_notification::{TaskNotification, TaskStatusCall},
+    feed_tasks::{FeedTaskResult, FeedTasks},
+    subscriber::{DeliveryOutcome, Subscriber, SubscriberNotification},
+    task_notification::TaskNotification,
 };
-use crate::{
-    client_session::{self, SessionActor},
-    subscription::{self, SubscriptionActor},
-};
+use crate::registration::Registration;
 
 /// Reply to a caller that waits for the server's consent.
 pub(crate) type SubscribeReply = ReplySender<Result<(), UpstreamFailure>>;
-
-/// Receiver of notifications.
-#[derive(Debug, Clone)]
-pub(crate) enum Subscriber {
-    Session(ActorHandle<SessionActor>),
-    Subscription(ActorHandle<SubscriptionActor>),
-    /// Receives status notifications of a task, rewritten for its client.
-    Task(ActorHandle<SubscriptionActor>, TaskStatusCall),
-}
 
 /// Request to subscribe to a topic.
 pub(crate) struct SubscribeRequest {
     pub(crate) interest: InterestId,
     pub(crate) topic: ChangeTopic,
     pub(crate) exposed: Box<str>,
-    pub(crate) subscriber: Subscriber,
+    pub(crate) subscriber: Arc<dyn Subscriber>,
 }
 
 pub(crate) enum ChangeFeedMessage {
@@ -66,24 +53,11 @@ pub(crate) enum ChangeFeedMessage {
     End,
 }
 
-/// Result of a network task. At most one task runs at a time; it owns the feed.
-pub(crate) enum FeedTaskResult {
-    /// A feed was opened, or could not be opened.
-    Opened(Result<Box<dyn ChangeFeed>, UpstreamFailure>),
-    /// Notifications of the feed; may be empty after an interrupt.
-    Updates(Box<dyn ChangeFeed>, Vec<TopicChange>),
-    /// A task notification was sent; the interests listed have no receiver any more.
-    NoticesSent(Option<Box<dyn ChangeFeed>>, Vec<InterestId>),
-    /// The feed has ended.
-    FeedClosed,
-}
-
 pub(crate) struct ChangeFeedActor {
+    /// Key of the current server configuration. The feed stays registered under the key of its first one.
     key: UpstreamSessionKey,
-    /// Key under which the feed is registered: that of its first server configuration.
-    registered: UpstreamSessionKey,
     machine: TopicSubscriptions<SubscribeReply>,
-    subscribers: BTreeMap<InterestId, Subscriber>,
+    subscribers: BTreeMap<InterestId, Arc<dyn Subscriber>>,
     /// Interrupts the task that reads the feed.
     interrupt: Arc<Notify>,
     /// Earliest time of the next delivery of updates.
@@ -92,12 +66,12 @@ pub(crate) struct ChangeFeedActor {
     task_running: bool,
     next: NextStep,
     /// Notification to send before the feed is read again.
-    pending_notice: Option<TaskNotification>,
+    pending_notification: Option<TaskNotification>,
     /// True if the open feed belongs to a former configuration of the server.
     server_changed: bool,
     backoff: Backoff,
-    context: Weak<FeedContext>,
-    entry: Weak<FeedEntry>,
+    tasks: Weak<FeedTasks>,
+    registration: Registration,
 }
 
 /// Step to take when the current task has completed.
@@ -110,32 +84,14 @@ enum NextStep {
 /// Minimum and maximum backoff before a feed is reopened.
 const REOPEN_BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(60));
 
-impl Subscriber {
-    /// Returns `false` if the subscriber is gone.
-    fn notify(&self, news: SubscriberUpdate) -> bool {
-        let told = match (self, news) {
-            (Self::Session(session), SubscriberUpdate::Updated(uri)) => {
-                session.tell(client_session::SessionMessage::Updated(uri))
-            }
-            (Self::Subscription(one), SubscriberUpdate::Updated(uri)) => {
-                one.tell(subscription::SubscriptionMessage::Updated(uri))
-            }
-            // Notification of a kind that this subscriber did not ask for.
-            (Self::Session(_) | Self::Subscription(_) | Self::Task(..), _) => return true,
-        };
-        !matches!(told, Err(SendError::Gone))
-    }
-}
-
 impl ChangeFeedActor {
     pub(crate) fn new(
         key: UpstreamSessionKey,
-        context: Weak<FeedContext>,
-        entry: Weak<FeedEntry>,
+        tasks: Weak<FeedTasks>,
+        registration: Registration,
     ) -> Self {
         let (min, max) = REOPEN_BACKOFF;
         Self {
-            registered: key.clone(),
             key,
             machine: TopicSubscriptions::new(),
             subscribers: BTreeMap::new(),
@@ -143,11 +99,11 @@ impl ChangeFeedActor {
             next_delivery: Instant::now(),
             task_running: false,
             next: NextStep::Listen,
-            pending_notice: None,
+            pending_notification: None,
             server_changed: false,
             backoff: Backoff::new(min, max),
-            context,
-            entry,
+            tasks,
+            registration,
         }
     }
 
@@ -157,15 +113,15 @@ impl ChangeFeedActor {
             match output {
                 Output::Open(topics) => self.set_next(NextStep::Open(topics)),
                 Output::Close => self.set_next(NextStep::Close),
-                Output::Notify(interest, news) => {
-                    if !self.deliver(interest, news) {
+                Output::Notify(interest, update) => {
+                    if !self.deliver(interest, update) {
                         gone.push(interest);
                     }
                 }
                 Output::Answer(waiter, answer) => waiter.send(answer),
                 Output::StartBackoff => {
-                    let wait = self.backoff.next(random::number());
-                    cx.after(wait, ChangeFeedMessage::Retry);
+                    let delay = self.backoff.next(random::number());
+                    cx.after(delay, ChangeFeedMessage::Retry);
                 }
                 Output::Stop => self.stop(cx),
             }
@@ -176,17 +132,22 @@ impl ChangeFeedActor {
     }
 
     /// Returns `false` if the subscriber is gone. Task notifications are queued for a task of their own.
-    fn deliver(&mut self, interest: InterestId, news: SubscriberUpdate) -> bool {
-        match (self.subscribers.get(&interest), news) {
-            (Some(Subscriber::Task(one, how)), SubscriberUpdate::Task(params)) => {
-                let news = self
-                    .pending_notice
+    fn deliver(&mut self, interest: InterestId, update: SubscriberUpdate) -> bool {
+        let Some(subscriber) = self.subscribers.get(&interest) else {
+            return false;
+        };
+        match update {
+            SubscriberUpdate::Task(params) => {
+                let notification = self
+                    .pending_notification
                     .get_or_insert_with(|| TaskNotification::new(params));
-                news.add(interest, one.clone(), how.clone());
+                notification.add(interest, Arc::clone(subscriber));
                 true
             }
-            (Some(ear), news) => ear.notify(news),
-            (None, _) => false,
+            SubscriberUpdate::Updated(uri) => {
+                let notification = SubscriberNotification::ResourceUpdated(uri);
+                subscriber.notify(notification) != DeliveryOutcome::Gone
+            }
         }
     }
 
@@ -199,9 +160,7 @@ impl ChangeFeedActor {
 
     /// Removes the feed from the registry; the running task completes first.
     fn stop(&mut self, cx: &mut ActorContext<Self>) {
-        if let (Some(shared), Some(entry)) = (self.context.upgrade(), self.entry.upgrade()) {
-            shared.forget(&self.registered, &entry);
-        }
+        self.registration.end();
         if !self.task_running {
             cx.stop();
         }
@@ -212,9 +171,9 @@ impl ChangeFeedActor {
         self.step(Event::Unsubscribe(interest), cx);
     }
 
-    fn task_done(&mut self, turned: FeedTaskResult, cx: &mut ActorContext<Self>) {
+    fn task_done(&mut self, result: FeedTaskResult, cx: &mut ActorContext<Self>) {
         self.task_running = false;
-        let mut feed = match turned {
+        let mut feed = match result {
             FeedTaskResult::Opened(Ok(feed)) => {
                 self.backoff.reset();
                 self.step(Event::Opened(Ok(feed.agreed().clone())), cx);
@@ -224,16 +183,16 @@ impl ChangeFeedActor {
                 self.step(Event::Opened(Err(failure)), cx);
                 None
             }
-            FeedTaskResult::Updates(feed, told) => {
-                if !told.is_empty() {
+            FeedTaskResult::Updates(feed, changes) => {
+                if !changes.is_empty() {
                     self.next_delivery = Instant::now() + BATCH_INTERVAL;
                 }
-                for told in told {
-                    self.step(Event::Received(told), cx);
+                for change in changes {
+                    self.step(Event::Received(change), cx);
                 }
                 Some(feed)
             }
-            FeedTaskResult::NoticesSent(feed, gone) => {
+            FeedTaskResult::NotificationSent(feed, gone) => {
                 for interest in gone {
                     self.unsubscribe(interest, cx);
                 }
@@ -245,9 +204,9 @@ impl ChangeFeedActor {
             }
         };
         if std::mem::take(&mut self.server_changed)
-            && let (Some(old), Some(shared)) = (feed.take(), self.context.upgrade())
+            && let (Some(old), Some(tasks)) = (feed.take(), self.tasks.upgrade())
         {
-            shared.close(old);
+            tasks.close(old);
             self.step(Event::Lost, cx);
         }
         self.start_next_task(feed, cx);
@@ -255,41 +214,40 @@ impl ChangeFeedActor {
 
     /// Starts the next network task with the open feed.
     fn start_next_task(&mut self, feed: Option<Box<dyn ChangeFeed>>, cx: &mut ActorContext<Self>) {
-        let Some(shared) = self.context.upgrade() else {
+        let Some(tasks) = self.tasks.upgrade() else {
             return cx.stop();
         };
-        if let Some(news) = self.pending_notice.take() {
+        if let Some(notification) = self.pending_notification.take() {
             self.task_running = true;
-            let showing = shared.send_task_notices(feed, news);
+            let sending = tasks.send_task_notification(feed, notification);
             cx.perform(async move {
-                ChangeFeedMessage::TaskDone(showing.await.unwrap_or(FeedTaskResult::FeedClosed))
+                ChangeFeedMessage::TaskDone(sending.await.unwrap_or(FeedTaskResult::FeedClosed))
             });
             return;
         }
-        let over = self.machine.has_ended();
+        let ended = self.machine.has_ended();
         match (std::mem::replace(&mut self.next, NextStep::Listen), feed) {
             (NextStep::Open(topics), feed) => {
                 self.task_running = true;
-                let opening = shared.open(&self.key, topics, feed);
+                let opening = tasks.open(&self.key, topics, feed);
                 cx.perform(async move {
                     let opened = opening.await.unwrap_or(Err(UpstreamFailure::Unreachable));
                     ChangeFeedMessage::TaskDone(FeedTaskResult::Opened(opened))
                 });
             }
-            (NextStep::Listen, Some(feed)) if !over => {
+            (NextStep::Listen, Some(feed)) if !ended => {
                 self.task_running = true;
-                let listening =
-                    shared.listen(feed, Arc::clone(&self.interrupt), self.next_delivery);
+                let listening = tasks.listen(feed, Arc::clone(&self.interrupt), self.next_delivery);
                 cx.perform(async move {
                     ChangeFeedMessage::TaskDone(
                         listening.await.unwrap_or(FeedTaskResult::FeedClosed),
                     )
                 });
             }
-            (NextStep::Close | NextStep::Listen, Some(feed)) => shared.close(feed),
+            (NextStep::Close | NextStep::Listen, Some(feed)) => tasks.close(feed),
             (NextStep::Close | NextStep::Listen, None) => {}
         }
-        if over && !self.task_running {
+        if ended && !self.task_running {
             cx.stop();
         }
     }
@@ -298,20 +256,20 @@ impl ChangeFeedActor {
 impl Actor for ChangeFeedActor {
     type Message = ChangeFeedMessage;
 
-    const KIND: &'static str = "listener";
+    const KIND: &'static str = "change_feed";
 
     const CAPACITY: usize = 4096;
 
     fn handle(&mut self, message: ChangeFeedMessage, cx: &mut ActorContext<Self>) {
         match message {
-            ChangeFeedMessage::Subscribe(wish, waiter) => {
+            ChangeFeedMessage::Subscribe(request, waiter) => {
                 let SubscribeRequest {
                     interest,
                     topic,
                     exposed,
-                    subscriber: ear,
-                } = *wish;
-                self.subscribers.insert(interest, ear);
+                    subscriber,
+                } = *request;
+                self.subscribers.insert(interest, subscriber);
                 let event = Event::Subscribe {
                     interest,
                     topic,
@@ -321,13 +279,10 @@ impl Actor for ChangeFeedActor {
                 self.step(event, cx);
             }
             ChangeFeedMessage::Unsubscribe(interest) => self.unsubscribe(interest, cx),
-            ChangeFeedMessage::TaskDone(turned) => return self.task_done(turned, cx),
+            ChangeFeedMessage::TaskDone(result) => return self.task_done(result, cx),
             ChangeFeedMessage::Retry => {
-                let ending = self
-                    .context
-                    .upgrade()
-                    .is_none_or(|shared| shared.is_draining());
-                let event = if ending {
+                let tasks = self.tasks.upgrade();
+                let event = if tasks.is_none_or(|tasks| tasks.is_draining()) {
                     Event::End
                 } else {
                     Event::BackoffElapsed
@@ -361,8 +316,6 @@ impl Actor for ChangeFeedActor {
     }
 
     fn stopped(&mut self) {
-        if let (Some(shared), Some(entry)) = (self.context.upgrade(), self.entry.upgrade()) {
-            shared.forget(&self.registered, &entry);
-        }
+        self.registration.end();
     }
 }

@@ -1,40 +1,17 @@
 //! Delivery of task notifications: rewritten for each subscriber, once for subscribers with the same view. Runs outside
 //! of the feed's actor, because a notification may be large and have many subscribers.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use toolgate_actor::{ActorHandle, SendError};
-use toolgate_data_core::{notify::topic_subscriptions::InterestId, plan::CallPlan, rewrite};
+use toolgate_data_core::{notify::topic_subscriptions::InterestId, rewrite};
 
-use crate::subscription::{SubscriptionActor, SubscriptionMessage};
-
-/// Status call that stands for a followed task, planned against the current view of the client's gateway. Shared by the
-/// subscription, which keeps it current, and the delivery.
-#[derive(Debug, Clone)]
-pub(crate) struct TaskStatusCall(Arc<Mutex<Arc<CallPlan>>>);
+use super::subscriber::{DeliveryOutcome, Subscriber, SubscriberNotification};
 
 /// Task notification with its recipients.
 pub(crate) struct TaskNotification {
     params: Bytes,
-    recipients: Vec<(InterestId, ActorHandle<SubscriptionActor>, TaskStatusCall)>,
-}
-
-impl TaskStatusCall {
-    pub(crate) fn new(call: Arc<CallPlan>) -> Self {
-        Self(Arc::new(Mutex::new(call)))
-    }
-
-    pub(crate) fn call(&self) -> Arc<CallPlan> {
-        Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn replace(&self, call: Arc<CallPlan>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = call;
-    }
+    recipients: Vec<(InterestId, Arc<dyn Subscriber>)>,
 }
 
 impl TaskNotification {
@@ -43,39 +20,39 @@ impl TaskNotification {
         Self { params, recipients }
     }
 
-    pub(crate) fn add(
-        &mut self,
-        interest: InterestId,
-        one: ActorHandle<SubscriptionActor>,
-        how: TaskStatusCall,
-    ) {
-        self.recipients.push((interest, one, how));
+    pub(crate) fn add(&mut self, interest: InterestId, subscriber: Arc<dyn Subscriber>) {
+        self.recipients.push((interest, subscriber));
     }
 
     /// Sends the notification to all recipients; returns the interests without a receiver.
     pub(crate) async fn send(self) -> Vec<InterestId> {
-        let (mut shown, mut gone) = (BTreeMap::new(), Vec::new());
-        for (interest, one, how) in self.recipients {
-            let call = how.call();
+        let (mut rewritten, mut gone) = (BTreeMap::new(), Vec::new());
+        for (interest, subscriber) in self.recipients {
+            let Some(call) = subscriber.status_call().map(|status| status.call()) else {
+                continue;
+            };
             let Some(task) = call.target.task() else {
                 continue;
             };
             let gateway = Arc::as_ptr(&call.gateway).addr();
-            let sight = (task.exposed.clone(), gateway, call.client.capabilities());
-            let known: Option<Option<Bytes>> = shown.get(&sight).cloned();
-            let notice = match known {
-                Some(notice) => notice,
+            let client = (task.exposed.clone(), gateway, call.client.capabilities());
+            let known: Option<Option<Bytes>> = rewritten.get(&client).cloned();
+            let params = match known {
+                Some(params) => params,
                 None => {
-                    let notice = rewrite::task_notification_params(&call, &self.params);
-                    shown.insert(sight, notice.clone());
+                    let params = rewrite::task_notification_params(&call, &self.params);
+                    rewritten.insert(client, params.clone());
                     // Yields to other tasks between two rewrites.
                     tokio::task::yield_now().await;
-                    notice
+                    params
                 }
             };
-            let told = notice
-                .map(|notice| one.tell(SubscriptionMessage::Task(task.exposed.clone(), notice)));
-            if matches!(told, Some(Err(SendError::Gone))) {
+            let Some(params) = params else {
+                continue;
+            };
+            let task = task.exposed.clone();
+            let notification = SubscriberNotification::TaskStatus { task, params };
+            if subscriber.notify(notification) == DeliveryOutcome::Gone {
                 gone.push(interest);
             }
         }

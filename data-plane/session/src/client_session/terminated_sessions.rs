@@ -9,7 +9,7 @@ use std::{
 use toolgate_data_core::session::session_id::{LIFETIME, SessionClaims};
 use toolgate_model::{Principal, Timestamp};
 
-use super::registry::SessionKey;
+use super::state::SessionKey;
 use crate::sharded_map::ShardedMap;
 
 /// Maximum number of terminated sessions that are recorded.

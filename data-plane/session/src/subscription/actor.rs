@@ -14,7 +14,7 @@ use toolgate_mcp::sse;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::SharedClock;
 
-use crate::client_session::StreamTiming;
+use crate::stream_timing::StreamTiming;
 
 pub(crate) enum SubscriptionMessage {
     /// Sets the stream to write to.
@@ -28,7 +28,7 @@ pub(crate) enum SubscriptionMessage {
     /// Status of a task, with the client's own task id.
     Task(Box<str>, Bytes),
     /// A delay of the state machine is over.
-    PauseElapsed,
+    DelayElapsed,
     /// Timer of the next keep-alive or of the token's expiry.
     Tick,
     /// Ends the subscription with its response.
@@ -62,20 +62,20 @@ impl SubscriptionActor {
 
     fn step(&mut self, event: Event, cx: &mut ActorContext<Self>) {
         let mut piece = Vec::new();
-        let mut over = false;
+        let mut stop = false;
         for output in self.machine.on(event) {
             match output {
                 Output::Write(message) => piece.extend_from_slice(&sse::event(&message)),
-                Output::StartDelay(pause) => {
-                    cx.after(self.timing.delay(pause), SubscriptionMessage::PauseElapsed);
+                Output::StartDelay(delay) => {
+                    cx.after(self.timing.delay(delay), SubscriptionMessage::DelayElapsed);
                 }
-                Output::Stop => over = true,
+                Output::Stop => stop = true,
             }
         }
         if !piece.is_empty() {
             self.write(Bytes::from(piece), cx);
         }
-        if over {
+        if stop {
             self.stop(cx);
         }
     }
@@ -95,8 +95,8 @@ impl SubscriptionActor {
     }
 
     fn tick(&mut self, cx: &mut ActorContext<Self>) {
-        let left = self.token_lifetime();
-        if left.is_some_and(|left| left.is_zero()) {
+        let lifetime = self.token_lifetime();
+        if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return self.step(Event::End, cx);
         }
         self.write(Bytes::from_static(sse::KEEP_ALIVE), cx);
@@ -105,9 +105,10 @@ impl SubscriptionActor {
 
     /// Schedules the next keep-alive, or the token's expiry if it comes first.
     fn schedule_tick(&self, cx: &mut ActorContext<Self>) {
-        let pause = self.timing.keep_alive;
-        let pause = self.token_lifetime().map_or(pause, |left| left.min(pause));
-        cx.after(pause, SubscriptionMessage::Tick);
+        let keep_alive = self.timing.keep_alive;
+        let lifetime = self.token_lifetime();
+        let delay = lifetime.map_or(keep_alive, |lifetime| lifetime.min(keep_alive));
+        cx.after(delay, SubscriptionMessage::Tick);
     }
 
     /// Returns the remaining lifetime of the token.
@@ -132,18 +133,18 @@ impl Actor for SubscriptionActor {
             SubscriptionMessage::Changed(kinds) => self.step(Event::Changed(kinds), cx),
             SubscriptionMessage::Updated(uri) => self.step(Event::Updated(uri), cx),
             SubscriptionMessage::Task(id, params) => self.step(Event::Task(id, params), cx),
-            SubscriptionMessage::PauseElapsed => self.step(Event::DelayElapsed, cx),
+            SubscriptionMessage::DelayElapsed => self.step(Event::DelayElapsed, cx),
             SubscriptionMessage::Tick => self.tick(cx),
             SubscriptionMessage::End => self.step(Event::End, cx),
         }
     }
 
     fn observe(&self) -> serde_json::Value {
-        let honoured = self.machine.acknowledged();
+        let filter = self.machine.acknowledged();
         json!({
-            "acknowledged": honoured.is_some(),
-            "resources": honoured.map(|filter| filter.uris.len()),
-            "tasks": honoured.map(|filter| filter.tasks.len()),
+            "acknowledged": filter.is_some(),
+            "resources": filter.map(|filter| filter.uris.len()),
+            "tasks": filter.map(|filter| filter.tasks.len()),
             "waiting": self.machine.pending(),
         })
     }

@@ -1,15 +1,20 @@
 //! Actor of one suspended call: it owns the call until the client comes back or the call is cancelled.
 
-use std::sync::Weak;
+use std::time::Duration;
 
 use serde_json::json;
 use tokio::runtime;
 use toolgate_actor::{Actor, ActorContext, ReplySender};
 use toolgate_data_core::call::suspended::{
-    SUSPENSION_LIFETIME, SuspensionEvent, SuspensionHandle, SuspensionMachine, SuspensionOutput,
+    SUSPENSION_LIFETIME, SuspensionEvent, SuspensionMachine, SuspensionOutput,
 };
 
-use super::registry::{SuspendedEntry, SuspendedRegistry};
+use toolgate_runtime::clock::SharedClock;
+
+use crate::registration::Registration;
+
+/// Interval at which a call whose timer fired early compares its lifetime with the clock again.
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Message to the actor.
 pub(crate) enum SuspendedCallMessage<P> {
@@ -23,31 +28,27 @@ pub(crate) enum SuspendedCallMessage<P> {
 
 /// Owner of one suspended call.
 pub(crate) struct SuspendedCallActor<P: Send + Unpin + 'static> {
-    name: SuspensionHandle,
     machine: SuspensionMachine,
     /// `None` after a panic: the call is lost then.
     call: Option<P>,
-    shared: Weak<SuspendedRegistry<P>>,
-    entry: Weak<SuspendedEntry<P>>,
+    clock: SharedClock,
+    registration: Registration,
     /// Runtime of the call's connection, on which the call is cancelled.
     runtime: runtime::Handle,
 }
 
 impl<P: Send + Unpin + 'static> SuspendedCallActor<P> {
     pub(crate) fn new(
-        name: SuspensionHandle,
         call: Option<P>,
-        shared: Weak<SuspendedRegistry<P>>,
-        entry: Weak<SuspendedEntry<P>>,
+        clock: SharedClock,
+        registration: Registration,
         runtime: runtime::Handle,
     ) -> Self {
-        let now = shared.upgrade().map(|shared| shared.now());
         Self {
-            name,
-            machine: SuspensionMachine::new(now.unwrap_or_default()),
+            machine: SuspensionMachine::new(clock.now()),
             call,
-            shared,
-            entry,
+            clock,
+            registration,
             runtime,
         }
     }
@@ -75,7 +76,7 @@ impl<P: Send + Unpin + 'static> SuspendedCallActor<P> {
 impl<P: Send + Unpin + 'static> Actor for SuspendedCallActor<P> {
     type Message = SuspendedCallMessage<P>;
 
-    const KIND: &'static str = "parked";
+    const KIND: &'static str = "suspended_call";
 
     fn started(&mut self, cx: &mut ActorContext<Self>) {
         cx.after(SUSPENSION_LIFETIME, SuspendedCallMessage::Tick);
@@ -85,20 +86,15 @@ impl<P: Send + Unpin + 'static> Actor for SuspendedCallActor<P> {
         let event = match message {
             SuspendedCallMessage::Claim(reply) => SuspensionEvent::Claimed(reply),
             SuspendedCallMessage::End => SuspensionEvent::End,
-            SuspendedCallMessage::Tick => match self.shared.upgrade() {
+            SuspendedCallMessage::Tick => {
+                let now = self.clock.now();
                 // The timer may fire before the clock reaches the end of the lifetime.
-                Some(shared) if shared.now() >= self.machine.until() => {
-                    SuspensionEvent::Tick(shared.now())
-                }
-                Some(_) => {
-                    cx.after(
-                        std::time::Duration::from_secs(1),
-                        SuspendedCallMessage::Tick,
-                    );
+                if now < self.machine.until() {
+                    cx.after(TICK_INTERVAL, SuspendedCallMessage::Tick);
                     return;
                 }
-                None => SuspensionEvent::End,
-            },
+                SuspensionEvent::Tick(now)
+            }
         };
         for output in self.machine.on(event) {
             self.run(output, cx);
@@ -111,8 +107,6 @@ impl<P: Send + Unpin + 'static> Actor for SuspendedCallActor<P> {
 
     fn stopped(&mut self) {
         self.cancel();
-        if let (Some(shared), Some(entry)) = (self.shared.upgrade(), self.entry.upgrade()) {
-            shared.forget(&self.name, &entry);
-        }
+        self.registration.end();
     }
 }

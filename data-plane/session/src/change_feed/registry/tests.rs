@@ -6,7 +6,9 @@ use std::{
 };
 
 use toolgate_data_core::{
-    notify::topic_subscriptions::TopicChange, plan::ResourceTarget, port::BoxedFuture,
+    notify::topic_subscriptions::{ChangeTopics, TopicChange},
+    plan::ResourceTarget,
+    port::{BoxedFuture, ChangeFeed},
 };
 use toolgate_runtime::{clock::ManualClock, drain};
 

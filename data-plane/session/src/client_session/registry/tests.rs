@@ -12,7 +12,7 @@ use toolgate_runtime::clock::ManualClock;
 
 use super::*;
 use crate::{
-    client_session::SESSION_IDLE_TIMEOUT,
+    SESSION_IDLE_TIMEOUT,
     fixture::{
         HANG_GUARD, NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools,
     },
