@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "toolgate-session",
             "toolgate-upstream",
             "toolgate-ingress",
+            "toolgate-peers",
         ],
     ),
     (
@@ -63,6 +64,7 @@ const DATA_PLANE_CRATES: &[&str] = &[
     "toolgate-session",
     "toolgate-upstream",
     "toolgate-ingress",
+    "toolgate-peers",
     "toolgate-data-plane",
 ];
 
