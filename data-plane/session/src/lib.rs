@@ -1,4 +1,5 @@
-//! Stateful part of the data plane, mostly actors.
+//! Stateful part of the data plane, mostly actors. Each kind of actor has a folder with its registry; registries depend
+//! on actors, and sessions and subscriptions on change feeds.
 //!
 //! [`SessionRegistry`] holds the sessions of legacy clients, [`UpstreamSessionRegistry`] the proxy's sessions with
 //! legacy servers, [`SubscriptionRegistry`] and [`ChangeFeeds`] the subscriptions of clients and the feeds that serve
