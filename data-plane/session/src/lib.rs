@@ -20,14 +20,7 @@ mod stream_timing;
 mod subscription;
 mod suspended_call;
 /// Sessions with legacy servers.
-mod upstream_session {
-    mod actor;
-    mod registry;
-
-    pub use registry::{
-        UPSTREAM_SESSIONS, UPSTREAM_SESSIONS_PER_PRINCIPAL, UpstreamSessionRegistry,
-    };
-}
+mod upstream_session;
 
 pub use change_feed::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
 pub use client_session::{
