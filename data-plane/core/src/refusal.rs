@@ -148,7 +148,6 @@ pub enum UpstreamFailure {
     /// The HTTP status is not that of a response.
     Status,
     /// The HTTP status is one of a fault of the server (5xx). The tool may have run.
-    #[error("the server of this tool failed; the call may have taken effect")]
     ServerError,
     /// The server rejected the credential, or the credential could not be resolved.
     Credential,
@@ -339,6 +338,9 @@ impl UpstreamFailure {
                  the call may have taken effect"
             ),
             Self::Status => format!("the server of this {noun} refused the request"),
+            Self::ServerError => {
+                format!("the server of this {noun} failed; the call may have taken effect")
+            }
             Self::Credential => format!(
                 "the server of this {noun} does not accept its credential: ask your administrator"
             ),
