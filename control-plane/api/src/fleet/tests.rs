@@ -84,6 +84,7 @@ fn add_server_with(control_api: &MemoryControlApi, id: &str, credential: Option<
         source: toolgate_model::ServerSource::remote("https://example.com/mcp".parse().unwrap()),
         credential: credential.map(|id| id.parse().unwrap()),
         era: Default::default(),
+        protocol_version: None,
         timeouts: CallTimeouts::default(),
         drift: Default::default(),
         relay: Default::default(),

@@ -43,6 +43,7 @@ fn nest(control_api: &MemoryControlApi) {
             ),
             credential: None,
             era: Default::default(),
+            protocol_version: None,
             timeouts: CallTimeouts::default(),
             drift: Default::default(),
             relay: Default::default(),
