@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Writers of this replica take turns, so that they do not fail each other's guards. Guards detect writers of other
-//! replicas, and the loser decides again on the newer state.
+//! replicas, and the loser decides again on the newer state. A rejection has no guards, so it is only given on a state
+//! that includes all changes acknowledged before the command: see [`StoreWriter::catch_up`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,12 +23,15 @@ use toolgate_control_core::{
         TxnCompare, TxnOutcome, WriteOp,
     },
 };
+use toolgate_model::Digest;
 use toolgate_runtime::SharedClock;
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
 use crate::{deployment_keys::DeploymentKeys, leader_election, record_codec};
+use read_index::{ReadIndex, revision_of};
 
 mod ports;
+mod read_index;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +42,8 @@ const MAX_ATTEMPTS: usize = 8;
 const TURN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum time a writer waits to observe earlier commits in the published state.
 const OBSERVE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Number of [`OBSERVE_TIMEOUT`]s for which a replica that is behind is waited for.
+const CATCH_UP_ATTEMPTS: usize = 4;
 
 /// Write path, and all that the API needs of the control plane. Shared by `Arc`.
 pub struct WritePath {
@@ -78,6 +84,7 @@ pub(crate) struct StoreWriter {
     turn: Arc<Mutex<Revision>>,
     /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     resync: Arc<Notify>,
+    read_index: Arc<ReadIndex>,
 }
 
 impl StoreWriter {
@@ -93,6 +100,7 @@ impl StoreWriter {
             clock,
             turn: Arc::default(),
             resync,
+            read_index: Arc::default(),
         }
     }
 
@@ -164,12 +172,28 @@ impl StoreWriter {
         fence: Option<&TxnCompare>,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
         let mut wanted = seen;
+        let mut confirmed = false;
         for _attempt in 0..MAX_ATTEMPTS {
             let state = self.state_at(wanted).await;
             if done(&state) {
                 return Ok(None);
             }
-            let change = decide(&state, command, context)?;
+            let decided = decide(&state, command, context);
+            // A change is checked by its guards. Any other result has to be based on the latest state.
+            if !matches!(&decided, Ok(change) if !change.is_empty()) {
+                if state.revision() < wanted {
+                    continue;
+                }
+                if !confirmed {
+                    confirmed = true;
+                    let latest = self.latest_revision(&record_keys(command)).await?;
+                    wanted = wanted.max(latest);
+                    if state.revision() < wanted {
+                        continue;
+                    }
+                }
+            }
+            let change = decided?;
             if change.is_empty() {
                 let revision = state.revision();
                 return Ok(Some(CommitOutcome { revision, change }));
@@ -192,6 +216,30 @@ impl StoreWriter {
             }
         }
         Err(SubmitError::Contended)
+    }
+
+    /// Waits until the published state includes every change of a compile input, and the last write of each of `records`,
+    /// that was acknowledged before this call, by this control plane or another one.
+    pub(crate) async fn catch_up(&self, records: &[ObjectKey]) -> Result<(), StoreError> {
+        let wanted = self.latest_revision(records).await?;
+        for _attempt in 0..CATCH_UP_ATTEMPTS {
+            if self.state_at(wanted).await.revision() >= wanted {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Unavailable(format!(
+            "this control plane has not seen revision {wanted} yet"
+        )))
+    }
+
+    /// Returns the revision of the latest change of a compile input, or of the last write of one of `records` if that is
+    /// later.
+    async fn latest_revision(&self, records: &[ObjectKey]) -> Result<Revision, StoreError> {
+        let mut latest = self.read_index.read(self.store.as_ref()).await?;
+        for key in records {
+            latest = latest.max(revision_of(self.store.as_ref(), key).await?);
+        }
+        Ok(latest)
     }
 
     /// Returns the published state once it includes `revision`, or the latest state after [`OBSERVE_TIMEOUT`].
@@ -227,6 +275,25 @@ fn touches_snapshot(command: &Command) -> bool {
         | Command::RevokeToken(_)
         | Command::RecordDefinitions(_)
         | Command::BumpEpoch => true,
+    }
+}
+
+/// Returns the keys that a decision on `command` reads and that the version marker does not cover.
+fn record_keys(command: &Command) -> Vec<ObjectKey> {
+    match command {
+        Command::RecordProxy(proxy) => vec![ObjectKey::Expelled(proxy.id.clone())],
+        Command::ForgetProxy(id) => vec![ObjectKey::Proxy(id.clone())],
+        Command::UseJoinToken(hash) => vec![ObjectKey::JoinToken(Digest(hash.0))],
+        Command::CreateSystemKey { name, .. } | Command::ResealSystemKey { name, .. } => {
+            vec![ObjectKey::SystemKey(name.clone())]
+        }
+        Command::CreateJoinToken(_)
+        | Command::Create(_)
+        | Command::Update { .. }
+        | Command::Delete { .. }
+        | Command::RevokeToken(_)
+        | Command::RecordDefinitions(_)
+        | Command::BumpEpoch => Vec::new(),
     }
 }
 
