@@ -87,6 +87,9 @@ pub(crate) struct StoreWriter {
     read_index: Arc<ReadIndex>,
 }
 
+/// Keys with the revisions of their last writes in the store; 0 for a key that does not exist.
+struct KeyRevisions(Vec<(ObjectKey, Revision)>);
+
 impl StoreWriter {
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -172,25 +175,24 @@ impl StoreWriter {
         fence: Option<&TxnCompare>,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
         let mut wanted = seen;
-        let mut confirmed = false;
+        let mut latest: Option<KeyRevisions> = None;
         for _attempt in 0..MAX_ATTEMPTS {
-            let state = self.state_at(wanted).await;
+            let is_current = |state: &StoreState| {
+                state.revision() >= wanted && latest.as_ref().is_none_or(|it| it.seen_by(state))
+            };
+            let state = self.state_where(is_current).await;
             if done(&state) {
                 return Ok(None);
             }
             let decided = decide(&state, command, context);
             // A change is checked by its guards. Any other result has to be based on the latest state.
             if !matches!(&decided, Ok(change) if !change.is_empty()) {
-                if state.revision() < wanted {
-                    continue;
+                if latest.is_none() {
+                    latest = Some(self.latest_revisions(&record_keys(command)).await?);
                 }
-                if !confirmed {
-                    confirmed = true;
-                    let latest = self.latest_revision(&record_keys(command)).await?;
-                    wanted = wanted.max(latest);
-                    if state.revision() < wanted {
-                        continue;
-                    }
+                let is_latest = latest.as_ref().is_some_and(|it| it.seen_by(&state));
+                if !is_latest || state.revision() < wanted {
+                    continue;
                 }
             }
             let change = decided?;
@@ -215,40 +217,47 @@ impl StoreWriter {
                 }
             }
         }
-        Err(SubmitError::Contended)
+        match latest {
+            Some(latest) if !latest.seen_by(&self.current()) => Err(behind().into()),
+            Some(_) | None => Err(SubmitError::Contended),
+        }
     }
 
     /// Waits until the published state includes every change of a compile input, and the last write of each of `records`,
     /// that was acknowledged before this call, by this control plane or another one.
     pub(crate) async fn catch_up(&self, records: &[ObjectKey]) -> Result<(), StoreError> {
-        let wanted = self.latest_revision(records).await?;
+        let latest = self.latest_revisions(records).await?;
         for _attempt in 0..CATCH_UP_ATTEMPTS {
-            if self.state_at(wanted).await.revision() >= wanted {
+            let state = self.state_where(|state| latest.seen_by(state)).await;
+            if latest.seen_by(&state) {
                 return Ok(());
             }
         }
-        Err(StoreError::Unavailable(format!(
-            "this control plane has not seen revision {wanted} yet"
-        )))
+        Err(behind())
     }
 
-    /// Returns the revision of the latest change of a compile input, or of the last write of one of `records` if that is
-    /// later.
-    async fn latest_revision(&self, records: &[ObjectKey]) -> Result<Revision, StoreError> {
-        let mut latest = self.read_index.read(self.store.as_ref()).await?;
+    /// Reads the revisions of the version marker and of `records` from the store.
+    async fn latest_revisions(&self, records: &[ObjectKey]) -> Result<KeyRevisions, StoreError> {
+        let marker = self.read_index.read(self.store.as_ref()).await?;
+        let mut latest = KeyRevisions(vec![(ObjectKey::Marker, marker)]);
         for key in records {
-            latest = latest.max(revision_of(self.store.as_ref(), key).await?);
+            let revision = revision_of(self.store.as_ref(), key).await?;
+            latest.0.push((key.clone(), revision));
         }
         Ok(latest)
     }
 
     /// Returns the published state once it includes `revision`, or the latest state after [`OBSERVE_TIMEOUT`].
     pub(crate) async fn state_at(&self, revision: Revision) -> Arc<StoreState> {
+        self.state_where(|state| state.revision() >= revision).await
+    }
+
+    /// Returns the published state once `condition` holds, or the latest state after [`OBSERVE_TIMEOUT`].
+    async fn state_where(&self, condition: impl Fn(&StoreState) -> bool) -> Arc<StoreState> {
         let mut published = self.published.clone();
-        let seen = published.wait_for(|published| published.state.revision() >= revision);
+        let seen = published.wait_for(|published| condition(&published.state));
         if timeout(OBSERVE_TIMEOUT, seen).await.is_err() {
-            // A decision on an old state is safe, because the guards reject it if it conflicts. The resync keeps the
-            // state from staying old.
+            // The resync keeps the state from staying old.
             self.resync.notify_one();
         }
         self.current()
@@ -295,6 +304,18 @@ fn record_keys(command: &Command) -> Vec<ObjectKey> {
         | Command::RecordDefinitions(_)
         | Command::BumpEpoch => Vec::new(),
     }
+}
+
+impl KeyRevisions {
+    /// Returns `true` if `state` is not older than these writes.
+    fn seen_by(&self, state: &StoreState) -> bool {
+        let mut keys = self.0.iter();
+        keys.all(|(key, revision)| state.mod_revision_at(key).unwrap_or_default() >= *revision)
+    }
+}
+
+fn behind() -> StoreError {
+    StoreError::Unavailable("this control plane has not seen the latest changes yet".to_owned())
 }
 
 fn busy() -> SubmitError {
