@@ -31,7 +31,7 @@ impl PlannedRequest {
         let Plan::Call(call) = &self.plan else {
             return None;
         };
-        call.retry.as_ref().map(|retry| &retry.ticket.home)
+        call.resume.as_ref().map(|resume| &resume.ticket.owner)
     }
 }
 

@@ -1,5 +1,5 @@
 //! The driver of one call: waits for the server, the client, timers and the drain, feeds what happens to the
-//! [`CallMachine`], and carries out its effects (`effects.rs`).
+//! [`CallMachine`], and runs its effects (`effects.rs`).
 
 use std::{
     collections::VecDeque,
@@ -43,12 +43,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Driver of one call.
 pub(super) struct CallDriver<S: ConfigSource> {
-    pub(super) plane: Arc<ProxyState<S>>,
+    pub(super) state: Arc<ProxyState<S>>,
     pub(super) context: CallContext,
     pub(super) machine: CallMachine,
     /// Origin of the machine's monotonic time.
     pub(super) began: Instant,
-    account: RequestMeasurement,
+    measurement: RequestMeasurement,
     permit: RequestPermit,
     /// Registration of a legacy client's call, by which it is cancelled.
     pub(super) in_flight: Option<InFlightGuard>,
@@ -61,7 +61,7 @@ pub(super) struct CallDriver<S: ConfigSource> {
     /// Handle under which the call is about to be suspended.
     pub(super) handle: Option<SuspensionHandle>,
     /// `true` once the client has closed the stream.
-    gone: bool,
+    is_disconnected: bool,
     /// Time at which the client got something last.
     sent: Instant,
 }
@@ -112,19 +112,19 @@ enum LoopExit {
 
 impl<S: ConfigSource> CallDriver<S> {
     pub(super) fn new(
-        plane: &Arc<ProxyState<S>>,
+        state: &Arc<ProxyState<S>>,
         context: CallContext,
         permit: RequestPermit,
         in_flight: Option<InFlightGuard>,
-        account: RequestMeasurement,
+        measurement: RequestMeasurement,
     ) -> Self {
-        let now = account.now();
+        let now = measurement.now();
         Self {
             machine: new_machine(&context),
-            plane: Arc::clone(plane),
+            state: Arc::clone(state),
             context,
             began: now,
-            account,
+            measurement,
             permit,
             in_flight,
             upstream: UpstreamSide::default(),
@@ -133,7 +133,7 @@ impl<S: ConfigSource> CallDriver<S> {
             answers: AnswerChannel::default(),
             registrations: Vec::new(),
             handle: None,
-            gone: false,
+            is_disconnected: false,
             sent: now,
         }
     }
@@ -141,7 +141,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Runs the call, or goes on with a suspended one. Dropped by the disconnect of a modern client, it cancels the
     /// call. The call of a legacy client is finished in the background.
     pub(super) async fn run(self, suspended: Option<SuspendedCall>) -> CallAnswer {
-        let drain = self.plane.drain.clone();
+        let drain = self.state.drain.clone();
         let detaches = self.machine.outlives_stream();
         let driven = self.drive(suspended);
         match detaches {
@@ -151,32 +151,32 @@ impl<S: ConfigSource> CallDriver<S> {
     }
 
     /// Sends the call and reads an answer of one document, without an allocation. All else is left to
-    /// [`converse`](Self::converse).
+    /// [`run_loop`](Self::run_loop).
     async fn drive(mut self, suspended: Option<SuspendedCall>) -> CallAnswer {
         match suspended {
             Some(suspended) => self.resume(suspended),
             None => {
                 let effects = self.machine.start();
-                self.carry_out(effects);
+                self.run_effects(effects);
             }
         }
         while self.end.is_none() && self.outbox.is_empty() {
             if let Some(request) = self.upstream.request.take() {
                 let round = self.upstream.round.as_deref();
-                let result = perform(&self.plane.calls, &self.context, round, request);
+                let result = perform(&self.state.calls, &self.context, round, request);
                 let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
-                let result = unless(cancelled, result).await;
+                let result = or_cancelled(cancelled, result).await;
                 let event = result.map(|result| self.upstream.take_result(result));
                 self.after(event);
             } else if self.machine.reads_document()
                 && let Some(mut call) = self.upstream.call.take()
             {
                 let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
-                let read = unless(cancelled, call.read_document()).await;
+                let read = or_cancelled(cancelled, call.read_document()).await;
                 self.upstream.call = Some(call);
                 self.after(read);
             } else {
-                return Box::pin(self.follow()).await;
+                return Box::pin(self.run_to_end()).await;
             }
         }
         match self.end.take() {
@@ -194,7 +194,7 @@ impl<S: ConfigSource> CallDriver<S> {
         self.upstream.call = suspended.call;
         self.began = suspended.began;
         let (plan, body) = (&self.context.plan, &self.context.body);
-        let responses = plan.retry.as_ref().and_then(|retry| retry.responses);
+        let responses = plan.resume.as_ref().and_then(|resume| resume.responses);
         let responses = responses.map_or(Bytes::from_static(b"{}"), |span| span.slice_bytes(body));
         let resumed = ResumedCall {
             plan: Arc::clone(plan),
@@ -209,20 +209,20 @@ impl<S: ConfigSource> CallDriver<S> {
     }
 
     /// Waits until the call ends, or until the client gets a stream.
-    async fn follow(mut self) -> CallAnswer {
-        self.sent = self.account.now();
-        match self.converse(None).await {
+    async fn run_to_end(mut self) -> CallAnswer {
+        self.sent = self.measurement.now();
+        match self.run_loop(None).await {
             LoopExit::End(end) => self.answer(end),
             LoopExit::Stream => CallAnswer::Stream(self.stream()),
         }
     }
 
     fn answer(self, end: CallEnd) -> CallAnswer {
-        let account = self.account;
+        let measurement = self.measurement;
         match end {
-            CallEnd::ClientResponse(reply) => CallAnswer::Reply(reply, account),
+            CallEnd::ClientResponse(reply) => CallAnswer::Reply(reply, measurement),
             CallEnd::Cancelled => CallAnswer::Cancelled {
-                account,
+                measurement,
                 revoked: self.permit.is_authn_ended(),
             },
         }
@@ -231,7 +231,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Goes on in a task of its own, which writes the stream.
     fn stream(self) -> CallStream {
         let (sink, stream) = CallStream::channel();
-        let drain = self.plane.drain.clone();
+        let drain = self.state.drain.clone();
         drop(drain.spawn("streamed call", Box::pin(self.write(sink))));
         stream
     }
@@ -240,14 +240,14 @@ impl<S: ConfigSource> CallDriver<S> {
         if self.outbox.is_empty() {
             self.keep_alive(&sink);
         }
-        if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.converse(Some(&sink)).await {
-            let _gone = sink.send(sse::event(&reply.body.to_bytes())).await;
-            self.account.finish_call(reply.outcome);
+        if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.run_loop(Some(&sink)).await {
+            let _closed = sink.send(sse::event(&reply.body.to_bytes())).await;
+            self.measurement.finish_call(reply.outcome);
         }
     }
 
     /// The loop of a call whose answer takes more than one message.
-    async fn converse(&mut self, sink: Option<&Sender<Bytes>>) -> LoopExit {
+    async fn run_loop(&mut self, sink: Option<&Sender<Bytes>>) -> LoopExit {
         let mut cancelled = self.cancellation();
         loop {
             match sink {
@@ -298,16 +298,16 @@ impl<S: ConfigSource> CallDriver<S> {
             tokio::select! {
                 biased;
                 sent = sink.send(sse::event(&message)) => match sent {
-                    Ok(()) => self.sent = self.account.now(),
-                    Err(_gone) => self.client_gone(),
+                    Ok(()) => self.sent = self.measurement.now(),
+                    Err(_closed) => self.on_disconnect(),
                 },
                 () = cancelled.as_mut() => self.apply(CallEvent::Cancel),
             }
         }
     }
 
-    fn client_gone(&mut self) {
-        self.gone = true;
+    fn on_disconnect(&mut self) {
+        self.is_disconnected = true;
         self.outbox.clear();
         self.apply(CallEvent::ClientGone);
     }
@@ -315,39 +315,39 @@ impl<S: ConfigSource> CallDriver<S> {
     fn keep_alive(&mut self, sink: &Sender<Bytes>) {
         // A full queue means that something else is about to be sent.
         let _full = sink.try_send(Bytes::from_static(sse::KEEP_ALIVE));
-        self.sent = self.account.now();
+        self.sent = self.measurement.now();
     }
 
-    /// Waits for the next happening. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     async fn next(
         &mut self,
         sink: Option<&Sender<Bytes>>,
         cancelled: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
     ) -> DriverEvent {
         self.send_in_background();
-        let now = self.account.now();
+        let now = self.measurement.now();
         let deadline = self.machine.wait(self.time());
         let silence = match sink {
-            Some(_) if self.gone => None,
+            Some(_) if self.is_disconnected => None,
             Some(_) => Some(KEEP_ALIVE_INTERVAL),
             None => Some(HEAD_TIMEOUT),
         };
         let quiet = now.saturating_duration_since(self.sent);
         let silence = silence.map(|most| most.saturating_sub(quiet));
         let draining =
-            (self.machine.pending_elicitations() > 0).then(|| self.plane.drain.draining());
-        let attached = sink.filter(|_| !self.gone);
+            (self.machine.pending_elicitations() > 0).then(|| self.state.drain.draining());
+        let attached = sink.filter(|_| !self.is_disconnected);
         tokio::select! {
             biased;
             () = cancelled.as_mut() => DriverEvent::Call(CallEvent::Cancel),
             () = closed(attached) => {
-                self.gone = true;
+                self.is_disconnected = true;
                 DriverEvent::Call(CallEvent::ClientGone)
             }
             (id, frame) = self.answers.next() => DriverEvent::Call(CallEvent::ClientAnswer(id, frame)),
             () = if_some(draining) => DriverEvent::Call(CallEvent::Drain),
-            happening = self.upstream.next() => happening,
-            () = if_some(deadline.map(due)) => DriverEvent::Call(CallEvent::Deadline),
+            event = self.upstream.next() => event,
+            () = if_some(deadline.map(sleep_until_due)) => DriverEvent::Call(CallEvent::Deadline),
             () = if_some(silence.map(sleep)) => DriverEvent::Silence,
         }
     }
@@ -355,7 +355,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Begins the next request to the server, which must not be dropped while other things happen.
     fn send_in_background(&mut self) {
         if let Some(request) = self.upstream.request.take() {
-            let (calls, context) = (self.plane.calls.clone(), self.context.clone());
+            let (calls, context) = (self.state.calls.clone(), self.context.clone());
             let round = self.upstream.round.clone();
             self.upstream.sending = Some(Box::pin(async move {
                 perform(&calls, &context, round.as_deref(), request).await
@@ -365,7 +365,7 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Returns the time for the machine.
     pub(super) fn time(&self) -> CallTime {
-        let clock = &self.plane.clock;
+        let clock = &self.state.clock;
         CallTime {
             elapsed: clock.monotonic().saturating_duration_since(self.began),
             wall: clock.now(),
@@ -450,7 +450,7 @@ async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
 }
 
 /// Waits for `work`; `None` if `cancelled` ends first.
-async fn unless<T>(
+async fn or_cancelled<T>(
     cancelled: impl Future<Output = ()>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -474,7 +474,7 @@ async fn if_some(future: Option<impl Future<Output = ()>>) {
     }
 }
 
-async fn due(wait: Duration) {
+async fn sleep_until_due(wait: Duration) {
     if wait > Duration::ZERO {
         // A timer that fires early would fire again and again.
         sleep(wait + Duration::from_millis(1)).await;

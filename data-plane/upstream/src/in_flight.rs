@@ -130,7 +130,7 @@ impl InFlightCall {
     }
 
     /// Answers a request of the server. The response is not awaited.
-    pub fn server_request_response(&self, answer: Bytes, now: Timestamp) {
+    pub fn respond(&self, answer: Bytes, now: Timestamp) {
         if let Some((session, _)) = &self.session {
             // Users take their time: the session must not look idle meanwhile.
             session.touch(now);

@@ -39,7 +39,7 @@ pub struct UpstreamClient {
 /// Upstream session that an attempt is sent in. Modern servers have none.
 pub enum SessionChoice {
     /// The session of the caller, which is opened if need be.
-    Standing,
+    Established,
     /// The session of the attempt before.
     Same(Option<Arc<UpstreamSessionHandle>>),
     /// A new session, in place of this one, which the server forgot.
@@ -129,7 +129,7 @@ impl UpstreamClient {
         choice: SessionChoice,
     ) -> Result<Option<Arc<UpstreamSessionHandle>>, UpstreamFailure> {
         let server = context.plan.server();
-        if let SessionChoice::Standing = choice {
+        if let SessionChoice::Established = choice {
             // Checked first: a call whose answer has no room is not sent.
             self.registry.check_room(context.holder)?;
         }
@@ -143,7 +143,7 @@ impl UpstreamClient {
         let session = match choice {
             SessionChoice::Same(session) => return Ok(session),
             SessionChoice::Replace(lost) => self.sessions.reopen(&key(), &lost).await?,
-            SessionChoice::Standing => {
+            SessionChoice::Established => {
                 let key = key();
                 match self.sessions.established(&key) {
                     Some(session) => session,

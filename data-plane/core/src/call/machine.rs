@@ -94,7 +94,9 @@ impl CallMachine {
             Some(Era::Modern) => Era::Modern,
             Some(Era::Legacy) | None => Era::Legacy,
         };
-        let url_elicitations = plan.visited.map_or(0, |visited| visited.times);
+        let url_elicitations = plan
+            .url_elicitation_result
+            .map_or(0, |url_elicitation_result| url_elicitation_result.times);
         Self {
             relay: ResponseRelay::new(plan, era, 0, log_level),
             phase: CallPhase::Sending,
@@ -110,8 +112,10 @@ impl CallMachine {
     /// Begins the call: sends it, unless the user declined a URL that the server insists on.
     pub fn start(&mut self) -> CallEffects {
         let mut out = CallEffects::default();
-        let visited = self.relay.call().visited;
-        if visited.is_some_and(|visited| visited.declined) {
+        let url_elicitation_result = self.relay.call().url_elicitation_result;
+        if url_elicitation_result
+            .is_some_and(|url_elicitation_result| url_elicitation_result.declined)
+        {
             let reply = self.relay.fail(UpstreamFailure::InputNotGiven);
             self.finish(CallEnd::ClientResponse(reply), &mut out);
         } else {
@@ -133,7 +137,7 @@ impl CallMachine {
             CallEvent::SessionProbed(known) => self.probed(known, &mut out),
             CallEvent::Registered(ids) => self.registered(ids, now, &mut out),
             CallEvent::Sealed(text) => self.sealed(text.as_deref(), &mut out),
-            CallEvent::ParkRefused => self.park_refused(&mut out),
+            CallEvent::SuspensionRefused => self.suspension_refused(&mut out),
             CallEvent::Resumed(resumed) => self.resumed(resumed, &mut out),
             CallEvent::ClientAnswer(id, frame) => {
                 self.elicitation(ElicitationEvent::Answered(id, frame), now, &mut out);

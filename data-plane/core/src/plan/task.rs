@@ -126,9 +126,9 @@ pub(super) fn followed_task(
         progress: None,
         log_level: None,
         trace: None,
-        retry: None,
-        returned: None,
-        visited: None,
+        resume: None,
+        returned_state: None,
+        url_elicitation_result: None,
         task_sealer: None,
         spans: CallSpans {
             id: nowhere,

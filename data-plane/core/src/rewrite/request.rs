@@ -78,7 +78,7 @@ pub fn request<'a>(
         ]),
         (Some(around), _, _) => edits.push(ByteEdit::replace(around, goes)),
     }
-    if let Some(returned) = &call.returned {
+    if let Some(returned) = &call.returned_state {
         edits.push(ByteEdit::replace(
             returned.span,
             returned.literal.as_bytes(),
@@ -186,7 +186,7 @@ fn declared_capabilities(meta: &[object::ObjectMember<'_>], call: &CallPlan) -> 
 
 /// Adds the `inputResponses` and the `requestState` (JSON string as written) requested by a modern server to the
 /// request.
-pub fn again(
+pub fn with_input_responses(
     body: &Bytes,
     responses: Option<&[u8]>,
     state: Option<&str>,

@@ -210,7 +210,7 @@ pub fn open(
     let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
     let (issued, rest) = rest.split_first_chunk()?;
     let (random, rest) = rest.split_first_chunk()?;
-    let (home, _later) = OwningProxy::read(rest)?;
+    let (owner, _later) = OwningProxy::read(rest)?;
     if format != FORMAT {
         return None;
     }
@@ -219,7 +219,7 @@ pub fn open(
         capabilities: ClientCapabilities(capabilities),
         issued: Timestamp(u64::from_be_bytes(*issued)),
         random: *random,
-        owner: home,
+        owner,
     };
     facts.is_current(now).then_some(facts)
 }

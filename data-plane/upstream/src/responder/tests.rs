@@ -14,7 +14,9 @@ use crate::{
 async fn a_server_that_sends_request_after_request_is_refused_so_often_at_a_time() {
     let server = FakeServer::start(|_seen| accepted()).await;
     let context = server.context(Era::Legacy);
-    let sent = server.client.send(&context, None, SessionChoice::Standing);
+    let sent = server
+        .client
+        .send(&context, None, SessionChoice::Established);
     let session = sent.await.session.unwrap();
     let upstream = server.registry.upstream(context.plan.server()).unwrap();
     let authenticated = server.registry.authenticate(&upstream, &context.principal);

@@ -16,7 +16,7 @@ use crate::{
         url_elicitation::key,
     },
     refusal::UpstreamFailure,
-    rewrite::{input_required, links},
+    rewrite::{input_required, url_elicitation_response},
 };
 
 impl CallMachine {
@@ -135,7 +135,7 @@ impl CallMachine {
                         let requests = keys.iter().map(|key| &**key).zip(&urls);
                         input_required(plan, requests, state)
                     }
-                    None => links(plan, &urls),
+                    None => url_elicitation_response(plan, &urls),
                 };
                 self.finish(CallEnd::ClientResponse(reply), out);
             }
@@ -151,16 +151,16 @@ impl CallMachine {
 
     fn ticket_sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
         let (Some(state), Some(conversation)) = (text, &self.conversation) else {
-            return self.park_refused(out);
+            return self.suspension_refused(out);
         };
         let requests = conversation.suspended.iter();
         let requests = requests.map(|entry| (&*entry.key, &entry.elicitation));
         let reply = input_required(self.relay.call(), requests, state);
-        out.push(CallEffect::Park(reply));
+        out.push(CallEffect::Suspend(reply));
     }
 
     /// The call cannot be suspended: its server hears that the client cannot be asked, and goes on.
-    pub(super) fn park_refused(&mut self, out: &mut CallEffects) {
+    pub(super) fn suspension_refused(&mut self, out: &mut CallEffects) {
         let (CallPhase::Suspended, Some(conversation)) = (&self.phase, &mut self.conversation)
         else {
             return;

@@ -17,7 +17,7 @@ use crate::{
         verdict::{self, UpstreamVerdict, may_be_running},
     },
     refusal::UpstreamFailure,
-    rewrite::{IncompleteResponse, InputRequirement, RelayAction, links},
+    rewrite::{IncompleteResponse, InputRequirement, RelayAction, url_elicitation_response},
 };
 
 impl CallMachine {
@@ -159,7 +159,7 @@ impl CallMachine {
                 self.notify(passed, out);
             }
             RelayAction::Forward(message) => self.send_client(message, out),
-            RelayAction::Respond(message) => out.push(CallEffect::RefuseUpstream(message)),
+            RelayAction::LocalReply(message) => out.push(CallEffect::RefuseUpstream(message)),
             RelayAction::ServerRequest(id, elicitation) => {
                 self.requested(id, elicitation, now, out)
             }
@@ -249,7 +249,7 @@ impl CallMachine {
                 }));
             }
             None => {
-                let reply = links(self.relay.call(), &urls);
+                let reply = url_elicitation_response(self.relay.call(), &urls);
                 self.finish(CallEnd::ClientResponse(reply), out);
             }
         }
