@@ -97,8 +97,8 @@ impl RoleCommand {
             ]),
             Self::Proxy(options) => {
                 listeners.push((options.listener.listen, "--listen"));
-                let neighbours = options.neighbour_listen;
-                listeners.extend(neighbours.map(|at| (at, "--neighbour-listen")));
+                let peer_listener = options.peer_listener();
+                listeners.extend(peer_listener.map(|at| (at, "--peer-listen")));
             }
         }
         listeners

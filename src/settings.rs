@@ -164,6 +164,7 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Re
         let name = argument.get_long().unwrap_or_default();
         !matches!(name, "" | "help" | "version" | "print-config" | "config")
             && !argument.is_global_set()
+            && (!argument.is_hide_set() || is_set(given, argument))
     });
     let setting = |argument: &clap::Arg| {
         let name = argument.get_long().unwrap_or_default();
@@ -224,7 +225,11 @@ fn is_given(command: &Command, given: &ArgMatches, name: &str) -> bool {
     let argument = command
         .get_arguments()
         .find(|argument| argument.get_long() == Some(name));
-    let source = argument.and_then(|argument| given.value_source(argument.get_id().as_str()));
+    argument.is_some_and(|argument| is_set(given, argument))
+}
+
+fn is_set(given: &ArgMatches, argument: &clap::Arg) -> bool {
+    let source = given.value_source(argument.get_id().as_str());
     matches!(
         source,
         Some(ValueSource::CommandLine | ValueSource::EnvVariable)

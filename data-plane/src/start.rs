@@ -318,7 +318,7 @@ fn register_gauges<S: ConfigSource>(state: &Arc<ProxyState<S>>, metrics: &Metric
     );
     show(
         "toolgate.sessions",
-        "Sessions of which something is remembered",
+        "Sessions with state on this proxy",
         |state| state.sessions.count(),
     );
     show(
@@ -326,27 +326,29 @@ fn register_gauges<S: ConfigSource>(state: &Arc<ProxyState<S>>, metrics: &Metric
         "Modern clients that listen for changes",
         |state| state.subscriptions.count(),
     );
-    show("toolgate.links", "Sessions with legacy servers", |state| {
-        state.upstream_sessions.count()
-    });
+    show(
+        "toolgate.upstream_sessions",
+        "Sessions with legacy servers",
+        |state| state.upstream_sessions.count(),
+    );
     show(
         "toolgate.calls.legacy",
         "Calls of legacy clients in flight",
         |state| state.in_flight.count(),
     );
     show(
-        "toolgate.questions",
-        "Questions of servers that wait for legacy clients",
+        "toolgate.elicitations",
+        "Elicitations that wait for the answer of a legacy client",
         |state| state.elicitations.count(),
     );
     show(
-        "toolgate.calls.parked",
-        "Calls that wait for modern clients",
+        "toolgate.calls.suspended",
+        "Suspended calls, which wait for their modern clients",
         |state| state.suspended.count(),
     );
     show(
         "toolgate.circuits.open",
-        "Servers that are given a pause",
+        "Upstreams whose circuit breaker is open",
         |state| state.upstream.open_circuits(),
     );
 }

@@ -38,8 +38,8 @@ pub fn build(options: ProxyOptions, machine: &ProcessContext) -> anyhow::Result<
     };
     let source = start_sync(sync, machine)?;
     let policy = egress::policy(&options.egress, false)?;
-    let neighbours = peer_listener(&options)?;
-    let plane = serve(source, &options.listener, policy, neighbours, machine)?;
+    let peers = peer_listener(&options)?;
+    let plane = serve(source, &options.listener, policy, peers, machine)?;
     Ok(RunningRole {
         announcement: Vec::new(),
         actors: vec![plane.actors().clone()],
@@ -57,7 +57,7 @@ pub fn serve(
     source: SyncHandle,
     settings: &ClientListenerOptions,
     egress: EgressPolicy,
-    neighbours: Option<PeerListenerOptions>,
+    peers: Option<PeerListenerOptions>,
     machine: &ProcessContext,
 ) -> anyhow::Result<DataPlane> {
     let (cert, key) = (settings.tls_cert.as_ref(), settings.tls_key.as_ref());
@@ -73,20 +73,20 @@ pub fn serve(
     options.response_bytes = mebibytes(settings.limits.answer_memory);
     options.egress = egress;
     options.actor_threads = ACTOR_THREADS;
-    options.peers = neighbours;
+    options.peers = peers;
     Ok(DataPlane::start(options, source, machine.proxy_context())?)
 }
 
 /// Returns the options of the listener for other proxies. An unspecified address such as 0.0.0.0 requires an
 /// address at which the others can reach it.
 fn peer_listener(options: &ProxyOptions) -> anyhow::Result<Option<PeerListenerOptions>> {
-    let Some(listen) = options.neighbour_listen else {
+    let Some(listen) = options.peer_listener() else {
         return Ok(None);
     };
-    let address = options.neighbour_address.clone();
+    let address = options.peer_address().map(str::to_owned);
     anyhow::ensure!(
         address.is_some() || !listen.ip().is_unspecified(),
-        "--neighbour-listen {listen} is no address to reach this proxy at: add --neighbour-address HOST:PORT"
+        "--peer-listen {listen} is not an address at which peers can reach this proxy: add --peer-address HOST:PORT"
     );
     if let Some(address) = &address {
         let named = address.rsplit_once(':').filter(|(host, port)| {
@@ -94,7 +94,7 @@ fn peer_listener(options: &ProxyOptions) -> anyhow::Result<Option<PeerListenerOp
         });
         anyhow::ensure!(
             named.is_some() && address.len() <= PeerListenerOptions::ADDRESS_LIMIT,
-            "--neighbour-address {address} is not HOST:PORT"
+            "--peer-address {address} is not HOST:PORT"
         );
     }
     Ok(Some(PeerListenerOptions { listen, address }))
