@@ -165,17 +165,17 @@ impl ControlPlane {
         let reset = options.reset_admin_token;
         let first_token =
             bootstrap::first_token(&writer, &keys.token_minter, organization, file, reset).await?;
-        let anew = reseal_all(writer.clone(), Arc::clone(&vault));
+        let reseal = reseal_all(writer.clone(), Arc::clone(&vault));
         let draining = machine.drain.draining();
-        machine.drain.spawn("sealing anew", async move {
+        machine.drain.spawn("resealing of secrets", async move {
             tokio::select! {
-                () = anew => {}
+                () = reseal => {}
                 () = draining => {}
             }
         });
         let (candidate, leadership) = LeaderElection::new(store, options.exclusive_store);
-        let standing = candidate.run(machine.drain.clone());
-        machine.drain.spawn("leader election", standing);
+        let election = candidate.run(machine.drain.clone());
+        machine.drain.spawn("leader election", election);
         let prober = Arc::new(probe(&writer, &vault, &machine, leadership));
         let write_path = Arc::new(WritePath {
             writer,
@@ -231,7 +231,7 @@ impl ControlPlane {
             None => PeerAuthentication::Insecure,
         };
         let serving = self.fleet.clone().serve(listener, trust);
-        self.context.drain.spawn("proxies' listener", async move {
+        self.context.drain.spawn("push listener", async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the proxies' listener ended");
             }
@@ -359,9 +359,7 @@ async fn follow(
     let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &machine.metrics);
     let resync = follower.resync();
     let drain = machine.drain.clone();
-    machine
-        .drain
-        .spawn("follower of the store", follower.run(drain));
+    machine.drain.spawn("store follower", follower.run(drain));
     published.changed().await.map_err(|_| StartError::Stopped)?;
     let clock = Arc::clone(&machine.clock);
     Ok(StoreWriter::new(store, published, clock, resync))

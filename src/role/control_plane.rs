@@ -68,7 +68,7 @@ pub async fn build(
     };
     let plane = start(setting, store, machine, &actors).await?;
     let admin = door.bind(&plane, machine).await?;
-    let listener = listen::bind(options.push_listen, "proxies' listener").await?;
+    let listener = listen::bind(options.push_listen, "push listener").await?;
     let push = listener.local_addr()?;
     let names = (!options.insecure_push).then(|| push_certificate_names(&options));
     if names.is_none() {

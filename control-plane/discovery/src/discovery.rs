@@ -95,7 +95,7 @@ impl ServerDiscovery {
         };
         let follower = discovery.clone();
         let draining = drain.draining();
-        drain.spawn("catalog", async move {
+        drain.spawn("discovery", async move {
             tokio::select! {
                 () = follower.follow(&shared, &system) => {}
                 () = draining => {}
@@ -206,7 +206,7 @@ impl ServerProber for ServerDiscovery {
 impl fmt::Debug for ServerDiscovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let probes = self.probes().len();
-        f.debug_struct("Catalog")
+        f.debug_struct("ServerDiscovery")
             .field("probes", &probes)
             .finish_non_exhaustive()
     }

@@ -74,18 +74,18 @@ pub(super) struct UpstreamSide {
     /// Answers that go with the call.
     pub(super) round: Option<Arc<RoundAnswers>>,
     /// Request that is to be sent next.
-    pub(super) request: Option<UpstreamRequest>,
+    pub(super) request: Option<UpstreamOperation>,
     /// Request in flight.
     pub(super) sending: Option<BoxFuture<'static, RequestResult>>,
 }
 
 /// A request to the server.
-pub(super) enum UpstreamRequest {
+pub(super) enum UpstreamOperation {
     Send(SessionChoice),
     Probe(Arc<UpstreamSessionHandle>),
 }
 
-/// Result of an [`UpstreamRequest`].
+/// Result of an [`UpstreamOperation`].
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one per attempt, and a box would cost the plain path an allocation"
@@ -423,13 +423,13 @@ async fn perform(
     calls: &UpstreamClient,
     context: &CallContext,
     round: Option<&RoundAnswers>,
-    request: UpstreamRequest,
+    request: UpstreamOperation,
 ) -> RequestResult {
     match request {
-        UpstreamRequest::Send(session) => {
+        UpstreamOperation::Send(session) => {
             RequestResult::Sent(calls.send(context, round, session).await)
         }
-        UpstreamRequest::Probe(session) => {
+        UpstreamOperation::Probe(session) => {
             RequestResult::Probed(calls.knows_session(context, &session).await)
         }
     }

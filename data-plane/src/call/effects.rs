@@ -22,7 +22,7 @@ use crate::{
 
 use super::{
     SuspendedCall,
-    driver::{CallDriver, UpstreamRequest, new_machine},
+    driver::{CallDriver, UpstreamOperation, new_machine},
 };
 
 impl<S: ConfigSource> CallDriver<S> {
@@ -63,7 +63,7 @@ impl<S: ConfigSource> CallDriver<S> {
             CallEffect::ProbeSession => {
                 self.upstream.call = None;
                 let session = self.upstream.session.clone();
-                self.upstream.request = session.map(UpstreamRequest::Probe);
+                self.upstream.request = session.map(UpstreamOperation::Probe);
             }
             CallEffect::AskClient(count) => {
                 let ids = (0..count).map(|_| self.register());
@@ -121,7 +121,7 @@ impl<S: ConfigSource> CallDriver<S> {
     fn send(&mut self, session: SessionChoice) {
         // The last attempt is over.
         self.upstream.call = None;
-        self.upstream.request = Some(UpstreamRequest::Send(session));
+        self.upstream.request = Some(UpstreamOperation::Send(session));
     }
 
     /// Registers an elicitation of the legacy client. Returns the id under which its answer comes back; `None` if the

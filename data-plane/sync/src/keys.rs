@@ -143,7 +143,7 @@ async fn persist(keyring: &pb::Keyring, disk: Option<&Arc<SealedDirectory>>) {
 
 impl fmt::Debug for SharedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys")
+        f.debug_struct("SharedKeys")
             .field("keyring", &self.keyring)
             .finish_non_exhaustive()
     }

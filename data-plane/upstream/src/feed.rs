@@ -25,7 +25,7 @@ use crate::{
 #[derive(Clone)]
 pub struct FeedNetwork {
     registry: Arc<UpstreamRegistry>,
-    links: Arc<dyn UpstreamSessionProvider>,
+    upstream_sessions: Arc<dyn UpstreamSessionProvider>,
 }
 
 /// A permitted request to a server.
@@ -35,12 +35,18 @@ struct FeedTarget {
 }
 
 /// Result of opening a feed.
-type OpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
+type FeedOpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
 
 impl FeedNetwork {
-    /// Creates feeds over `registry`, with the sessions of `links` for legacy servers.
-    pub fn new(registry: Arc<UpstreamRegistry>, links: Arc<dyn UpstreamSessionProvider>) -> Self {
-        Self { registry, links }
+    /// Creates feeds over `registry`, with the sessions of `upstream_sessions` for legacy servers.
+    pub fn new(
+        registry: Arc<UpstreamRegistry>,
+        upstream_sessions: Arc<dyn UpstreamSessionProvider>,
+    ) -> Self {
+        Self {
+            registry,
+            upstream_sessions,
+        }
     }
 
     async fn reach(&self, key: &UpstreamSessionKey) -> Result<FeedTarget, UpstreamFailure> {
@@ -68,7 +74,7 @@ impl ChangeFeedTransport for FeedNetwork {
         &self,
         key: &UpstreamSessionKey,
         topics: ChangeTopics,
-    ) -> BoxedFuture<'static, OpenResult> {
+    ) -> BoxedFuture<'static, FeedOpenResult> {
         let (feeds, key) = (self.clone(), key.clone());
         Box::pin(async move {
             match key.server.era {

@@ -14,7 +14,7 @@ use toolgate_data_core::session::in_flight_calls::{InFlightCalls, ServerMessageR
 const QUEUE: usize = 8;
 
 /// Receiving side, held by the call.
-pub(crate) struct Subscriber {
+pub(crate) struct SharedStreamSubscriber {
     messages: mpsc::Receiver<Bytes>,
     sender: Arc<SubscriberSender>,
 }
@@ -27,7 +27,7 @@ struct SubscriberSender {
     open: AtomicBool,
 }
 
-impl Subscriber {
+impl SharedStreamSubscriber {
     /// Subscribes a call that begins in a session.
     pub(crate) fn subscribe(callers: &InFlightCalls) -> Self {
         let (sender, messages) = mpsc::channel(QUEUE);

@@ -302,7 +302,7 @@ impl Drop for CloseOnDrop {
 impl fmt::Debug for HttpSseStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The message URL is a secret between client and server.
-        write!(f, "OldStream({})", self.pending.pending())
+        write!(f, "HttpSseStream({})", self.pending.pending())
     }
 }
 

@@ -408,7 +408,7 @@ impl fmt::Debug for Metrics {
 
 impl fmt::Debug for SharedClockDebug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("clock")
+        f.write_str("SharedClock")
     }
 }
 

@@ -80,7 +80,7 @@ impl Drop for QuotaPermit {
 
 impl fmt::Debug for QuotaPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Taken({:?})", self.owner)
+        write!(f, "QuotaPermit({:?})", self.owner)
     }
 }
 

@@ -219,7 +219,7 @@ fn unusable(error: impl fmt::Display) -> TlsError {
 
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({} certificates)", self.chain.len())
+        write!(f, "TlsIdentity({} certificates)", self.chain.len())
     }
 }
 

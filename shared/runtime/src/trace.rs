@@ -209,7 +209,7 @@ impl fmt::Debug for TraceSpan {
 
 impl fmt::Debug for SpanParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Parent")
+        f.write_str("SpanParent")
     }
 }
 

@@ -71,7 +71,10 @@ fn caller_quotas_are_configurable() {
         256 << 20
     );
     let configured = request_limits(&listener_options(&flags).limits);
-    assert_eq!((configured.requests, configured.requests_per_token), (10, 5));
+    assert_eq!(
+        (configured.requests, configured.requests_per_token),
+        (10, 5)
+    );
     assert_eq!(
         (configured.rate_per_token, configured.burst_per_token),
         (Some(3), 2)

@@ -30,7 +30,7 @@ pub(super) struct ClusterClient {
 
 impl fmt::Debug for ClusterClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members")
+        f.debug_struct("ClusterClient")
             .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use toolgate_mcp::{RpcError, error::codes, message, object, text::quote};
 use toolgate_model::{Slug, Timestamp};
 
-use request::ClientResponse;
+use request::ElicitationResponse;
 pub use request::{Elicitation, ElicitationId, ElicitationKind, MAX_SIZE};
 
 /// Maximum number of elicitations of one call that wait for answers.
@@ -239,7 +239,7 @@ impl PendingElicitations {
         };
         let entry = self.pending.remove(at);
         out.push(ElicitationOutput::Close(entry.own));
-        let response = ClientResponse::read(frame);
+        let response = ElicitationResponse::read(frame);
         match entry.origin {
             RequestOrigin::Request(id) => out.push(ElicitationOutput::Respond(match response {
                 Some(response) => response.to_response(&id),
@@ -295,14 +295,14 @@ impl PendingElicitations {
 
 /// Converts a response to a member of `inputResponses`, which knows no errors: an error to a form or URL is a cancelled
 /// one. Returns `None` where the round has no way to say so.
-fn round_answer(response: Option<ClientResponse>, kind: ElicitationKind) -> Option<Bytes> {
+fn round_answer(response: Option<ElicitationResponse>, kind: ElicitationKind) -> Option<Bytes> {
     match (response?, kind) {
-        (ClientResponse::Result(result), _) => Some(result),
-        (ClientResponse::Error(_), ElicitationKind::Form | ElicitationKind::Url) => {
+        (ElicitationResponse::Result(result), _) => Some(result),
+        (ElicitationResponse::Error(_), ElicitationKind::Form | ElicitationKind::Url) => {
             Some(Bytes::from_static(b"{\"action\":\"cancel\"}"))
         }
         (
-            ClientResponse::Error(_),
+            ElicitationResponse::Error(_),
             ElicitationKind::Sampling | ElicitationKind::SamplingWithTools | ElicitationKind::Roots,
         ) => None,
     }

@@ -151,8 +151,8 @@ impl<W> TopicSubscriptions<W> {
         match self.state {
             State::Idle => "idle",
             State::Opening(_) => "opening",
-            State::Open(_) => "standing",
-            State::BackingOff => "pausing",
+            State::Open(_) => "open",
+            State::BackingOff => "backing off",
             State::Ended => "ended",
         }
     }

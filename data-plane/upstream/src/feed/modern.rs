@@ -16,7 +16,7 @@ use toolgate_mcp::{message::ModernRequestMeta, versions};
 
 use crate::failure;
 
-use super::{FeedNetwork, OpenResult, backlog::FeedBacklog};
+use super::{FeedNetwork, FeedOpenResult, backlog::FeedBacklog};
 
 /// Maximum number of changes that are read of a feed before it is replaced.
 const MAX_DRAINED: usize = 10_000;
@@ -34,7 +34,7 @@ pub(super) async fn open(
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
     topics: ChangeTopics,
-) -> OpenResult {
+) -> FeedOpenResult {
     let (changes, agreed) = begin(&feeds, &key, &topics).await?;
     Ok(Box::new(ModernFeed {
         feeds,
@@ -154,7 +154,7 @@ impl ChangeFeed for ModernFeed {
         })
     }
 
-    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, OpenResult> {
+    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, FeedOpenResult> {
         Box::pin(async move {
             let (changes, agreed) = begin(&self.feeds, &self.key, &topics).await?;
             self.drain();

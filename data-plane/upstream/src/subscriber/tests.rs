@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn early_notifications_are_queued_and_early_requests_are_rejected() {
     let callers = InFlightCalls::default();
-    let mut subscriber = Subscriber::subscribe(&callers);
+    let mut subscriber = SharedStreamSubscriber::subscribe(&callers);
     let message = Bytes::from_static(b"{}");
     assert!(
         !callers.deliver_to_sole_call(&message, true),
@@ -21,7 +21,7 @@ async fn early_notifications_are_queued_and_early_requests_are_rejected() {
 #[tokio::test]
 async fn messages_that_the_call_does_not_read_are_bounded() {
     let callers = InFlightCalls::default();
-    let subscriber = Subscriber::subscribe(&callers);
+    let subscriber = SharedStreamSubscriber::subscribe(&callers);
     subscriber.open();
     let message = Bytes::from_static(b"{}");
     let taken = (0..2 * QUEUE).filter(|_| callers.deliver_to_sole_call(&message, true));
@@ -33,8 +33,8 @@ async fn a_call_that_has_ended_is_not_subscribed_and_two_calls_hear_nothing() {
     let callers = InFlightCalls::default();
     let message = Bytes::from_static(b"{}");
     let (first, second) = (
-        Subscriber::subscribe(&callers),
-        Subscriber::subscribe(&callers),
+        SharedStreamSubscriber::subscribe(&callers),
+        SharedStreamSubscriber::subscribe(&callers),
     );
     first.open();
     second.open();

@@ -270,12 +270,12 @@ impl ElicitationId {
 
 /// Response of a client to an elicitation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ClientResponse {
+pub(super) enum ElicitationResponse {
     Result(Bytes),
     Error(Bytes),
 }
 
-impl ClientResponse {
+impl ElicitationResponse {
     /// Reads the frame of a response.
     pub(super) fn read(frame: &Bytes) -> Option<Self> {
         let envelope = toolgate_mcp::envelope::parse(frame, &FrameLimits::REQUEST).ok()?;
