@@ -231,8 +231,8 @@ impl Drop for RequestMeasurement {
         if self.closed {
             return;
         }
-        let lost = std::thread::panicking();
-        self.count(Some(if lost { PANICKED } else { CANCELLED }));
+        let panicking = std::thread::panicking();
+        self.count(Some(if panicking { PANICKED } else { CANCELLED }));
     }
 }
 

@@ -18,10 +18,10 @@ use crate::{context::CallContext, session::session_headers};
 /// Returns the protocol version of the request.
 pub(crate) fn version<'a>(
     server: &'a ServerView,
-    link: Option<&'a UpstreamSessionHandle>,
+    session: Option<&'a UpstreamSessionHandle>,
 ) -> &'a str {
-    match link {
-        Some(facts) => &facts.handshake.version,
+    match session {
+        Some(session) => &session.handshake.version,
         None => server
             .protocol_version
             .as_deref()
@@ -54,13 +54,13 @@ pub(crate) fn rewritten<'a>(
 /// others are the same for every call.
 pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
-    link: Option<&UpstreamSessionHandle>,
+    session: Option<&UpstreamSessionHandle>,
     version: &str,
     plan: &CallPlan,
     traceparent: Option<&str>,
 ) -> RequestHeaders {
-    let mut headers = match link {
-        Some(facts) => session_headers(facts),
+    let mut headers = match session {
+        Some(session) => session_headers(session),
         None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
     let mirrored = made
@@ -69,11 +69,11 @@ pub(crate) fn outgoing(
     for (name, value) in mirrored {
         headers = headers.with(name, value);
     }
-    let told = plan.trace.as_ref();
-    if let Some(parent) = traceparent.or(told.map(|trace| &*trace.parent)) {
+    let trace = plan.trace.as_ref();
+    if let Some(parent) = traceparent.or(trace.map(|trace| &*trace.parent)) {
         headers = headers.with(trace::TRACEPARENT, parent);
     }
-    if let Some(state) = told.and_then(|trace| trace.state.as_deref()) {
+    if let Some(state) = trace.and_then(|trace| trace.state.as_deref()) {
         headers = headers.with(trace::TRACESTATE, state);
     }
     headers

@@ -260,11 +260,11 @@ pub(super) fn plan(
         let argument = argument.filter(|argument| is_argument(argument));
         argument.ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
-    let place = match &inner {
+    let arguments_span = match &inner {
         None => params.arguments,
         Some(inner) => inner.arguments,
     };
-    let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
+    let arguments = arguments_span.map_or(&b"{}"[..], |span| envelope.slice(span));
     // Clients do not repeat arguments of a tool called through `run_tool` in headers.
     let headers = headers.filter(|_| inner.is_none());
     check_arguments(&target, arguments, headers)?;
@@ -293,7 +293,7 @@ pub(super) fn plan(
             id: id.span,
             params: params.span,
             target_name: subject,
-            arguments: place,
+            arguments: arguments_span,
             run_tool_arguments: inner.map(|inner| inner.run_tool_arguments),
             meta: meta.map(|meta| meta.span),
         },

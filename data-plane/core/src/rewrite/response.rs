@@ -194,17 +194,17 @@ impl ResponseRelay {
                     }
                     return RelayAction::InputRequired(required);
                 }
-                let shown = self.exposed_result(message, result.span);
+                let rewritten = self.exposed_result(message, result.span);
                 if let Some(state) = self.state_to_seal(&answer, result) {
                     if state.len() > STATE_LIMIT {
                         return RelayAction::Final(self.fail(UpstreamFailure::StateTooLarge));
                     }
-                    self.awaiting_seal = Some(shown.unwrap_or_else(|| message.clone()));
+                    self.awaiting_seal = Some(rewritten.unwrap_or_else(|| message.clone()));
                     return RelayAction::SealState(state);
                 }
-                let reply = match shown {
+                let reply = match rewritten {
                     None => self.result_response(message, &answer, result, None),
-                    Some(shown) => self.reread_result(&shown, None),
+                    Some(rewritten) => self.reread_result(&rewritten, None),
                 };
                 RelayAction::Final(self.finish(reply))
             }

@@ -107,12 +107,12 @@ impl CallMachine {
                     failure,
                     running,
                 }));
-                let told = if success {
+                let reported = if success {
                     failure
                 } else {
                     UpstreamFailure::Status
                 };
-                self.step(RetryStep::Fail(told), out);
+                self.step(RetryStep::Fail(reported), out);
             }
         }
     }
@@ -223,8 +223,8 @@ impl CallMachine {
 
     fn can_ask(&self) -> bool {
         let registering = |conversation: &ConversationState| conversation.registering.is_some();
-        let busy = self.conversation.as_deref().is_some_and(registering);
-        self.attached && !self.draining && !busy
+        let is_registering = self.conversation.as_deref().is_some_and(registering);
+        self.attached && !self.draining && !is_registering
     }
 
     /// A modern server gave its modern client a state to come back with.

@@ -40,13 +40,13 @@ impl ResponseRelay {
         let Some(pages) = self.urls(error) else {
             return failure_response(&self.call, UpstreamFailure::NeedsInput);
         };
-        let told = match self.call.client {
+        let supports_data = match self.call.client {
             ClientProtocol::Legacy { version, .. } if version >= FIRST_REVISION => {
                 self.supports_urls()
             }
             ClientProtocol::Legacy { .. } | ClientProtocol::Modern { .. } => false,
         };
-        if !told {
+        if !supports_data {
             return url_elicitation_response(&self.call, &pages);
         }
         let server = &self.call.server().name.id;
@@ -84,10 +84,10 @@ impl ResponseRelay {
             return None;
         }
         let all = error.data.as_ref()?.get(ELICITATIONS)?.as_array()?;
-        let page = |asked: &Value| {
+        let page = |elicitation: &Value| {
             let question = Elicitation::read(
                 ElicitationKind::Url.method(),
-                Some(asked.to_string().as_bytes()),
+                Some(elicitation.to_string().as_bytes()),
             );
             question.filter(|question| question.kind() == ElicitationKind::Url)
         };
