@@ -105,11 +105,11 @@ impl RoleCommand {
     }
 
     /// Builds the role. Returns when it is running.
-    pub async fn build(self, machine: &ProcessContext) -> anyhow::Result<RunningRole> {
+    pub async fn build(self, context: &ProcessContext) -> anyhow::Result<RunningRole> {
         match self {
-            Self::Up(options) => up::build(*options, machine).await,
-            Self::ControlPlane(options) => control_plane::build(*options, machine).await,
-            Self::Proxy(options) => proxy::build(*options, machine),
+            Self::Up(options) => up::build(*options, context).await,
+            Self::ControlPlane(options) => control_plane::build(*options, context).await,
+            Self::Proxy(options) => proxy::build(*options, context),
         }
     }
 }

@@ -44,10 +44,10 @@ pub enum ClientError {
     #[error("{0}")]
     Protocol(Cow<'static, str>),
     /// No version is supported by both.
-    #[error("the server speaks {theirs}, which is not supported")]
+    #[error("the server speaks {offered}, which is not supported")]
     NoCommonVersion {
         /// Versions offered by the server.
-        theirs: String,
+        offered: String,
     },
 }
 
