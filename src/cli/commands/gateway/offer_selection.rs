@@ -123,10 +123,10 @@ impl<'a> OfferSelection<'a> {
 
     fn select_resources(&self, bindings: &mut [Value], chosen: &[&str]) -> Result<(), CliError> {
         let named = chosen != ALL && chosen != NONE;
-        let warning = |id: &&&str| named && !self.servers.iter().any(|server| server == **id);
-        if let Some(warning) = chosen.iter().find(warning) {
+        let unknown = |id: &&&str| named && !self.servers.iter().any(|server| server == **id);
+        if let Some(unknown) = chosen.iter().find(unknown) {
             return Err(
-                CliError::usage(format!("--resources {warning}: no such server is given"))
+                CliError::usage(format!("--resources {unknown}: no such server is given"))
                     .with_next_step("write `all`, `none`, or servers that are given with --server"),
             );
         }
