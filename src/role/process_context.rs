@@ -115,7 +115,7 @@ impl ProcessContext {
                 DrainOutcome::Drained => tracing::info!("drained"),
                 blocked @ DrainOutcome::Blocked(_) => tracing::warn!(%blocked, "cut off"),
             },
-            _again = signals::terminate() => tracing::warn!("told twice: ending at once"),
+            _again = signals::terminate() => tracing::warn!("second signal: ending at once"),
         }
     }
 }

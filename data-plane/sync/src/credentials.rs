@@ -292,7 +292,7 @@ impl CacheState {
             UpstreamFailure::Credential
         })?;
         if resolved.revision < credential.revision {
-            tracing::warn!(%server, credential = %id, "an older credential was resolved than asked for");
+            tracing::warn!(%server, credential = %id, "an older credential was resolved than requested");
             return Err(UpstreamFailure::Credential);
         }
         let value = Arc::new(UpstreamCredential::Header(HeaderCredential {

@@ -26,7 +26,7 @@ pub enum ClientError {
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
     /// The response stream exceeds the event limit.
-    #[error("the server said more than {0} things and had not answered yet")]
+    #[error("the server sent more than {0} messages without an answer")]
     TooManyEvents(u32),
     /// The budget for held responses is exhausted.
     #[error("there is no room for more answers of servers now")]

@@ -119,7 +119,7 @@ impl PendingElicitations {
     }
 
     /// Shortens all deadlines: the stream of the call has ended, and answers in flight arrive soon or never.
-    pub(super) fn client_gone(&mut self, now: Timestamp) {
+    pub(super) fn on_client_gone(&mut self, now: Timestamp) {
         self.shorten(now.after(GRACE_PERIOD));
     }
 
@@ -131,10 +131,10 @@ impl PendingElicitations {
                 id,
                 elicitation,
                 own,
-            } => self.requested(id, &elicitation, own, now, &mut out),
-            ElicitationEvent::Withdrawn(id) => self.withdrawn(&id, &mut out),
+            } => self.on_requested(id, &elicitation, own, now, &mut out),
+            ElicitationEvent::Withdrawn(id) => self.on_withdrawn(&id, &mut out),
             ElicitationEvent::RoundRequested(round) => self.round_requested(round, now, &mut out),
-            ElicitationEvent::Answered(own, frame) => self.answered(&own, &frame, &mut out),
+            ElicitationEvent::Answered(own, frame) => self.on_answered(&own, &frame, &mut out),
             ElicitationEvent::Tick => self.expire(now, "there was no answer in time", &mut out),
             ElicitationEvent::Drain => {
                 self.shorten(now);
@@ -155,7 +155,7 @@ impl PendingElicitations {
         }
     }
 
-    fn requested(
+    fn on_requested(
         &mut self,
         id: Box<str>,
         elicitation: &Elicitation,
@@ -191,7 +191,7 @@ impl PendingElicitations {
         self.pending.iter().position(same)
     }
 
-    fn withdrawn(&mut self, id: &str, out: &mut Vec<ElicitationOutput>) {
+    fn on_withdrawn(&mut self, id: &str, out: &mut Vec<ElicitationOutput>) {
         if let Some(at) = self.position(id) {
             let entry = self.pending.remove(at);
             let notice = cancelled(&entry.own, "the server withdrew it");
@@ -233,7 +233,12 @@ impl PendingElicitations {
         }
     }
 
-    fn answered(&mut self, own: &ElicitationId, frame: &Bytes, out: &mut Vec<ElicitationOutput>) {
+    fn on_answered(
+        &mut self,
+        own: &ElicitationId,
+        frame: &Bytes,
+        out: &mut Vec<ElicitationOutput>,
+    ) {
         let Some(at) = self.pending.iter().position(|entry| entry.own == *own) else {
             return;
         };

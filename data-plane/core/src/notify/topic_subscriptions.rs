@@ -171,7 +171,7 @@ impl<W> TopicSubscriptions<W> {
                 self.remove(interest);
                 self.reconcile(&mut out);
             }
-            Event::Opened(outcome) => self.opened(outcome, &mut out),
+            Event::Opened(outcome) => self.on_opened(outcome, &mut out),
             Event::Received(change) => self.notify_change(change, &mut out),
             Event::Lost => {
                 if matches!(self.state, State::Open(_)) {
@@ -269,7 +269,11 @@ impl<W> TopicSubscriptions<W> {
         out.push(Output::Open(topics));
     }
 
-    fn opened(&mut self, outcome: Result<ChangeTopics, UpstreamFailure>, out: &mut Vec<Output<W>>) {
+    fn on_opened(
+        &mut self,
+        outcome: Result<ChangeTopics, UpstreamFailure>,
+        out: &mut Vec<Output<W>>,
+    ) {
         let State::Opening(requested) = std::mem::replace(&mut self.state, State::Idle) else {
             self.state = State::Ended;
             out.extend([Output::Close, Output::Stop]);

@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl CallMachine {
-    pub(super) fn head(&mut self, head: UpstreamHead, out: &mut CallEffects) {
+    pub(super) fn on_upstream_head(&mut self, head: UpstreamHead, out: &mut CallEffects) {
         if !matches!(self.phase, CallPhase::Sending) {
             return;
         }
@@ -65,7 +65,7 @@ impl CallMachine {
         }
     }
 
-    pub(super) fn probed(&mut self, known: bool, out: &mut CallEffects) {
+    pub(super) fn on_session_probed(&mut self, known: bool, out: &mut CallEffects) {
         if let CallPhase::Probing = self.phase {
             let step = self.retry.probed(known);
             self.step(step, out);
@@ -117,7 +117,12 @@ impl CallMachine {
         }
     }
 
-    pub(super) fn message(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
+    pub(super) fn on_upstream_message(
+        &mut self,
+        message: &Bytes,
+        now: CallTime,
+        out: &mut CallEffects,
+    ) {
         match self.phase {
             CallPhase::Document { success } => match self.relay.on_single_response(message) {
                 Ok(reply) => self.conclude(reply, success, out),
@@ -127,7 +132,7 @@ impl CallMachine {
                 }
                 Err(IncompleteResponse::UrlElicitation(urls)) => self.url_elicitation(urls, out),
             },
-            CallPhase::Streaming => self.streamed(message, now, out),
+            CallPhase::Streaming => self.on_streamed_message(message, now, out),
             CallPhase::Sending
             | CallPhase::Probing
             | CallPhase::AwaitingClient
@@ -137,7 +142,7 @@ impl CallMachine {
         }
     }
 
-    fn streamed(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
+    fn on_streamed_message(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
         match self.relay.on(message) {
             RelayAction::Final(reply) => self.conclude(reply, true, out),
             RelayAction::Progress(notice) => {
@@ -161,7 +166,7 @@ impl CallMachine {
             RelayAction::Forward(message) => self.send_client(message, out),
             RelayAction::LocalReply(message) => out.push(CallEffect::RefuseUpstream(message)),
             RelayAction::ServerRequest(id, elicitation) => {
-                self.requested(id, elicitation, now, out)
+                self.on_server_request(id, elicitation, now, out)
             }
             RelayAction::Cancelled(id) => {
                 self.conversation().batcher.remove(&id);
@@ -175,7 +180,7 @@ impl CallMachine {
     }
 
     /// A legacy server sent a request for the client.
-    fn requested(
+    fn on_server_request(
         &mut self,
         id: Box<str>,
         elicitation: Elicitation,
