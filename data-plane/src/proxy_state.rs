@@ -7,17 +7,17 @@ use toolgate_data_core::{
     notify::view_change::{self, ViewComparison},
 };
 use toolgate_model::{SessionSharing, Slug};
+use toolgate_peers::Peers;
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
     CancelHandle, ChangeFeeds, ElicitationRegistry, InFlight, SessionContext, SessionRegistry,
     SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
 };
-use toolgate_upstream::{UpstreamClient, UpstreamRegistry};
+use toolgate_upstream::{UpstreamClient, UpstreamRegistry, UpstreamSessionHandle};
 
 use crate::{
     call::{AnswerSender, SuspendedCall},
     config_source::ConfigSource,
-    peers::Peers,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestPermit},
     request_metrics::RequestMetrics,
@@ -37,7 +37,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) change_feeds: ChangeFeeds,
     pub(crate) in_flight: InFlight,
     pub(crate) peers: Peers,
-    pub(crate) upstream_sessions: UpstreamSessionRegistry,
+    pub(crate) upstream_sessions: UpstreamSessionRegistry<UpstreamSessionHandle>,
     pub(crate) elicitations: ElicitationRegistry<ElicitingCall>,
     pub(crate) suspended: SuspendedCalls<SuspendedCall>,
     pub(crate) upstream: Arc<UpstreamRegistry>,

@@ -1,7 +1,6 @@
 //! State machine of a legacy client session. It assigns each message to exactly one stream, queues messages while no
 //! stream is open, and drops the oldest ones when the queue is full.
 
-pub mod in_flight_calls;
 pub mod owning_proxy;
 pub mod session_id;
 pub mod upstream_log_level;

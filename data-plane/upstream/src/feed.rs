@@ -18,14 +18,14 @@ use toolgate_model::Era;
 
 use crate::{
     endpoint::AuthenticatedEndpoint, permit::CallPermit, registry::UpstreamRegistry,
-    upstream::Upstream,
+    session::UpstreamSessionHandle, upstream::Upstream,
 };
 
 /// Opens feeds with the circuit breakers, credentials and upstream sessions that calls use.
 #[derive(Clone)]
 pub struct FeedNetwork {
     registry: Arc<UpstreamRegistry>,
-    upstream_sessions: Arc<dyn UpstreamSessionProvider>,
+    sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
 }
 
 /// A permitted request to a server.
@@ -38,15 +38,12 @@ struct FeedTarget {
 type FeedOpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
 
 impl FeedNetwork {
-    /// Creates feeds over `registry`, with the sessions of `upstream_sessions` for legacy servers.
+    /// Creates feeds over `registry`, with the sessions of `sessions` for legacy servers.
     pub fn new(
         registry: Arc<UpstreamRegistry>,
-        upstream_sessions: Arc<dyn UpstreamSessionProvider>,
+        sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
     ) -> Self {
-        Self {
-            registry,
-            upstream_sessions,
-        }
+        Self { registry, sessions }
     }
 
     async fn reach(&self, key: &UpstreamSessionKey) -> Result<FeedTarget, UpstreamFailure> {

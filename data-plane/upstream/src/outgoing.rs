@@ -7,13 +7,12 @@ use toolgate_data_core::{
     ServerView,
     call::RoundAnswers,
     plan::CallPlan,
-    port::UpstreamSessionHandle,
     refusal::UpstreamFailure,
     rewrite::{self, UpstreamRequest, UpstreamRequestOptions, request},
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, trace, versions};
 
-use crate::{context::CallContext, session::session_headers};
+use crate::{context::CallContext, session::UpstreamSessionHandle};
 
 /// Returns the protocol version of the request.
 pub(crate) fn version<'a>(
@@ -60,7 +59,7 @@ pub(crate) fn outgoing(
     traceparent: Option<&str>,
 ) -> RequestHeaders {
     let mut headers = match session {
-        Some(session) => session_headers(session),
+        Some(session) => session.headers(),
         None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
     let mirrored = made
@@ -69,11 +68,11 @@ pub(crate) fn outgoing(
     for (name, value) in mirrored {
         headers = headers.with(name, value);
     }
-    let trace = plan.trace.as_ref();
-    if let Some(parent) = traceparent.or(trace.map(|trace| &*trace.parent)) {
+    let trace_context = plan.trace.as_ref();
+    if let Some(parent) = traceparent.or(trace_context.map(|trace| &*trace.parent)) {
         headers = headers.with(trace::TRACEPARENT, parent);
     }
-    if let Some(state) = trace.and_then(|trace| trace.state.as_deref()) {
+    if let Some(state) = trace_context.and_then(|trace| trace.state.as_deref()) {
         headers = headers.with(trace::TRACESTATE, state);
     }
     headers

@@ -6,15 +6,12 @@ use tokio::time::timeout;
 use toolgate_client::{ClientError, ServerChange, ServerChangeFeed, ask, session_changes};
 use toolgate_data_core::{
     notify::topic_subscriptions::{ChangeTopic, ChangeTopics, TopicChange},
-    port::{BoxedFuture, ChangeFeed, UpstreamSessionHandle, UpstreamSessionKey},
+    port::{BoxedFuture, ChangeFeed, UpstreamSessionKey},
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{message, method, text::quote};
 
-use crate::{
-    failure,
-    session::{is_lost, session_headers},
-};
+use crate::{failure, session::UpstreamSessionHandle};
 
 use super::{FeedNetwork, FeedOpenResult, FeedTarget};
 
@@ -24,7 +21,7 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 struct LegacyFeed {
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
-    upstream_session: Arc<UpstreamSessionHandle>,
+    session: Arc<UpstreamSessionHandle>,
     changes: ServerChangeFeed,
     agreed: ChangeTopics,
 }
@@ -34,21 +31,15 @@ pub(super) async fn open(
     key: UpstreamSessionKey,
     topics: ChangeTopics,
 ) -> FeedOpenResult {
-    let mut upstream_session = feeds.upstream_sessions.open(&key).await?;
-    if is_lost(&upstream_session) {
-        upstream_session = feeds
-            .upstream_sessions
-            .reopen(&key, &upstream_session)
-            .await?;
+    let mut session = feeds.sessions.open(&key).await?;
+    if session.is_lost() {
+        session = feeds.sessions.reopen(&key, &session).await?;
     }
     let mut target = feeds.reach(&key).await?;
-    let mut opened = stream(&target, &upstream_session).await;
+    let mut opened = stream(&target, &session).await;
     if is_session_unknown(&opened) {
-        upstream_session = feeds
-            .upstream_sessions
-            .reopen(&key, &upstream_session)
-            .await?;
-        opened = stream(&target, &upstream_session).await;
+        session = feeds.sessions.reopen(&key, &session).await?;
+        opened = stream(&target, &session).await;
     }
     let changes = opened.map_err(|error| {
         let failure = failure::of(&error);
@@ -61,7 +52,7 @@ pub(super) async fn open(
     let feed = LegacyFeed {
         feeds,
         key,
-        upstream_session,
+        session,
         // A server without such a stream cannot send updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
         agreed: ChangeTopics::new(),
@@ -71,16 +62,11 @@ pub(super) async fn open(
 
 async fn stream(
     target: &FeedTarget,
-    upstream_session: &UpstreamSessionHandle,
+    session: &UpstreamSessionHandle,
 ) -> Result<Option<ServerChangeFeed>, ClientError> {
     let http = &target.upstream().target.http;
-    let authenticated = Arc::clone(&target.authenticated).inside(Some(upstream_session));
-    session_changes(
-        http,
-        &authenticated.endpoint,
-        session_headers(upstream_session),
-    )
-    .await
+    let authenticated = Arc::clone(&target.authenticated).inside(Some(session));
+    session_changes(http, &authenticated.endpoint, session.headers()).await
 }
 
 /// Reports if the server does not know the session any more.
@@ -92,22 +78,15 @@ impl LegacyFeed {
     /// Subscribes to a resource or unsubscribes from it. Returns `true` if the server agrees.
     async fn set_subscription(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
         let mut target = self.feeds.reach(&self.key).await?;
-        let id = self.upstream_session.next_id().to_string();
+        let id = self.session.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
         let request = message::request(&id, method, Some(&params));
-        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.upstream_session));
+        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.session));
         let endpoint = authenticated.endpoint.clone();
         let endpoint = endpoint.with_max_timeout(self.key.server.timeouts.first_byte);
         let http = &target.upstream().target.http;
-        let answered = ask(
-            http,
-            &endpoint,
-            session_headers(&self.upstream_session),
-            &id,
-            request,
-        )
-        .await;
-        match answered {
+        let result = ask(http, &endpoint, self.session.headers(), &id, request).await;
+        match result {
             Ok(()) => {
                 target.permit.answered();
                 Ok(true)
@@ -130,7 +109,7 @@ impl LegacyFeed {
         for topic in removed {
             if let ChangeTopic::Resource(uri) = &topic {
                 // Best effort: later updates of this resource are dropped.
-                let _result = self
+                let _agreed = self
                     .set_subscription(method::RESOURCES_UNSUBSCRIBE, uri)
                     .await;
             }
@@ -164,7 +143,7 @@ impl ChangeFeed for LegacyFeed {
             loop {
                 // Marks the session as used, so that it is not ended as idle.
                 let Ok(change) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
-                    self.feeds.upstream_sessions.established(&self.key);
+                    self.feeds.sessions.established(&self.key);
                     continue;
                 };
                 match change {
