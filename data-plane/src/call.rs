@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub(crate) use answers::AnswerSender;
-use driver::CallDriver;
+use driver::{CallDriver, CallParts};
 pub use stream::CallStream;
 
 /// A call that waits at its server for its modern client. Dropped, it is cancelled at the server.
@@ -107,8 +107,14 @@ pub(crate) async fn serve<S: ConfigSource>(
     let called = async {
         match suspended(state, &context).await {
             Ok(suspended) => {
-                let driver = CallDriver::new(state, context, permit, in_flight, measurement);
-                Ok(driver.run(suspended).await)
+                let parts = CallParts {
+                    state: Arc::clone(state),
+                    context,
+                    permit,
+                    in_flight,
+                    measurement,
+                };
+                Ok(CallDriver::run(parts, suspended).await)
             }
             Err(refusal) => Err((refusal, measurement)),
         }

@@ -68,7 +68,7 @@ pub(crate) async fn execute<S: ConfigSource>(
         permit,
     } = request;
     let subject = session.claims().map(|claims| SessionContext {
-        facts: claims,
+        claims,
         gateway: &gateway,
         caller: &caller,
     });
@@ -87,7 +87,7 @@ pub(crate) async fn execute<S: ConfigSource>(
             watched.map(|()| json_response(pieces))
         }
         Plan::Unsubscribe(uri, pieces) => with(subject, |subject| {
-            state.sessions.unsubscribe_resource(subject.facts, &uri);
+            state.sessions.unsubscribe_resource(subject.claims, &uri);
             Ok(json_response(pieces))
         }),
         Plan::OpenStream => streams::session(state, subject, events, &permit).await,
@@ -105,7 +105,7 @@ pub(crate) async fn execute<S: ConfigSource>(
             Ok(empty_response(StatusCode::OK))
         }),
         Plan::Cancel(id) => with(subject, |subject| {
-            state.in_flight.cancel(subject.facts, &id);
+            state.in_flight.cancel(subject.claims, &id);
             Ok(empty_response(StatusCode::ACCEPTED))
         }),
         Plan::DeliverResponse(id) => with(subject, |subject| {
@@ -152,7 +152,7 @@ fn answer_elicitation<S: ConfigSource>(
     let principal = subject.caller.principal();
     match state
         .elicitations
-        .take_recipient(subject.facts, principal, id)
+        .take_recipient(subject.claims, principal, id)
     {
         AnswerRecipient::Call(id, eliciting_call) => eliciting_call.answers.send(id, frame),
         AnswerRecipient::Unknown => {}
@@ -189,7 +189,7 @@ pub(crate) fn body(pieces: Pieces) -> ResponseBody<StreamBody> {
 pub(crate) fn events(stream: StreamBody) -> Answer {
     let body = match stream {
         StreamBody::LongLived(_) => ResponseBody::LongLived(stream),
-        StreamBody::Call(_) | StreamBody::Passed(_) => ResponseBody::Stream(stream),
+        StreamBody::Call(_) | StreamBody::Forwarded(_) => ResponseBody::Stream(stream),
     };
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();

@@ -88,7 +88,7 @@ async fn serve<S: ConfigSource>(state: Arc<ProxyState<S>>, request: IncomingRequ
         Ok(decided) => decided,
         Err(refused) => return respond_refused(&refused, measurement),
     };
-    if let Some(owner) = state.forward_target(planned.home()) {
+    if let Some(owner) = state.forward_target(planned.owner()) {
         let forwarded = forwarded_request(&head, &planned.received);
         match Box::pin(state.peers.forward(&owner, forwarded)).await {
             Ok(response) => return forwarded_response(response, planned.permit, measurement),

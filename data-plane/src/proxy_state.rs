@@ -83,13 +83,13 @@ impl<S: ConfigSource> ProxyState<S> {
     /// Handles the termination of a legacy session by its client. Calls that wait for the client's answers are
     /// cancelled, and upstream sessions that serve this session alone end.
     pub(crate) fn session_ended(&self, subject: SessionContext<'_>) {
-        for eliciting_call in self.elicitations.session_over(&subject.facts.random) {
+        for eliciting_call in self.elicitations.session_over(&subject.claims.random) {
             eliciting_call.call.cancel();
         }
         let mut servers = subject.gateway.servers.iter();
         if servers.any(|server| server.sharing == SessionSharing::PerSession) {
             self.upstream_sessions
-                .end_for_session(&subject.facts.random);
+                .end_for_session(&subject.claims.random);
         }
     }
 

@@ -22,16 +22,16 @@ pub enum StreamBody {
     /// Long-lived stream of a legacy session or of a modern subscription.
     LongLived(Box<LongLivedBody>),
     /// Response of another proxy, forwarded as it arrives.
-    Passed(Box<PassedStream>),
+    Forwarded(Box<ForwardedStream>),
 }
 
 /// Response of another proxy, which holds the permit of its request until its end.
-pub struct PassedStream {
+pub struct ForwardedStream {
     body: Incoming,
     _permit: RequestPermit,
 }
 
-impl PassedStream {
+impl ForwardedStream {
     pub(crate) fn new(body: Incoming, permit: RequestPermit) -> Self {
         Self {
             body,
@@ -88,7 +88,7 @@ impl http_body::Body for StreamBody {
                 let frame = Pin::new(stream).poll_frame(cx);
                 frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Self::Passed(passed) => Pin::new(&mut passed.body).poll_frame(cx),
+            Self::Forwarded(stream) => Pin::new(&mut stream.body).poll_frame(cx),
             Self::LongLived(stream) => {
                 let event = stream.poll(cx);
                 event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))

@@ -65,6 +65,16 @@ pub(super) struct CallDriver<S: ConfigSource> {
     sent: Instant,
 }
 
+/// All that a call begins with.
+pub(super) struct CallParts<S: ConfigSource> {
+    pub(super) state: Arc<ProxyState<S>>,
+    pub(super) context: CallContext,
+    pub(super) permit: RequestPermit,
+    /// Registration of a legacy client's call.
+    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) measurement: RequestMeasurement,
+}
+
 /// The server's side of a call.
 #[derive(Default)]
 pub(super) struct UpstreamSide {
@@ -110,17 +120,18 @@ enum LoopExit {
 }
 
 impl<S: ConfigSource> CallDriver<S> {
-    pub(super) fn new(
-        state: &Arc<ProxyState<S>>,
-        context: CallContext,
-        permit: RequestPermit,
-        in_flight: Option<InFlightGuard>,
-        measurement: RequestMeasurement,
-    ) -> Self {
+    fn new(parts: CallParts<S>) -> Self {
+        let CallParts {
+            state,
+            context,
+            permit,
+            in_flight,
+            measurement,
+        } = parts;
         let now = measurement.now();
         Self {
             machine: new_machine(&context),
-            state: Arc::clone(state),
+            state,
             context,
             began: now,
             measurement,
@@ -139,19 +150,26 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Runs the call, or goes on with a suspended one. Dropped by the disconnect of a modern client, it cancels the
     /// call. The call of a legacy client is finished in the background.
-    pub(super) async fn run(self, suspended: Option<SuspendedCall>) -> CallAnswer {
-        let drain = self.state.drain.clone();
-        let detaches = self.machine.outlives_stream();
-        let driven = self.drive(suspended);
+    pub(super) async fn run(parts: CallParts<S>, suspended: Option<SuspendedCall>) -> CallAnswer {
+        let drain = parts.state.drain.clone();
+        let detaches = parts.context.plan.outlives_stream();
+        // The driver is created inside of the box and stays there: it is large, and a move would copy all of it.
+        let driven = Box::pin(async move {
+            let mut driver = Self::new(parts);
+            match driver.drive(suspended).await {
+                LoopExit::End(end) => driver.answer(end),
+                LoopExit::Stream => CallAnswer::Stream(driver.stream()),
+            }
+        });
         match detaches {
             true => DetachOnDrop::new(driven, drain).await,
-            false => Box::pin(driven).await,
+            false => driven.await,
         }
     }
 
-    /// Sends the call and reads an answer of one document, without an allocation. All else is left to
+    /// Sends the call and reads an answer of one document, without a further allocation. All else is left to
     /// [`run_loop`](Self::run_loop).
-    async fn drive(mut self, suspended: Option<SuspendedCall>) -> CallAnswer {
+    async fn drive(&mut self, suspended: Option<SuspendedCall>) -> LoopExit {
         match suspended {
             Some(suspended) => self.resume(suspended),
             None => {
@@ -168,21 +186,22 @@ impl<S: ConfigSource> CallDriver<S> {
                 let event = result.map(|result| self.upstream.take_result(result));
                 self.after(event);
             } else if self.machine.reads_document()
-                && let Some(mut call) = self.upstream.call.take()
+                && let Some(call) = &mut self.upstream.call
             {
                 let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
                 let read = or_cancelled(cancelled, call.read_document()).await;
-                self.upstream.call = Some(call);
                 self.after(read);
             } else {
-                return Box::pin(self.run_to_end()).await;
+                // Waits until the call ends, or until the client gets a stream.
+                self.sent = self.measurement.now();
+                return Box::pin(self.run_loop(None)).await;
             }
         }
         match self.end.take() {
-            Some(end) if self.outbox.is_empty() => self.answer(end),
+            Some(end) if self.outbox.is_empty() => LoopExit::End(end),
             end => {
                 self.end = end;
-                CallAnswer::Stream(self.stream())
+                LoopExit::Stream
             }
         }
     }
@@ -205,15 +224,6 @@ impl<S: ConfigSource> CallDriver<S> {
 
     fn after(&mut self, event: Option<CallEvent>) {
         self.apply(event.unwrap_or(CallEvent::Cancel));
-    }
-
-    /// Waits until the call ends, or until the client gets a stream.
-    async fn run_to_end(mut self) -> CallAnswer {
-        self.sent = self.measurement.now();
-        match self.run_loop(None).await {
-            LoopExit::End(end) => self.answer(end),
-            LoopExit::Stream => CallAnswer::Stream(self.stream()),
-        }
     }
 
     fn answer(self, end: CallEnd) -> CallAnswer {

@@ -207,7 +207,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let (state, gateway) = (&self.state, &self.context.plan.gateway.name.id);
         let parked = state
             .suspended
-            .park(handle, &self.context.principal, gateway, suspended);
+            .suspend(handle, &self.context.principal, gateway, suspended);
         // Checked after the call is kept: a gateway that is removed from here on finds it.
         let view = state.source.view();
         if view.gateway(gateway.as_str()).is_none() {

@@ -19,7 +19,7 @@ use super::{
     verdict::{UpstreamVerdict, may_be_running},
 };
 use crate::{
-    plan::{CallPlan, ClientProtocol},
+    plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{CallOutcome, ClientResponse, ResponseRelay, ServerNotification, failure_response},
     session::LogLevel,
@@ -172,10 +172,9 @@ impl CallMachine {
         conversation.map_or(0, |conversation| conversation.pending.pending())
     }
 
-    /// Reports if the call goes on when the client closes its stream. Closing a stream cancels nothing in the legacy
-    /// era.
+    /// Returns [`CallPlan::outlives_stream`] of the call.
     pub fn outlives_stream(&self) -> bool {
-        matches!(self.relay.call().client, ClientProtocol::Legacy { .. })
+        self.relay.call().outlives_stream()
     }
 
     fn conversation(&mut self) -> &mut ConversationState {

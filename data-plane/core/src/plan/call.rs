@@ -104,6 +104,12 @@ impl CallPlan {
         self.target.server()
     }
 
+    /// Returns `true` if the call goes on when the client closes its stream. Closing a stream cancels nothing in the
+    /// legacy era.
+    pub fn outlives_stream(&self) -> bool {
+        matches!(self.client, ClientProtocol::Legacy { .. })
+    }
+
     /// Maximum duration of the call, if the gateway configures one for this server.
     pub fn timeout(&self) -> Option<Duration> {
         self.gateway.timeout(self.server())
