@@ -74,14 +74,14 @@ impl WritePath {
     }
 }
 
-/// Part of the write path that needs no keys. Cheap to clone; clones share the turn.
+/// Part of the write path that needs no keys. Cheap to clone; clones share the lock.
 #[derive(Clone)]
 pub(crate) struct StoreWriter {
     store: Arc<dyn Store>,
     pub(crate) published: watch::Receiver<Arc<PublishedState>>,
     pub(crate) clock: SharedClock,
-    /// Held by the writer whose turn it is. Contains the revision of the last commit.
-    turn: Arc<Mutex<Revision>>,
+    /// Held while a change is decided and committed. Contains the revision of the last commit.
+    write_lock: Arc<Mutex<Revision>>,
     /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     resync: Arc<Notify>,
     read_index: Arc<ReadIndex>,
@@ -101,7 +101,7 @@ impl StoreWriter {
             store,
             published,
             clock,
-            turn: Arc::default(),
+            write_lock: Arc::default(),
             resync,
             read_index: Arc::default(),
         }
@@ -125,9 +125,9 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> Result<CommitOutcome, SubmitError> {
-        let mut last = timeout(TURN_TIMEOUT, self.turn.lock())
+        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
             .await
-            .map_err(|_| busy())?;
+            .map_err(|_| write_queue_timeout())?;
         let written = self
             .attempt(|_| false, command, context, *last, Some(fence))
             .await?;
@@ -155,9 +155,9 @@ impl StoreWriter {
             // Observations of proxies and join tokens guard only their own keys and need no turn.
             return self.attempt(done, command, context, 0, None).await;
         }
-        let mut last = timeout(TURN_TIMEOUT, self.turn.lock())
+        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
             .await
-            .map_err(|_| busy())?;
+            .map_err(|_| write_queue_timeout())?;
         let outcome = self.attempt(done, command, context, *last, None).await?;
         if let Some(outcome) = &outcome {
             *last = outcome.revision;
@@ -174,11 +174,11 @@ impl StoreWriter {
         seen: Revision,
         fence: Option<&TxnCompare>,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
-        let mut wanted = seen;
+        let mut revision = seen;
         let mut latest: Option<KeyRevisions> = None;
         for _attempt in 0..MAX_ATTEMPTS {
             let is_current = |state: &StoreState| {
-                state.revision() >= wanted && latest.as_ref().is_none_or(|it| it.seen_by(state))
+                state.revision() >= revision && latest.as_ref().is_none_or(|it| it.seen_by(state))
             };
             let state = self.state_where(is_current).await;
             if done(&state) {
@@ -191,7 +191,7 @@ impl StoreWriter {
                     latest = Some(self.latest_revisions(&record_keys(command)).await?);
                 }
                 let is_latest = latest.as_ref().is_some_and(|it| it.seen_by(&state));
-                if !is_latest || state.revision() < wanted {
+                if !is_latest || state.revision() < revision {
                     continue;
                 }
             }
@@ -213,7 +213,7 @@ impl StoreWriter {
                         return Err(SubmitError::Contended);
                     }
                     // Another writer changed a guarded key, at a revision later than this state.
-                    wanted = state.revision() + 1;
+                    revision = state.revision() + 1;
                 }
             }
         }
@@ -318,9 +318,9 @@ fn behind() -> StoreError {
     StoreError::Unavailable("this control plane has not seen the latest changes yet".to_owned())
 }
 
-fn busy() -> SubmitError {
-    let why = "writers are waiting for one another; try again in a moment".to_owned();
-    SubmitError::Store(StoreError::Unavailable(why))
+fn write_queue_timeout() -> SubmitError {
+    let reason = "writers are waiting for one another; try again in a moment".to_owned();
+    SubmitError::Store(StoreError::Unavailable(reason))
 }
 
 fn transaction(change: &Change, context: &CommandContext) -> Txn {

@@ -50,25 +50,30 @@ pub(crate) struct AccessControl {
 
 /// Middleware: forwards a request to its service, or rejects it.
 pub(crate) async fn enforce(
-    State(gate): State<Arc<AccessControl>>,
+    State(access_control): State<Arc<AccessControl>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<ConnectionPeer>().cloned();
     let peer = peer.unwrap_or(ConnectionPeer::Unknown);
     let (path, headers) = (request.uri().path(), request.headers());
-    let caller = gate.authorize(path, headers, peer.clone());
+    let caller = access_control.authorize(path, headers, peer.clone());
     if let Err(status) = &caller
         && !is_unknown_token(status)
     {
         return status.clone().into_http();
     }
-    let Ok(_permit) = Arc::clone(&gate.permits).try_acquire_owned() else {
+    let Ok(_permit) = Arc::clone(&access_control.permits).try_acquire_owned() else {
         return status::overloaded("too many requests are being served").into_http();
     };
-    let deadline = gate.deadline.min(requested_deadline(headers));
+    let deadline = access_control.deadline.min(requested_deadline(headers));
     let started = Instant::now();
-    let caller = match timeout(deadline, gate.authorize_latest(path, headers, peer, caller)).await {
+    let caller = match timeout(
+        deadline,
+        access_control.authorize_latest(path, headers, peer, caller),
+    )
+    .await
+    {
         Ok(Ok(caller)) => caller,
         Ok(Err(status)) => return status.into_http(),
         Err(_elapsed) => {
@@ -226,8 +231,8 @@ fn fleet_identity(peer: &ConnectionPeer) -> CallerIdentity {
 
 /// Parses the deadline that the caller set with `grpc-timeout`.
 fn requested_deadline(headers: &HeaderMap) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
-    let parsed = asked.and_then(|text| {
+    let requested = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
+    let parsed = requested.and_then(|text| {
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
         Some(match unit {

@@ -1,4 +1,4 @@
-//! Sends calls: one attempt each. If there is another one is decided by
+//! Sends calls: one attempt each. Further attempts are decided by
 //! [`CallMachine`](toolgate_data_core::call::CallMachine).
 
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use toolgate_client::{ReplyBody, ServerReply, send};
 use toolgate_data_core::{
     call::{RoundAnswers, UpstreamHead, verdict},
     plan::CallPlan,
-    port::{UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionProvider},
+    port::{UpstreamSessionKey, UpstreamSessionProvider},
     refusal::UpstreamFailure,
     rewrite::UpstreamRequestOptions,
 };
@@ -19,13 +19,13 @@ use crate::{
     context::CallContext,
     endpoint::AuthenticatedEndpoint,
     failure,
-    in_flight::{InFlightCall, ResponseBody},
+    in_flight::{InFlightCall, UpstreamBody},
     log_level,
     outgoing::{outgoing, rewritten, version},
     registry::UpstreamRegistry,
-    session::{is_lost, session_headers},
+    session::UpstreamSessionHandle,
     shared_stream::open_shared_stream,
-    subscriber::Subscriber,
+    subscriber::SharedStreamSubscriber,
     upstream::Upstream,
 };
 
@@ -33,13 +33,13 @@ use crate::{
 #[derive(Clone)]
 pub struct UpstreamClient {
     registry: Arc<UpstreamRegistry>,
-    sessions: Arc<dyn UpstreamSessionProvider>,
+    sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
 }
 
 /// Upstream session that an attempt is sent in. Modern servers have none.
 pub enum SessionChoice {
     /// The session of the caller, which is opened if need be.
-    Standing,
+    Current,
     /// The session of the attempt before.
     Same(Option<Arc<UpstreamSessionHandle>>),
     /// A new session, in place of this one, which the server forgot.
@@ -71,7 +71,7 @@ impl UpstreamClient {
     /// Creates a client over `registry`, with the sessions of `sessions` for legacy servers.
     pub fn new(
         registry: Arc<UpstreamRegistry>,
-        sessions: Arc<dyn UpstreamSessionProvider>,
+        sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
     ) -> Self {
         Self { registry, sessions }
     }
@@ -99,7 +99,7 @@ impl UpstreamClient {
         context: &CallContext,
         session: &UpstreamSessionHandle,
     ) -> bool {
-        if is_lost(session) {
+        if session.is_lost() {
             return false;
         }
         let Ok(upstream) = self.registry.upstream(context.plan.server()) else {
@@ -113,7 +113,7 @@ impl UpstreamClient {
             return true;
         };
         let ping = message::request(&session.next_id().to_string(), method::PING, None);
-        let headers = session_headers(session);
+        let headers = session.headers();
         let sent = send(
             &upstream.target.http,
             &authenticated.endpoint,
@@ -129,7 +129,7 @@ impl UpstreamClient {
         choice: SessionChoice,
     ) -> Result<Option<Arc<UpstreamSessionHandle>>, UpstreamFailure> {
         let server = context.plan.server();
-        if let SessionChoice::Standing = choice {
+        if let SessionChoice::Current = choice {
             // Checked first: a call whose answer has no room is not sent.
             self.registry.check_room(context.holder)?;
         }
@@ -143,7 +143,7 @@ impl UpstreamClient {
         let session = match choice {
             SessionChoice::Same(session) => return Ok(session),
             SessionChoice::Replace(lost) => self.sessions.reopen(&key(), &lost).await?,
-            SessionChoice::Standing => {
+            SessionChoice::Current => {
                 let key = key();
                 match self.sessions.established(&key) {
                     Some(session) => session,
@@ -161,14 +161,14 @@ impl UpstreamClient {
         session: Option<&Arc<UpstreamSessionHandle>>,
         upstream: &Arc<Upstream>,
         endpoint: &Arc<AuthenticatedEndpoint>,
-    ) -> Option<Subscriber> {
+    ) -> Option<SharedStreamSubscriber> {
         // An HTTP+SSE server sends everything on one stream.
-        let session = session.filter(|facts| facts.handshake.transport.is_none())?;
+        let session = session.filter(|session| session.http_sse().is_none())?;
         if plan.requestable_capabilities().is_empty() {
             return None;
         }
         open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
-        Some(Subscriber::subscribe(&session.calls))
+        Some(SharedStreamSubscriber::subscribe(&session.calls))
     }
 
     async fn attempt(
@@ -179,7 +179,10 @@ impl UpstreamClient {
     ) -> Result<SendReport, UpstreamFailure> {
         let (plan, drain) = (&context.plan, &self.registry.drain);
         let server = plan.server();
-        if session.as_deref().is_some_and(is_lost) {
+        if session
+            .as_deref()
+            .is_some_and(UpstreamSessionHandle::is_lost)
+        {
             return Ok(SendReport {
                 head: UpstreamHead::SessionEnded,
                 call: None,
@@ -194,7 +197,7 @@ impl UpstreamClient {
             .await?;
         let endpoint = authenticated.inside(session.as_deref());
         if let Some(session) = &session {
-            log_level::lower(session, context, &upstream, &endpoint, drain).await;
+            log_level::set_level(session, context, &upstream, &endpoint, drain).await;
         }
         let id = match &session {
             Some(session) => session.next_id(),
@@ -203,18 +206,18 @@ impl UpstreamClient {
         let version = version(server, session.as_deref());
         let span = span(context, version);
         let traceparent = span.as_ref().map(TraceSpan::traceparent);
-        let towards = UpstreamRequestOptions {
+        let options = UpstreamRequestOptions {
             era: session.as_ref().map_or(Era::Modern, |_| Era::Legacy),
             version,
             id,
             log_level: context.log_level,
             traceparent: traceparent.as_deref(),
         };
-        let request = rewritten(context, &towards, answers)?;
+        let request = rewritten(context, &options, answers)?;
         let traced = traceparent.as_deref();
         let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
-        let subscribed = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);
-        let subscriber = subscribed.await;
+        let subscription = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);
+        let subscriber = subscription.await;
         let in_session = session.clone().map(|session| (session, id));
         let call = InFlightCall::new(permit, Arc::clone(&endpoint), in_session, drain.clone());
         let mut call = call.traced(span);
@@ -248,23 +251,23 @@ fn receive(
     id: u64,
     session: Option<&UpstreamSessionHandle>,
     call: &mut InFlightCall,
-    subscriber: Option<Subscriber>,
+    subscriber: Option<SharedStreamSubscriber>,
 ) -> UpstreamHead {
     let status = reply.status.as_u16();
     if verdict::of_status(status).is_some() {
         tracing::debug!(status, "a server refused a call");
     }
     let body = match reply.body {
-        ReplyBody::Json(body) => ResponseBody::Document(body),
-        ReplyBody::Sse(events) => ResponseBody::Stream(events),
-        ReplyBody::Accepted => ResponseBody::Empty,
-        ReplyBody::Other(_) => ResponseBody::Other,
+        ReplyBody::Json(body) => UpstreamBody::Document(body),
+        ReplyBody::Sse(events) => UpstreamBody::Stream(events),
+        ReplyBody::Accepted => UpstreamBody::Empty,
+        ReplyBody::Other(_) => UpstreamBody::Other,
     };
     call.receive(body, subscriber);
     UpstreamHead::Response {
         id,
         status,
-        in_session: session.is_some_and(|session| session.handshake.session.is_some()),
+        in_session: session.is_some_and(|session| session.handshake.session_id.is_some()),
         body: call.body_kind(),
     }
 }

@@ -1,29 +1,7 @@
-//! Tests of upstream sessions: they are shared as the server's policy says, and the number of concurrent rejections is
-//! limited.
+//! Tests of the keys of upstream sessions: sessions are shared as the server's policy says.
 
 use super::*;
 use crate::fixture::GatewayFixture;
-
-#[test]
-fn concurrent_rejections_of_server_requests_are_bounded() {
-    let opened = HandshakeResult {
-        version: "2025-06-18".into(),
-        session: None,
-        capabilities: "{}".into(),
-        transport: None,
-    };
-    let link = Arc::new(UpstreamSessionHandle::new(opened, Timestamp(0)));
-    let mut under_way: Vec<RejectionPermit> = (0..100)
-        .filter_map(|_| link.acquire_rejection_permit())
-        .collect();
-    assert_eq!(under_way.len(), MAX_CONCURRENT_REJECTIONS);
-    under_way.pop();
-    under_way.extend(link.acquire_rejection_permit());
-    assert_eq!(under_way.len(), MAX_CONCURRENT_REJECTIONS);
-    assert!(link.acquire_rejection_permit().is_none());
-    under_way.clear();
-    assert!(link.acquire_rejection_permit().is_some());
-}
 
 #[test]
 fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
@@ -80,4 +58,33 @@ fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
     // Never shared with another organization, regardless of the policy: its server is a different one.
     let shared = key(SessionSharing::Shared, &ada, None);
     assert_eq!(shared.principal.org, server.name.org);
+}
+
+#[test]
+fn a_change_feed_has_an_upstream_session_apart_from_calls() {
+    let world = GatewayFixture::new();
+    let server = world.view.servers().next().unwrap();
+    let principal = Arc::new(Principal {
+        org: server.name.org.clone(),
+        subject: TokenSubject::User("ada".parse().unwrap()),
+    });
+    let key = |sharing, session: Option<u8>| {
+        let server = Arc::new(ServerView {
+            sharing,
+            ..ServerView::clone(server)
+        });
+        let session = session.map(|byte| [byte; RANDOM_LEN]);
+        UpstreamSessionKey::new(&server, &principal, session, ClientCapabilities::default())
+    };
+    for sharing in [SessionSharing::PerPrincipal, SessionSharing::PerSession] {
+        for session in [None, Some(0), Some(1), Some(255)] {
+            let feed = key(sharing, session).for_change_feed();
+            assert!(feed == key(sharing, session).for_change_feed());
+            for calls in [None, Some(0), Some(1), Some(255)] {
+                assert!(feed != key(sharing, calls), "{sharing:?}");
+            }
+        }
+    }
+    let feed = |session| key(SessionSharing::PerSession, Some(session)).for_change_feed();
+    assert!(feed(1) != feed(2), "as the server's policy says");
 }

@@ -39,7 +39,7 @@ impl World {
         let (mut result, mut over) = (None, false);
         for effect in effects {
             assert!(!over, "an effect after the end: {effect:?}");
-            over = matches!(effect, CallEffect::Finish(_) | CallEffect::Park(_));
+            over = matches!(effect, CallEffect::Finish(_) | CallEffect::Suspend(_));
             let next = self.run(id, effect);
             assert!(next.is_none() || result.is_none(), "two results");
             result = next.or(result);
@@ -86,11 +86,8 @@ impl World {
                 self.send(id, Some(session));
             }
             CallEffect::ProbeSession => {
-                let session = call
-                    .link
-                    .as_ref()
-                    .and_then(|link| link.handshake.session.clone());
-                let known = self.server.live.contains_key(&*session.unwrap());
+                let session = call.link.as_ref().unwrap();
+                let known = self.server.live.contains_key(&session.id);
                 return Some(CallEvent::SessionProbed(known));
             }
             CallEffect::RespondUpstream(message) => self.told(id, &message),
@@ -122,7 +119,7 @@ impl World {
                 self.proxies[proxy].elicitations.remove(&own.random);
             }
             CallEffect::Seal(content) => return Some(CallEvent::Sealed(self.seal(id, content))),
-            CallEffect::Park(reply) => return self.park(id, &reply),
+            CallEffect::Suspend(reply) => return self.suspend(id, &reply),
             CallEffect::Finish(end) => self.finish_call(id, end),
         }
         None
@@ -212,11 +209,11 @@ impl World {
             SealRequest::Ticket => {
                 self.seen.insert("ticket");
                 call.handle = Some(handle);
-                let home = OwningProxy::new(self.proxies[proxy].name.clone(), None);
+                let owner = OwningProxy::new(self.proxies[proxy].name.clone(), None);
                 let ticket = CallTicket {
                     handle,
                     request,
-                    home,
+                    owner,
                 };
                 Some(ticket.seal(&self.sealer, self.binding(client), &nonce))
             }
@@ -251,7 +248,7 @@ impl World {
             CallEvent::Deadline,
             CallEvent::Drain,
             CallEvent::Sealed(None),
-            CallEvent::ParkRefused,
+            CallEvent::SuspensionRefused,
             CallEvent::UpstreamMessage("{}".into()),
             CallEvent::UpstreamEnd(UpstreamEnd::Failed(UpstreamFailure::Broken)),
             CallEvent::UpstreamHead(UpstreamHead::SessionEnded),
@@ -354,7 +351,7 @@ pub const RESOURCE_CONSTRUCTORS: [&str; 21] = [
     "close elicitation",
     "finish",
     "hold timeouts",
-    "park",
+    "suspend",
     "probe session",
     "refuse upstream",
     "request state",
@@ -388,7 +385,7 @@ fn name(effect: &CallEffect) -> &'static str {
         CallEffect::AskClient(_) => "ask client",
         CallEffect::CloseElicitation(_) => "close elicitation",
         CallEffect::Seal(_) => "seal",
-        CallEffect::Park(_) => "park",
+        CallEffect::Suspend(_) => "suspend",
         CallEffect::Finish(_) => "finish",
     }
 }

@@ -65,12 +65,11 @@ impl World {
         }
         if legacy {
             let principal = principal_of(call.client);
-            let session = call.link.clone().unwrap();
-            let session = session.handshake.session.clone().unwrap();
+            let session = call.link.as_ref().unwrap().id.clone();
             if arrival == Arrival::SessionEnded {
-                self.server.live.remove(&*session);
+                self.server.live.remove(&session);
             }
-            match self.server.live.get(&*session) {
+            match self.server.live.get(&session) {
                 Some(owner) => assert_eq!(*owner, principal, "a session of another"),
                 None => {
                     call.did_not_run = true;
@@ -274,8 +273,8 @@ impl World {
         let session = self.session_of(client);
         let literal = quote(&id.name());
         let id = ElicitationId::parse(&literal).unwrap();
-        let home = self.proxies.iter().position(|proxy| proxy.name == id.proxy);
-        let elicitations = &mut self.proxies[home.unwrap()].elicitations;
+        let owner = self.proxies.iter().position(|proxy| proxy.name == id.proxy);
+        let elicitations = &mut self.proxies[owner.unwrap()].elicitations;
         let theirs = |waiting: &Waiting| {
             waiting.session == session && waiting.principal == principal_of(client)
         };

@@ -6,17 +6,14 @@ use tokio::time::timeout;
 use toolgate_client::{ClientError, ServerChange, ServerChangeFeed, ask, session_changes};
 use toolgate_data_core::{
     notify::topic_subscriptions::{ChangeTopic, ChangeTopics, TopicChange},
-    port::{BoxedFuture, ChangeFeed, UpstreamSessionHandle, UpstreamSessionKey},
+    port::{BoxedFuture, ChangeFeed, UpstreamSessionKey},
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{message, method, text::quote};
 
-use crate::{
-    failure,
-    session::{is_lost, session_headers},
-};
+use crate::{failure, session::UpstreamSessionHandle};
 
-use super::{FeedNetwork, FeedTarget, OpenResult};
+use super::{FeedNetwork, FeedOpenResult, FeedTarget};
 
 /// Interval at which the upstream session is marked as used.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
@@ -24,7 +21,7 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 struct LegacyFeed {
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
-    link: Arc<UpstreamSessionHandle>,
+    session: Arc<UpstreamSessionHandle>,
     changes: ServerChangeFeed,
     agreed: ChangeTopics,
 }
@@ -33,16 +30,16 @@ pub(super) async fn open(
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
     topics: ChangeTopics,
-) -> OpenResult {
-    let mut link = feeds.links.open(&key).await?;
-    if is_lost(&link) {
-        link = feeds.links.reopen(&key, &link).await?;
+) -> FeedOpenResult {
+    let mut session = feeds.sessions.open(&key).await?;
+    if session.is_lost() {
+        session = feeds.sessions.reopen(&key, &session).await?;
     }
     let mut target = feeds.reach(&key).await?;
-    let mut opened = stream(&target, &link).await;
-    if forgotten(&opened) {
-        link = feeds.links.reopen(&key, &link).await?;
-        opened = stream(&target, &link).await;
+    let mut opened = stream(&target, &session).await;
+    if is_session_unknown(&opened) {
+        session = feeds.sessions.reopen(&key, &session).await?;
+        opened = stream(&target, &session).await;
     }
     let changes = opened.map_err(|error| {
         let failure = failure::of(&error);
@@ -55,7 +52,7 @@ pub(super) async fn open(
     let feed = LegacyFeed {
         feeds,
         key,
-        link,
+        session,
         // A server without such a stream cannot send updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
         agreed: ChangeTopics::new(),
@@ -65,31 +62,31 @@ pub(super) async fn open(
 
 async fn stream(
     target: &FeedTarget,
-    link: &UpstreamSessionHandle,
+    session: &UpstreamSessionHandle,
 ) -> Result<Option<ServerChangeFeed>, ClientError> {
     let http = &target.upstream().target.http;
-    let authenticated = Arc::clone(&target.authenticated).inside(Some(link));
-    session_changes(http, &authenticated.endpoint, session_headers(link)).await
+    let authenticated = Arc::clone(&target.authenticated).inside(Some(session));
+    session_changes(http, &authenticated.endpoint, session.headers()).await
 }
 
 /// Reports if the server does not know the session any more.
-fn forgotten<T>(outcome: &Result<T, ClientError>) -> bool {
+fn is_session_unknown<T>(outcome: &Result<T, ClientError>) -> bool {
     matches!(outcome, Err(ClientError::Status(problem)) if problem.status.as_u16() == 404)
 }
 
 impl LegacyFeed {
     /// Subscribes to a resource or unsubscribes from it. Returns `true` if the server agrees.
-    async fn say(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
+    async fn set_subscription(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
         let mut target = self.feeds.reach(&self.key).await?;
-        let id = self.link.next_id().to_string();
+        let id = self.session.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
         let request = message::request(&id, method, Some(&params));
-        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.link));
+        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.session));
         let endpoint = authenticated.endpoint.clone();
         let endpoint = endpoint.with_max_timeout(self.key.server.timeouts.first_byte);
         let http = &target.upstream().target.http;
-        let asked = ask(http, &endpoint, session_headers(&self.link), &id, request).await;
-        match asked {
+        let result = ask(http, &endpoint, self.session.headers(), &id, request).await;
+        match result {
             Ok(()) => {
                 target.permit.answered();
                 Ok(true)
@@ -107,19 +104,24 @@ impl LegacyFeed {
         }
     }
 
-    async fn changed(mut self: Box<Self>, topics: ChangeTopics) -> OpenResult {
-        let gone: Vec<ChangeTopic> = self.agreed.difference(&topics).cloned().collect();
-        for topic in gone {
+    async fn apply_topics(mut self: Box<Self>, topics: ChangeTopics) -> FeedOpenResult {
+        let removed: Vec<ChangeTopic> = self.agreed.difference(&topics).cloned().collect();
+        for topic in removed {
             if let ChangeTopic::Resource(uri) = &topic {
                 // Best effort: later updates of this resource are dropped.
-                let _told = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
+                let _agreed = self
+                    .set_subscription(method::RESOURCES_UNSUBSCRIBE, uri)
+                    .await;
             }
             self.agreed.remove(&topic);
         }
-        let more: Vec<ChangeTopic> = topics.difference(&self.agreed).cloned().collect();
-        for topic in more {
+        let added: Vec<ChangeTopic> = topics.difference(&self.agreed).cloned().collect();
+        for topic in added {
             let agrees = match &topic {
-                ChangeTopic::Resource(uri) => self.say(method::RESOURCES_SUBSCRIBE, uri).await?,
+                ChangeTopic::Resource(uri) => {
+                    self.set_subscription(method::RESOURCES_SUBSCRIBE, uri)
+                        .await?
+                }
                 ChangeTopic::Task(_) => false,
             };
             if agrees {
@@ -140,11 +142,11 @@ impl ChangeFeed for LegacyFeed {
         Box::pin(async {
             loop {
                 // Marks the session as used, so that it is not ended as idle.
-                let Ok(heard) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
-                    self.feeds.links.established(&self.key);
+                let Ok(change) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
+                    self.feeds.sessions.established(&self.key);
                     continue;
                 };
-                match heard {
+                match change {
                     Ok(Some(ServerChange::Updated(uri))) => return Some(TopicChange::Updated(uri)),
                     // The control plane watches lists, and legacy servers have no tasks.
                     Ok(Some(
@@ -159,14 +161,14 @@ impl ChangeFeed for LegacyFeed {
         })
     }
 
-    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, OpenResult> {
-        Box::pin(self.changed(topics))
+    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, FeedOpenResult> {
+        Box::pin(self.apply_topics(topics))
     }
 
     fn close(self: Box<Self>) -> BoxedFuture<'static, ()> {
         Box::pin(async move {
             // The session stays open for calls.
-            let _closed = self.changed(ChangeTopics::new()).await;
+            let _closed = self.apply_topics(ChangeTopics::new()).await;
         })
     }
 }
