@@ -31,6 +31,8 @@ pub(crate) struct FaultyStore {
     inner: Mutex<Arc<dyn Store>>,
     /// Watches end and cannot be opened; commits and lists work.
     pub(crate) watch_unavailable: AtomicBool,
+    /// Lists fail.
+    pub(crate) list_unavailable: AtomicBool,
     /// Commits take this long and then fail; 0 for none.
     pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
@@ -47,6 +49,7 @@ impl FaultyStore {
         Arc::new(Self {
             inner: Mutex::new(memory()),
             watch_unavailable: AtomicBool::new(false),
+            list_unavailable: AtomicBool::new(false),
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
@@ -108,6 +111,10 @@ impl Store for FaultyStore {
     ) -> BoxFuture<'_, Result<StorePage, StoreError>> {
         let (inner, prefix) = (self.inner(), prefix.to_owned());
         let after = after.map(str::to_owned);
+        if self.list_unavailable.load(Ordering::Relaxed) {
+            let error = StoreError::Unavailable("no quorum".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
         Box::pin(async move { inner.list(&prefix, after.as_deref(), limit, at).await })
     }
 
@@ -195,7 +202,7 @@ pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
     let unready = readiness.block("store");
     let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &metrics);
     let resync = follower.resync();
-    let follower = drain.spawn("follower", follower.run(drain.clone()));
+    let follower = drain.spawn("store follower", follower.run(drain.clone()));
     let writer = StoreWriter::new(store, published, clock::system(), Arc::clone(&resync));
     WritePathFixture {
         writer,

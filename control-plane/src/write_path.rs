@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Writers of this replica take turns, so that they do not fail each other's guards. Guards detect writers of other
-//! replicas, and the loser decides again on the newer state.
+//! replicas, and the loser decides again on the newer state. A rejection has no guards, so it is only given on a state
+//! that includes all changes acknowledged before the command: see [`StoreWriter::catch_up`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,12 +23,15 @@ use toolgate_control_core::{
         TxnCompare, TxnOutcome, WriteOp,
     },
 };
+use toolgate_model::Digest;
 use toolgate_runtime::SharedClock;
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
 use crate::{deployment_keys::DeploymentKeys, leader_election, record_codec};
+use read_index::{ReadIndex, revision_of};
 
 mod ports;
+mod read_index;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +42,8 @@ const MAX_ATTEMPTS: usize = 8;
 const TURN_TIMEOUT: Duration = Duration::from_secs(8);
 /// Maximum time a writer waits to observe earlier commits in the published state.
 const OBSERVE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Number of [`OBSERVE_TIMEOUT`]s for which a replica that is behind is waited for.
+const CATCH_UP_ATTEMPTS: usize = 4;
 
 /// Write path, and all that the API needs of the control plane. Shared by `Arc`.
 pub struct WritePath {
@@ -68,17 +74,21 @@ impl WritePath {
     }
 }
 
-/// Part of the write path that needs no keys. Cheap to clone; clones share the turn.
+/// Part of the write path that needs no keys. Cheap to clone; clones share the lock.
 #[derive(Clone)]
 pub(crate) struct StoreWriter {
     store: Arc<dyn Store>,
     pub(crate) published: watch::Receiver<Arc<PublishedState>>,
     pub(crate) clock: SharedClock,
-    /// Held by the writer whose turn it is. Contains the revision of the last commit.
-    turn: Arc<Mutex<Revision>>,
+    /// Held while a change is decided and committed. Contains the revision of the last commit.
+    write_lock: Arc<Mutex<Revision>>,
     /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     resync: Arc<Notify>,
+    read_index: Arc<ReadIndex>,
 }
+
+/// Keys with the revisions of their last writes in the store; 0 for a key that does not exist.
+struct KeyRevisions(Vec<(ObjectKey, Revision)>);
 
 impl StoreWriter {
     pub(crate) fn new(
@@ -91,8 +101,9 @@ impl StoreWriter {
             store,
             published,
             clock,
-            turn: Arc::default(),
+            write_lock: Arc::default(),
             resync,
+            read_index: Arc::default(),
         }
     }
 
@@ -114,9 +125,9 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> Result<CommitOutcome, SubmitError> {
-        let mut last = timeout(TURN_TIMEOUT, self.turn.lock())
+        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
             .await
-            .map_err(|_| busy())?;
+            .map_err(|_| write_queue_timeout())?;
         let written = self
             .attempt(|_| false, command, context, *last, Some(fence))
             .await?;
@@ -144,9 +155,9 @@ impl StoreWriter {
             // Observations of proxies and join tokens guard only their own keys and need no turn.
             return self.attempt(done, command, context, 0, None).await;
         }
-        let mut last = timeout(TURN_TIMEOUT, self.turn.lock())
+        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
             .await
-            .map_err(|_| busy())?;
+            .map_err(|_| write_queue_timeout())?;
         let outcome = self.attempt(done, command, context, *last, None).await?;
         if let Some(outcome) = &outcome {
             *last = outcome.revision;
@@ -163,13 +174,28 @@ impl StoreWriter {
         seen: Revision,
         fence: Option<&TxnCompare>,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
-        let mut wanted = seen;
+        let mut revision = seen;
+        let mut latest: Option<KeyRevisions> = None;
         for _attempt in 0..MAX_ATTEMPTS {
-            let state = self.state_at(wanted).await;
+            let is_current = |state: &StoreState| {
+                state.revision() >= revision && latest.as_ref().is_none_or(|it| it.seen_by(state))
+            };
+            let state = self.state_where(is_current).await;
             if done(&state) {
                 return Ok(None);
             }
-            let change = decide(&state, command, context)?;
+            let decided = decide(&state, command, context);
+            // A change is checked by its guards. Any other result has to be based on the latest state.
+            if !matches!(&decided, Ok(change) if !change.is_empty()) {
+                if latest.is_none() {
+                    latest = Some(self.latest_revisions(&record_keys(command)).await?);
+                }
+                let is_latest = latest.as_ref().is_some_and(|it| it.seen_by(&state));
+                if !is_latest || state.revision() < revision {
+                    continue;
+                }
+            }
+            let change = decided?;
             if change.is_empty() {
                 let revision = state.revision();
                 return Ok(Some(CommitOutcome { revision, change }));
@@ -187,20 +213,51 @@ impl StoreWriter {
                         return Err(SubmitError::Contended);
                     }
                     // Another writer changed a guarded key, at a revision later than this state.
-                    wanted = state.revision() + 1;
+                    revision = state.revision() + 1;
                 }
             }
         }
-        Err(SubmitError::Contended)
+        match latest {
+            Some(latest) if !latest.seen_by(&self.current()) => Err(behind().into()),
+            Some(_) | None => Err(SubmitError::Contended),
+        }
+    }
+
+    /// Waits until the published state includes every change of a compile input, and the last write of each of `records`,
+    /// that was acknowledged before this call, by this control plane or another one.
+    pub(crate) async fn catch_up(&self, records: &[ObjectKey]) -> Result<(), StoreError> {
+        let latest = self.latest_revisions(records).await?;
+        for _attempt in 0..CATCH_UP_ATTEMPTS {
+            let state = self.state_where(|state| latest.seen_by(state)).await;
+            if latest.seen_by(&state) {
+                return Ok(());
+            }
+        }
+        Err(behind())
+    }
+
+    /// Reads the revisions of the version marker and of `records` from the store.
+    async fn latest_revisions(&self, records: &[ObjectKey]) -> Result<KeyRevisions, StoreError> {
+        let marker = self.read_index.read(self.store.as_ref()).await?;
+        let mut latest = KeyRevisions(vec![(ObjectKey::Marker, marker)]);
+        for key in records {
+            let revision = revision_of(self.store.as_ref(), key).await?;
+            latest.0.push((key.clone(), revision));
+        }
+        Ok(latest)
     }
 
     /// Returns the published state once it includes `revision`, or the latest state after [`OBSERVE_TIMEOUT`].
     pub(crate) async fn state_at(&self, revision: Revision) -> Arc<StoreState> {
+        self.state_where(|state| state.revision() >= revision).await
+    }
+
+    /// Returns the published state once `condition` holds, or the latest state after [`OBSERVE_TIMEOUT`].
+    async fn state_where(&self, condition: impl Fn(&StoreState) -> bool) -> Arc<StoreState> {
         let mut published = self.published.clone();
-        let seen = published.wait_for(|published| published.state.revision() >= revision);
+        let seen = published.wait_for(|published| condition(&published.state));
         if timeout(OBSERVE_TIMEOUT, seen).await.is_err() {
-            // A decision on an old state is safe, because the guards reject it if it conflicts. The resync keeps the
-            // state from staying old.
+            // The resync keeps the state from staying old.
             self.resync.notify_one();
         }
         self.current()
@@ -230,9 +287,40 @@ fn touches_snapshot(command: &Command) -> bool {
     }
 }
 
-fn busy() -> SubmitError {
-    let why = "writers are waiting for one another; try again in a moment".to_owned();
-    SubmitError::Store(StoreError::Unavailable(why))
+/// Returns the keys that a decision on `command` reads and that the version marker does not cover.
+fn record_keys(command: &Command) -> Vec<ObjectKey> {
+    match command {
+        Command::RecordProxy(proxy) => vec![ObjectKey::Expelled(proxy.id.clone())],
+        Command::ForgetProxy(id) => vec![ObjectKey::Proxy(id.clone())],
+        Command::UseJoinToken(hash) => vec![ObjectKey::JoinToken(Digest(hash.0))],
+        Command::CreateSystemKey { name, .. } | Command::ResealSystemKey { name, .. } => {
+            vec![ObjectKey::SystemKey(name.clone())]
+        }
+        Command::CreateJoinToken(_)
+        | Command::Create(_)
+        | Command::Update { .. }
+        | Command::Delete { .. }
+        | Command::RevokeToken(_)
+        | Command::RecordDefinitions(_)
+        | Command::BumpEpoch => Vec::new(),
+    }
+}
+
+impl KeyRevisions {
+    /// Returns `true` if `state` is not older than these writes.
+    fn seen_by(&self, state: &StoreState) -> bool {
+        let mut keys = self.0.iter();
+        keys.all(|(key, revision)| state.mod_revision_at(key).unwrap_or_default() >= *revision)
+    }
+}
+
+fn behind() -> StoreError {
+    StoreError::Unavailable("this control plane has not seen the latest changes yet".to_owned())
+}
+
+fn write_queue_timeout() -> SubmitError {
+    let reason = "writers are waiting for one another; try again in a moment".to_owned();
+    SubmitError::Store(StoreError::Unavailable(reason))
 }
 
 fn transaction(change: &Change, context: &CommandContext) -> Txn {

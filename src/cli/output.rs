@@ -56,6 +56,13 @@ pub struct OutputOptions {
     pub quiet: bool,
 }
 
+/// Writes a warning to standard error, regardless of the flags.
+pub fn warn(text: impl Display) {
+    let text = format!("warning: {text}");
+    // A closed standard error cannot be reported.
+    let _closed = writeln!(io::stderr(), "{}", escape_for_terminal(&text));
+}
+
 /// Writer to the two output streams of a command.
 pub struct OutputWriter {
     results: Box<dyn Write + Send>,

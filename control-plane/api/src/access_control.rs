@@ -1,6 +1,10 @@
 //! Access control in front of every method. Checks that the method exists on this listener, authenticates the caller,
 //! checks that the caller can have the required right somewhere, and limits concurrency. All checks run before any byte
 //! of the body is read.
+//!
+//! A request that writes is decided on a state that includes everything that was acknowledged before it, by any control
+//! plane, so that a rejection is never based on an old state. A request that reads can ask for the same with the header
+//! [`CONSISTENCY_HEADER`].
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,13 +14,18 @@ use axum::{
     response::Response,
 };
 use http::{HeaderMap, header::AUTHORIZATION};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use tonic::Status;
+use tonic_types::StatusExt as _;
 use toolgate_control_core::{
-    CallerIdentity, is_allowed,
+    AccessRight, CallerIdentity, is_allowed,
     port::{SecretPurpose, StateReader, TokenIssuer},
 };
 use toolgate_model::TokenHash;
+use toolgate_wire::CONSISTENCY_HEADER;
 
 use crate::{
     caller::{AdminCaller, ConnectionPeer, denied, identify, not_expelled},
@@ -26,6 +35,9 @@ use crate::{
 
 /// Maximum length of a bearer token, in bytes.
 const MAX_CREDENTIAL: usize = 1024;
+
+/// Reason for a token that no state has; another control plane may have created it.
+pub(crate) const UNKNOWN_TOKEN: &str = "UNKNOWN_TOKEN";
 
 /// Access control of one listener.
 pub(crate) struct AccessControl {
@@ -38,22 +50,40 @@ pub(crate) struct AccessControl {
 
 /// Middleware: forwards a request to its service, or rejects it.
 pub(crate) async fn enforce(
-    State(gate): State<Arc<AccessControl>>,
+    State(access_control): State<Arc<AccessControl>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<ConnectionPeer>().cloned();
     let peer = peer.unwrap_or(ConnectionPeer::Unknown);
-    let caller = match gate.authorize(request.uri().path(), request.headers(), peer) {
-        Ok(caller) => caller,
-        Err(status) => return status.into_http(),
-    };
-    let Ok(_permit) = Arc::clone(&gate.permits).try_acquire_owned() else {
+    let (path, headers) = (request.uri().path(), request.headers());
+    let caller = access_control.authorize(path, headers, peer.clone());
+    if let Err(status) = &caller
+        && !is_unknown_token(status)
+    {
+        return status.clone().into_http();
+    }
+    let Ok(_permit) = Arc::clone(&access_control.permits).try_acquire_owned() else {
         return status::overloaded("too many requests are being served").into_http();
     };
-    let deadline = gate.deadline.min(requested_deadline(request.headers()));
+    let deadline = access_control.deadline.min(requested_deadline(headers));
+    let started = Instant::now();
+    let caller = match timeout(
+        deadline,
+        access_control.authorize_latest(path, headers, peer, caller),
+    )
+    .await
+    {
+        Ok(Ok(caller)) => caller,
+        Ok(Err(status)) => return status.into_http(),
+        Err(_elapsed) => {
+            let message = "the store did not answer in time; nothing was written";
+            return status::unavailable("STORE_UNAVAILABLE", message.to_owned()).into_http();
+        }
+    };
+    let left = deadline.saturating_sub(started.elapsed());
     request.extensions_mut().insert(Arc::new(caller));
-    match timeout(deadline, next.run(request)).await {
+    match timeout(left, next.run(request)).await {
         Ok(response) => response,
         Err(_elapsed) => {
             let message = "not done in time; whether something was written is unknown: \
@@ -116,6 +146,35 @@ impl AccessControl {
         }
     }
 
+    /// Authenticates the caller again on the latest state if the request needs it: if it writes, if it asks for the latest
+    /// state, or if its token is not known here yet.
+    async fn authorize_latest(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: ConnectionPeer,
+        caller: Result<AdminCaller, Status>,
+    ) -> Result<AdminCaller, Status> {
+        let is_admin = self.listener == ListenerKind::Admin;
+        let needs_latest = match &caller {
+            Ok(caller) => {
+                caller.right.is_some_and(AccessRight::is_write)
+                    || headers
+                        .get(CONSISTENCY_HEADER)
+                        .is_some_and(|value| value == "latest")
+            }
+            Err(_unknown) => true,
+        };
+        if !is_admin || !needs_latest {
+            return caller;
+        }
+        match (self.state.catch_up(Vec::new()).await, caller) {
+            (Ok(()), _) => self.authorize(path, headers, peer),
+            (Err(error), Ok(_)) => Err(status::not_current(&error)),
+            (Err(_error), Err(unknown)) => Err(unknown),
+        }
+    }
+
     fn bearer(&self, headers: &HeaderMap) -> Result<(CallerIdentity, Option<TokenHash>), Status> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let (Some(given), None) = (given.next(), given.next()) else {
@@ -144,15 +203,19 @@ impl AccessControl {
 }
 
 /// Returns `true` if `identity` has `right` in the deployment or in its own organization.
-fn has_right_anywhere(
-    identity: &CallerIdentity,
-    right: toolgate_control_core::AccessRight,
-) -> bool {
+fn has_right_anywhere(identity: &CallerIdentity, right: AccessRight) -> bool {
     let own = match identity {
         CallerIdentity::Token { org, .. } => Some(org),
         CallerIdentity::System | CallerIdentity::Proxy { .. } | CallerIdentity::Anonymous => None,
     };
     is_allowed(identity, right, None) || is_allowed(identity, right, own)
+}
+
+/// Returns `true` if the status is that of a token that this control plane does not know.
+fn is_unknown_token(status: &Status) -> bool {
+    let info = status.get_error_details();
+    info.error_info()
+        .is_some_and(|info| info.reason == UNKNOWN_TOKEN)
 }
 
 fn fleet_identity(peer: &ConnectionPeer) -> CallerIdentity {
@@ -168,8 +231,8 @@ fn fleet_identity(peer: &ConnectionPeer) -> CallerIdentity {
 
 /// Parses the deadline that the caller set with `grpc-timeout`.
 fn requested_deadline(headers: &HeaderMap) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
-    let parsed = asked.and_then(|text| {
+    let requested = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
+    let parsed = requested.and_then(|text| {
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
         Some(match unit {

@@ -7,7 +7,7 @@ use tonic::{Request, Status};
 use toolgate_control_core::{AccessRight, CallerIdentity, ObjectKey, StoreState, is_allowed};
 use toolgate_model::{AdminRole, Slug, Timestamp, TokenHash};
 
-use crate::status;
+use crate::{access_control::UNKNOWN_TOKEN, status};
 
 /// Peer at the other end of a connection, as identified by the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ pub(crate) fn identify(
 ) -> Result<CallerIdentity, Status> {
     let Some(token) = state.token_by_hash(hash) else {
         return Err(status::unauthenticated(
-            "UNKNOWN_TOKEN",
+            UNKNOWN_TOKEN,
             "the bearer token is not known; check it for completeness, or create a new one",
         ));
     };

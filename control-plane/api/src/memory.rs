@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -15,13 +15,13 @@ use prost::Message;
 use tokio::{sync::watch, time::timeout};
 use tonic::{Code, Status};
 use toolgate_control_core::{
-    Change, Command, CommandAuthor, CommandContext, CompileOutput, ObjectEvent, OperatorObject,
-    Rejection, StoreState, compile, decide,
+    Change, Command, CommandAuthor, CommandContext, CompileOutput, ObjectEvent, ObjectKey,
+    OperatorObject, Rejection, StoreState, compile, decide,
     port::{
         BoxFuture, CertificateAuthority, CommandWriter, CommitOutcome, CursorSigner,
         EncryptionContext, IssueError, IssuedCertificate, MintedSecret, PlaintextSecret,
         ProbeError, PublicationEnded, PublishedState, SealError, SecretPurpose, SecretSealer,
-        ServerProber, StateReader, StateWatcher, SubmitError, TokenIssuer,
+        ServerProber, StateReader, StateWatcher, StoreError, SubmitError, TokenIssuer,
     },
 };
 use toolgate_model::{
@@ -50,6 +50,10 @@ pub(crate) struct MemoryControlApi {
     pub(crate) panic_on: Option<Slug>,
     /// Proxies by client certificate.
     pub(crate) peers: Mutex<BTreeMap<Vec<u8>, Slug>>,
+    /// Commands acknowledged by another control plane. This one sees them when it catches up.
+    pub(crate) unseen: Mutex<Vec<Command>>,
+    /// Catching up fails.
+    pub(crate) store_unavailable: AtomicBool,
 }
 
 impl MemoryControlApi {
@@ -62,6 +66,8 @@ impl MemoryControlApi {
             minted: AtomicU64::new(0),
             panic_on: None,
             peers: Mutex::default(),
+            unseen: Mutex::default(),
+            store_unavailable: AtomicBool::new(false),
         };
         control_api.command(Command::BumpEpoch).unwrap();
         control_api.organization("acme");
@@ -183,6 +189,18 @@ impl StateReader for MemoryControlApi {
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    fn catch_up(&self, _records: Vec<ObjectKey>) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.store_unavailable.load(Ordering::Relaxed) {
+            let error = StoreError::Unavailable("no quorum".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        let unseen = std::mem::take(&mut *self.unseen.lock().unwrap());
+        for command in unseen {
+            self.command(command).unwrap();
+        }
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 

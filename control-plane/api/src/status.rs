@@ -163,6 +163,14 @@ pub(crate) fn submit(error: &SubmitError, given: Option<&str>) -> Status {
     }
 }
 
+/// Error for a request that needs the latest state while it cannot be known. Nothing has been written.
+pub(crate) fn not_current(error: &StoreError) -> Status {
+    let message = format!(
+        "it is not known whether this control plane has the latest state: {error}; nothing was written"
+    );
+    unavailable("STATE_NOT_CURRENT", message)
+}
+
 fn store(error: &StoreError) -> Status {
     let message = error.to_string();
     match error {

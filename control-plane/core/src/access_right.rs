@@ -116,6 +116,25 @@ fn is_proxy_only(right: AccessRight) -> bool {
     }
 }
 
+impl AccessRight {
+    /// Returns `true` unless the right is only to read.
+    pub fn is_write(self) -> bool {
+        match self {
+            Self::Read(_)
+            | Self::ReadVersions
+            | Self::Push
+            | Self::ResolveCredential
+            | Self::ReadKeyring => false,
+            Self::Write(_)
+            | Self::CreateOrganization
+            | Self::Probe
+            | Self::CreateJoinToken
+            | Self::Join
+            | Self::RenewCertificate => true,
+        }
+    }
+}
+
 impl CallerIdentity {
     /// Returns the author name used in the version log.
     pub fn author(&self) -> String {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use toolgate_api::KeyringReader;
 use toolgate_control_core::{
-    Command, CommandContext,
+    Command, CommandContext, ObjectKey,
     port::{
         BoxFuture, CertificateAuthority, CommandWriter, CommitOutcome, CursorSigner,
         EncryptionContext, IssueError, IssuedCertificate, MintedSecret, PlaintextSecret,
         ProbeError, PublicationEnded, PublishedState, SealError, SecretPurpose, SecretSealer,
-        ServerProber, StateReader, StateWatcher, SubmitError, TokenIssuer,
+        ServerProber, StateReader, StateWatcher, StoreError, SubmitError, TokenIssuer,
     },
 };
 use toolgate_model::{
@@ -46,6 +46,10 @@ impl StateReader for WritePath {
 
     fn now(&self) -> Timestamp {
         self.writer.clock.now()
+    }
+
+    fn catch_up(&self, records: Vec<ObjectKey>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move { self.writer.catch_up(&records).await })
     }
 }
 

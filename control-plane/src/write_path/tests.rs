@@ -212,3 +212,76 @@ async fn a_write_behind_a_lossy_watch_triggers_a_full_listing() {
     written.expect("found out in time").unwrap();
     drop(plane);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_in_a_row_through_two_control_planes_are_never_falsely_rejected() {
+    let store = memory();
+    let planes = [ready(Arc::clone(&store)).await, ready(store).await];
+    let mut bound = gateway("tools", "s0");
+    for n in 0..200 {
+        let (first, second) = (&planes[n % 2], &planes[(n + 1) % 2]);
+        let (server_id, token_id) = (format!("s{n}"), format!("t{n}"));
+        let created = [
+            OperatorObject::Server(server(&server_id)),
+            OperatorObject::Token(token(&token_id)),
+        ];
+        for object in created {
+            first.create(object).await.unwrap();
+        }
+        let revoke = Command::RevokeToken(name(&token_id));
+        second.run(revoke).await.unwrap();
+        bound.name = name(&format!("g{n}"));
+        bound.bindings[0].server = slug(&server_id);
+        second
+            .create(OperatorObject::Gateway(bound.clone()))
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_control_plane_whose_watch_is_silent_rejects_only_what_the_store_rejects() {
+    let store = FaultyStore::new();
+    let other = ready(store.clone()).await;
+    store.drops_one_in.store(1, Ordering::Relaxed);
+    let deaf = start(store.clone());
+    deaf.readiness.ready().await;
+    for n in 0..5 {
+        let id = format!("s{n}");
+        other
+            .create(OperatorObject::Server(server(&id)))
+            .await
+            .unwrap();
+        let over_it = OperatorObject::Gateway(gateway(&format!("g{n}"), &id));
+        let written = timeout(HANG_GUARD, deaf.create(over_it)).await;
+        written.expect("no hang").unwrap();
+    }
+    let over_nothing = deaf.create(OperatorObject::Gateway(gateway("g", "gone")));
+    let rejected = timeout(HANG_GUARD, over_nothing).await.expect("no hang");
+    assert!(
+        matches!(rejected, Err(SubmitError::Rejected(_))),
+        "{rejected:?}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_rejected_while_the_store_cannot_be_read() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    store.list_unavailable.store(true, Ordering::Relaxed);
+    let unknown = plane
+        .create(OperatorObject::Gateway(gateway("tools", "gone")))
+        .await;
+    assert!(
+        matches!(unknown, Err(SubmitError::Store(StoreError::Unavailable(_)))),
+        "{unknown:?}"
+    );
+    store.list_unavailable.store(false, Ordering::Relaxed);
+    let rejected = plane
+        .create(OperatorObject::Gateway(gateway("tools", "gone")))
+        .await;
+    assert!(
+        matches!(rejected, Err(SubmitError::Rejected(_))),
+        "{rejected:?}"
+    );
+}

@@ -68,31 +68,31 @@ pub async fn handshake(
     endpoint: &ServerEndpoint,
     offer: VersionOffer<'_>,
     capabilities: &str,
-    us: &Implementation,
+    client_info: &Implementation,
     drain: &Drain,
 ) -> Result<LegacyHandshake, ClientError> {
-    let mut line = RpcClient {
+    let mut rpc = RpcClient {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
     let initialize = Initialize {
         offer,
         capabilities,
-        us,
+        client_info,
     };
-    let (answered, reply) = match initialize.negotiate(&line).await {
+    let (answered, reply) = match initialize.negotiate(&rpc).await {
         Err(error) if may_be_http_sse(&error) => {
             let opened = HttpSseStream::open(http, endpoint, drain).await?;
             // The server does not support HTTP+SSE either: its first error is reported.
-            line.endpoint.http_sse = Some(opened.ok_or(error)?);
-            initialize.negotiate(&line).await?
+            rpc.endpoint.http_sse = Some(opened.ok_or(error)?);
+            initialize.negotiate(&rpc).await?
         }
-        asked => asked?,
+        answered => answered?,
     };
     let facts = ServerFacts::of_initialize(answered.result.of(&answered.message))?;
     let Some(version) = versions::accepted_from_server(&facts.version) else {
-        let theirs = facts.version;
-        return Err(ClientError::NoCommonVersion { theirs });
+        let offered = facts.version;
+        return Err(ClientError::NoCommonVersion { offered });
     };
     if let VersionOffer::Pinned(pinned) = offer
         && pinned != version
@@ -110,7 +110,7 @@ pub async fn handshake(
         return Err(ClientError::Protocol(words.into()));
     }
     let headers = RequestHeaders::legacy(version, session.as_ref());
-    let reply = send(http, &line.endpoint, headers, message::initialized()).await?;
+    let reply = send(http, &rpc.endpoint, headers, message::initialized()).await?;
     if !reply.status.is_success() {
         return Err(reply.into_problem().await);
     }
@@ -118,7 +118,7 @@ pub async fn handshake(
         session,
         version,
         facts,
-        http_sse: line.endpoint.http_sse,
+        http_sse: rpc.endpoint.http_sse,
     })
 }
 
@@ -126,23 +126,23 @@ pub async fn handshake(
 struct Initialize<'a> {
     offer: VersionOffer<'a>,
     capabilities: &'a str,
-    us: &'a Implementation,
+    client_info: &'a Implementation,
 }
 
 impl Initialize<'_> {
     /// Sends `initialize`; if the server refuses the version, again with the next one. Reports the first error.
-    async fn negotiate(&self, line: &RpcClient) -> Result<(RpcResponse, ServerReply), ClientError> {
+    async fn negotiate(&self, rpc: &RpcClient) -> Result<(RpcResponse, ServerReply), ClientError> {
         let preferred = match self.offer {
-            VersionOffer::Pinned(version) => return self.send(line, version).await,
+            VersionOffer::Pinned(version) => return self.send(rpc, version).await,
             VersionOffer::Preferred(version) => version,
         };
-        let first = self.send(line, preferred).await;
+        let first = self.send(rpc, preferred).await;
         let Err(refused) = &first else { return first };
         let Some(others) = version_refusal::versions_to_offer(refused, preferred) else {
             return first;
         };
         for version in others {
-            if let Ok(answered) = self.send(line, version).await {
+            if let Ok(answered) = self.send(rpc, version).await {
                 return Ok(answered);
             }
         }
@@ -151,12 +151,12 @@ impl Initialize<'_> {
 
     async fn send(
         &self,
-        line: &RpcClient,
+        rpc: &RpcClient,
         version: &str,
     ) -> Result<(RpcResponse, ServerReply), ClientError> {
         // Ids must not repeat within a session: later requests start at 1.
-        let request = message::initialize("0", version, self.capabilities, self.us);
-        line.ask(RequestHeaders::none(), "0", request).await
+        let request = message::initialize("0", version, self.capabilities, self.client_info);
+        rpc.ask(RequestHeaders::none(), "0", request).await
     }
 }
 
@@ -172,17 +172,24 @@ impl LegacySession {
         http: &HttpClient,
         endpoint: &ServerEndpoint,
         offer: VersionOffer<'_>,
-        us: &Implementation,
+        client_info: &Implementation,
         drain: &Drain,
     ) -> Result<Self, ClientError> {
-        let handshake =
-            handshake(http, endpoint, offer, apps::PAGE_CAPABILITIES, us, drain).await?;
-        let line = RpcClient {
+        let handshake = handshake(
+            http,
+            endpoint,
+            offer,
+            apps::PAGE_CAPABILITIES,
+            client_info,
+            drain,
+        )
+        .await?;
+        let rpc = RpcClient {
             http: http.clone(),
             endpoint: endpoint.clone().with_http_sse(handshake.http_sse.clone()),
         };
         Ok(Self {
-            rpc: line,
+            rpc,
             handshake,
             next_id: AtomicU64::new(1),
         })

@@ -21,6 +21,11 @@ pub use invalid::InvalidMessage;
 pub use resource_name::{InvalidResourceName, ResourceName};
 pub use secret::PlaintextValue;
 
+/// Header of a request of the admin API that reads: `latest` asks for a state that includes all changes acknowledged
+/// before the request, by any control plane. Without it, a control plane answers from the state that it has, also while
+/// its store does not answer.
+pub const CONSISTENCY_HEADER: &str = "toolgate-consistency";
+
 /// Domain type with a proto message.
 pub trait ProtoConversion: Sized {
     /// Proto message.

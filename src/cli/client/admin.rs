@@ -23,8 +23,12 @@ use crate::cli::{
         kind::ApiResourceKind,
         schema::{self, DynamicCodec},
     },
-    output::error::{CliError, CliErrorKind},
+    output::{
+        error::{CliError, CliErrorKind},
+        warn,
+    },
 };
+use toolgate_wire::CONSISTENCY_HEADER;
 
 /// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = dial::RESPONSE_TIMEOUT;
@@ -38,6 +42,10 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of objects per page of a list request.
 const PAGE_SIZE: u32 = 500;
 
+/// Reasons of the API for a store that did not answer: to a commit, or to the question whether the state is the latest.
+const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
+const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
+
 /// Default data folder of `toolgate up`.
 pub const DATA_DIR: &str = ".toolgate";
 /// File in the data folder of `toolgate up` that holds the address of its admin API while it runs.
@@ -45,9 +53,19 @@ pub const ADDRESS_FILE: &str = "admin-address";
 /// Default address of the admin API.
 const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7400";
 
+/// Time for which a write is repeated under its request id while its result is unknown.
+const REPEAT_PERIOD: Duration = Duration::from_secs(10);
+/// Pause before the first repetition, doubled before each further one.
+const REPEAT_PAUSE: Duration = Duration::from_millis(200);
+
 /// Advice printed if the control plane answers but its store is unavailable.
 const STORE_UNAVAILABLE_ADVICE: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
-     tells when it is back. Proxies serve on meanwhile, and nothing was written";
+     tells when it is back. Proxies serve on meanwhile";
+/// Note for a write that has certainly not happened.
+const NOT_WRITTEN: &str = "nothing was written";
+/// Note for a write that may have happened.
+const MAYBE_WRITTEN: &str =
+    "it is unknown whether this was written: `toolgate get` shows it as soon as the store answers";
 
 /// Options for reaching the admin API.
 #[derive(Debug, Clone, clap::Args)]
@@ -67,7 +85,7 @@ pub struct AdminCommandOptions {
     pub token: Option<String>,
     /// Common options of every connection.
     #[command(flatten)]
-    pub reach: AdminConnectionOptions,
+    pub connection: AdminConnectionOptions,
 }
 
 /// Options of a connection to the admin API beside its address and token.
@@ -108,6 +126,8 @@ pub struct AdminClient {
     addr: String,
     addr_file: Option<PathBuf>,
     organization: String,
+    /// True until the control plane cannot tell whether its state is the latest.
+    reads_latest: bool,
 }
 
 impl AdminCommandOptions {
@@ -119,23 +139,24 @@ impl AdminCommandOptions {
         };
         let bearer = token.map(|token| bearer(&token)).transpose()?;
         let addr = self.address();
-        let channel = dial::channel(&addr, self.reach.ca.as_deref())?;
+        let channel = dial::channel(&addr, self.connection.ca.as_deref())?;
         let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-        let organization = self.reach.organization.clone();
+        let organization = self.connection.organization.clone();
         Ok(AdminClient {
             grpc,
             bearer,
             addr,
             addr_file: self.addr.is_none().then(|| self.address_file()),
             organization,
+            reads_latest: true,
         })
     }
 
     /// Returns the address of the admin API: the given address, else the address in the data folder of a running
     /// `toolgate up`, else the default address.
     pub fn address(&self) -> String {
-        let left = || std::fs::read_to_string(self.address_file()).ok();
-        let given = self.addr.clone().or_else(left);
+        let address_from_file = || std::fs::read_to_string(self.address_file()).ok();
+        let given = self.addr.clone().or_else(address_from_file);
         let given = given.map(|address| address.trim().to_owned());
         given
             .filter(|address| !address.is_empty())
@@ -143,12 +164,12 @@ impl AdminCommandOptions {
     }
 
     fn address_file(&self) -> PathBuf {
-        self.reach.data_dir.join(ADDRESS_FILE)
+        self.connection.data_dir.join(ADDRESS_FILE)
     }
 
     /// Path of the file in which `toolgate up` stores its admin token.
     pub fn token_file(&self) -> PathBuf {
-        self.reach.data_dir.join("admin-token")
+        self.connection.data_dir.join("admin-token")
     }
 
     fn read_token_file(&self) -> Result<Option<String>, CliError> {
@@ -163,6 +184,13 @@ impl AdminCommandOptions {
             ),
         }
     }
+}
+
+/// Status that a request ended with.
+struct FailedAttempt {
+    status: Status,
+    /// False if the request was certainly not sent.
+    sent: bool,
 }
 
 impl AdminClient {
@@ -213,8 +241,49 @@ impl AdminClient {
         method: &str,
         request: Value,
     ) -> Result<Response<DynamicMessage>, CliError> {
+        let may_repeat = request["requestId"].is_string();
+        let started = tokio::time::Instant::now();
+        let mut pause = REPEAT_PAUSE;
+        let mut maybe_written = false;
+        loop {
+            let FailedAttempt { status, sent } =
+                match self.attempt(service, method, &request).await? {
+                    Ok(answer) => return Ok(answer),
+                    Err(failed) => failed,
+                };
+            if !may_repeat && self.reads_latest && reason(&status) == STATE_NOT_CURRENT {
+                self.reads_latest = false;
+                warn(format_args!(
+                    "the store does not answer; what {} shows may be out of date",
+                    self.addr
+                ));
+                continue;
+            }
+            maybe_written |= may_repeat && sent && is_result_unknown(&status);
+            let repeats = may_repeat && (maybe_written || is_store_unavailable(&status));
+            if !repeats || !is_transient(&status) || started.elapsed() + pause > REPEAT_PERIOD {
+                let error = self.to_cli_error(status);
+                let transient = error.kind == CliErrorKind::Unavailable;
+                return Err(match (maybe_written, may_repeat && transient) {
+                    (true, _) if transient => error.with_note(MAYBE_WRITTEN),
+                    (false, true) => error.with_note(NOT_WRITTEN),
+                    (true | false, _) => error,
+                });
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Sends a request once.
+    async fn attempt(
+        &mut self,
+        service: &str,
+        method: &str,
+        request: &Value,
+    ) -> Result<Result<Response<DynamicMessage>, FailedAttempt>, CliError> {
         let method = schema::method(service, method)?;
-        let message = schema::from_json(method.input(), &request)?;
+        let message = schema::from_json(method.input(), request)?;
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
         let path =
             PathAndQuery::try_from(path).map_err(|error| CliError::error(error.to_string()))?;
@@ -227,21 +296,31 @@ impl AdminClient {
         };
         let mut request = Request::new(message);
         request.set_timeout(deadline);
+        // Commands in a row may reach different control planes.
+        if self.reads_latest {
+            let latest = MetadataValue::from_static("latest");
+            request.metadata_mut().insert(CONSISTENCY_HEADER, latest);
+        }
         if let Some(bearer) = &self.bearer {
             request
                 .metadata_mut()
                 .insert("authorization", bearer.clone());
         }
         let grpc = &mut self.grpc;
+        let mut sent = false;
         let answered = tokio::time::timeout(deadline, async {
             let ready = grpc.ready().await;
             ready.map_err(|error| Status::unavailable(error.to_string()))?;
+            sent = true;
             grpc.unary(request, path, codec).await
         });
-        let answer = answered
+        let answered = answered
             .await
             .unwrap_or_else(|_elapsed| Err(timeout_status()));
-        answer.map_err(|status| self.to_cli_error(status))
+        Ok(answered.map_err(|status| FailedAttempt {
+            sent: sent && !is_connect_error(&status),
+            status,
+        }))
     }
 
     /// Returns one object by its full resource name.
@@ -381,13 +460,15 @@ impl AdminClient {
 
 /// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
 fn address_origin(file: &Path, addr: &str) -> String {
-    let place = file.display();
+    let location = file.display();
     match file.exists() {
         true => {
-            format!("the address is what a `toolgate up` left in {place}; it may have ended since")
+            format!(
+                "the address is what a `toolgate up` left in {location}; it may have ended since"
+            )
         }
         false => format!(
-            "{addr} is the usual address, since no `toolgate up` left one in {place}: run this in the folder where it \
+            "{addr} is the usual address, since no `toolgate up` left one in {location}: run this in the folder where it \
              was started, or name its data folder with --data-dir, or another address with --addr"
         ),
     }
@@ -421,12 +502,66 @@ fn timeout_status() -> Status {
     Status::unavailable("nothing was said in time")
 }
 
-/// Returns `true` if the control plane reports that its store does not answer.
-fn is_store_unavailable(status: &Status) -> bool {
+/// Returns the reason in the error details; empty if there is none.
+fn reason(status: &Status) -> String {
     let details = status.get_error_details();
     details
         .error_info()
-        .is_some_and(|info| info.reason == "STORE_UNAVAILABLE")
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+/// Returns `true` if the control plane reports that its store does not answer.
+fn is_store_unavailable(status: &Status) -> bool {
+    matches!(
+        reason(status).as_str(),
+        STORE_UNAVAILABLE | STATE_NOT_CURRENT
+    )
+}
+
+/// Returns `true` if a write that ended with this status may have happened: the store did not answer the commit, the
+/// deadline passed, or the connection was lost.
+fn is_result_unknown(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable => matches!(reason(status).as_str(), "" | STORE_UNAVAILABLE),
+        Code::DeadlineExceeded | Code::Cancelled => true,
+        // A connection that ended while the response was awaited.
+        Code::Unknown => status.source().is_some(),
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
+
+/// Returns `true` if the connection could not be established, so that no request was sent.
+fn is_connect_error(status: &Status) -> bool {
+    let mut text = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    ["tcp connect error", "dns error", "tls handshake"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Returns `true` if a repetition may have another result.
+fn is_transient(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    )
 }
 
 fn bearer(token: &str) -> Result<MetadataValue<Ascii>, CliError> {

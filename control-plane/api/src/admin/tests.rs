@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use tonic::Code;
 use tonic_types::StatusExt as _;
-use toolgate_control_core::port::StateReader as _;
+use toolgate_control_core::port::{SecretPurpose, StateReader as _, TokenIssuer as _};
 use toolgate_model::AdminRole;
 use toolgate_proto::admin::v1::{self as pb, *};
 use toolgate_runtime::drain::{self, DrainTrigger};
@@ -14,6 +14,7 @@ use toolgate_runtime::drain::{self, DrainTrigger};
 use super::*;
 use crate::memory::{self, MemoryControlApi, call};
 
+mod consistency;
 mod dry_runs;
 mod isolation;
 mod probes;

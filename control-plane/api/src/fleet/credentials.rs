@@ -73,20 +73,20 @@ fn check_reference(
     server: Option<&ObjectName>,
     credential: &ObjectName,
 ) -> Result<(), Status> {
-    let refers = |server: &ObjectName| {
+    let is_referenced = |server: &ObjectName| {
         let stored = state.servers.get(server);
         stored.is_some_and(|stored| stored.credential.as_ref() == Some(&credential.id))
     };
-    let (refers, who) = match server {
-        Some(server) => (refers(server), format!("server {}", server.id)),
+    let (is_referenced, referrer) = match server {
+        Some(server) => (is_referenced(server), format!("server {}", server.id)),
         None => {
             let of_org = |(name, _): &(&ObjectName, _)| name.org == credential.org;
             let mut servers = state.servers.iter().filter(of_org);
-            let any = servers.any(|(name, _)| refers(name));
+            let any = servers.any(|(name, _)| is_referenced(name));
             (any, "no server".to_owned())
         }
     };
-    if refers {
+    if is_referenced {
         return Ok(());
     }
     let verb = if server.is_some() {
@@ -95,7 +95,7 @@ fn check_reference(
         "refers"
     };
     Err(Status::failed_precondition(format!(
-        "{who} {verb} to credential {}: name it in the server's spec.credential",
+        "{referrer} {verb} to credential {}: name it in the server's spec.credential",
         credential.id
     )))
 }

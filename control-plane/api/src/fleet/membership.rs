@@ -3,7 +3,7 @@
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{
     CallerIdentity, Command, CommandAuthor, CommandContext, ObjectKey, Rejection,
-    port::{IssuedCertificate, SecretPurpose, SubmitError},
+    port::{IssuedCertificate, PublishedState, SecretPurpose, SubmitError},
     push::is_connected,
 };
 use toolgate_model::{Digest, Slug};
@@ -36,10 +36,18 @@ impl fleet_server::Fleet for ProxyServices {
             1..=MAX_SECRET => self.tokens.hash(SecretPurpose::Join, secret),
             _ => return Err(invalid_join_token()),
         };
+        let is_valid = |published: &PublishedState| {
+            let token = published.state.join_tokens.get(&Digest(hash.0));
+            token.is_some_and(|token| token.expires > now)
+        };
+        if !is_valid(&self.state.published()) {
+            // Another control plane may just have created the token.
+            let record = ObjectKey::JoinToken(Digest(hash.0));
+            let current = self.state.catch_up(vec![record]).await;
+            current.map_err(|error| status::not_current(&error))?;
+        }
         let published = self.state.published();
-        let token = published.state.join_tokens.get(&Digest(hash.0));
-        let token = token.filter(|token| token.expires > now);
-        if token.is_none() {
+        if !is_valid(&published) {
             return Err(invalid_join_token());
         }
         not_expelled(&published.state, &id, now)?;

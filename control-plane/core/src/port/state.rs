@@ -8,6 +8,7 @@ use crate::{
     change::Change,
     command::{Command, CommandContext},
     compile::CompileOutput,
+    key::ObjectKey,
     port::{BoxFuture, Revision, StoreError},
     rejection::Rejection,
     state::StoreState,
@@ -32,6 +33,11 @@ pub trait StateReader: Send + Sync + 'static {
 
     /// Returns the current time.
     fn now(&self) -> Timestamp;
+
+    /// Waits until the published state includes every change of a compile input, and the last write of each of
+    /// `records`, that was acknowledged before this call, by this control plane or another one. Fails if the store does
+    /// not answer, or if this control plane remains behind it.
+    fn catch_up(&self, records: Vec<ObjectKey>) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// Watches the published state. Only the latest state is kept: a slow reader skips the states in between.

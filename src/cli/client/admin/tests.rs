@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{address_origin, is_not_grpc, is_store_unavailable};
+use super::{address_origin, is_not_grpc, is_result_unknown, is_store_unavailable};
 
 #[test]
 fn store_errors_foreign_services_and_an_unreachable_control_plane_are_distinguished() {
@@ -34,4 +34,26 @@ fn a_missing_address_is_reported_with_the_places_searched() {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert!(address_origin(Path::new("/"), "http://127.0.0.1:1").contains("left in /"));
+}
+
+#[test]
+fn a_write_counts_as_not_done_only_if_that_is_certain() {
+    let with_reason = |reason: &str| {
+        let details = ErrorDetails::with_error_info(reason, "toolgate", HashMap::new());
+        Status::with_error_details(Code::Unavailable, "unavailable", details)
+    };
+    for unknown in [
+        with_reason("STORE_UNAVAILABLE"),
+        Status::unavailable("connection reset"),
+        Status::deadline_exceeded("not done in time"),
+    ] {
+        assert!(is_result_unknown(&unknown), "{unknown:?}");
+    }
+    for not_written in [
+        with_reason("STATE_NOT_CURRENT"),
+        with_reason("CONTENDED"),
+        Status::not_found("there is no server"),
+    ] {
+        assert!(!is_result_unknown(&not_written), "{not_written:?}");
+    }
 }

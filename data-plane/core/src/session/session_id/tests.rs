@@ -58,7 +58,7 @@ proptest! {
         bits in 0_u8..128,
         random in any::<[u8; RANDOM_LEN]>(),
         nonce in any::<[u8; NONCE_LEN]>(),
-        home in "[a-z]{1,40}",
+        owner in "[a-z]{1,40}",
         at in proptest::option::of("[a-z]{1,100}:[0-9]{4}"),
     ) {
         let facts = SessionClaims {
@@ -66,7 +66,7 @@ proptest! {
             capabilities: ClientCapabilities(bits),
             issued: NOW,
             random,
-            owner: OwningProxy::new(slug(&home), at.as_deref()),
+            owner: OwningProxy::new(slug(&owner), at.as_deref()),
         };
         let (gateway, sealer) = (slug("main"), sealer(&[1]));
         let ada = Principal { org: slug("acme"), subject: TokenSubject::User(slug("ada")) };
