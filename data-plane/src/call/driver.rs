@@ -179,17 +179,23 @@ impl<S: ConfigSource> CallDriver<S> {
         }
         while self.end.is_none() && self.outbox.is_empty() {
             if let Some(request) = self.upstream.request.take() {
-                let round = self.upstream.round.as_deref();
-                let result = perform(&self.state.calls, &self.context, round, request);
-                let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
-                let result = or_cancelled(cancelled, result).await;
+                let result = {
+                    let round = self.upstream.round.as_deref();
+                    // Pinned where they are created: a future is moved with all the room that it will need.
+                    let sending = pin!(perform(&self.state.calls, &self.context, round, request));
+                    let cancelled = pin!(cancelled(self.in_flight.as_ref(), &self.permit));
+                    or_cancelled(cancelled, sending).await
+                };
                 let event = result.map(|result| self.upstream.take_result(result));
                 self.after(event);
             } else if self.machine.reads_document()
                 && let Some(call) = &mut self.upstream.call
             {
-                let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
-                let read = or_cancelled(cancelled, call.read_document()).await;
+                let read = {
+                    let reading = pin!(call.read_document());
+                    let cancelled = pin!(cancelled(self.in_flight.as_ref(), &self.permit));
+                    or_cancelled(cancelled, reading).await
+                };
                 self.after(read);
             } else {
                 // Waits until the call ends, or until the client gets a stream.
@@ -460,10 +466,10 @@ async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
 
 /// Waits for `work`; `None` if `cancelled` ends first.
 async fn or_cancelled<T>(
-    cancelled: impl Future<Output = ()>,
-    work: impl Future<Output = T>,
+    cancelled: Pin<&mut impl Future<Output = ()>>,
+    work: Pin<&mut impl Future<Output = T>>,
 ) -> Option<T> {
-    match select(pin!(work), pin!(cancelled)).await {
+    match select(work, cancelled).await {
         Either::Left((done, _)) => Some(done),
         Either::Right(((), _)) => None,
     }

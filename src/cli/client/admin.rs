@@ -1,7 +1,8 @@
 //! Client of the admin API: calls any method with proto JSON requests and responses.
 
+mod status;
+
 use std::{
-    error::Error as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -10,12 +11,12 @@ use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
 use tonic::{
-    Code, Request, Response, Status,
+    Request, Response, Status,
     client::Grpc,
     metadata::{Ascii, MetadataValue},
     transport::Channel,
 };
-use tonic_types::StatusExt as _;
+use toolgate_wire::CONSISTENCY_HEADER;
 
 use crate::cli::{
     client::{
@@ -28,7 +29,11 @@ use crate::cli::{
         warn,
     },
 };
-use toolgate_wire::CONSISTENCY_HEADER;
+
+use status::{
+    STATE_NOT_CURRENT, is_connect_error, is_not_grpc, is_result_unknown, is_store_unavailable,
+    is_timeout, is_transient, reason, timeout_status,
+};
 
 /// Timeout of a request.
 const REQUEST_TIMEOUT: Duration = dial::RESPONSE_TIMEOUT;
@@ -41,10 +46,6 @@ const PROBE_METHOD: &str = "RefreshCatalogue";
 const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 /// Number of objects per page of a list request.
 const PAGE_SIZE: u32 = 500;
-
-/// Reasons of the API for a store that did not answer: to a commit, or to the question whether the state is the latest.
-const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
-const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
 
 /// Default data folder of `toolgate up`.
 pub const DATA_DIR: &str = ".toolgate";
@@ -472,96 +473,6 @@ fn address_origin(file: &Path, addr: &str) -> String {
              was started, or name its data folder with --data-dir, or another address with --addr"
         ),
     }
-}
-
-/// Returns `true` if the peer does not speak gRPC.
-fn is_not_grpc(status: &Status) -> bool {
-    let signs = [
-        "invalid compression flag",
-        "grpc-status header missing",
-        "h2 protocol error",
-        // Plain-text response to a TLS handshake.
-        "received corrupt message",
-        "InvalidContentType",
-    ];
-    let mut text = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    signs.iter().any(|sign| text.contains(sign))
-}
-
-/// Returns `true` if the deadline of the request passed, on the client or on the control plane.
-fn is_timeout(status: &Status) -> bool {
-    status.code() == Code::Cancelled && status.message().contains("Timeout expired")
-}
-
-fn timeout_status() -> Status {
-    Status::unavailable("nothing was said in time")
-}
-
-/// Returns the reason in the error details; empty if there is none.
-fn reason(status: &Status) -> String {
-    let details = status.get_error_details();
-    details
-        .error_info()
-        .map(|info| info.reason.clone())
-        .unwrap_or_default()
-}
-
-/// Returns `true` if the control plane reports that its store does not answer.
-fn is_store_unavailable(status: &Status) -> bool {
-    matches!(
-        reason(status).as_str(),
-        STORE_UNAVAILABLE | STATE_NOT_CURRENT
-    )
-}
-
-/// Returns `true` if a write that ended with this status may have happened: the store did not answer the commit, the
-/// deadline passed, or the connection was lost.
-fn is_result_unknown(status: &Status) -> bool {
-    match status.code() {
-        Code::Unavailable => matches!(reason(status).as_str(), "" | STORE_UNAVAILABLE),
-        Code::DeadlineExceeded | Code::Cancelled => true,
-        // A connection that ended while the response was awaited.
-        Code::Unknown => status.source().is_some(),
-        Code::Ok
-        | Code::InvalidArgument
-        | Code::NotFound
-        | Code::AlreadyExists
-        | Code::PermissionDenied
-        | Code::ResourceExhausted
-        | Code::FailedPrecondition
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::Internal
-        | Code::DataLoss
-        | Code::Unauthenticated => false,
-    }
-}
-
-/// Returns `true` if the connection could not be established, so that no request was sent.
-fn is_connect_error(status: &Status) -> bool {
-    let mut text = status.message().to_owned();
-    let mut cause = status.source();
-    while let Some(error) = cause {
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    ["tcp connect error", "dns error", "tls handshake"]
-        .iter()
-        .any(|sign| text.contains(sign))
-}
-
-/// Returns `true` if a repetition may have another result.
-fn is_transient(status: &Status) -> bool {
-    matches!(
-        status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
-    )
 }
 
 fn bearer(token: &str) -> Result<MetadataValue<Ascii>, CliError> {

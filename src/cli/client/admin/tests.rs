@@ -1,24 +1,8 @@
-//! Tests of the errors of an unreachable admin API: control plane, store or another program at its address.
+//! Tests of the hint for an admin API that cannot be reached.
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
-
-use super::{address_origin, is_not_grpc, is_result_unknown, is_store_unavailable};
-
-#[test]
-fn store_errors_foreign_services_and_an_unreachable_control_plane_are_distinguished() {
-    let away = Status::unavailable("tcp connect error");
-    assert!(!is_store_unavailable(&away) && !is_not_grpc(&away));
-    let details = ErrorDetails::with_error_info("STORE_UNAVAILABLE", "toolgate", HashMap::new());
-    let store = Status::with_error_details(Code::Unavailable, "the store is unavailable", details);
-    assert!(is_store_unavailable(&store) && !is_not_grpc(&store));
-    let stranger = Status::internal(
-        "protocol error: received message with invalid compression flag: 123 (valid flags are 0 and 1)",
-    );
-    assert!(is_not_grpc(&stranger));
-}
+use super::address_origin;
 
 #[test]
 fn a_missing_address_is_reported_with_the_places_searched() {
@@ -34,26 +18,4 @@ fn a_missing_address_is_reported_with_the_places_searched() {
         assert!(told.contains(words), "{words}: {told}");
     }
     assert!(address_origin(Path::new("/"), "http://127.0.0.1:1").contains("left in /"));
-}
-
-#[test]
-fn a_write_counts_as_not_done_only_if_that_is_certain() {
-    let with_reason = |reason: &str| {
-        let details = ErrorDetails::with_error_info(reason, "toolgate", HashMap::new());
-        Status::with_error_details(Code::Unavailable, "unavailable", details)
-    };
-    for unknown in [
-        with_reason("STORE_UNAVAILABLE"),
-        Status::unavailable("connection reset"),
-        Status::deadline_exceeded("not done in time"),
-    ] {
-        assert!(is_result_unknown(&unknown), "{unknown:?}");
-    }
-    for not_written in [
-        with_reason("STATE_NOT_CURRENT"),
-        with_reason("CONTENDED"),
-        Status::not_found("there is no server"),
-    ] {
-        assert!(!is_result_unknown(&not_written), "{not_written:?}");
-    }
 }

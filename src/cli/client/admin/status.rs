@@ -1,0 +1,103 @@
+//! Classification of the statuses with which requests to the admin API end.
+
+use std::error::Error as _;
+
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+/// Reasons of the API for a store that did not answer: to a commit, or to the question whether the state is the latest.
+const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
+pub(super) const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
+
+/// Returns `true` if the peer does not speak gRPC.
+pub(super) fn is_not_grpc(status: &Status) -> bool {
+    let signs = [
+        "invalid compression flag",
+        "grpc-status header missing",
+        "h2 protocol error",
+        // Plain-text response to a TLS handshake.
+        "received corrupt message",
+        "InvalidContentType",
+    ];
+    let text = text_with_causes(status);
+    signs.iter().any(|sign| text.contains(sign))
+}
+
+/// Returns `true` if the deadline of the request passed, on the client or on the control plane.
+pub(super) fn is_timeout(status: &Status) -> bool {
+    status.code() == Code::Cancelled && status.message().contains("Timeout expired")
+}
+
+/// Returns the reason in the error details; empty if there is none.
+pub(super) fn reason(status: &Status) -> String {
+    let details = status.get_error_details();
+    details
+        .error_info()
+        .map(|info| info.reason.clone())
+        .unwrap_or_default()
+}
+
+/// Returns `true` if the control plane reports that its store does not answer.
+pub(super) fn is_store_unavailable(status: &Status) -> bool {
+    matches!(
+        reason(status).as_str(),
+        STORE_UNAVAILABLE | STATE_NOT_CURRENT
+    )
+}
+
+/// Returns `true` if a write that ended with this status may have happened: the store did not answer the commit, the
+/// deadline passed, or the connection was lost.
+pub(super) fn is_result_unknown(status: &Status) -> bool {
+    match status.code() {
+        Code::Unavailable => matches!(reason(status).as_str(), "" | STORE_UNAVAILABLE),
+        Code::DeadlineExceeded | Code::Cancelled => true,
+        // A connection that ended while the response was awaited.
+        Code::Unknown => status.source().is_some(),
+        Code::Ok
+        | Code::InvalidArgument
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Internal
+        | Code::DataLoss
+        | Code::Unauthenticated => false,
+    }
+}
+
+/// Returns `true` if the connection could not be established, so that no request was sent.
+pub(super) fn is_connect_error(status: &Status) -> bool {
+    let text = text_with_causes(status);
+    ["tcp connect error", "dns error", "tls handshake"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Returns `true` if a repetition may have another result.
+pub(super) fn is_transient(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    )
+}
+
+pub(super) fn timeout_status() -> Status {
+    Status::unavailable("nothing was said in time")
+}
+
+fn text_with_causes(status: &Status) -> String {
+    let mut text = status.message().to_owned();
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
