@@ -110,6 +110,11 @@ pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
         Rejection::Invalid { field, reason } => invalid(field, reason),
+        Rejection::MissingRight { field, right, .. } => {
+            let mut details = details("MISSING_RIGHT", &[("right", right)]);
+            details.add_bad_request_violation(field, message.as_str());
+            Status::with_error_details(Code::PermissionDenied, message, details)
+        }
         Rejection::Limit {
             field,
             name,

@@ -13,8 +13,8 @@ use std::{
 };
 
 use toolgate_model::{
-    CredentialScope, ObjectName, Principal, SessionSharing, Timestamp, TokenSubject,
-    snapshot::CredentialRef,
+    CredentialHosts, CredentialScope, ObjectName, Principal, SessionSharing, Timestamp,
+    TokenSubject, snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
 
@@ -145,6 +145,8 @@ pub struct HeaderCredential {
     pub name: Box<str>,
     /// Header value.
     pub value: Zeroizing<Vec<u8>>,
+    /// Origins that the header may be sent to.
+    pub hosts: CredentialHosts,
 }
 
 /// Identity of an upstream session. Callers with equal keys share one session with the server.

@@ -298,6 +298,7 @@ impl CacheState {
         let value = Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: resolved.header.into_boxed_str(),
             value: Zeroizing::new(resolved.value.expose().to_vec()),
+            hosts: resolved.hosts,
         }));
         let cached = CachedCredential {
             credential: id.clone(),

@@ -23,9 +23,9 @@ use toolgate_data_core::{
 };
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, CredentialScope, Definition, Digest, Era, ObjectName, RelayPolicy,
-    ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, TokenSubject,
-    Version,
+    AllowList, CallTimeouts, CredentialHosts, CredentialScope, Definition, Digest, Era, ObjectName,
+    RelayPolicy, ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource,
+    TokenSubject, Version,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -553,6 +553,7 @@ impl CredentialResolver for FixedSource {
         let credential = UpstreamCredential::Header(HeaderCredential {
             name: "authorization".into(),
             value: value.into_bytes().into(),
+            hosts: CredentialHosts::default(),
         });
         Box::pin(async move { Ok(Arc::new(credential)) })
     }

@@ -114,6 +114,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             NAME,
             TITLE,
             column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            column("HOSTS", |o, _| credential_hosts(o)),
             AGE,
         ],
     ),
@@ -307,6 +308,20 @@ fn server_urls(server: &Value) -> String {
     match text(server, "/spec/url") {
         none if none.is_empty() => joined(server, "/spec/endpoints", "url"),
         url => url,
+    }
+}
+
+/// Returns the origins of a credential, or a note that none bind it.
+fn credential_hosts(credential: &Value) -> String {
+    let hosts = credential["spec"]["hosts"].as_array();
+    let hosts: Vec<&str> = hosts
+        .into_iter()
+        .flatten()
+        .flat_map(Value::as_str)
+        .collect();
+    match hosts.is_empty() {
+        true => "not bound".to_owned(),
+        false => hosts.join(","),
     }
 }
 

@@ -145,7 +145,7 @@ fn for_role(right: AccessRight, role: AdminRole) -> Option<Code> {
         AccessRight::Write(ObjectKind::Gateway | ObjectKind::Server) | AccessRight::Probe => {
             role >= AdminRole::Editor
         }
-        AccessRight::Write(_) => role >= AdminRole::Admin,
+        AccessRight::UseCredential | AccessRight::Write(_) => role >= AdminRole::Admin,
         AccessRight::Join
         | AccessRight::RenewCertificate
         | AccessRight::Push

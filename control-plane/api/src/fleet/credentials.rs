@@ -53,6 +53,7 @@ impl credentials_server::Credentials for ProxyServices {
             value: PlaintextValue::new((*opened).as_ref().to_vec()),
             revision: stored.mod_revision,
             expires: None,
+            hosts: stored.hosts.clone(),
         };
         Ok(Response::new(resolved.to_proto()))
     }

@@ -14,7 +14,8 @@ use toolgate_control_core::{
     port::{PublishedState, StateReader as _},
 };
 use toolgate_model::{
-    CallTimeouts, Credential, CredentialKind, ObjectMeta, ObjectName, Server, Slug, Version,
+    CallTimeouts, Credential, CredentialHosts, CredentialKind, ObjectMeta, ObjectName, Server,
+    Slug, Version,
 };
 use toolgate_proto::{
     credential::v1::{ResolveRequest, credentials_client::CredentialsClient},
@@ -329,6 +330,7 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
     let credential = Credential {
         name: name("git"),
         meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["https://example.com".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".into(),
             value,
