@@ -185,7 +185,13 @@ impl ControlPlane {
         });
         let control_api = Arc::clone(&write_path);
         let (actors, readiness) = (machine.actors.clone(), machine.readiness.clone());
-        let fleet = FleetService::new(control_api, actors, readiness, machine.drain.clone());
+        let fleet = FleetService::new(
+            control_api,
+            actors,
+            readiness,
+            &machine.metrics,
+            machine.drain.clone(),
+        );
         Ok(Self {
             write_path,
             context: machine,

@@ -262,6 +262,7 @@ async fn the_fleet_listener_accepts_certificates_and_ignores_tokens() {
         control_api.clone(),
         actors,
         toolgate_runtime::Readiness::new(),
+        &toolgate_runtime::Metrics::new(),
         drain,
     );
     for (method, descriptor) in methods(&pool()) {
