@@ -334,7 +334,7 @@ fn token_scope(token: &Value) -> String {
     match (spec["team"].as_str(), spec["user"].as_str()) {
         (Some(team), _) => format!("team {team}"),
         (None, Some(user)) => format!("user {user}"),
-        (None, None) => "organization".to_owned(),
+        (None, None) => "itself".to_owned(),
     }
 }
 
