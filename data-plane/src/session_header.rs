@@ -74,7 +74,9 @@ impl SessionIdCache {
             caller.principal(),
             slot,
         ) {
-            Some(facts) if !sessions.has_ended(&facts) => SessionHeader::Open(facts),
+            Some(facts) if facts.opener.admits(caller) && !sessions.has_ended(&facts) => {
+                SessionHeader::Open(facts)
+            }
             Some(_) | None => SessionHeader::Unknown,
         }
     }

@@ -14,7 +14,7 @@ use std::{
 
 use toolgate_model::{
     CredentialHosts, CredentialScope, ObjectName, Principal, SessionSharing, Timestamp,
-    TokenSubject, snapshot::CredentialRef,
+    snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
 
@@ -222,9 +222,8 @@ impl UpstreamSessionKey {
             SessionSharing::PerPrincipal => (Arc::clone(principal), None),
             SessionSharing::PerSession => (Arc::clone(principal), conversation),
             SessionSharing::Shared => {
-                let org = server.name.org.clone();
-                let subject = TokenSubject::Organization;
-                (Arc::new(Principal { org, subject }), None)
+                let shared = Principal::all_callers(server.name.org.clone());
+                (Arc::new(shared), None)
             }
         };
         Self {

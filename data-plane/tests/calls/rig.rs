@@ -238,6 +238,23 @@ impl TestRig {
         });
     }
 
+    /// Changes a token.
+    pub fn edit_token(&self, id: &str, change: impl FnOnce(&mut TokenResource)) {
+        self.source.configure(|snapshot| {
+            let key = ResourceKey {
+                kind: ResourceKind::Token,
+                name: name(id),
+            };
+            let entry = snapshot.entries.get_mut(&key).unwrap();
+            let SnapshotResource::Token(mut token) = SnapshotResource::clone(&entry.resource)
+            else {
+                panic!("no token");
+            };
+            change(&mut token);
+            *entry = SnapshotEntry::new(SnapshotResource::Token(token));
+        });
+    }
+
     pub fn server(&self, era: Era) -> &FakeServer {
         match era {
             Era::Legacy => &self.legacy,

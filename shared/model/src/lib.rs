@@ -27,7 +27,7 @@ pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
 pub use origin_pattern::{CredentialHosts, InvalidOriginPattern, OriginPattern};
-pub use principal::{Principal, TokenSubject};
+pub use principal::{Principal, PrincipalSubject, TokenSubject};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
 pub use snapshot::{

@@ -2,7 +2,7 @@
 
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{StateKind as _, port::EncryptionContext};
-use toolgate_model::{Credential, CredentialKind, CredentialScope, ObjectName, TokenSubject};
+use toolgate_model::{Credential, CredentialKind, CredentialScope, ObjectName, PrincipalSubject};
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
     principal::Subject,
@@ -74,15 +74,16 @@ impl credentials_server::Credentials for ProxyServices {
 }
 
 /// Reads the principal of a request.
-fn principal(given: Option<&pb::Principal>) -> Result<Option<TokenSubject>, Status> {
+fn principal(given: Option<&pb::Principal>) -> Result<Option<PrincipalSubject>, Status> {
     let Some(given) = given else {
         return Ok(None);
     };
     let slug = |field, text: &str| text.parse().map_err(|e| status::invalid(field, e));
     match &given.subject {
-        Some(Subject::Organization(true)) => Ok(Some(TokenSubject::Organization)),
-        Some(Subject::Team(id)) => Ok(Some(TokenSubject::Team(slug("principal.team", id)?))),
-        Some(Subject::User(id)) => Ok(Some(TokenSubject::User(slug("principal.user", id)?))),
+        Some(Subject::Organization(true)) => Ok(Some(PrincipalSubject::AllCallers)),
+        Some(Subject::Token(id)) => Ok(Some(PrincipalSubject::Token(slug("principal.token", id)?))),
+        Some(Subject::Team(id)) => Ok(Some(PrincipalSubject::Team(slug("principal.team", id)?))),
+        Some(Subject::User(id)) => Ok(Some(PrincipalSubject::User(slug("principal.user", id)?))),
         Some(Subject::Organization(false)) | None => Err(status::invalid(
             "principal",
             "is empty or unknown to this build",

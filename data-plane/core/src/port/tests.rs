@@ -1,6 +1,8 @@
 //! Tests of upstream sessions: they are shared as the server's policy says, and the number of concurrent rejections is
 //! limited.
 
+use toolgate_model::PrincipalSubject;
+
 use super::*;
 use crate::fixture::GatewayFixture;
 
@@ -32,7 +34,7 @@ fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
     let principal = |user: &str| {
         Arc::new(Principal {
             org: server.name.org.clone(),
-            subject: TokenSubject::User(user.parse().unwrap()),
+            subject: PrincipalSubject::User(user.parse().unwrap()),
         })
     };
     let (ada, bob) = (principal("ada"), principal("bob"));

@@ -1,7 +1,7 @@
 //! Upstreams follow the configuration.
 
 use toolgate_data_core::port::{HeaderCredential, UpstreamCredential};
-use toolgate_model::{CredentialHosts, TokenSubject};
+use toolgate_model::{CredentialHosts, PrincipalSubject};
 
 use super::*;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 fn ada() -> Principal {
     Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::User("ada".parse().unwrap()),
+        subject: PrincipalSubject::User("ada".parse().unwrap()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Tests of the stored form: both versions are read, and what is not valid is set aside.
 
-use toolgate_model::TokenSubject;
+use toolgate_model::PrincipalSubject;
 
 use super::*;
 use crate::fixture::{server, snapshot, token};
@@ -62,7 +62,7 @@ fn personal_credentials_round_trip_with_their_principal() {
             .unwrap(),
         Some(Principal {
             org: "acme".parse().unwrap(),
-            subject: TokenSubject::User("ada".parse().unwrap()),
+            subject: PrincipalSubject::User("ada".parse().unwrap()),
         }),
         CachedCredential {
             credential: "more-key".parse().unwrap(),
