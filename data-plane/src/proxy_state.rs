@@ -13,7 +13,7 @@ use toolgate_session::{
     CancelHandle, ChangeFeeds, ElicitationRegistry, InFlight, SessionContext, SessionRegistry,
     SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
 };
-use toolgate_upstream::{UpstreamClient, UpstreamRegistry};
+use toolgate_upstream::{UpstreamClient, UpstreamRegistry, UpstreamSessionHandle};
 
 use crate::{
     call::{AnswerSender, SuspendedCall},
@@ -38,7 +38,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) change_feeds: ChangeFeeds,
     pub(crate) in_flight: InFlight,
     pub(crate) peers: Peers,
-    pub(crate) upstream_sessions: UpstreamSessionRegistry,
+    pub(crate) upstream_sessions: UpstreamSessionRegistry<UpstreamSessionHandle>,
     pub(crate) elicitations: ElicitationRegistry<ElicitingCall>,
     pub(crate) suspended: SuspendedCalls<SuspendedCall>,
     pub(crate) upstream: Arc<UpstreamRegistry>,

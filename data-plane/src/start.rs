@@ -125,21 +125,21 @@ impl DataPlane {
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
         let (egress, answers) = (Egress::new(options.egress)?, options.response_bytes);
         let upstream = upstream_registry(&source, egress, answers, &clock, &drain);
-        let links = UpstreamSessionRegistry::new(
+        let upstream_sessions = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
             actors.clone(),
             Arc::clone(&clock),
             drain.clone(),
             shares.upstream_sessions,
         );
-        let feeds = FeedNetwork::new(Arc::clone(&upstream), Arc::new(links.clone()));
+        let feeds = FeedNetwork::new(Arc::clone(&upstream), Arc::new(upstream_sessions.clone()));
         let listeners = ChangeFeeds::new(
             Arc::new(feeds),
             actors.clone(),
             drain.clone(),
             shares.change_feeds,
         );
-        let calls = UpstreamClient::new(Arc::clone(&upstream), Arc::new(links.clone()));
+        let calls = UpstreamClient::new(Arc::clone(&upstream), Arc::new(upstream_sessions.clone()));
         let plane = Arc::new(ProxyState {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
@@ -166,7 +166,7 @@ impl DataPlane {
             source,
             clock,
             drain: drain.clone(),
-            upstream_sessions: links,
+            upstream_sessions,
             upstream,
             calls,
         });

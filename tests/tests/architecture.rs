@@ -1,10 +1,15 @@
 //! Checks of the crate structure: the layers, planes, pure crates and restricted dependencies of ARCHITECTURE.md, read
-//! from `cargo metadata`, without a list of exceptions.
+//! from `cargo metadata`, without a list of exceptions. The sources of pure crates are checked too.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
+use proc_macro2::{TokenStream, TokenTree};
 
 /// Layers, lowest first. A crate may depend only on crates of earlier rows. Layer 1 has three rows because the shared
 /// crates form a small stack: the runtime below, the client on top.
@@ -93,6 +98,18 @@ const IMPURE_DEPENDENCIES: &[&str] = &[
     "jiff",
     "time",
     "tracing",
+];
+
+/// Consecutive tokens that no source of a pure crate contains: locks, atomics, downcasts and clocks. A trailing `*`
+/// matches by prefix. `OnceLock` is allowed: its value does not depend on the thread that computes it.
+const IMPURE_TOKENS: &[&[&str]] = &[
+    &["Mutex"],
+    &["RwLock"],
+    &["Atomic*"],
+    &["dyn", "Any"],
+    &["any", ":", ":", "Any"],
+    &["Instant", ":", ":", "now"],
+    &["SystemTime"],
 ];
 
 /// Crates that may depend on a vendor crate. The tests look at the system from outside, so they may use etcd and rmcp
@@ -234,6 +251,54 @@ fn closure(metadata: &Metadata, root: &str, build: bool) -> Result<BTreeMap<Stri
         .collect())
 }
 
+/// Rust sources under `folder`, without those of tests.
+fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let stem = path.file_stem().unwrap_or_default();
+        if stem == "tests" {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(sources(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the tokens with their line numbers, without comments, groups opened.
+fn tokens(stream: TokenStream) -> Vec<(usize, String)> {
+    stream
+        .into_iter()
+        .flat_map(|token| match token {
+            TokenTree::Group(group) => tokens(group.stream()),
+            token @ (TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_)) => {
+                vec![(token.span().start().line, token.to_string())]
+            }
+        })
+        .collect()
+}
+
+/// Returns the [`IMPURE_TOKENS`] of a source with their line numbers.
+fn impurities(source: &str) -> Result<Vec<(usize, String)>> {
+    let stream: TokenStream = source.parse().ok().context("it does not parse")?;
+    let tokens = tokens(stream);
+    let mut found = Vec::new();
+    for start in 0..tokens.len() {
+        for impure in IMPURE_TOKENS {
+            let here = tokens[start..].iter().zip(*impure);
+            let matches = here.filter(|((_, token), pattern)| matches_pattern(pattern, token));
+            if matches.count() == impure.len() {
+                found.push((tokens[start].0, impure.concat()));
+            }
+        }
+    }
+    Ok(found)
+}
+
 fn assert_no_violations(offences: &[String]) {
     assert!(
         offences.is_empty(),
@@ -330,6 +395,41 @@ fn pure_crates_depend_on_no_clock_socket_or_randomness() {
         }
     }
     assert_no_violations(&offences);
+}
+
+#[test]
+fn pure_crates_have_no_lock_atomic_downcast_or_clock() {
+    let metadata = metadata().unwrap();
+    let members = members(&metadata);
+    let mut offences = Vec::new();
+    for name in PURE_CRATES {
+        let manifest = members[*name].manifest_path.as_std_path();
+        let found = sources(&manifest.with_file_name("src")).unwrap();
+        assert!(found.len() > 5, "only {} sources of {name}", found.len());
+        for path in found {
+            let source = fs::read_to_string(&path).unwrap();
+            for (line, what) in impurities(&source).unwrap() {
+                offences.push(format!("{}:{line}: {what}", path.display()));
+            }
+        }
+    }
+    assert_no_violations(&offences);
+}
+
+#[test]
+fn impure_code_is_found_and_comments_are_not() {
+    let impure = "struct Entry {\n    lock: Mutex<u8>,\n    count: AtomicUsize,\n    state: Box<dyn Any + Send>,\n}\n\
+                  fn now() -> (Instant, SystemTime) {\n    (std::time::Instant::now(), read())\n}\n\
+                  use std::{any::Any, sync::RwLock};\n";
+    let lines: Vec<usize> = impurities(impure)
+        .unwrap()
+        .into_iter()
+        .map(|(line, _)| line)
+        .collect();
+    assert_eq!(lines, [2, 3, 4, 6, 7, 9, 9]);
+    let pure =
+        "//! No Mutex.\n/// No `SystemTime`.\nfn f(at: Instant) -> OnceLock<u8> { f(\"dyn Any\") }";
+    assert_eq!(impurities(pure).unwrap(), []);
 }
 
 #[test]

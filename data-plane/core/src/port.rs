@@ -1,16 +1,6 @@
 //! Interfaces between the crates of the data plane. The implementations are connected in `data-plane/src`.
 
-use std::{
-    any::Any,
-    collections::BTreeSet,
-    fmt,
-    future::Future,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
-};
+use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 
 use toolgate_model::{
     CredentialHosts, CredentialScope, ObjectName, Principal, SessionSharing, Timestamp,
@@ -23,11 +13,7 @@ use crate::{
     endpoint_choice::EndpointStatus,
     notify::topic_subscriptions::{ChangeTopics, TopicChange},
     refusal::UpstreamFailure,
-    session::{
-        in_flight_calls::InFlightCalls,
-        session_id::{ClientCapabilities, RANDOM_LEN},
-        upstream_log_level::UpstreamLogLevel,
-    },
+    session::session_id::{ClientCapabilities, RANDOM_LEN},
 };
 
 /// Boxed future returned by object-safe trait methods.
@@ -71,36 +57,49 @@ pub trait EndpointResolver: Send + Sync {
     ) -> BoxedFuture<'a, Result<Vec<EndpointStatus>, UpstreamFailure>>;
 }
 
-/// Sessions with legacy servers. Implemented by `session`, used by callers of `upstream`.
-pub trait UpstreamSessionProvider: Send + Sync {
+/// Established session with a legacy server. Implemented by `upstream`; its owner needs the time of its last use only.
+pub trait UpstreamSession: Send + Sync + 'static {
+    /// Time of the last use.
+    fn last_used(&self) -> Timestamp;
+
+    /// Postpones the idle timeout.
+    fn touch(&self, now: Timestamp);
+}
+
+/// Sessions of type `S` with legacy servers. Implemented by `session`, used by callers of `upstream`.
+pub trait UpstreamSessionProvider<S>: Send + Sync {
     /// Returns the session if it is established. Does not wait and does not send a message to an actor.
-    fn established(&self, key: &UpstreamSessionKey) -> Option<Arc<UpstreamSessionHandle>>;
+    fn established(&self, key: &UpstreamSessionKey) -> Option<Arc<S>>;
 
     /// Returns the session, opening it if necessary. Concurrent callers share one handshake.
-    fn open(
-        &self,
-        key: &UpstreamSessionKey,
-    ) -> BoxedFuture<'_, Result<Arc<UpstreamSessionHandle>, UpstreamFailure>>;
+    fn open(&self, key: &UpstreamSessionKey) -> BoxedFuture<'_, Result<Arc<S>, UpstreamFailure>>;
 
     /// Replaces the session `lost`, which the server no longer knows. It is replaced once for all callers that
     /// noticed.
     fn reopen(
         &self,
         key: &UpstreamSessionKey,
-        lost: &Arc<UpstreamSessionHandle>,
-    ) -> BoxedFuture<'_, Result<Arc<UpstreamSessionHandle>, UpstreamFailure>>;
+        lost: &Arc<S>,
+    ) -> BoxedFuture<'_, Result<Arc<S>, UpstreamFailure>>;
 }
 
 /// Transport of upstream sessions. Implemented by `upstream`, used by `session`.
 pub trait UpstreamSessionTransport: Send + Sync + 'static {
+    /// Session as the transport keeps it.
+    type Session: UpstreamSession;
+
     /// Sends `initialize`, then `notifications/initialized`.
     fn initialize(
         &self,
         key: &UpstreamSessionKey,
-    ) -> BoxedFuture<'static, Result<HandshakeResult, UpstreamFailure>>;
+    ) -> BoxedFuture<'static, Result<Arc<Self::Session>, UpstreamFailure>>;
 
-    /// Sends DELETE for the session. Failures are ignored.
-    fn terminate(&self, key: &UpstreamSessionKey, session: &str) -> BoxedFuture<'static, ()>;
+    /// Sends DELETE for the session if the server gave it an id. Failures are ignored.
+    fn terminate(
+        &self,
+        key: &UpstreamSessionKey,
+        session: &Self::Session,
+    ) -> BoxedFuture<'static, ()>;
 }
 
 /// Transport of change feeds. Implemented by `upstream`, used by `session`.
@@ -162,42 +161,6 @@ pub struct UpstreamSessionKey {
     pub capabilities: ClientCapabilities,
 }
 
-/// Result of the `initialize` handshake.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HandshakeResult {
-    /// `Mcp-Session-Id`, if the server assigned one.
-    pub session: Option<Box<str>>,
-    /// Negotiated protocol version.
-    pub version: Box<str>,
-    /// The server's capabilities object, JSON.
-    pub capabilities: Box<str>,
-    /// State of the transport, if a session consists of more than its id.
-    pub transport: Option<TransportState>,
-}
-
-/// Opaque state that the transport keeps with a session.
-#[derive(Clone)]
-pub struct TransportState(pub Arc<dyn Any + Send + Sync>);
-
-/// Established upstream session. Immutable except for its counters.
-pub struct UpstreamSessionHandle {
-    /// Result of the handshake.
-    pub handshake: HandshakeResult,
-    /// Calls in flight that can receive server requests.
-    pub calls: InFlightCalls,
-    /// Log level set on the server.
-    pub log_level: UpstreamLogLevel,
-    next_id: AtomicU64,
-    last_used: AtomicU64,
-    rejections: AtomicUsize,
-}
-
-/// Maximum number of concurrent responses to server requests that belong to no call, per session.
-pub const MAX_CONCURRENT_REJECTIONS: usize = 8;
-
-/// Permit for one such response; released on drop.
-pub struct RejectionPermit(Arc<UpstreamSessionHandle>);
-
 impl UpstreamSessionKey {
     /// Creates a key by the server's sharing policy. `conversation` is the caller's legacy session, if any. Modern
     /// callers have none and are separated by principal.
@@ -235,53 +198,6 @@ impl UpstreamSessionKey {
     }
 }
 
-impl UpstreamSessionHandle {
-    /// Creates the handle of a session that was just opened. The handshake used request id 0.
-    pub fn new(handshake: HandshakeResult, now: Timestamp) -> Self {
-        Self {
-            log_level: UpstreamLogLevel::new(&handshake.capabilities),
-            handshake,
-            calls: InFlightCalls::default(),
-            next_id: AtomicU64::new(1),
-            last_used: AtomicU64::new(now.0),
-            rejections: AtomicUsize::new(0),
-        }
-    }
-
-    /// Returns a request id not used before on this session. The id also serves as a progress token.
-    pub fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// Acquires a permit to respond to a server request that belongs to no call. Returns `None` while
-    /// [`MAX_CONCURRENT_REJECTIONS`] permits are held.
-    pub fn acquire_rejection_permit(self: &Arc<Self>) -> Option<RejectionPermit> {
-        let count = &self.rejections;
-        let more = |under_way| (under_way < MAX_CONCURRENT_REJECTIONS).then_some(under_way + 1);
-        let entered = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        entered.is_ok().then(|| RejectionPermit(Arc::clone(self)))
-    }
-
-    /// Postpones the idle timeout.
-    pub fn touch(&self, now: Timestamp) {
-        // Concurrent callers differ by milliseconds, so a lost update is acceptable.
-        if self.last_used.load(Ordering::Relaxed) < now.0 {
-            self.last_used.store(now.0, Ordering::Relaxed);
-        }
-    }
-
-    /// Time of the last use.
-    pub fn last_used(&self) -> Timestamp {
-        Timestamp(self.last_used.load(Ordering::Relaxed))
-    }
-}
-
-impl Drop for RejectionPermit {
-    fn drop(&mut self) {
-        self.0.rejections.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl PartialEq for UpstreamSessionKey {
     fn eq(&self, other: &Self) -> bool {
         self.server.digest == other.server.digest
@@ -312,33 +228,6 @@ impl RevocationList for BTreeSet<AuthnId> {
 impl fmt::Debug for HeaderCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: …", self.name)
-    }
-}
-
-impl PartialEq for TransportState {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for TransportState {}
-
-impl fmt::Debug for TransportState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Kept")
-    }
-}
-
-impl fmt::Debug for RejectionPermit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Refusing")
-    }
-}
-
-impl fmt::Debug for UpstreamSessionHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The session id is a secret shared with the server.
-        write!(f, "LinkFacts({})", self.handshake.version)
     }
 }
 

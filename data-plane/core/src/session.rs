@@ -1,7 +1,6 @@
 //! State machine of a legacy client session. It assigns each message to exactly one stream, queues messages while no
 //! stream is open, and drops the oldest ones when the queue is full.
 
-pub mod in_flight_calls;
 pub mod owning_proxy;
 pub mod session_id;
 pub mod upstream_log_level;
@@ -217,10 +216,10 @@ impl ClientSessionMachine {
         let Some(stream) = self.streams.last().copied() else {
             return;
         };
-        let told = self.debouncer.take_due();
-        let messages = told.iter().filter_map(|it| it.to_message(None));
+        let due = self.debouncer.take_due();
+        let messages = due.iter().filter_map(|it| it.to_message(None));
         out.extend(messages.map(|message| Output::Write(stream, message)));
-        if !told.is_empty() {
+        if !due.is_empty() {
             out.push(Output::StartDelay(DebounceDelay::Cooldown));
         }
     }

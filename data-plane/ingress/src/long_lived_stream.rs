@@ -22,7 +22,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     time::timeout,
 };
-use toolgate_runtime::clock::{Clock as _, SystemClock};
+use toolgate_runtime::clock::{Clock as _, SystemClock, to_system_time};
 
 /// Maximum number of bytes that a client may send behind the request of its stream; beyond it the connection is closed.
 const UNEXPECTED_INPUT_LIMIT: usize = 8 * 1024;
@@ -158,7 +158,7 @@ fn encode_head(mut head: Parts) -> Vec<u8> {
         put(header::TRANSFER_ENCODING, "chunked"),
         put(header::CONNECTION, "close"),
     ]);
-    let now = httpdate::fmt_http_date(SystemClock.now().into());
+    let now = httpdate::fmt_http_date(to_system_time(SystemClock.now()));
     if let Ok(now) = HeaderValue::try_from(now) {
         head.headers.insert(header::DATE, now);
     }

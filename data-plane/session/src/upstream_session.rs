@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use serde_json::json;
 use toolgate_actor::{Actor, ActorContext, ReplySender};
 use toolgate_data_core::{
-    port::{UpstreamSessionHandle, UpstreamSessionKey},
+    port::{UpstreamSession, UpstreamSessionKey},
     refusal::UpstreamFailure,
     session::upstream_session::{Event, Output, UpstreamSessionMachine},
 };
@@ -13,57 +13,56 @@ use toolgate_data_core::{
 use crate::upstream_sessions::{UpstreamSessionContext, UpstreamSessionEntry};
 
 /// Reply to a caller that waits for an upstream session.
-pub(crate) type UpstreamSessionReply =
-    ReplySender<Result<Arc<UpstreamSessionHandle>, UpstreamFailure>>;
+pub(crate) type UpstreamSessionReply<S> = ReplySender<Result<Arc<S>, UpstreamFailure>>;
 
-pub(crate) enum UpstreamSessionMessage {
+pub(crate) enum UpstreamSessionMessage<S> {
     /// A caller needs the session.
-    Acquire(UpstreamSessionReply),
+    Acquire(UpstreamSessionReply<S>),
     /// A caller found the session lost at the server.
-    Replace(Arc<UpstreamSessionHandle>, UpstreamSessionReply),
+    Replace(Arc<S>, UpstreamSessionReply<S>),
     /// The handshake has completed or failed.
-    HandshakeDone(Result<Arc<UpstreamSessionHandle>, UpstreamFailure>),
+    HandshakeDone(Result<Arc<S>, UpstreamFailure>),
     /// Timer to check if the session is still in use.
     Tick,
     /// The session is no longer needed.
     End,
 }
 
-pub(crate) struct UpstreamSessionActor {
+pub(crate) struct UpstreamSessionActor<S: UpstreamSession> {
     key: UpstreamSessionKey,
-    machine: UpstreamSessionMachine<UpstreamSessionReply>,
-    shared: Weak<UpstreamSessionContext>,
-    entry: Weak<UpstreamSessionEntry>,
+    machine: UpstreamSessionMachine<S, UpstreamSessionReply<S>>,
+    context: Weak<UpstreamSessionContext<S>>,
+    entry: Weak<UpstreamSessionEntry<S>>,
 }
 
-impl UpstreamSessionActor {
+impl<S: UpstreamSession> UpstreamSessionActor<S> {
     pub(crate) fn new(
         key: UpstreamSessionKey,
-        shared: Weak<UpstreamSessionContext>,
-        entry: Weak<UpstreamSessionEntry>,
+        context: Weak<UpstreamSessionContext<S>>,
+        entry: Weak<UpstreamSessionEntry<S>>,
     ) -> Self {
         // After a panic, the published session is still valid.
-        let standing = entry.upgrade().and_then(|entry| entry.facts.load_full());
+        let established = entry.upgrade().and_then(|entry| entry.session.load_full());
         Self {
             key,
-            machine: UpstreamSessionMachine::new(standing),
-            shared,
+            machine: UpstreamSessionMachine::new(established),
+            context,
             entry,
         }
     }
 
-    fn execute(&mut self, output: Output<UpstreamSessionReply>, cx: &mut ActorContext<Self>) {
+    fn execute(&mut self, output: Output<S, UpstreamSessionReply<S>>, cx: &mut ActorContext<Self>) {
         match output {
             Output::Initialize => self.start_handshake(cx),
-            Output::Publish(facts) => {
+            Output::Publish(session) => {
                 if let Some(entry) = self.entry.upgrade() {
-                    entry.facts.store(facts);
+                    entry.session.store(session);
                 }
             }
-            Output::Answer(waiter, answer) => waiter.send(answer),
-            Output::Terminate(facts) => {
-                if let Some(shared) = self.shared.upgrade() {
-                    shared.terminate(&self.key, &facts);
+            Output::Answer(reply, result) => reply.send(result),
+            Output::Terminate(session) => {
+                if let Some(context) = self.context.upgrade() {
+                    context.terminate(&self.key, &session);
                 }
             }
             Output::Stop => cx.stop(),
@@ -71,29 +70,29 @@ impl UpstreamSessionActor {
     }
 
     fn schedule_tick(&self, cx: &mut ActorContext<Self>) {
-        if let Some(shared) = self.shared.upgrade() {
-            cx.after(shared.idle_check_interval(), UpstreamSessionMessage::Tick);
+        if let Some(context) = self.context.upgrade() {
+            cx.after(context.idle_check_interval(), UpstreamSessionMessage::Tick);
         }
     }
 
     fn start_handshake(&self, cx: &mut ActorContext<Self>) {
-        let opening = self
-            .shared
+        let handshake = self
+            .context
             .upgrade()
-            .map(|shared| shared.initialize(&self.key));
+            .map(|context| context.initialize(&self.key));
         cx.perform(async move {
-            UpstreamSessionMessage::HandshakeDone(match opening {
-                Some(opening) => opening.await.unwrap_or(Err(UpstreamFailure::Unreachable)),
+            UpstreamSessionMessage::HandshakeDone(match handshake {
+                Some(handshake) => handshake.await.unwrap_or(Err(UpstreamFailure::Unreachable)),
                 None => Err(UpstreamFailure::Unreachable),
             })
         });
     }
 }
 
-impl Actor for UpstreamSessionActor {
-    type Message = UpstreamSessionMessage;
+impl<S: UpstreamSession> Actor for UpstreamSessionActor<S> {
+    type Message = UpstreamSessionMessage<S>;
 
-    const KIND: &'static str = "link";
+    const KIND: &'static str = "upstream_session";
 
     const CAPACITY: usize = toolgate_data_core::session::upstream_session::MAX_WAITERS;
 
@@ -101,16 +100,19 @@ impl Actor for UpstreamSessionActor {
         self.schedule_tick(cx);
     }
 
-    fn handle(&mut self, message: UpstreamSessionMessage, cx: &mut ActorContext<Self>) {
+    fn handle(&mut self, message: UpstreamSessionMessage<S>, cx: &mut ActorContext<Self>) {
         let event = match message {
-            UpstreamSessionMessage::Acquire(waiter) => Event::Requested(waiter),
-            UpstreamSessionMessage::Replace(lost, waiter) => Event::Lost { lost, waiter },
-            UpstreamSessionMessage::HandshakeDone(outcome) => Event::Opened(outcome),
+            UpstreamSessionMessage::Acquire(reply) => Event::Requested(reply),
+            UpstreamSessionMessage::Replace(lost, reply) => Event::Lost {
+                lost,
+                waiter: reply,
+            },
+            UpstreamSessionMessage::HandshakeDone(result) => Event::Opened(result),
             UpstreamSessionMessage::End => Event::End,
             UpstreamSessionMessage::Tick => {
                 self.schedule_tick(cx);
-                match self.shared.upgrade() {
-                    Some(shared) => Event::Tick(shared.now()),
+                match self.context.upgrade() {
+                    Some(context) => Event::Tick(context.now()),
                     None => Event::End,
                 }
             }
@@ -125,8 +127,8 @@ impl Actor for UpstreamSessionActor {
     }
 
     fn stopped(&mut self) {
-        if let (Some(shared), Some(entry)) = (self.shared.upgrade(), self.entry.upgrade()) {
-            shared.forget(&self.key, &entry);
+        if let (Some(context), Some(entry)) = (self.context.upgrade(), self.entry.upgrade()) {
+            context.forget(&self.key, &entry);
         }
     }
 }

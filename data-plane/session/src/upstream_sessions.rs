@@ -1,5 +1,5 @@
-//! Upstream sessions of this proxy. Facts are read from an [`ArcSwapOption`]; the actor is asked only if there are
-//! none.
+//! Upstream sessions of this proxy. An established session is read from an [`ArcSwapOption`]; its actor is asked only
+//! if there is none. `S` is the session, as its transport keeps it.
 
 use std::{
     fmt,
@@ -13,7 +13,8 @@ use toolgate_actor::{ActorHandle, ActorSystem, AskError};
 use toolgate_data_core::{
     View,
     port::{
-        self, BoxedFuture, UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionTransport,
+        BoxedFuture, UpstreamSession, UpstreamSessionKey, UpstreamSessionProvider,
+        UpstreamSessionTransport,
     },
     refusal::UpstreamFailure,
     session::session_id::RANDOM_LEN,
@@ -38,19 +39,18 @@ const HANDSHAKE_MARGIN: Duration = Duration::from_secs(10);
 /// Interval at which a session checks if it is still in use.
 const IDLE_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
-type OpenResult = Result<Arc<UpstreamSessionHandle>, UpstreamFailure>;
+type OpenResult<S> = Result<Arc<S>, UpstreamFailure>;
 
 /// Registry of the proxy's sessions with legacy servers. Cheap to clone.
-#[derive(Clone)]
-pub struct UpstreamSessionRegistry {
-    context: Arc<UpstreamSessionContext>,
+pub struct UpstreamSessionRegistry<S: UpstreamSession> {
+    context: Arc<UpstreamSessionContext<S>>,
 }
 
 /// State shared by all upstream sessions.
-pub(crate) struct UpstreamSessionContext {
-    sessions: ShardedMap<UpstreamSessionKey, Arc<UpstreamSessionEntry>>,
+pub(crate) struct UpstreamSessionContext<S: UpstreamSession> {
+    sessions: ShardedMap<UpstreamSessionKey, Arc<UpstreamSessionEntry<S>>>,
     quota: Arc<Quota>,
-    network: Arc<dyn UpstreamSessionTransport>,
+    transport: Arc<dyn UpstreamSessionTransport<Session = S>>,
     system: ActorSystem,
     clock: SharedClock,
     drain: Drain,
@@ -60,37 +60,43 @@ pub(crate) struct UpstreamSessionContext {
 }
 
 /// Externally visible part of one upstream session.
-pub(crate) struct UpstreamSessionEntry {
-    pub(crate) facts: ArcSwapOption<UpstreamSessionHandle>,
-    handle: ActorHandle<UpstreamSessionActor>,
+pub(crate) struct UpstreamSessionEntry<S: UpstreamSession> {
+    pub(crate) session: ArcSwapOption<S>,
+    handle: ActorHandle<UpstreamSessionActor<S>>,
     /// Counts towards the quota of the principal.
     _permit: QuotaPermit,
 }
 
-impl UpstreamSessionRegistry {
+impl<S: UpstreamSession> UpstreamSessionRegistry<S> {
     /// Creates an empty registry with at most `share` sessions per principal. Must be called on the runtime on which
     /// calls are made.
     pub fn new(
-        network: Arc<dyn UpstreamSessionTransport>,
+        transport: Arc<dyn UpstreamSessionTransport<Session = S>>,
         system: ActorSystem,
         clock: SharedClock,
         drain: Drain,
         share: usize,
     ) -> Self {
-        Self::with_idle_check(network, system, clock, drain, (share, IDLE_CHECK_INTERVAL))
+        Self::with_idle_check(
+            transport,
+            system,
+            clock,
+            drain,
+            (share, IDLE_CHECK_INTERVAL),
+        )
     }
 
     fn with_idle_check(
-        network: Arc<dyn UpstreamSessionTransport>,
+        transport: Arc<dyn UpstreamSessionTransport<Session = S>>,
         system: ActorSystem,
         clock: SharedClock,
         drain: Drain,
         (share, tick): (usize, Duration),
     ) -> Self {
-        let shared = UpstreamSessionContext {
+        let context = UpstreamSessionContext {
             sessions: ShardedMap::new(UPSTREAM_SESSIONS),
             quota: Quota::new(share),
-            network,
+            transport,
             system,
             clock,
             drain,
@@ -98,7 +104,7 @@ impl UpstreamSessionRegistry {
             runtime: runtime::Handle::current(),
         };
         Self {
-            context: Arc::new(shared),
+            context: Arc::new(context),
         }
     }
 
@@ -135,8 +141,8 @@ impl UpstreamSessionRegistry {
     async fn ask(
         &self,
         key: &UpstreamSessionKey,
-        message: impl Fn(UpstreamSessionReply) -> UpstreamSessionMessage + Send + Sync,
-    ) -> OpenResult {
+        message: impl Fn(UpstreamSessionReply<S>) -> UpstreamSessionMessage<S> + Send + Sync,
+    ) -> OpenResult<S> {
         let timeouts = &key.server.timeouts;
         let deadline = 2 * (timeouts.connect + timeouts.first_byte) + HANDSHAKE_MARGIN;
         let mut failure = UpstreamFailure::Unreachable;
@@ -154,37 +160,33 @@ impl UpstreamSessionRegistry {
     }
 }
 
-impl port::UpstreamSessionProvider for UpstreamSessionRegistry {
-    fn established(&self, key: &UpstreamSessionKey) -> Option<Arc<UpstreamSessionHandle>> {
-        let facts = self.context.sessions.get(key)?.facts.load_full()?;
-        facts.touch(self.context.now());
-        Some(facts)
+impl<S: UpstreamSession> UpstreamSessionProvider<S> for UpstreamSessionRegistry<S> {
+    fn established(&self, key: &UpstreamSessionKey) -> Option<Arc<S>> {
+        let session = self.context.sessions.get(key)?.session.load_full()?;
+        session.touch(self.context.now());
+        Some(session)
     }
 
-    fn open(&self, key: &UpstreamSessionKey) -> BoxedFuture<'_, OpenResult> {
+    fn open(&self, key: &UpstreamSessionKey) -> BoxedFuture<'_, OpenResult<S>> {
         let key = key.clone();
         Box::pin(async move {
             match self.established(&key) {
-                Some(facts) => Ok(facts),
+                Some(session) => Ok(session),
                 None => self.ask(&key, UpstreamSessionMessage::Acquire).await,
             }
         })
     }
 
-    fn reopen(
-        &self,
-        key: &UpstreamSessionKey,
-        lost: &Arc<UpstreamSessionHandle>,
-    ) -> BoxedFuture<'_, OpenResult> {
+    fn reopen(&self, key: &UpstreamSessionKey, lost: &Arc<S>) -> BoxedFuture<'_, OpenResult<S>> {
         let (key, lost) = (key.clone(), Arc::clone(lost));
         Box::pin(async move {
-            let message = |waiter| UpstreamSessionMessage::Replace(Arc::clone(&lost), waiter);
+            let message = |reply| UpstreamSessionMessage::Replace(Arc::clone(&lost), reply);
             self.ask(&key, message).await
         })
     }
 }
 
-impl UpstreamSessionContext {
+impl<S: UpstreamSession> UpstreamSessionContext<S> {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -195,26 +197,20 @@ impl UpstreamSessionContext {
     }
 
     /// Starts the handshake on the runtime of the calls.
-    pub(crate) fn initialize(&self, key: &UpstreamSessionKey) -> JoinHandle<OpenResult> {
-        let opening = self.network.initialize(key);
-        let clock = Arc::clone(&self.clock);
+    pub(crate) fn initialize(&self, key: &UpstreamSessionKey) -> JoinHandle<OpenResult<S>> {
+        let handshake = self.transport.initialize(key);
         let _entered = self.runtime.enter();
-        self.drain.spawn("link handshake", async move {
-            let opened = opening.await?;
-            Ok(Arc::new(UpstreamSessionHandle::new(opened, clock.now())))
-        })
+        self.drain.spawn("upstream session handshake", handshake)
     }
 
     /// Starts the termination at the server; its result is ignored.
-    pub(crate) fn terminate(&self, key: &UpstreamSessionKey, facts: &UpstreamSessionHandle) {
-        if let Some(session) = &facts.handshake.session {
-            let ending = self.network.terminate(key, session);
-            let _entered = self.runtime.enter();
-            drop(self.drain.spawn("link end", ending));
-        }
+    pub(crate) fn terminate(&self, key: &UpstreamSessionKey, session: &S) {
+        let termination = self.transport.terminate(key, session);
+        let _entered = self.runtime.enter();
+        drop(self.drain.spawn("upstream session end", termination));
     }
 
-    pub(crate) fn forget(&self, key: &UpstreamSessionKey, entry: &Arc<UpstreamSessionEntry>) {
+    pub(crate) fn forget(&self, key: &UpstreamSessionKey, entry: &Arc<UpstreamSessionEntry<S>>) {
         self.sessions
             .remove_if(key, |found| Arc::ptr_eq(found, entry));
     }
@@ -222,35 +218,35 @@ impl UpstreamSessionContext {
     fn entry(
         self: &Arc<Self>,
         key: &UpstreamSessionKey,
-    ) -> Result<Arc<UpstreamSessionEntry>, UpstreamFailure> {
+    ) -> Result<Arc<UpstreamSessionEntry<S>>, UpstreamFailure> {
         self.sessions.get_or_try(key, UpstreamFailure::Busy, || {
-            let share = self.quota.acquire(BudgetOwner::of(&key.principal));
-            let share = share.ok_or(UpstreamFailure::TooManyOpen("sessions with servers"))?;
-            Ok(self.start(key, share))
+            let permit = self.quota.acquire(BudgetOwner::of(&key.principal));
+            let permit = permit.ok_or(UpstreamFailure::TooManyOpen("sessions with servers"))?;
+            Ok(self.start(key, permit))
         })
     }
 
     fn start(
         self: &Arc<Self>,
         key: &UpstreamSessionKey,
-        share: QuotaPermit,
-    ) -> Arc<UpstreamSessionEntry> {
-        let shared = Arc::downgrade(self);
+        permit: QuotaPermit,
+    ) -> Arc<UpstreamSessionEntry<S>> {
+        let context = Arc::downgrade(self);
         let key = key.clone();
-        Arc::new_cyclic(|entry: &Weak<UpstreamSessionEntry>| {
+        Arc::new_cyclic(|entry: &Weak<UpstreamSessionEntry<S>>| {
             let entry = entry.clone();
             let actor =
-                move || UpstreamSessionActor::new(key.clone(), shared.clone(), entry.clone());
+                move || UpstreamSessionActor::new(key.clone(), context.clone(), entry.clone());
             UpstreamSessionEntry {
-                facts: ArcSwapOption::empty(),
+                session: ArcSwapOption::empty(),
                 handle: self.system.spawn(actor),
-                _permit: share,
+                _permit: permit,
             }
         })
     }
 }
 
-impl UpstreamSessionEntry {
+impl<S: UpstreamSession> UpstreamSessionEntry<S> {
     fn end(&self) {
         if self.handle.tell(UpstreamSessionMessage::End).is_err() {
             self.handle.stop();
@@ -258,9 +254,16 @@ impl UpstreamSessionEntry {
     }
 }
 
-impl fmt::Debug for UpstreamSessionRegistry {
+impl<S: UpstreamSession> Clone for UpstreamSessionRegistry<S> {
+    fn clone(&self) -> Self {
+        let context = Arc::clone(&self.context);
+        Self { context }
+    }
+}
+
+impl<S: UpstreamSession> fmt::Debug for UpstreamSessionRegistry<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Links({})", self.count())
+        write!(f, "UpstreamSessionRegistry({})", self.count())
     }
 }
 

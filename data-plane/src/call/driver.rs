@@ -12,16 +12,15 @@ use std::{
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::{sync::mpsc::Sender, time::sleep};
-use toolgate_data_core::{
-    call::{
-        CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, ResumedCall,
-        RoundAnswers, suspended::SuspensionHandle,
-    },
-    port::UpstreamSessionHandle,
+use toolgate_data_core::call::{
+    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, ResumedCall,
+    RoundAnswers, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
 use toolgate_session::{ElicitationRegistration, InFlightGuard};
-use toolgate_upstream::{CallContext, InFlightCall, SendReport, SessionChoice, UpstreamClient};
+use toolgate_upstream::{
+    CallContext, InFlightCall, SendReport, SessionChoice, UpstreamClient, UpstreamSessionHandle,
+};
 
 use crate::{
     config_source::ConfigSource,

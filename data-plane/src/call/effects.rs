@@ -53,14 +53,14 @@ impl<S: ConfigSource> CallDriver<S> {
         match effect {
             CallEffect::SendUpstream(round) => {
                 self.upstream.round = round.map(Into::into);
-                self.send(SessionChoice::Standing);
+                self.send(SessionChoice::Current);
             }
             CallEffect::Retry(RetrySession::Same) => {
                 self.send(SessionChoice::Same(self.upstream.session.clone()));
             }
             CallEffect::Retry(RetrySession::New) => {
                 let lost = self.upstream.session.take();
-                self.send(lost.map_or(SessionChoice::Standing, SessionChoice::Replace));
+                self.send(lost.map_or(SessionChoice::Current, SessionChoice::Replace));
             }
             CallEffect::ProbeSession => {
                 self.upstream.call = None;

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use toolgate_data_core::port::MAX_CONCURRENT_REJECTIONS;
 use toolgate_model::{CallTimeouts, Era, MaxAnswer, SnapshotResource, snapshot::SnapshotEntry};
+use toolgate_upstream::MAX_CONCURRENT_REJECTIONS;
 
 use crate::rig::{HANG_GUARD, TestRig, eventually, exposed, within};
 

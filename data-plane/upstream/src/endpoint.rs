@@ -5,16 +5,12 @@ use std::{sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use http::{HeaderName, HeaderValue};
 use toolgate_client::{ReadLimits, ServerEndpoint};
-use toolgate_data_core::{
-    ServerView,
-    port::{UpstreamCredential, UpstreamSessionHandle},
-    refusal::UpstreamFailure,
-};
+use toolgate_data_core::{ServerView, port::UpstreamCredential, refusal::UpstreamFailure};
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
 use toolgate_model::Endpoint;
 use toolgate_runtime::MemoryBudget;
 
-use crate::{endpoints::ObservedEndpoints, session::old_stream};
+use crate::{endpoints::ObservedEndpoints, session::UpstreamSessionHandle};
 
 /// Connection pool and endpoints of one server.
 pub(crate) struct CallTarget {
@@ -51,10 +47,13 @@ impl AuthenticatedEndpoint {
 
     /// Returns the endpoint for messages of this session: an HTTP+SSE server answers on the stream of the session.
     pub(crate) fn inside(self: Arc<Self>, session: Option<&UpstreamSessionHandle>) -> Arc<Self> {
-        match session.and_then(old_stream) {
+        match session.and_then(UpstreamSessionHandle::http_sse) {
             None => self,
-            old => Arc::new(Self {
-                endpoint: self.endpoint.clone().with_http_sse(old),
+            Some(stream) => Arc::new(Self {
+                endpoint: self
+                    .endpoint
+                    .clone()
+                    .with_http_sse(Some(Arc::clone(stream))),
                 credential: self.credential.clone(),
             }),
         }

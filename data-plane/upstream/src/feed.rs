@@ -18,14 +18,14 @@ use toolgate_model::Era;
 
 use crate::{
     endpoint::AuthenticatedEndpoint, permit::CallPermit, registry::UpstreamRegistry,
-    upstream::Upstream,
+    session::UpstreamSessionHandle, upstream::Upstream,
 };
 
 /// Opens feeds with the circuit breakers, credentials and upstream sessions that calls use.
 #[derive(Clone)]
 pub struct FeedNetwork {
     registry: Arc<UpstreamRegistry>,
-    links: Arc<dyn UpstreamSessionProvider>,
+    sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
 }
 
 /// A permitted request to a server.
@@ -38,9 +38,12 @@ struct FeedTarget {
 type OpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
 
 impl FeedNetwork {
-    /// Creates feeds over `registry`, with the sessions of `links` for legacy servers.
-    pub fn new(registry: Arc<UpstreamRegistry>, links: Arc<dyn UpstreamSessionProvider>) -> Self {
-        Self { registry, links }
+    /// Creates feeds over `registry`, with the sessions of `sessions` for legacy servers.
+    pub fn new(
+        registry: Arc<UpstreamRegistry>,
+        sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
+    ) -> Self {
+        Self { registry, sessions }
     }
 
     async fn reach(&self, key: &UpstreamSessionKey) -> Result<FeedTarget, UpstreamFailure> {

@@ -15,8 +15,8 @@ use toolgate_data_core::{
     AuthnId, Plan, PlanInput, Sealer, ServerView, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     port::{
-        BoxedFuture, CredentialRequest, CredentialResolver, HandshakeResult, UpstreamCredential,
-        UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionProvider,
+        BoxedFuture, CredentialRequest, CredentialResolver, UpstreamCredential, UpstreamSessionKey,
+        UpstreamSessionProvider,
     },
     refusal::UpstreamFailure,
     seal::SealingKey,
@@ -39,7 +39,10 @@ use toolgate_model::{
 use toolgate_runtime::{Drain, ManualClock, SharedClock, budget::BudgetOwner, drain};
 use zeroize::Zeroizing;
 
-use crate::{CallContext, ConfiguredEndpoints, UpstreamClient, UpstreamOptions, UpstreamRegistry};
+use crate::{
+    CallContext, ConfiguredEndpoints, UpstreamClient, UpstreamOptions, UpstreamRegistry,
+    session::{HandshakeResult, UpstreamSessionHandle},
+};
 
 fn slug(text: &str) -> Slug {
     text.parse().unwrap()
@@ -64,7 +67,7 @@ impl CredentialResolver for NoCredentials {
 /// Counts the sessions that were opened and replaced.
 #[derive(Default)]
 pub(crate) struct FakeSessions {
-    standing: Mutex<Option<Arc<UpstreamSessionHandle>>>,
+    established: Mutex<Option<Arc<UpstreamSessionHandle>>>,
     pub(crate) opened: AtomicUsize,
 }
 
@@ -72,20 +75,20 @@ impl FakeSessions {
     fn session(&self) -> Arc<UpstreamSessionHandle> {
         let number = self.opened.fetch_add(1, Ordering::Relaxed);
         let opened = HandshakeResult {
-            session: Some(format!("session-{number}").into()),
+            session_id: Some(format!("session-{number}").into()),
             version: "2025-11-25".into(),
             capabilities: "{}".into(),
-            transport: None,
+            http_sse: None,
         };
-        let facts = Arc::new(UpstreamSessionHandle::new(opened, Timestamp(0)));
-        *self.standing.lock().unwrap() = Some(Arc::clone(&facts));
-        facts
+        let session = Arc::new(UpstreamSessionHandle::new(opened, Timestamp(0)));
+        *self.established.lock().unwrap() = Some(Arc::clone(&session));
+        session
     }
 }
 
-impl UpstreamSessionProvider for FakeSessions {
+impl UpstreamSessionProvider<UpstreamSessionHandle> for FakeSessions {
     fn established(&self, _key: &UpstreamSessionKey) -> Option<Arc<UpstreamSessionHandle>> {
-        self.standing.lock().unwrap().clone()
+        self.established.lock().unwrap().clone()
     }
 
     fn open(
@@ -306,7 +309,7 @@ impl FakeServer {
         let sessions: Arc<FakeSessions> = Arc::default();
         let client = UpstreamClient::new(
             Arc::clone(&registry),
-            Arc::clone(&sessions) as Arc<dyn UpstreamSessionProvider>,
+            Arc::clone(&sessions) as Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
         );
         Self {
             url,

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use toolgate_client::{ClientError, EventStream, LimitedBody, send};
 use toolgate_data_core::{
     call::{BodyKind, CallEvent, UpstreamEnd, UpstreamVerdict},
-    port::UpstreamSessionHandle,
+    port::UpstreamSession as _,
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::message;
@@ -20,7 +20,7 @@ use crate::{
     failure,
     permit::CallPermit,
     responder::{RESPONSE_TIMEOUT, refuse},
-    session::{is_lost, session_headers},
+    session::UpstreamSessionHandle,
     subscriber::Subscriber,
     upstream::Upstream,
 };
@@ -194,7 +194,7 @@ impl InFlightCall {
         };
         session.touch(now);
         let http = &self.permit.upstream().target.http;
-        events.start_resume(http, &self.endpoint.endpoint, session_headers(session))
+        events.start_resume(http, &self.endpoint.endpoint, session.headers())
     }
 
     /// Cancels the call unless the server is done with it. A modern server sees its connection closed when the call is
@@ -204,7 +204,7 @@ impl InFlightCall {
             return;
         }
         if let Some((session, id)) = &self.session
-            && !is_lost(session)
+            && !session.is_lost()
         {
             let body = message::cancelled(&id.to_string(), "the caller no longer waits");
             self.post(body, "cancellation");
@@ -221,7 +221,7 @@ impl InFlightCall {
         let Some(permit) = upstream.message_permit() else {
             return;
         };
-        let headers = session_headers(session);
+        let headers = session.headers();
         let endpoint = self.endpoint.within(RESPONSE_TIMEOUT);
         drop(self.drain.spawn(name, async move {
             // Best effort.

@@ -30,4 +30,4 @@ pub use feed::FeedNetwork;
 pub use in_flight::InFlightCall;
 pub use registry::{UpstreamOptions, UpstreamRegistry};
 pub use send::{SendReport, SessionChoice, UpstreamClient};
-pub use session::SessionNetwork;
+pub use session::{MAX_CONCURRENT_REJECTIONS, SessionNetwork, UpstreamSessionHandle};

@@ -4,15 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 use toolgate_client::ask;
-use toolgate_data_core::{
-    port::UpstreamSessionHandle, refusal::UpstreamFailure,
-    session::upstream_log_level::LogLevelChange,
-};
+use toolgate_data_core::{refusal::UpstreamFailure, session::upstream_log_level::LogLevelChange};
 use toolgate_mcp::{message, method, text::quote};
 use toolgate_runtime::Drain;
 
 use crate::{
-    context::CallContext, endpoint::AuthenticatedEndpoint, failure, session::session_headers,
+    context::CallContext, endpoint::AuthenticatedEndpoint, failure, session::UpstreamSessionHandle,
     upstream::Upstream,
 };
 
@@ -20,14 +17,14 @@ use crate::{
 const LEVEL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Sets the level of the call unless it is set. A call does not wait while another call sets it.
-pub(crate) async fn lower(
-    link: &Arc<UpstreamSessionHandle>,
+pub(crate) async fn set_level(
+    session: &Arc<UpstreamSessionHandle>,
     context: &CallContext,
     upstream: &Arc<Upstream>,
     authenticated: &Arc<AuthenticatedEndpoint>,
     drain: &Drain,
 ) {
-    let Some(lowering) = link
+    let Some(change) = session
         .log_level
         .request(context.log_level, context.log_requested)
     else {
@@ -35,17 +32,17 @@ pub(crate) async fn lower(
     };
     let endpoint = authenticated.endpoint.clone();
     let endpoint = endpoint.with_max_timeout(context.plan.server().timeouts.first_byte);
-    let (link, upstream) = (Arc::clone(link), Arc::clone(upstream));
+    let (session, upstream) = (Arc::clone(session), Arc::clone(upstream));
     let setting = drain.spawn("log level", async move {
-        let id = link.next_id().to_string();
-        let request = request(&id, lowering);
+        let id = session.next_id().to_string();
+        let request = request(&id, change);
         let http = &upstream.target.http;
-        let asked = ask(http, &endpoint, session_headers(&link), &id, request).await;
-        if let Err(error) = asked {
-            tracing::debug!(%error, level = lowering.level.as_str(), "a log level was not set");
+        let result = ask(http, &endpoint, session.headers(), &id, request).await;
+        if let Err(error) = result {
+            tracing::debug!(%error, level = change.level.as_str(), "a log level was not set");
             // Only a request that was not sent is worth another try.
             if failure::of(&error) == UpstreamFailure::Unreachable {
-                link.log_level.revert(lowering);
+                session.log_level.revert(change);
             }
         }
     });
@@ -53,8 +50,8 @@ pub(crate) async fn lower(
     let _late = Box::pin(timeout(LEVEL_TIMEOUT, setting)).await;
 }
 
-fn request(id: &str, lowering: LogLevelChange) -> bytes::Bytes {
-    let params = format!("{{\"level\":{}}}", quote(lowering.level.as_str()));
+fn request(id: &str, change: LogLevelChange) -> bytes::Bytes {
+    let params = format!("{{\"level\":{}}}", quote(change.level.as_str()));
     message::request(id, method::SET_LEVEL, Some(&params))
 }
 

@@ -7,21 +7,20 @@ use toolgate_data_core::{
     ServerView,
     call::RoundAnswers,
     plan::CallPlan,
-    port::UpstreamSessionHandle,
     refusal::UpstreamFailure,
     rewrite::{self, UpstreamRequest, UpstreamRequestOptions, request},
 };
 use toolgate_mcp::{headers::PARAM_PREFIX, trace, versions};
 
-use crate::{context::CallContext, session::session_headers};
+use crate::{context::CallContext, session::UpstreamSessionHandle};
 
 /// Returns the protocol version of the request.
 pub(crate) fn version<'a>(
     server: &'a ServerView,
-    link: Option<&'a UpstreamSessionHandle>,
+    session: Option<&'a UpstreamSessionHandle>,
 ) -> &'a str {
-    match link {
-        Some(facts) => &facts.handshake.version,
+    match session {
+        Some(session) => &session.handshake.version,
         None => server
             .protocol_version
             .as_deref()
@@ -52,13 +51,13 @@ pub(crate) fn rewritten<'a>(
 /// others are the same for every call.
 pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
-    link: Option<&UpstreamSessionHandle>,
+    session: Option<&UpstreamSessionHandle>,
     version: &str,
     plan: &CallPlan,
     traceparent: Option<&str>,
 ) -> RequestHeaders {
-    let mut headers = match link {
-        Some(facts) => session_headers(facts),
+    let mut headers = match session {
+        Some(session) => session.headers(),
         None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
     let mirrored = made
@@ -67,11 +66,11 @@ pub(crate) fn outgoing(
     for (name, value) in mirrored {
         headers = headers.with(name, value);
     }
-    let told = plan.trace.as_ref();
-    if let Some(parent) = traceparent.or(told.map(|trace| &*trace.parent)) {
+    let trace_context = plan.trace.as_ref();
+    if let Some(parent) = traceparent.or(trace_context.map(|trace| &*trace.parent)) {
         headers = headers.with(trace::TRACEPARENT, parent);
     }
-    if let Some(state) = told.and_then(|trace| trace.state.as_deref()) {
+    if let Some(state) = trace_context.and_then(|trace| trace.state.as_deref()) {
         headers = headers.with(trace::TRACESTATE, state);
     }
     headers

@@ -5,32 +5,31 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use toolgate_client::send;
-use toolgate_data_core::port::UpstreamSessionHandle;
 use toolgate_runtime::Drain;
 
-use crate::{endpoint::AuthenticatedEndpoint, session::session_headers, upstream::Upstream};
+use crate::{endpoint::AuthenticatedEndpoint, session::UpstreamSessionHandle, upstream::Upstream};
 
 /// Timeout of a message whose response is not awaited.
 pub(crate) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Posts a refusal within a session, unless too many are in flight there.
 pub(crate) fn refuse(
-    link: &Arc<UpstreamSessionHandle>,
+    session: &Arc<UpstreamSessionHandle>,
     upstream: &Arc<Upstream>,
     endpoint: &AuthenticatedEndpoint,
     drain: &Drain,
     answer: Bytes,
 ) {
-    let Some(refusing) = link.acquire_rejection_permit() else {
+    let Some(permit) = session.acquire_rejection_permit() else {
         return;
     };
-    let headers = session_headers(link);
+    let headers = session.headers();
     let endpoint = endpoint.within(RESPONSE_TIMEOUT);
     let upstream = Arc::clone(upstream);
     drop(drain.spawn("answer to a server", async move {
         // Best effort.
         let _sent = send(&upstream.target.http, &endpoint, headers, answer).await;
-        drop(refusing);
+        drop(permit);
     }));
 }
 

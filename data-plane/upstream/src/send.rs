@@ -7,7 +7,7 @@ use toolgate_client::{ReplyBody, ServerReply, send};
 use toolgate_data_core::{
     call::{RoundAnswers, UpstreamHead, verdict},
     plan::CallPlan,
-    port::{UpstreamSessionHandle, UpstreamSessionKey, UpstreamSessionProvider},
+    port::{UpstreamSessionKey, UpstreamSessionProvider},
     refusal::UpstreamFailure,
     rewrite::UpstreamRequestOptions,
 };
@@ -23,7 +23,7 @@ use crate::{
     log_level,
     outgoing::{outgoing, rewritten, version},
     registry::UpstreamRegistry,
-    session::{is_lost, session_headers},
+    session::UpstreamSessionHandle,
     shared_stream::open_shared_stream,
     subscriber::Subscriber,
     upstream::Upstream,
@@ -33,13 +33,13 @@ use crate::{
 #[derive(Clone)]
 pub struct UpstreamClient {
     registry: Arc<UpstreamRegistry>,
-    sessions: Arc<dyn UpstreamSessionProvider>,
+    sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
 }
 
 /// Upstream session that an attempt is sent in. Modern servers have none.
 pub enum SessionChoice {
     /// The session of the caller, which is opened if need be.
-    Standing,
+    Current,
     /// The session of the attempt before.
     Same(Option<Arc<UpstreamSessionHandle>>),
     /// A new session, in place of this one, which the server forgot.
@@ -71,7 +71,7 @@ impl UpstreamClient {
     /// Creates a client over `registry`, with the sessions of `sessions` for legacy servers.
     pub fn new(
         registry: Arc<UpstreamRegistry>,
-        sessions: Arc<dyn UpstreamSessionProvider>,
+        sessions: Arc<dyn UpstreamSessionProvider<UpstreamSessionHandle>>,
     ) -> Self {
         Self { registry, sessions }
     }
@@ -99,7 +99,7 @@ impl UpstreamClient {
         context: &CallContext,
         session: &UpstreamSessionHandle,
     ) -> bool {
-        if is_lost(session) {
+        if session.is_lost() {
             return false;
         }
         let Ok(upstream) = self.registry.upstream(context.plan.server()) else {
@@ -113,7 +113,7 @@ impl UpstreamClient {
             return true;
         };
         let ping = message::request(&session.next_id().to_string(), method::PING, None);
-        let headers = session_headers(session);
+        let headers = session.headers();
         let sent = send(
             &upstream.target.http,
             &authenticated.endpoint,
@@ -129,7 +129,7 @@ impl UpstreamClient {
         choice: SessionChoice,
     ) -> Result<Option<Arc<UpstreamSessionHandle>>, UpstreamFailure> {
         let server = context.plan.server();
-        if let SessionChoice::Standing = choice {
+        if let SessionChoice::Current = choice {
             // Checked first: a call whose answer has no room is not sent.
             self.registry.check_room(context.holder)?;
         }
@@ -143,7 +143,7 @@ impl UpstreamClient {
         let session = match choice {
             SessionChoice::Same(session) => return Ok(session),
             SessionChoice::Replace(lost) => self.sessions.reopen(&key(), &lost).await?,
-            SessionChoice::Standing => {
+            SessionChoice::Current => {
                 let key = key();
                 match self.sessions.established(&key) {
                     Some(session) => session,
@@ -163,7 +163,7 @@ impl UpstreamClient {
         endpoint: &Arc<AuthenticatedEndpoint>,
     ) -> Option<Subscriber> {
         // An HTTP+SSE server sends everything on one stream.
-        let session = session.filter(|facts| facts.handshake.transport.is_none())?;
+        let session = session.filter(|session| session.http_sse().is_none())?;
         if plan.requestable_capabilities().is_empty() {
             return None;
         }
@@ -179,7 +179,10 @@ impl UpstreamClient {
     ) -> Result<SendReport, UpstreamFailure> {
         let (plan, drain) = (&context.plan, &self.registry.drain);
         let server = plan.server();
-        if session.as_deref().is_some_and(is_lost) {
+        if session
+            .as_deref()
+            .is_some_and(UpstreamSessionHandle::is_lost)
+        {
             return Ok(SendReport {
                 head: UpstreamHead::SessionEnded,
                 call: None,
@@ -194,7 +197,7 @@ impl UpstreamClient {
             .await?;
         let endpoint = authenticated.inside(session.as_deref());
         if let Some(session) = &session {
-            log_level::lower(session, context, &upstream, &endpoint, drain).await;
+            log_level::set_level(session, context, &upstream, &endpoint, drain).await;
         }
         let id = match &session {
             Some(session) => session.next_id(),
@@ -264,7 +267,7 @@ fn receive(
     UpstreamHead::Response {
         id,
         status,
-        in_session: session.is_some_and(|session| session.handshake.session.is_some()),
+        in_session: session.is_some_and(|session| session.handshake.session_id.is_some()),
         body: call.body_kind(),
     }
 }

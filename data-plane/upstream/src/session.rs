@@ -1,19 +1,23 @@
-//! Network part of upstream sessions: opening and ending a session with a legacy server.
+//! Upstream sessions: opening and ending a session with a legacy server, and the state that its calls share.
+
+mod atomic_log_level;
+mod handle;
+mod in_flight_calls;
 
 use std::sync::Arc;
 
-use http::HeaderValue;
-use toolgate_client::{HttpSseStream, RequestHeaders, delete, handshake};
+use toolgate_client::{RequestHeaders, delete, handshake};
 use toolgate_data_core::{
-    port::{
-        BoxedFuture, HandshakeResult, TransportState, UpstreamSessionHandle, UpstreamSessionKey,
-        UpstreamSessionTransport,
-    },
+    port::{BoxedFuture, UpstreamSessionKey, UpstreamSessionTransport},
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{headers, message::Implementation, versions};
 
 use crate::{failure, registry::UpstreamRegistry, responder::RESPONSE_TIMEOUT};
+
+pub(crate) use handle::HandshakeResult;
+pub use handle::{MAX_CONCURRENT_REJECTIONS, UpstreamSessionHandle};
+pub(crate) use in_flight_calls::{CallGeneration, InFlightCalls, ServerMessageReceiver};
 
 /// Opens and ends sessions with the circuit breakers and credentials that calls use.
 #[derive(Debug, Clone)]
@@ -27,22 +31,34 @@ impl SessionNetwork {
 }
 
 impl UpstreamSessionTransport for SessionNetwork {
+    type Session = UpstreamSessionHandle;
+
     fn initialize(
         &self,
         key: &UpstreamSessionKey,
-    ) -> BoxedFuture<'static, Result<HandshakeResult, UpstreamFailure>> {
+    ) -> BoxedFuture<'static, Result<Arc<UpstreamSessionHandle>, UpstreamFailure>> {
         let registry = Arc::clone(&self.0);
         let (key, capabilities) = (key.clone(), key.capabilities.to_json());
-        Box::pin(async move { initialize(&registry, &key, &capabilities).await })
+        Box::pin(async move {
+            let opened = initialize(&registry, &key, &capabilities).await?;
+            let session = UpstreamSessionHandle::new(opened, registry.clock.now());
+            Ok(Arc::new(session))
+        })
     }
 
-    fn terminate(&self, key: &UpstreamSessionKey, session: &str) -> BoxedFuture<'static, ()> {
-        let registry = Arc::clone(&self.0);
-        let key = key.clone();
-        let session = session.to_owned();
+    fn terminate(
+        &self,
+        key: &UpstreamSessionKey,
+        session: &UpstreamSessionHandle,
+    ) -> BoxedFuture<'static, ()> {
+        // Without an id, the server has nothing to end.
+        let Some(id) = session.handshake.session_id.clone() else {
+            return Box::pin(async {});
+        };
+        let (registry, key) = (Arc::clone(&self.0), key.clone());
         Box::pin(async move {
             // A server that is not reached expires the session itself.
-            let _ended = terminate(&registry, &key, &session).await;
+            let _ended = terminate(&registry, &key, &id).await;
         })
     }
 }
@@ -80,21 +96,21 @@ async fn initialize(
         failure
     })?;
     permit.answered();
-    let session = shaken.session.as_ref();
+    let id = shaken.session.as_ref();
     // Copied: a header value keeps the buffer alive that it was read into.
-    let session = session.and_then(|value| value.to_str().ok()).map(Box::from);
+    let id = id.and_then(|value| value.to_str().ok()).map(Box::from);
     Ok(HandshakeResult {
-        session,
+        session_id: id,
         version: shaken.version.into(),
         capabilities: shaken.facts.capabilities.into(),
-        transport: shaken.http_sse.map(|old| TransportState(old)),
+        http_sse: shaken.http_sse,
     })
 }
 
 async fn terminate(
     registry: &UpstreamRegistry,
     key: &UpstreamSessionKey,
-    session: &str,
+    session_id: &str,
 ) -> Result<(), UpstreamFailure> {
     let (server, principal) = (&key.server, &key.principal);
     let upstream = registry.upstream(server)?;
@@ -107,28 +123,10 @@ async fn terminate(
         .unwrap_or(versions::LATEST_LEGACY);
     let headers = RequestHeaders::none()
         .with(headers::VERSION, version)
-        .with(headers::SESSION, session);
+        .with(headers::SESSION, session_id);
     let endpoint = authenticated.within(RESPONSE_TIMEOUT);
     let ended = delete(&upstream.target.http, &endpoint, headers).await;
     ended.map_err(|error| failure::of(&error))
-}
-
-/// Returns the stream of a session with an HTTP+SSE server.
-pub(crate) fn old_stream(session: &UpstreamSessionHandle) -> Option<Arc<HttpSseStream>> {
-    let kept = session.handshake.transport.clone()?;
-    kept.0.downcast().ok()
-}
-
-/// Reports if the stream of this session has ended, and the session with it.
-pub(crate) fn is_lost(session: &UpstreamSessionHandle) -> bool {
-    old_stream(session).is_some_and(|stream| stream.is_closed())
-}
-
-/// Returns the headers of a message within a session.
-pub(crate) fn session_headers(session: &UpstreamSessionHandle) -> RequestHeaders {
-    let id = session.handshake.session.as_deref();
-    let id = id.and_then(|id| HeaderValue::from_str(id).ok());
-    RequestHeaders::legacy(&session.handshake.version, id.as_ref())
 }
 
 #[cfg(test)]

@@ -13,10 +13,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use toolgate_client::{EventStream, open_stream};
-use toolgate_data_core::{
-    port::UpstreamSessionHandle, rewrite::server_request_response,
-    session::in_flight_calls::CallGeneration,
-};
+use toolgate_data_core::rewrite::server_request_response;
 use toolgate_mcp::{
     FrameLimits, method,
     server_message::{ServerMessageBody, scan},
@@ -24,7 +21,9 @@ use toolgate_mcp::{
 use toolgate_runtime::Drain;
 
 use crate::{
-    endpoint::AuthenticatedEndpoint, responder::refuse, session::session_headers,
+    endpoint::AuthenticatedEndpoint,
+    responder::refuse,
+    session::{CallGeneration, UpstreamSessionHandle},
     upstream::Upstream,
 };
 
@@ -39,7 +38,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Reader of the shared stream of one session.
 struct SharedStream {
-    link: Weak<UpstreamSessionHandle>,
+    session: Weak<UpstreamSessionHandle>,
     upstream: Arc<Upstream>,
     endpoint: Arc<AuthenticatedEndpoint>,
     drain: Drain,
@@ -48,16 +47,16 @@ struct SharedStream {
 /// Opens the shared stream of a session unless it is open. Returns when it is open, or when it is known that there is
 /// none.
 pub(crate) async fn open_shared_stream(
-    link: &Arc<UpstreamSessionHandle>,
+    session: &Arc<UpstreamSessionHandle>,
     upstream: &Arc<Upstream>,
     endpoint: &Arc<AuthenticatedEndpoint>,
     drain: &Drain,
 ) {
-    if !link.calls.listen() {
+    if !session.calls.listen() {
         return;
     }
     let stream = SharedStream {
-        link: Arc::downgrade(link),
+        session: Arc::downgrade(session),
         upstream: Arc::clone(upstream),
         endpoint: Arc::clone(endpoint),
         drain: drain.clone(),
@@ -96,14 +95,14 @@ impl SharedStream {
             }
         }
         sleep(REOPEN_PAUSE).await;
-        if let Some(link) = self.link.upgrade() {
-            link.calls.release_stream();
+        if let Some(session) = self.session.upgrade() {
+            session.calls.release_stream();
         }
     }
 
     /// Reads one stream to its end.
     async fn read(&self, open: &mut Option<oneshot::Sender<()>>) -> StreamEnd {
-        let Some(headers) = self.link.upgrade().map(|link| session_headers(&link)) else {
+        let Some(headers) = self.session.upgrade().map(|session| session.headers()) else {
             return StreamEnd::Closed;
         };
         let (http, endpoint) = (&self.upstream.target.http, &self.endpoint.endpoint);
@@ -116,22 +115,22 @@ impl SharedStream {
         loop {
             let message = tokio::select! {
                 message = events.message() => message,
-                () = sleep(CHECK_INTERVAL) => match self.link.strong_count() {
+                () = sleep(CHECK_INTERVAL) => match self.session.strong_count() {
                     0 => return StreamEnd::Closed,
                     _ => continue,
                 },
             };
-            let Some(link) = self.link.upgrade() else {
+            let Some(session) = self.session.upgrade() else {
                 return StreamEnd::Closed;
             };
             if EventStream::has_ended(&message) {
                 // Without a call in flight the messages have no recipient: the next call opens a new stream.
-                let flying = link.calls.generation();
-                drop(link);
-                if flying.is_none() || !events.start_resume(http, endpoint, headers.clone()) {
+                let generation = session.calls.generation();
+                drop(session);
+                if generation.is_none() || !events.start_resume(http, endpoint, headers.clone()) {
                     return StreamEnd::Closed;
                 }
-                match self.overtaken(&mut events, flying).await {
+                match self.overtaken(&mut events, generation).await {
                     Some(ended) => return ended,
                     None => continue,
                 }
@@ -139,7 +138,7 @@ impl SharedStream {
             let Ok(Some(message)) = message else {
                 return StreamEnd::Closed;
             };
-            self.dispatch(&message, &link);
+            self.dispatch(&message, &session);
         }
     }
 
@@ -147,19 +146,19 @@ impl SharedStream {
     async fn overtaken(
         &self,
         events: &mut EventStream,
-        flying: Option<CallGeneration>,
+        generation: Option<CallGeneration>,
     ) -> Option<StreamEnd> {
         if events.wait_resumed().await.is_err() {
             return Some(StreamEnd::Closed);
         }
-        match self.link.upgrade() {
-            Some(link) if link.calls.generation() == flying => None,
-            Some(link) if link.calls.generation().is_some() => Some(StreamEnd::Overtaken),
+        match self.session.upgrade() {
+            Some(session) if session.calls.generation() == generation => None,
+            Some(session) if session.calls.generation().is_some() => Some(StreamEnd::Overtaken),
             Some(_) | None => Some(StreamEnd::Closed),
         }
     }
 
-    fn dispatch(&self, message: &Bytes, link: &Arc<UpstreamSessionHandle>) {
+    fn dispatch(&self, message: &Bytes, session: &Arc<UpstreamSessionHandle>) {
         let Ok(answer) = scan(message, &FrameLimits::SERVER_MESSAGE) else {
             return;
         };
@@ -167,21 +166,21 @@ impl SharedStream {
             ServerMessageBody::Request { method, .. } => {
                 let id = answer.id.map(|id| id.raw).unwrap_or_default();
                 if method.as_str() == method::PING
-                    || !link.calls.deliver_to_sole_call(message, true)
+                    || !session.calls.deliver_to_sole_call(message, true)
                 {
-                    self.post(link, server_request_response(method.as_str(), id));
+                    self.post(session, server_request_response(method.as_str(), id));
                 }
             }
             ServerMessageBody::Notification { method, .. } => {
                 if matches!(method.as_str(), method::CANCELLED | method::MESSAGE) {
-                    let _unclaimed = link.calls.deliver_to_sole_call(message, false);
+                    let _unclaimed = session.calls.deliver_to_sole_call(message, false);
                 }
             }
             ServerMessageBody::Result(_) | ServerMessageBody::Error(_) => {}
         }
     }
 
-    fn post(&self, link: &Arc<UpstreamSessionHandle>, body: Bytes) {
-        refuse(link, &self.upstream, &self.endpoint, &self.drain, body);
+    fn post(&self, session: &Arc<UpstreamSessionHandle>, body: Bytes) {
+        refuse(session, &self.upstream, &self.endpoint, &self.drain, body);
     }
 }

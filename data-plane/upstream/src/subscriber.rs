@@ -8,7 +8,8 @@ use std::sync::{
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
-use toolgate_data_core::session::in_flight_calls::{InFlightCalls, ServerMessageReceiver};
+
+use crate::session::{InFlightCalls, ServerMessageReceiver};
 
 /// Maximum number of messages that wait for the call.
 const QUEUE: usize = 8;
@@ -29,15 +30,15 @@ struct SubscriberSender {
 
 impl Subscriber {
     /// Subscribes a call that begins in a session.
-    pub(crate) fn subscribe(callers: &InFlightCalls) -> Self {
+    pub(crate) fn subscribe(calls: &InFlightCalls) -> Self {
         let (sender, messages) = mpsc::channel(QUEUE);
         let sender = Arc::new(SubscriberSender {
             sender,
             open: AtomicBool::new(false),
         });
-        let known: Arc<dyn ServerMessageReceiver> =
+        let receiver: Arc<dyn ServerMessageReceiver> =
             Arc::clone(&sender) as Arc<dyn ServerMessageReceiver>;
-        callers.register(&known);
+        calls.register(&receiver);
         Self { messages, sender }
     }
 
@@ -57,8 +58,8 @@ impl Subscriber {
 }
 
 impl ServerMessageReceiver for SubscriberSender {
-    fn deliver(&self, message: &Bytes, asks: bool) -> bool {
-        (!asks || self.open.load(Ordering::Relaxed))
+    fn deliver(&self, message: &Bytes, is_request: bool) -> bool {
+        (!is_request || self.open.load(Ordering::Relaxed))
             && self.sender.try_send(message.clone()).is_ok()
     }
 }

@@ -1,6 +1,6 @@
 //! Points in time as values. This crate has no clock; the current time is passed in.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,11 +20,5 @@ impl Timestamp {
     /// Returns the duration since `earlier`, or zero if `earlier` is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
-    }
-}
-
-impl From<Timestamp> for SystemTime {
-    fn from(at: Timestamp) -> Self {
-        UNIX_EPOCH + Duration::from_millis(at.0)
     }
 }

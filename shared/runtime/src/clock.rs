@@ -40,6 +40,11 @@ pub fn system() -> SharedClock {
     Arc::new(SystemClock)
 }
 
+/// Converts a timestamp for functions of other crates, such as the formatting of HTTP dates.
+pub fn to_system_time(at: Timestamp) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(at.0)
+}
+
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,

@@ -3,27 +3,13 @@
 //! caller that requested it may be in the middle of a call, and callers do not announce when they no longer need it.
 //! The next session starts without a level.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use toolgate_mcp::object;
 
 use crate::session::LogLevel;
 
 /// Log level of one upstream session.
-#[derive(Debug)]
-pub struct UpstreamLogLevel(AtomicU8);
-
-/// Level that has to be sent to the server with `logging/setLevel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogLevelChange {
-    /// Level to set.
-    pub level: LogLevel,
-    previous: LogLevelState,
-}
-
-/// State of the server's log level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LogLevelState {
+pub enum UpstreamLogLevel {
     /// The server does not declare `logging`; no level is sent to it.
     Unsupported,
     /// No level was sent, and no caller receives messages.
@@ -34,92 +20,62 @@ enum LogLevelState {
     Set(LogLevel),
 }
 
+/// Level that has to be sent to the server with `logging/setLevel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogLevelChange {
+    /// Level to set.
+    pub level: LogLevel,
+    /// State to revert to if the level cannot be sent.
+    previous: UpstreamLogLevel,
+}
+
 impl UpstreamLogLevel {
     /// Creates the state for a new session. `capabilities` is the server's capabilities object, JSON.
     pub fn new(capabilities: &str) -> Self {
-        let state = match object::get(capabilities.as_bytes(), "logging") {
-            Some(_) => LogLevelState::Unset,
-            None => LogLevelState::Unsupported,
+        match object::get(capabilities.as_bytes(), "logging") {
+            Some(_) => Self::Unset,
+            None => Self::Unsupported,
+        }
+    }
+
+    /// Returns the state after a call requests messages of this level, and the level to send if it has changed.
+    /// `explicit` is `true` if the client set the level, and `false` if it left the level to the server.
+    #[must_use]
+    pub fn request(
+        self,
+        level: Option<LogLevel>,
+        explicit: bool,
+    ) -> (Self, Option<LogLevelChange>) {
+        let next = level.map_or(self, |level| self.after_request(level, explicit));
+        let change = match next {
+            Self::Set(level) if next != self => Some(LogLevelChange {
+                level,
+                previous: self,
+            }),
+            Self::Set(_) | Self::Unsupported | Self::Unset | Self::ServerDefault => None,
         };
-        Self(AtomicU8::new(state.pack()))
+        (next, change)
     }
 
-    /// Registers that a call wants messages of this level. `asked` is `true` if the client set the level, and `false`
-    /// if it left the level to the server. Returns the level to send; of concurrent callers, only one gets it.
-    pub fn request(&self, level: Option<LogLevel>, asked: bool) -> Option<LogLevelChange> {
-        let level = level?;
-        let mut packed = self.0.load(Ordering::Relaxed);
-        loop {
-            let before = LogLevelState::unpack(packed);
-            let after = before.after_request(level, asked)?;
-            // No other memory is published by this value, so relaxed ordering suffices.
-            let step = self.0.compare_exchange_weak(
-                packed,
-                after.pack(),
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            );
-            match (step, after) {
-                (Ok(_), LogLevelState::Set(to)) => {
-                    return Some(LogLevelChange {
-                        level: to,
-                        previous: before,
-                    });
-                }
-                (
-                    Ok(_),
-                    LogLevelState::Unsupported
-                    | LogLevelState::Unset
-                    | LogLevelState::ServerDefault,
-                ) => return None,
-                (Err(now), _) => packed = now,
-            }
-        }
-    }
-
-    /// Reverts a level that could not be sent, so that the next caller tries again. Does nothing if a lower level was
-    /// requested meanwhile.
-    pub fn revert(&self, lowering: LogLevelChange) {
-        let told = LogLevelState::Set(lowering.level).pack();
-        let before = lowering.previous.pack();
-        let _overtaken =
-            self.0
-                .compare_exchange(told, before, Ordering::Relaxed, Ordering::Relaxed);
-    }
-}
-
-impl LogLevelState {
-    /// Returns the state after a call requests this level, or `None` if it does not change.
-    fn after_request(self, level: LogLevel, asked: bool) -> Option<Self> {
+    /// Returns the state after a level could not be sent, so that the next caller tries again. The state does not
+    /// change if a lower level was requested meanwhile.
+    #[must_use]
+    pub fn revert(self, change: LogLevelChange) -> Self {
         match self {
-            Self::Unsupported => None,
-            Self::Unset if asked => Some(Self::Set(level)),
-            Self::Unset => Some(Self::ServerDefault),
-            // A caller that left the level to the server must not get less because another caller asks for less.
-            Self::ServerDefault => asked.then_some(Self::Set(level.min(LogLevel::Info))),
-            Self::Set(told) => (level < told).then_some(Self::Set(level)),
+            Self::Set(level) if level == change.level => change.previous,
+            Self::Set(_) | Self::Unsupported | Self::Unset | Self::ServerDefault => self,
         }
     }
 
-    fn pack(self) -> u8 {
+    fn after_request(self, level: LogLevel, explicit: bool) -> Self {
         match self {
-            Self::Set(level) => level as u8,
-            Self::Unsupported => u8::MAX,
-            Self::Unset => u8::MAX - 1,
-            Self::ServerDefault => u8::MAX - 2,
-        }
-    }
-
-    fn unpack(packed: u8) -> Self {
-        const UNTOLD: u8 = u8::MAX - 1;
-        const ORDINARY: u8 = u8::MAX - 2;
-        match packed {
-            UNTOLD => Self::Unset,
-            ORDINARY => Self::ServerDefault,
-            told => match LogLevel::ALL.get(usize::from(told)) {
-                Some(level) => Self::Set(*level),
-                None => Self::Unsupported,
-            },
+            Self::Unsupported => Self::Unsupported,
+            Self::Unset if explicit => Self::Set(level),
+            Self::Unset => Self::ServerDefault,
+            // A caller that left the level to the server must not get less because another caller requests less.
+            Self::ServerDefault if explicit => Self::Set(level.min(LogLevel::Info)),
+            Self::ServerDefault => Self::ServerDefault,
+            Self::Set(current) => Self::Set(level.min(current)),
         }
     }
 }

@@ -3,11 +3,11 @@
 //!
 //! Reads take no lock. A slot belongs to the first grant that uses it for the lifetime of the gateway's view. If a
 //! grant finds no free slot, its pages are built for each request.
+//!
+//! Pages are memoized in `OnceLock`s. They depend on the view, the grant and the era only, so the value is the same
+//! whichever thread builds it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use toolgate_mcp::message::{self, CacheHints};
@@ -47,7 +47,6 @@ pub struct ListPage {
 pub(super) struct ListCache {
     all: GrantLists,
     filtered: OnceLock<Box<[OnceLock<Arc<GrantLists>>]>>,
-    cached_bytes: AtomicUsize,
     prompts: UnfilteredList,
     resources: UnfilteredList,
     templates: UnfilteredList,
@@ -99,15 +98,7 @@ impl ListCache {
             return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
         match self.slot(grant.list_digest()) {
-            Some(kept) => {
-                let counted = || {
-                    let built = build();
-                    let bytes = built.iter().map(|page| page.unclosed.len()).sum();
-                    self.cached_bytes.fetch_add(bytes, Ordering::Relaxed);
-                    built
-                };
-                kept.pages.of(era).get_or_init(counted).get(page).cloned()
-            }
+            Some(lists) => lists.pages.of(era).get_or_init(build).get(page).cloned(),
             None => build().into_iter().nth(page),
         }
     }
@@ -137,10 +128,18 @@ impl ListCache {
     /// Returns `true` if the cache is so full that grants may find no slot. The next view then starts with an empty
     /// cache.
     pub(super) fn is_half_full(&self) -> bool {
-        let taken =
-            |slots: &[OnceLock<_>]| slots.iter().filter(|slot| slot.get().is_some()).count();
-        let taken = self.filtered.get().map_or(0, |slots| taken(slots));
-        taken > SLOTS / 2 || self.cached_bytes.load(Ordering::Relaxed) > CACHE_LIMIT / 2
+        self.cached_lists().count() > SLOTS / 2 || self.cached_bytes() > CACHE_LIMIT / 2
+    }
+
+    /// Lists of the filtering grants that have a slot.
+    fn cached_lists(&self) -> impl Iterator<Item = &Arc<GrantLists>> {
+        let slots = self.filtered.get().into_iter().flatten();
+        slots.filter_map(OnceLock::get)
+    }
+
+    /// Size of the cached lists of filtering grants, in bytes.
+    fn cached_bytes(&self) -> usize {
+        self.cached_lists().map(|lists| lists.pages.size()).sum()
     }
 
     fn slot(&self, grant: Digest) -> Option<&GrantLists> {
@@ -151,7 +150,8 @@ impl ListCache {
         let [first, ..] = grant.0;
         for probe in 0..PROBES {
             let slot = slots.get((usize::from(first) + probe) % SLOTS)?;
-            if slot.get().is_none() && self.cached_bytes.load(Ordering::Relaxed) > CACHE_LIMIT {
+            // The size is summed up only before a slot is claimed, not when a cached list is read.
+            if slot.get().is_none() && self.cached_bytes() > CACHE_LIMIT {
                 return None;
             }
             let lists = slot.get_or_init(|| {
@@ -175,6 +175,13 @@ impl EraPages {
             Era::Legacy => &self.legacy,
             Era::Modern => &self.modern,
         }
+    }
+
+    /// Size of the pages that are built, in bytes.
+    fn size(&self) -> usize {
+        let built = [&self.legacy, &self.modern];
+        let pages = built.into_iter().filter_map(OnceLock::get).flatten();
+        pages.map(|page| page.unclosed.len()).sum()
     }
 }
 

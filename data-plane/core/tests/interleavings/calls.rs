@@ -6,6 +6,7 @@ use bytes::Bytes;
 use toolgate_data_core::{
     call::{CallEvent, elicitation::GRACE_PERIOD, suspended::SuspensionEvent},
     plan::CallPlan,
+    port::UpstreamSession as _,
     session::upstream_session,
 };
 
@@ -165,8 +166,8 @@ impl World {
         self.now = self.now.after(time);
         for call in self.calls.values() {
             // A call under way keeps its link in use.
-            if let Some(facts) = &call.link {
-                facts.touch(self.now);
+            if let Some(session) = &call.link {
+                session.touch(self.now);
             }
         }
         self.settle_deadlines();

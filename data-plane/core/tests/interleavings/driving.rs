@@ -86,11 +86,8 @@ impl World {
                 self.send(id, Some(session));
             }
             CallEffect::ProbeSession => {
-                let session = call
-                    .link
-                    .as_ref()
-                    .and_then(|link| link.handshake.session.clone());
-                let known = self.server.live.contains_key(&*session.unwrap());
+                let session = call.link.as_ref().unwrap();
+                let known = self.server.live.contains_key(&session.id);
                 return Some(CallEvent::SessionProbed(known));
             }
             CallEffect::RespondUpstream(message) => self.told(id, &message),

@@ -1,15 +1,37 @@
 //! Sessions with the legacy server, which may forget them at any time.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use toolgate_data_core::{
     call::{self, UpstreamHead},
-    port::{HandshakeResult, UpstreamSessionHandle},
+    port::UpstreamSession,
     refusal::UpstreamFailure,
     session::upstream_session::{Event, Output, UpstreamSessionMachine},
 };
 
+use toolgate_model::Timestamp;
+
 use crate::world::{Call, CallId, World, principal_of};
+
+/// Session with the legacy server, as the machines see it.
+#[derive(Debug)]
+pub struct FakeSession {
+    pub id: String,
+    last_used: AtomicU64,
+}
+
+impl UpstreamSession for FakeSession {
+    fn last_used(&self) -> Timestamp {
+        Timestamp(self.last_used.load(Ordering::Relaxed))
+    }
+
+    fn touch(&self, now: Timestamp) {
+        self.last_used.fetch_max(now.0, Ordering::Relaxed);
+    }
+}
 
 impl World {
     pub fn want_link(&mut self, call: CallId) {
@@ -36,16 +58,11 @@ impl World {
         let count = self.proxies[proxy].handshakes.len();
         let principal = self.proxies[proxy].handshakes.remove(which % count);
         let outcome = if well {
-            let session = format!("upstream-{}", self.next());
-            self.server.live.insert(session.clone(), principal);
-            self.proxies[proxy].opened.insert(session.clone());
-            let opened = HandshakeResult {
-                session: Some(session.into()),
-                version: "2025-11-25".into(),
-                capabilities: "{}".into(),
-                transport: None,
-            };
-            Ok(Arc::new(UpstreamSessionHandle::new(opened, self.now)))
+            let id = format!("upstream-{}", self.next());
+            self.server.live.insert(id.clone(), principal);
+            self.proxies[proxy].opened.insert(id.clone());
+            let last_used = AtomicU64::new(self.now.0);
+            Ok(Arc::new(FakeSession { id, last_used }))
         } else {
             Err(UpstreamFailure::Unreachable)
         };
@@ -57,7 +74,7 @@ impl World {
         self.server.live.clear();
     }
 
-    pub fn on_link(&mut self, proxy: usize, principal: usize, event: Event<CallId>) {
+    pub fn on_link(&mut self, proxy: usize, principal: usize, event: Event<FakeSession, CallId>) {
         let time = matches!(event, Event::Tick(_));
         let links = &mut self.proxies[proxy].links;
         let outputs = links
@@ -72,17 +89,16 @@ impl World {
                     handshakes.push(principal);
                 }
                 Output::Publish(_) => {}
-                Output::Answer(call, Ok(facts)) => self.linked(call, principal, facts),
+                Output::Answer(call, Ok(session)) => self.linked(call, principal, session),
                 Output::Answer(call, Err(failure)) => self.unlinked(call, failure),
-                Output::Terminate(facts) => {
+                Output::Terminate(session) => {
                     let uses = |call: &Call| {
                         let link = call.link.as_ref();
-                        !call.waits && link.is_some_and(|link| Arc::ptr_eq(link, &facts))
+                        !call.waits && link.is_some_and(|link| Arc::ptr_eq(link, &session))
                     };
                     let used = self.calls.values().any(uses);
                     assert!(!(time && used), "a link in use was ended for being idle");
-                    let session = facts.handshake.session.as_deref().unwrap();
-                    self.server.live.remove(session);
+                    self.server.live.remove(&session.id);
                 }
                 Output::Stop => {
                     self.proxies[proxy].links.remove(&principal);
@@ -100,17 +116,17 @@ impl World {
     }
 
     /// The call is on its way to the server.
-    fn linked(&mut self, id: CallId, principal: usize, facts: Arc<UpstreamSessionHandle>) {
+    fn linked(&mut self, id: CallId, principal: usize, session: Arc<FakeSession>) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
         assert_eq!(principal_of(call.client), principal, "a link of another");
         let twice = call.sent || call.running;
         assert!(!twice, "two answers of a link to call {id}");
-        facts.touch(self.now);
+        session.touch(self.now);
         call.waits = false;
         call.sent = true;
-        call.link = Some(facts);
+        call.link = Some(session);
     }
 
     /// There is no session to send the call in.

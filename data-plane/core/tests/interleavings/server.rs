@@ -65,12 +65,11 @@ impl World {
         }
         if legacy {
             let principal = principal_of(call.client);
-            let session = call.link.clone().unwrap();
-            let session = session.handshake.session.clone().unwrap();
+            let session = call.link.as_ref().unwrap().id.clone();
             if arrival == Arrival::SessionEnded {
-                self.server.live.remove(&*session);
+                self.server.live.remove(&session);
             }
-            match self.server.live.get(&*session) {
+            match self.server.live.get(&session) {
                 Some(owner) => assert_eq!(*owner, principal, "a session of another"),
                 None => {
                     call.did_not_run = true;

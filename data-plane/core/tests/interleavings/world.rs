@@ -14,7 +14,6 @@ use toolgate_data_core::{
         suspended::{SuspensionHandle, SuspensionMachine},
     },
     plan::CallPlan,
-    port::UpstreamSessionHandle,
     seal::{SealContext, SealingKey},
     session::upstream_session::UpstreamSessionMachine,
     session::{
@@ -25,7 +24,7 @@ use toolgate_data_core::{
 use toolgate_model::{Principal, PrincipalSubject, Slug, Timestamp};
 use zeroize::Zeroizing;
 
-use crate::plans::PRINCIPALS;
+use crate::{linking::FakeSession, plans::PRINCIPALS};
 
 /// Clients: two principals, each with a legacy and a modern one.
 pub const CLIENTS: usize = 4;
@@ -96,7 +95,7 @@ pub struct Call {
     pub plan: Arc<CallPlan>,
     pub body: Bytes,
     pub began: Timestamp,
-    pub link: Option<Arc<UpstreamSessionHandle>>,
+    pub link: Option<Arc<FakeSession>>,
     /// Waits for a link.
     pub waits: bool,
     /// On its way to the server.
@@ -135,7 +134,7 @@ pub struct Call {
 pub struct Proxy {
     pub name: Slug,
     /// By principal.
-    pub links: BTreeMap<usize, UpstreamSessionMachine<CallId>>,
+    pub links: BTreeMap<usize, UpstreamSessionMachine<FakeSession, CallId>>,
     pub handshakes: Vec<usize>,
     pub sessions: BTreeMap<SessionName, Conversation>,
     pub elicitations: BTreeMap<[u8; 16], Waiting>,

@@ -6,15 +6,12 @@ use tokio::time::timeout;
 use toolgate_client::{ClientError, ServerChange, ServerChangeFeed, ask, session_changes};
 use toolgate_data_core::{
     notify::topic_subscriptions::{ChangeTopic, ChangeTopics, TopicChange},
-    port::{BoxedFuture, ChangeFeed, UpstreamSessionHandle, UpstreamSessionKey},
+    port::{BoxedFuture, ChangeFeed, UpstreamSessionKey},
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{message, method, text::quote};
 
-use crate::{
-    failure,
-    session::{is_lost, session_headers},
-};
+use crate::{failure, session::UpstreamSessionHandle};
 
 use super::{FeedNetwork, FeedTarget, OpenResult};
 
@@ -24,7 +21,7 @@ const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
 struct LegacyFeed {
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
-    link: Arc<UpstreamSessionHandle>,
+    session: Arc<UpstreamSessionHandle>,
     changes: ServerChangeFeed,
     agreed: ChangeTopics,
 }
@@ -34,15 +31,15 @@ pub(super) async fn open(
     key: UpstreamSessionKey,
     topics: ChangeTopics,
 ) -> OpenResult {
-    let mut link = feeds.links.open(&key).await?;
-    if is_lost(&link) {
-        link = feeds.links.reopen(&key, &link).await?;
+    let mut session = feeds.sessions.open(&key).await?;
+    if session.is_lost() {
+        session = feeds.sessions.reopen(&key, &session).await?;
     }
     let mut target = feeds.reach(&key).await?;
-    let mut opened = stream(&target, &link).await;
+    let mut opened = stream(&target, &session).await;
     if forgotten(&opened) {
-        link = feeds.links.reopen(&key, &link).await?;
-        opened = stream(&target, &link).await;
+        session = feeds.sessions.reopen(&key, &session).await?;
+        opened = stream(&target, &session).await;
     }
     let changes = opened.map_err(|error| {
         let failure = failure::of(&error);
@@ -55,7 +52,7 @@ pub(super) async fn open(
     let feed = LegacyFeed {
         feeds,
         key,
-        link,
+        session,
         // A server without such a stream cannot send updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
         agreed: ChangeTopics::new(),
@@ -65,11 +62,11 @@ pub(super) async fn open(
 
 async fn stream(
     target: &FeedTarget,
-    link: &UpstreamSessionHandle,
+    session: &UpstreamSessionHandle,
 ) -> Result<Option<ServerChangeFeed>, ClientError> {
     let http = &target.upstream().target.http;
-    let authenticated = Arc::clone(&target.authenticated).inside(Some(link));
-    session_changes(http, &authenticated.endpoint, session_headers(link)).await
+    let authenticated = Arc::clone(&target.authenticated).inside(Some(session));
+    session_changes(http, &authenticated.endpoint, session.headers()).await
 }
 
 /// Reports if the server does not know the session any more.
@@ -81,15 +78,15 @@ impl LegacyFeed {
     /// Subscribes to a resource or unsubscribes from it. Returns `true` if the server agrees.
     async fn say(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
         let mut target = self.feeds.reach(&self.key).await?;
-        let id = self.link.next_id().to_string();
+        let id = self.session.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
         let request = message::request(&id, method, Some(&params));
-        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.link));
+        let authenticated = Arc::clone(&target.authenticated).inside(Some(&self.session));
         let endpoint = authenticated.endpoint.clone();
         let endpoint = endpoint.with_max_timeout(self.key.server.timeouts.first_byte);
         let http = &target.upstream().target.http;
-        let asked = ask(http, &endpoint, session_headers(&self.link), &id, request).await;
-        match asked {
+        let result = ask(http, &endpoint, self.session.headers(), &id, request).await;
+        match result {
             Ok(()) => {
                 target.permit.answered();
                 Ok(true)
@@ -112,7 +109,7 @@ impl LegacyFeed {
         for topic in gone {
             if let ChangeTopic::Resource(uri) = &topic {
                 // Best effort: later updates of this resource are dropped.
-                let _told = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
+                let _agreed = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
             }
             self.agreed.remove(&topic);
         }
@@ -140,11 +137,11 @@ impl ChangeFeed for LegacyFeed {
         Box::pin(async {
             loop {
                 // Marks the session as used, so that it is not ended as idle.
-                let Ok(heard) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
-                    self.feeds.links.established(&self.key);
+                let Ok(change) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
+                    self.feeds.sessions.established(&self.key);
                     continue;
                 };
-                match heard {
+                match change {
                     Ok(Some(ServerChange::Updated(uri))) => return Some(TopicChange::Updated(uri)),
                     // The control plane watches lists, and legacy servers have no tasks.
                     Ok(Some(

@@ -30,7 +30,7 @@ async fn streaming() -> (FakeServer, Arc<std::sync::Mutex<Option<EventSender>>>)
 
 async fn send_call(server: &FakeServer, era: Era) -> (UpstreamHead, InFlightCall) {
     let context = server.context(era);
-    let sent = server.client.send(&context, None, SessionChoice::Standing);
+    let sent = server.client.send(&context, None, SessionChoice::Current);
     let report = sent.await;
     (report.head, report.call.unwrap())
 }

@@ -1,20 +1,20 @@
 //! Refusals in flight are bounded per session.
 
 use toolgate_client::fake_server::accepted;
-use toolgate_data_core::port::MAX_CONCURRENT_REJECTIONS;
 use toolgate_model::Era;
 
 use super::*;
 use crate::{
     SessionChoice,
     fixture::{FakeServer, a_moment},
+    session::MAX_CONCURRENT_REJECTIONS,
 };
 
 #[tokio::test]
 async fn a_server_that_sends_request_after_request_is_refused_so_often_at_a_time() {
     let server = FakeServer::start(|_seen| accepted()).await;
     let context = server.context(Era::Legacy);
-    let sent = server.client.send(&context, None, SessionChoice::Standing);
+    let sent = server.client.send(&context, None, SessionChoice::Current);
     let session = sent.await.session.unwrap();
     let upstream = server.registry.upstream(context.plan.server()).unwrap();
     let authenticated = server.registry.authenticate(&upstream, &context.principal);

@@ -30,7 +30,7 @@ async fn a_server_that_does_not_listen_proves_that_nothing_was_sent() {
     let context = context("http://127.0.0.1:1/", Era::Modern, false);
     let report = server
         .client
-        .send(&context, None, SessionChoice::Standing)
+        .send(&context, None, SessionChoice::Current)
         .await;
     let expected = UpstreamHead::Failed {
         failure: UpstreamFailure::Unreachable,
@@ -54,7 +54,7 @@ async fn heads_are_reported_as_they_are() {
             let context = server.context(era);
             let report = server
                 .client
-                .send(&context, None, SessionChoice::Standing)
+                .send(&context, None, SessionChoice::Current)
                 .await;
             assert_eq!(body_of(&report), (status, in_session, kind));
             assert_eq!(report.session.is_some(), in_session);
@@ -68,14 +68,14 @@ async fn legacy_calls_share_a_session_until_it_is_replaced() {
     let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
     let context = server.context(Era::Legacy);
     let send = |choice| server.client.send(&context, None, choice);
-    let first = send(SessionChoice::Standing).await.session.unwrap();
-    let same = send(SessionChoice::Standing).await.session.unwrap();
+    let first = send(SessionChoice::Current).await.session.unwrap();
+    let same = send(SessionChoice::Current).await.session.unwrap();
     assert!(Arc::ptr_eq(&first, &same));
     let same = send(SessionChoice::Same(Some(Arc::clone(&first)))).await;
     assert!(Arc::ptr_eq(&first, &same.session.unwrap()));
     assert_eq!(server.sessions.opened.load(Ordering::Relaxed), 1);
     let other = send(SessionChoice::Replace(first)).await.session.unwrap();
-    assert_eq!(other.handshake.session.as_deref(), Some("session-1"));
+    assert_eq!(other.handshake.session_id.as_deref(), Some("session-1"));
     let ids: Vec<_> = {
         let seen = server.seen.lock().unwrap();
         let calls = seen.iter().filter(|seen| seen.rpc_method() == CALL);
@@ -96,7 +96,7 @@ async fn the_answers_of_a_round_go_with_the_call() {
     };
     let sent = server
         .client
-        .send(&context, Some(&answers), SessionChoice::Standing);
+        .send(&context, Some(&answers), SessionChoice::Current);
     assert_eq!(body_of(&sent.await).0, 200);
     let seen = server.seen.lock().unwrap();
     let params = &seen[0].message["params"];
@@ -110,7 +110,7 @@ async fn a_session_is_probed_with_a_ping() {
     let forgotten = FakeServer::start(|_seen| reply(404, "text/plain", "")).await;
     for (server, knows) in [(known, true), (forgotten, false)] {
         let context = server.context(Era::Legacy);
-        let sent = server.client.send(&context, None, SessionChoice::Standing);
+        let sent = server.client.send(&context, None, SessionChoice::Current);
         let session = sent.await.session.unwrap();
         assert_eq!(server.client.knows_session(&context, &session).await, knows);
         assert_eq!(server.count("ping"), 1);
@@ -143,7 +143,7 @@ async fn a_call_that_is_given_up_before_its_head_is_cancelled() {
     let server = FakeServer::start(|_seen| accepted()).await;
     let (url, read) = silent(&server).await;
     let context = context(&url, Era::Legacy, false);
-    let sent = server.client.send(&context, None, SessionChoice::Standing);
+    let sent = server.client.send(&context, None, SessionChoice::Current);
     let short = std::time::Duration::from_millis(200);
     assert!(tokio::time::timeout(short, sent).await.is_err());
     a_moment().await;
@@ -160,7 +160,7 @@ async fn no_room_for_an_answer_means_no_call() {
     let held: Vec<_> = std::iter::from_fn(|| upstream.permit().ok()).collect();
     let report = server
         .client
-        .send(&context, None, SessionChoice::Standing)
+        .send(&context, None, SessionChoice::Current)
         .await;
     let expected = UpstreamHead::Failed {
         failure: UpstreamFailure::Busy,
@@ -190,7 +190,7 @@ async fn a_request_on_the_shared_stream_reaches_the_one_call_in_flight() {
     let context = context(&server.url, Era::Legacy, true);
     let report = server
         .client
-        .send(&context, None, SessionChoice::Standing)
+        .send(&context, None, SessionChoice::Current)
         .await;
     let mut call = report.call.unwrap();
     let first = shared.lock().unwrap()[0].clone();
@@ -206,7 +206,7 @@ async fn a_request_on_the_shared_stream_reaches_the_one_call_in_flight() {
     // With a second call it is not known which one is meant: the server is refused.
     let report = server
         .client
-        .send(&context, None, SessionChoice::Standing)
+        .send(&context, None, SessionChoice::Current)
         .await;
     first.send(event(&asks)).await.unwrap();
     server.until("", 1).await;

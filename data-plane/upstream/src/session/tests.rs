@@ -1,9 +1,8 @@
 //! Sessions are opened with a handshake, and ended with a message that is bounded.
 
-use serde_json::json;
 use toolgate_client::fake_server::{accepted, initialized, reply, with_session};
 use toolgate_data_core::session::session_id::ClientCapabilities;
-use toolgate_model::{Era, Principal, PrincipalSubject};
+use toolgate_model::{Era, Principal, PrincipalSubject, Timestamp};
 
 use super::*;
 use crate::{circuit_breaker::FAILURES, fixture::FakeServer};
@@ -23,23 +22,34 @@ fn key(server: &FakeServer) -> UpstreamSessionKey {
     )
 }
 
+fn session(id: &str) -> UpstreamSessionHandle {
+    let opened = HandshakeResult {
+        session_id: Some(id).filter(|id| !id.is_empty()).map(Box::from),
+        version: "2025-06-18".into(),
+        capabilities: "{}".into(),
+        http_sse: None,
+    };
+    UpstreamSessionHandle::new(opened, Timestamp(0))
+}
+
 #[tokio::test]
-async fn a_handshake_brings_the_facts_of_a_session() {
+async fn a_handshake_opens_a_session() {
     let server = FakeServer::start(|seen| match seen.rpc_method() {
         "initialize" => with_session(initialized(seen), "s-1"),
         _ => accepted(),
     });
     let server = server.await;
     let network = SessionNetwork::new(Arc::clone(&server.registry));
-    let opened = network.initialize(&key(&server)).await.unwrap();
-    assert_eq!(opened.session.as_deref(), Some("s-1"));
+    let session = network.initialize(&key(&server)).await.unwrap();
+    let opened = &session.handshake;
+    assert_eq!(opened.session_id.as_deref(), Some("s-1"));
     assert_eq!(&*opened.version, versions::LATEST_LEGACY);
     assert!(
         opened.capabilities.contains("tools"),
         "{}",
         opened.capabilities
     );
-    assert!(opened.transport.is_none());
+    assert!(opened.http_sse.is_none());
     server.until("notifications/initialized", 1).await;
     let seen = server.seen.lock().unwrap();
     let declared = &seen[0].message["params"]["capabilities"];
@@ -63,7 +73,7 @@ async fn handshakes_that_fail_open_the_circuit() {
 async fn a_session_is_ended_under_its_id_unless_too_many_messages_wait() {
     let server = FakeServer::start(|_seen| accepted()).await;
     let network = SessionNetwork::new(Arc::clone(&server.registry));
-    network.terminate(&key(&server), "s-1").await;
+    network.terminate(&key(&server), &session("s-1")).await;
     let ended = |server: &FakeServer| {
         let seen = server.seen.lock().unwrap();
         let deletes = seen
@@ -77,25 +87,11 @@ async fn a_session_is_ended_under_its_id_unless_too_many_messages_wait() {
     assert_eq!(ended(&server), ["s-1"]);
     let upstream = server.registry.upstream(&key(&server).server).unwrap();
     let waiting: Vec<_> = std::iter::from_fn(|| upstream.message_permit()).collect();
-    network.terminate(&key(&server), "s-2").await;
+    network.terminate(&key(&server), &session("s-2")).await;
     assert_eq!(ended(&server), ["s-1"], "it expires by itself");
     drop(waiting);
-    network.terminate(&key(&server), "s-3").await;
+    network.terminate(&key(&server), &session("s-3")).await;
     assert_eq!(ended(&server), ["s-1", "s-3"]);
-}
-
-#[test]
-fn messages_carry_the_id_and_version_of_their_session() {
-    let opened = |session: Option<&str>| HandshakeResult {
-        session: session.map(Box::from),
-        version: "2025-06-18".into(),
-        capabilities: json!({}).to_string().into(),
-        transport: None,
-    };
-    for session in [None, Some("s-1")] {
-        let facts = UpstreamSessionHandle::new(opened(session), toolgate_model::Timestamp(0));
-        assert!(!is_lost(&facts), "it has no stream of its own");
-        let headers = format!("{:?}", session_headers(&facts));
-        assert!(headers.contains("2025-06-18"), "{headers}");
-    }
+    network.terminate(&key(&server), &session("")).await;
+    assert_eq!(ended(&server), ["s-1", "s-3"], "it has no id");
 }

@@ -4,46 +4,43 @@ use super::*;
 
 #[tokio::test]
 async fn early_notifications_are_queued_and_early_requests_are_rejected() {
-    let callers = InFlightCalls::default();
-    let mut subscriber = Subscriber::subscribe(&callers);
+    let calls = InFlightCalls::default();
+    let mut subscriber = Subscriber::subscribe(&calls);
     let message = Bytes::from_static(b"{}");
     assert!(
-        !callers.deliver_to_sole_call(&message, true),
+        !calls.deliver_to_sole_call(&message, true),
         "nobody looks yet"
     );
-    assert!(callers.deliver_to_sole_call(&message, false));
+    assert!(calls.deliver_to_sole_call(&message, false));
     subscriber.open();
     assert_eq!(subscriber.message().await, message);
-    assert!(callers.deliver_to_sole_call(&message, true));
+    assert!(calls.deliver_to_sole_call(&message, true));
     assert_eq!(subscriber.message().await, message);
 }
 
 #[tokio::test]
 async fn messages_that_the_call_does_not_read_are_bounded() {
-    let callers = InFlightCalls::default();
-    let subscriber = Subscriber::subscribe(&callers);
+    let calls = InFlightCalls::default();
+    let subscriber = Subscriber::subscribe(&calls);
     subscriber.open();
     let message = Bytes::from_static(b"{}");
-    let taken = (0..2 * QUEUE).filter(|_| callers.deliver_to_sole_call(&message, true));
+    let taken = (0..2 * QUEUE).filter(|_| calls.deliver_to_sole_call(&message, true));
     assert_eq!(taken.count(), QUEUE);
 }
 
 #[tokio::test]
 async fn a_call_that_has_ended_is_not_subscribed_and_two_calls_hear_nothing() {
-    let callers = InFlightCalls::default();
+    let calls = InFlightCalls::default();
     let message = Bytes::from_static(b"{}");
-    let (first, second) = (
-        Subscriber::subscribe(&callers),
-        Subscriber::subscribe(&callers),
-    );
+    let (first, second) = (Subscriber::subscribe(&calls), Subscriber::subscribe(&calls));
     first.open();
     second.open();
     assert!(
-        !callers.deliver_to_sole_call(&message, true),
+        !calls.deliver_to_sole_call(&message, true),
         "either may be meant"
     );
     drop(first);
-    assert!(callers.deliver_to_sole_call(&message, true));
+    assert!(calls.deliver_to_sole_call(&message, true));
     drop(second);
-    assert!(!callers.deliver_to_sole_call(&message, true));
+    assert!(!calls.deliver_to_sole_call(&message, true));
 }

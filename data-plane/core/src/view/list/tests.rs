@@ -168,6 +168,28 @@ fn more_grants_than_cache_slots_are_served_and_mark_the_cache_worn() {
 }
 
 #[test]
+fn the_cache_size_counts_the_cached_pages_of_filtering_grants_once() {
+    let world = GatewayFixture::new();
+    let lists = &world.gateway().lists;
+    let page = |grant: &Grant, era| {
+        let page = world.gateway().page(ListKind::Tools, grant, era, 0);
+        page.unwrap().unclosed.len()
+    };
+    page(&Grant::new(&AllowList::All, &AllowList::All), Era::Modern);
+    assert_eq!(
+        lists.cached_bytes(),
+        0,
+        "the unfiltered list is not counted"
+    );
+    let (read, list) = (grant(&["files__read"]), grant(&["files__list"]));
+    let mut expected = page(&read, Era::Legacy);
+    assert_eq!(lists.cached_bytes(), expected);
+    expected += page(&read, Era::Modern) + page(&list, Era::Modern);
+    page(&read, Era::Legacy);
+    assert_eq!(lists.cached_bytes(), expected);
+}
+
+#[test]
 fn other_definition_kinds_are_listed_unchanged() {
     let world = GatewayFixture::new();
     let all = Grant::new(&AllowList::All, &AllowList::All);

@@ -12,15 +12,15 @@ use std::{
 use bytes::Bytes;
 
 /// Call that receives messages which its server sends outside of the call's own stream.
-pub trait ServerMessageReceiver: Send + Sync {
-    /// Delivers a message. Returns `false` if the call cannot take it now. `asks` is `true` for a request that needs a
-    /// response; such a message may wait.
-    fn deliver(&self, message: &Bytes, asks: bool) -> bool;
+pub(crate) trait ServerMessageReceiver: Send + Sync {
+    /// Delivers a message. Returns `false` if the call cannot take it now. `is_request` is `true` for a request that
+    /// needs a response; such a message may wait.
+    fn deliver(&self, message: &Bytes, is_request: bool) -> bool;
 }
 
 /// Calls in flight on one upstream session.
 #[derive(Default)]
-pub struct InFlightCalls {
+pub(crate) struct InFlightCalls {
     calls: Mutex<RegisteredCalls>,
     stream_claimed: AtomicBool,
 }
@@ -34,39 +34,41 @@ struct RegisteredCalls {
 
 /// Snapshot of the calls in flight, for comparison with a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallGeneration(u64);
+pub(crate) struct CallGeneration(u64);
 
 impl InFlightCalls {
-    /// Registers a call. The call ends when `ear` is dropped.
-    pub fn register(&self, ear: &Arc<dyn ServerMessageReceiver>) {
+    /// Registers a call. The call ends when `receiver` is dropped.
+    pub(crate) fn register(&self, receiver: &Arc<dyn ServerMessageReceiver>) {
         let mut calls = self.live_calls();
         calls.generation += 1;
-        calls.all.push(Arc::downgrade(ear));
+        calls.all.push(Arc::downgrade(receiver));
     }
 
     /// Delivers a message that the server sent outside of a call's stream. Returns `true` if exactly one call is in
     /// flight and it took the message.
-    pub fn deliver_to_sole_call(&self, message: &Bytes, asks: bool) -> bool {
+    pub(crate) fn deliver_to_sole_call(&self, message: &Bytes, is_request: bool) -> bool {
         match &self.live_calls().all[..] {
-            [only] => only.upgrade().is_some_and(|ear| ear.deliver(message, asks)),
+            [only] => only
+                .upgrade()
+                .is_some_and(|receiver| receiver.deliver(message, is_request)),
             _ => false,
         }
     }
 
     /// Returns the current generation, or `None` if no call is in flight. While the value is unchanged, no further
     /// call has begun, so a message received meanwhile is not older than the calls that receive it.
-    pub fn generation(&self) -> Option<CallGeneration> {
+    pub(crate) fn generation(&self) -> Option<CallGeneration> {
         let calls = self.live_calls();
         (!calls.all.is_empty()).then_some(CallGeneration(calls.generation))
     }
 
     /// Claims the session's stream. Returns `true` if the claimant is now its only reader.
-    pub fn listen(&self) -> bool {
+    pub(crate) fn listen(&self) -> bool {
         !self.stream_claimed.swap(true, Ordering::Relaxed)
     }
 
     /// Releases the claim on the session's stream.
-    pub fn release_stream(&self) {
+    pub(crate) fn release_stream(&self) {
         self.stream_claimed.store(false, Ordering::Relaxed);
     }
 
@@ -80,7 +82,7 @@ impl InFlightCalls {
 
 impl fmt::Debug for InFlightCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Callers({})", self.live_calls().all.len())
+        write!(f, "InFlightCalls({})", self.live_calls().all.len())
     }
 }
 
