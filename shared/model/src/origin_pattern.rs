@@ -55,7 +55,7 @@ enum OriginScheme {
 enum HostPattern {
     /// Domain or IP address.
     Exact(Host),
-    /// One label below this domain.
+    /// Names of one label below this domain.
     Subdomain(String),
 }
 
