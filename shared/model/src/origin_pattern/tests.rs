@@ -1,3 +1,5 @@
+//! Tests of origin patterns: which URLs they match, and which texts are none.
+
 use proptest::prelude::*;
 
 use super::*;

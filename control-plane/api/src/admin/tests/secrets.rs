@@ -150,10 +150,8 @@ async fn a_credential_value_is_stored_sealed_and_never_returned() {
     assert_eq!((*opened).as_ref(), b"Bearer s3cret");
 }
 
-#[tokio::test]
-async fn a_server_uses_a_credential_only_by_an_admin_and_only_within_its_hosts() {
-    let (router, _control_api, _trigger) = start();
-    let credential = |hosts: &[&str]| CreateCredentialRequest {
+fn bound_to(hosts: &[&str]) -> CreateCredentialRequest {
+    CreateCredentialRequest {
         parent: "organizations/acme".into(),
         credential_id: "gh".into(),
         credential: Some(pb::Credential {
@@ -168,7 +166,12 @@ async fn a_server_uses_a_credential_only_by_an_admin_and_only_within_its_hosts()
             ..Default::default()
         }),
         ..Default::default()
-    };
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_created_only_with_origins_that_bind_it() {
+    let (router, _control_api, _trigger) = start();
     for (hosts, expected) in [
         (&[][..], "spec.hosts: is required"),
         (
@@ -176,7 +179,7 @@ async fn a_server_uses_a_credential_only_by_an_admin_and_only_within_its_hosts()
             "spec.hosts[0]: `https://api.example.com/mcp` contains more",
         ),
     ] {
-        let request = credential(hosts);
+        let request = bound_to(hosts);
         let refused = call(
             &router,
             "Credentials/CreateCredential",
@@ -192,7 +195,12 @@ async fn a_server_uses_a_credential_only_by_an_admin_and_only_within_its_hosts()
             "{message}"
         );
     }
-    let request = credential(&["https://api.example.com"]);
+}
+
+#[tokio::test]
+async fn a_server_uses_a_credential_only_by_an_admin_and_only_within_its_hosts() {
+    let (router, _control_api, _trigger) = start();
+    let request = bound_to(&["https://api.example.com"]);
     let made = call(
         &router,
         "Credentials/CreateCredential",
