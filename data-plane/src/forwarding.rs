@@ -5,11 +5,11 @@ use http::{Method, Response, request::Parts};
 use hyper::body::Incoming;
 use toolgate_data_core::{OwningProxy, Plan, Refusal};
 use toolgate_ingress::ResponseBody;
+use toolgate_peers::ForwardedRequest;
 
 use crate::{
     config_source::ConfigSource,
     execute::PlannedRequest,
-    peers::ForwardedRequest,
     pipeline::{Answer, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
@@ -20,8 +20,9 @@ use crate::{
 
 impl<S: ConfigSource> ProxyState<S> {
     /// Returns the owning proxy if it is another one and can be reached.
-    pub(crate) fn forward_target(&self, home: Option<&OwningProxy>) -> Option<OwningProxy> {
-        home.filter(|home| self.peers.is_forwardable(home)).cloned()
+    pub(crate) fn forward_target(&self, owner: Option<&OwningProxy>) -> Option<OwningProxy> {
+        let owner = owner.filter(|owner| self.peers.is_forwardable(owner));
+        owner.cloned()
     }
 }
 
@@ -48,21 +49,24 @@ pub(crate) fn forwarded_request(head: &Parts, received: &TransportRequest) -> Fo
 /// Returns the response of the peer. The caller's permit is held until the last byte.
 pub(crate) fn forwarded_response(
     response: Response<Incoming>,
-    place: RequestPermit,
-    account: RequestMeasurement,
+    permit: RequestPermit,
+    measurement: RequestMeasurement,
 ) -> Answer {
-    account.finish_forwarded();
+    measurement.finish_forwarded();
     response.map(|body| {
-        let stream = PassedStream::new(body, place);
+        let stream = PassedStream::new(body, permit);
         ResponseBody::Stream(StreamBody::Passed(Box::new(stream)))
     })
 }
 
 /// Returns the response to a request that was sent to the peer without an answer.
-pub(crate) fn forward_failed(received: &TransportRequest, account: RequestMeasurement) -> Answer {
+pub(crate) fn forward_failed(
+    received: &TransportRequest,
+    measurement: RequestMeasurement,
+) -> Answer {
     let refused = RequestRefusal {
         refusal: Refusal::PeerLost,
         id: received.id(),
     };
-    respond_refused(&refused, account)
+    respond_refused(&refused, measurement)
 }

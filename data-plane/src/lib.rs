@@ -6,7 +6,6 @@ mod call;
 pub mod config_source;
 mod execute;
 mod forwarding;
-mod peers;
 mod pipeline;
 mod policy;
 mod proxy_state;

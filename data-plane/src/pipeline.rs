@@ -19,6 +19,7 @@ use toolgate_mcp::{
     Envelope, FrameLimits, MessageKind, RequestEra, envelope, era, trace::TraceContext, versions,
 };
 use toolgate_model::Timestamp;
+use toolgate_peers::ForwardError;
 use toolgate_runtime::trace::IncomingTraceContext;
 
 use crate::{
@@ -26,7 +27,6 @@ use crate::{
     config_source::{ConfigSource, KeySet},
     execute::{PlannedRequest, execute},
     forwarding::{forward_failed, forwarded_request, forwarded_response},
-    peers::ForwardError,
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::{MethodLabel, RequestMeasurement},

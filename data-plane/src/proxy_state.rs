@@ -8,6 +8,7 @@ use toolgate_data_core::{
     plan::CallPlan,
 };
 use toolgate_model::{SessionSharing, Slug};
+use toolgate_peers::Peers;
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
     CancelHandle, ChangeFeeds, ElicitationRegistry, InFlight, SessionContext, SessionRegistry,
@@ -18,7 +19,6 @@ use toolgate_upstream::{UpstreamClient, UpstreamRegistry, UpstreamSessionHandle}
 use crate::{
     call::{AnswerSender, SuspendedCall},
     config_source::ConfigSource,
-    peers::Peers,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestPermit},
     request_metrics::RequestMetrics,

@@ -6,6 +6,7 @@ use toolgate_actor::ActorSystem;
 use toolgate_data_core::session::owning_proxy;
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
+use toolgate_peers::Peers;
 use toolgate_runtime::{
     Drain, Metrics, SharedClock,
     tls::{self, ClientAuth},
@@ -22,7 +23,6 @@ use toolgate_upstream::{
 
 use crate::{
     config_source::ConfigSource,
-    peers::Peers,
     pipeline::Inside,
     proxy_state::ProxyState,
     rate_limit::RateLimiter,

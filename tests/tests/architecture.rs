@@ -36,6 +36,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "toolgate-session",
             "toolgate-upstream",
             "toolgate-ingress",
+            "toolgate-peers",
         ],
     ),
     (
@@ -68,6 +69,7 @@ const DATA_PLANE_CRATES: &[&str] = &[
     "toolgate-session",
     "toolgate-upstream",
     "toolgate-ingress",
+    "toolgate-peers",
     "toolgate-data-plane",
 ];
 

@@ -159,6 +159,20 @@ pub struct UpstreamSessionKey {
     pub client_session: Option<[u8; RANDOM_LEN]>,
     /// Client capabilities declared to the server.
     pub capabilities: ClientCapabilities,
+    /// Traffic that the session carries.
+    pub purpose: UpstreamSessionPurpose,
+}
+
+/// Traffic of an upstream session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UpstreamSessionPurpose {
+    /// Calls.
+    Calls,
+    /// The stream of a change feed. Legacy servers allow one stream per session, so it is apart from the calls.
+    ChangeFeed {
+        /// Legacy client session that the feed is reserved for, if the server's policy separates sessions.
+        client_session: Option<[u8; RANDOM_LEN]>,
+    },
 }
 
 impl UpstreamSessionKey {
@@ -194,7 +208,16 @@ impl UpstreamSessionKey {
             principal,
             client_session,
             capabilities,
+            purpose: UpstreamSessionPurpose::Calls,
         }
+    }
+
+    /// Returns the key of the session that carries a change feed of the same principal, server and client session.
+    #[must_use]
+    pub fn for_change_feed(mut self) -> Self {
+        let client_session = self.client_session.take();
+        self.purpose = UpstreamSessionPurpose::ChangeFeed { client_session };
+        self
     }
 }
 
@@ -204,6 +227,7 @@ impl PartialEq for UpstreamSessionKey {
             && self.capabilities == other.capabilities
             && self.server.name == other.server.name
             && self.client_session == other.client_session
+            && self.purpose == other.purpose
             && self.principal == other.principal
     }
 }
@@ -215,6 +239,7 @@ impl std::hash::Hash for UpstreamSessionKey {
         self.server.digest.hash(state);
         self.capabilities.hash(state);
         self.client_session.hash(state);
+        self.purpose.hash(state);
         self.principal.hash(state);
     }
 }

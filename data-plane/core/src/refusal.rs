@@ -1,6 +1,6 @@
 //! Reasons to refuse a request, and their mapping to HTTP status and JSON-RPC error.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde_json::json;
 use toolgate_mcp::{FrameError, RpcError, versions};
@@ -132,67 +132,42 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum UpstreamFailure {
     /// The connection could not be established; nothing was sent.
-    #[error("the server of this tool cannot be reached")]
     Unreachable,
     /// The circuit breaker is open; nothing was sent.
-    #[error("the server of this tool has been failing and is given a pause: retry later")]
     CircuitOpen,
     /// The limit of concurrent calls to the server is reached; nothing was sent.
-    #[error("the server of this tool is busy: retry later")]
     Busy,
     /// The caller's limit of open items at servers is reached; nothing was sent.
-    #[error("too many of your {0} are open: end some of them, or retry later; nothing was sent")]
     TooManyOpen(&'static str),
     /// The memory limit for buffered responses was reached before the call; nothing was sent.
-    #[error("the gateway is overloaded with answers: retry later; nothing was sent")]
     Overloaded,
     /// The response timed out. The tool may have run.
-    #[error("the server of this tool did not answer in time; the call may have taken effect")]
     Timeout,
     /// The connection broke. The tool may have run.
-    #[error("the connection to the server of this tool broke; the call may have taken effect")]
     Broken,
     /// The HTTP status is not that of a response.
-    #[error("the server of this tool refused the request")]
     Status,
     /// The server rejected the credential, or the credential could not be resolved.
-    #[error("the server of this tool does not accept its credential: ask your administrator")]
     Credential,
     /// The server limits the rate of calls.
-    #[error("the server of this tool asks to slow down: retry later")]
     RateLimited,
     /// The server's message is not a valid response.
-    #[error("the server of this tool sent an invalid answer")]
     Malformed,
     /// The response exceeds the size limit. The tool may have run.
-    #[error("the answer of the server of this tool is too large; the call may have taken effect")]
     TooLarge,
     /// The server's `requestState` exceeds the size limit for sealed states, regardless of the response limit.
-    #[error(
-        "the server of this tool entrusts more to its client (`requestState`) than the 48 KiB that the gateway carries"
-    )]
     StateTooLarge,
     /// The response exceeded a limit only after names and URIs were rewritten. The tool may have run.
-    #[error(
-        "the answer of the server of this tool is too large with the addresses that the gateway gives to what it names; the call may have taken effect"
-    )]
     TooLargeAfterRewrite,
     /// The server sent too many messages before its response. The tool may have run.
-    #[error(
-        "the server of this tool says too much before it answers; the call may have taken effect"
-    )]
     TooManyMessages,
     /// The memory limit for buffered responses was reached. The tool may have run.
-    #[error("the gateway is overloaded with answers: retry later; the call may have taken effect")]
     ResponseBufferFull,
     /// The server requests input that the client does not support or that may not be relayed.
-    #[error("the tool asks for input that this client cannot give")]
     NeedsInput,
     /// The server requested input that the client did not provide.
-    #[error("the tool asked for input that was not given")]
     InputNotGiven,
     /// The server no longer knows the gateway's session. The call is not sent again.
-    #[error("the server of this tool lost our session: retry")]
     SessionLost,
 }
 
@@ -338,9 +313,59 @@ const fn rate_limit_kind(per: RateLimitKey) -> &'static str {
 }
 
 impl UpstreamFailure {
-    /// Error text for a target other than a tool.
+    /// Error text; `noun` names the target of the call, for example "tool".
     pub fn message_for(self, noun: &str) -> String {
-        self.to_string().replace("tool", noun)
+        match self {
+            Self::Unreachable => format!("the server of this {noun} cannot be reached"),
+            Self::CircuitOpen => format!(
+                "the server of this {noun} has been failing and is given a pause: retry later"
+            ),
+            Self::Busy => format!("the server of this {noun} is busy: retry later"),
+            Self::TooManyOpen(items) => format!(
+                "too many of your {items} are open: end some of them, or retry later; \
+                 nothing was sent"
+            ),
+            Self::Overloaded => {
+                "the gateway is overloaded with answers: retry later; nothing was sent".to_owned()
+            }
+            Self::Timeout => format!(
+                "the server of this {noun} did not answer in time; the call may have taken effect"
+            ),
+            Self::Broken => format!(
+                "the connection to the server of this {noun} broke; \
+                 the call may have taken effect"
+            ),
+            Self::Status => format!("the server of this {noun} refused the request"),
+            Self::Credential => format!(
+                "the server of this {noun} does not accept its credential: ask your administrator"
+            ),
+            Self::RateLimited => {
+                format!("the server of this {noun} asks to slow down: retry later")
+            }
+            Self::Malformed => format!("the server of this {noun} sent an invalid answer"),
+            Self::TooLarge => format!(
+                "the answer of the server of this {noun} is too large; \
+                 the call may have taken effect"
+            ),
+            Self::StateTooLarge => format!(
+                "the server of this {noun} entrusts more to its client (`requestState`) than \
+                 the 48 KiB that the gateway carries"
+            ),
+            Self::TooLargeAfterRewrite => format!(
+                "the answer of the server of this {noun} is too large with the addresses that the \
+                 gateway gives to what it names; the call may have taken effect"
+            ),
+            Self::TooManyMessages => format!(
+                "the server of this {noun} says too much before it answers; \
+                 the call may have taken effect"
+            ),
+            Self::ResponseBufferFull => "the gateway is overloaded with answers: retry later; \
+                 the call may have taken effect"
+                .to_owned(),
+            Self::NeedsInput => format!("the {noun} asks for input that this client cannot give"),
+            Self::InputNotGiven => format!("the {noun} asked for input that was not given"),
+            Self::SessionLost => format!("the server of this {noun} lost our session: retry"),
+        }
     }
 
     /// Label for metrics, logs and programs that call tools.
@@ -366,6 +391,12 @@ impl UpstreamFailure {
             Self::InputNotGiven => "upstream_unanswered",
             Self::SessionLost => "upstream_session_lost",
         }
+    }
+}
+
+impl fmt::Display for UpstreamFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message_for("tool"))
     }
 }
 

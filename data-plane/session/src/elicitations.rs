@@ -39,7 +39,7 @@ pub struct ElicitationRegistration<A: Clone> {
     waiting: Arc<WaitingElicitations<A>>,
     session: [u8; RANDOM_LEN],
     id: ElicitationId,
-    _share: QuotaPermit,
+    _permit: QuotaPermit,
 }
 
 /// Recipient of an answer.
@@ -67,14 +67,14 @@ struct WaitingEntry<A> {
 
 impl<A: Clone> ElicitationRegistry<A> {
     /// Creates an empty registry with a quota per principal.
-    pub fn new(proxy: Slug, share: usize) -> Self {
+    pub fn new(proxy: Slug, quota: usize) -> Self {
         let waiting = WaitingElicitations {
             sessions: ShardedMap::new(ELICITATIONS),
             count: AtomicUsize::new(0),
         };
         Self {
             waiting: Arc::new(waiting),
-            principals: Quota::new(share),
+            principals: Quota::new(quota),
             proxy,
         }
     }
@@ -87,7 +87,7 @@ impl<A: Clone> ElicitationRegistry<A> {
         principal: &Arc<Principal>,
         recipient: A,
     ) -> Option<ElicitationRegistration<A>> {
-        let share = self.principals.acquire(BudgetOwner::of(principal))?;
+        let permit = self.principals.acquire(BudgetOwner::of(principal))?;
         let random = random::bytes();
         let entry = WaitingEntry {
             principal: Arc::clone(principal),
@@ -103,7 +103,7 @@ impl<A: Clone> ElicitationRegistry<A> {
                 proxy: self.proxy.clone(),
                 random,
             },
-            _share: share,
+            _permit: permit,
         })
     }
 

@@ -33,7 +33,7 @@ pub struct InFlightGuard {
     key: CallKey,
     cancelled: Arc<Notify>,
     /// Quota of the principal, if the call is counted.
-    _share: Option<QuotaPermit>,
+    _permit: Option<QuotaPermit>,
 }
 
 /// Cancels one call without its id.
@@ -44,10 +44,10 @@ type CallKey = ([u8; RANDOM_LEN], Arc<str>);
 
 impl InFlight {
     /// Creates an empty registry with a quota per principal.
-    pub fn new(share: usize) -> Self {
+    pub fn new(quota: usize) -> Self {
         Self {
             calls: Arc::new(ShardedMap::new(IN_FLIGHT)),
-            principals: Quota::new(share),
+            principals: Quota::new(quota),
         }
     }
 
@@ -60,9 +60,9 @@ impl InFlight {
         id: &str,
     ) -> Result<InFlightGuard, Refusal> {
         let crowded = self.calls.len() >= self.principals.limit().saturating_mul(2);
-        let share = crowded.then(|| self.principals.acquire(holder));
-        let share = share.map(|share| share.ok_or(Refusal::TooManyOpen("calls")));
-        let share = share.transpose()?;
+        let permit = crowded.then(|| self.principals.acquire(holder));
+        let permit = permit.map(|permit| permit.ok_or(Refusal::TooManyOpen("calls")));
+        let permit = permit.transpose()?;
         let key = (session.random, Arc::from(id));
         let cancelled = Arc::new(Notify::new());
         let entered = self.calls.get_or_insert(&key, || Arc::clone(&cancelled));
@@ -76,7 +76,7 @@ impl InFlight {
             calls: Arc::clone(&self.calls),
             key,
             cancelled,
-            _share: share,
+            _permit: permit,
         })
     }
 

@@ -1,4 +1,5 @@
-//! Stateful part of the data plane, mostly actors.
+//! Stateful part of the data plane, mostly actors. Each kind of actor has a folder with its registry; registries depend
+//! on actors, and sessions and subscriptions on change feeds.
 //!
 //! [`SessionRegistry`] holds the sessions of legacy clients, [`UpstreamSessionRegistry`] the proxy's sessions with
 //! legacy servers, [`SubscriptionRegistry`] and [`ChangeFeeds`] the subscriptions of clients and the feeds that serve
@@ -7,42 +8,38 @@
 //! State that requests need is read without a mailbox. Messages carry changes, and the only payloads among them are
 //! notifications.
 
-mod batching;
 mod change_feed;
-mod change_feeds;
+mod client_session;
 mod elicitations;
 mod in_flight;
 mod principal_quotas;
-mod resource_subscriptions;
-mod session;
-mod sessions;
+mod registration;
 mod sharded_map;
 mod stream;
+mod stream_timing;
 mod subscription;
-mod subscriptions;
 mod suspended_call;
-mod suspended_calls;
-mod task_notification;
-mod terminated_sessions;
+/// Sessions with legacy servers.
 mod upstream_session;
-mod upstream_sessions;
 
-pub use change_feeds::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
+pub use change_feed::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
+pub use client_session::{
+    SESSION_IDLE_TIMEOUT, SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry,
+    TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL,
+};
 pub use elicitations::{
     AnswerRecipient, ELICITATIONS, ELICITATIONS_PER_PRINCIPAL, ElicitationRegistration,
     ElicitationRegistry,
 };
 pub use in_flight::{CancelHandle, IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard};
 pub use principal_quotas::PrincipalQuotas;
-pub use session::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL, SESSION_IDLE_TIMEOUT};
-pub use sessions::{SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry};
 pub use stream::{STREAM_QUEUE, SessionEventStream};
-pub use subscriptions::{
+pub use stream_timing::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL};
+pub use subscription::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,
 };
-pub use suspended_calls::{SUSPENDED_CALLS, SUSPENDED_CALLS_PER_PRINCIPAL, SuspendedCalls};
-pub use terminated_sessions::{TERMINATED_SESSIONS, TERMINATED_SESSIONS_PER_PRINCIPAL};
-pub use upstream_sessions::{
+pub use suspended_call::{SUSPENDED_CALLS, SUSPENDED_CALLS_PER_PRINCIPAL, SuspendedCalls};
+pub use upstream_session::{
     UPSTREAM_SESSIONS, UPSTREAM_SESSIONS_PER_PRINCIPAL, UpstreamSessionRegistry,
 };
 

@@ -1,10 +1,10 @@
 //! Quotas per principal: none can exhaust what a proxy can keep open.
 
 use crate::{
-    change_feeds::CHANGE_FEEDS_PER_PRINCIPAL, elicitations::ELICITATIONS_PER_PRINCIPAL,
-    in_flight::IN_FLIGHT_PER_PRINCIPAL, sessions::SESSIONS_PER_PRINCIPAL,
-    subscriptions::SUBSCRIPTIONS_PER_PRINCIPAL, suspended_calls::SUSPENDED_CALLS_PER_PRINCIPAL,
-    upstream_sessions::UPSTREAM_SESSIONS_PER_PRINCIPAL,
+    change_feed::CHANGE_FEEDS_PER_PRINCIPAL, client_session::SESSIONS_PER_PRINCIPAL,
+    elicitations::ELICITATIONS_PER_PRINCIPAL, in_flight::IN_FLIGHT_PER_PRINCIPAL,
+    subscription::SUBSCRIPTIONS_PER_PRINCIPAL, suspended_call::SUSPENDED_CALLS_PER_PRINCIPAL,
+    upstream_session::UPSTREAM_SESSIONS_PER_PRINCIPAL,
 };
 
 /// Maximum number of each kind per principal.

@@ -21,8 +21,7 @@ use toolgate_data_core::{
 };
 use toolgate_model::{Slug, Version};
 
-use rustls_pki_types::CertificateDer;
-use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::ReloadableIdentity};
+use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::FleetMembership};
 
 use crate::{credentials::CredentialCache, keys::SharedKeys};
 
@@ -34,15 +33,6 @@ pub struct SyncHandle {
     pub(crate) version: watch::Receiver<Version>,
     pub(crate) proxy_id: Slug,
     pub(crate) region: Arc<str>,
-}
-
-/// Identity of this proxy in its fleet.
-#[derive(Clone)]
-pub struct FleetMembership {
-    /// Certificate that the proxy presents; renewed in place.
-    pub identity: ReloadableIdentity,
-    /// Certificate authority of the fleet.
-    pub authority: CertificateDer<'static>,
 }
 
 /// Status of synchronization, for display.

@@ -18,14 +18,14 @@ use toolgate_model::{Slug, Timestamp};
 use toolgate_proto::push::v1::{self as pb, fleet_client::FleetClient};
 use toolgate_runtime::{
     Backoff, random,
-    tls::{ReloadableIdentity, TlsError, TlsIdentity},
+    tls::{FleetMembership, ReloadableIdentity, TlsError, TlsIdentity},
 };
 use zeroize::Zeroizing;
 
 use crate::{
     control_channels::{ConnectorSetter, ControlChannels, RoundRobinConnector},
     disk::{DiskError, SealedDirectory},
-    handle::{FleetMembership, SyncState},
+    handle::SyncState,
     options::{JoinBundle, ProxyContext},
     secret::SecretBytes,
 };

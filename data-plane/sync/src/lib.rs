@@ -31,7 +31,8 @@ mod secret;
 mod start;
 
 pub use disk::DiskError;
-pub use handle::{FleetMembership, SyncHandle, SyncStatus};
+pub use handle::{SyncHandle, SyncStatus};
 pub use keys::SharedKeys;
 pub use options::{ControlPlaneTransport, InvalidBundle, JoinBundle, ProxyContext, SyncOptions};
 pub use start::{SyncError, start};
+pub use toolgate_runtime::tls::FleetMembership;

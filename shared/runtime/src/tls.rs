@@ -13,8 +13,10 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
+mod fleet_membership;
 mod reloadable;
 
+pub use fleet_membership::FleetMembership;
 pub use reloadable::ReloadableIdentity;
 
 /// ALPN names of HTTP/2 and HTTP/1.1, in order of preference.

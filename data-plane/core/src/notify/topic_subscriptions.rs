@@ -157,6 +157,11 @@ impl<W> TopicSubscriptions<W> {
         }
     }
 
+    /// Returns `true` if the subscriptions have ended and nothing is being opened.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
     /// Applies an event and returns its effects.
     pub fn on(&mut self, event: Event<W>) -> Vec<Output<W>> {
         let mut out = Vec::new();

@@ -61,3 +61,32 @@ fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
     let shared = key(SessionSharing::Shared, &ada, None);
     assert_eq!(shared.principal.org, server.name.org);
 }
+
+#[test]
+fn a_change_feed_has_an_upstream_session_apart_from_calls() {
+    let world = GatewayFixture::new();
+    let server = world.view.servers().next().unwrap();
+    let principal = Arc::new(Principal {
+        org: server.name.org.clone(),
+        subject: TokenSubject::User("ada".parse().unwrap()),
+    });
+    let key = |sharing, session: Option<u8>| {
+        let server = Arc::new(ServerView {
+            sharing,
+            ..ServerView::clone(server)
+        });
+        let session = session.map(|byte| [byte; RANDOM_LEN]);
+        UpstreamSessionKey::new(&server, &principal, session, ClientCapabilities::default())
+    };
+    for sharing in [SessionSharing::PerPrincipal, SessionSharing::PerSession] {
+        for session in [None, Some(0), Some(1), Some(255)] {
+            let feed = key(sharing, session).for_change_feed();
+            assert!(feed == key(sharing, session).for_change_feed());
+            for calls in [None, Some(0), Some(1), Some(255)] {
+                assert!(feed != key(sharing, calls), "{sharing:?}");
+            }
+        }
+    }
+    let feed = |session| key(SessionSharing::PerSession, Some(session)).for_change_feed();
+    assert!(feed(1) != feed(2), "as the server's policy says");
+}

@@ -78,3 +78,18 @@ fn errors_carry_machine_readable_remedies() {
     );
     assert_eq!(Refusal::Internal.retry_after(), None);
 }
+
+#[test]
+fn an_upstream_failure_names_the_kind_of_its_target() {
+    let failure = UpstreamFailure::Unreachable;
+    assert_eq!(
+        failure.to_string(),
+        "the server of this tool cannot be reached"
+    );
+    assert_eq!(
+        failure.message_for("prompt"),
+        "the server of this prompt cannot be reached"
+    );
+    let items = UpstreamFailure::TooManyOpen("tools");
+    assert!(items.message_for("prompt").contains("your tools"));
+}

@@ -1,10 +1,7 @@
 //! Sessions of which this proxy holds state.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -14,22 +11,23 @@ use toolgate_data_core::{
     AuthnId, Caller, GatewayView, Refusal,
     notify::view_change::ViewComparison,
     plan::ResourceTarget,
-    session::{
-        LogLevel,
-        session_id::{RANDOM_LEN, SessionClaims},
-    },
+    session::{LogLevel, session_id::SessionClaims},
 };
 use toolgate_model::{Slug, Timestamp};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
-use crate::{
-    change_feed::Subscriber,
-    change_feeds::{ChangeFeeds, SubscriberContext, WatchTarget},
-    resource_subscriptions::ResourceSubscriptions,
-    session::{SessionActor, SessionMessage, StreamTiming},
-    sharded_map::ShardedMap,
-    stream::{SessionEventStream, StreamOwner},
+use super::{
+    actor::{SessionActor, SessionMessage},
+    state::{SessionKey, SessionState},
+    stream_guard::SessionStreamGuard,
     terminated_sessions::TerminatedSessions,
+};
+use crate::{
+    change_feed::{ChangeFeeds, FeedTopic, SubscriberContext},
+    registration::Registration,
+    sharded_map::ShardedMap,
+    stream::SessionEventStream,
+    stream_timing::StreamTiming,
 };
 
 /// Maximum number of sessions of which a proxy holds state.
@@ -43,9 +41,6 @@ const OPEN_STREAM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Attempts per request while session actors end concurrently.
 const OPEN_ATTEMPTS: usize = 2;
-
-/// Key of a session: the random part of its id.
-pub(crate) type SessionKey = [u8; RANDOM_LEN];
 
 /// Registry of the sessions of legacy clients. Cheap to clone.
 #[derive(Clone)]
@@ -67,37 +62,35 @@ pub struct SessionContext<'a> {
     pub caller: &'a Caller,
 }
 
-pub(crate) struct SessionTable {
-    sessions: ShardedMap<SessionKey, Arc<SessionEntry>>,
+struct SessionTable {
+    sessions: Arc<ShardedMap<SessionKey, Arc<SessionEntry>>>,
     terminated: TerminatedSessions,
     quota: Arc<Quota>,
 }
 
-/// State of a session that is readable without its actor.
-pub(crate) struct SessionEntry {
+struct SessionEntry {
     handle: ActorHandle<SessionActor>,
-    level: AtomicU8,
+    state: Arc<SessionState>,
     gateway: Slug,
     authn: AuthnId,
-    subscriptions: ResourceSubscriptions,
     /// Counts towards the quota of the principal.
     _permit: QuotaPermit,
 }
 
 impl SessionRegistry {
-    /// Creates an empty registry with at most `share` sessions per principal.
-    pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
-        Self::with_timing(system, clock, share, StreamTiming::default())
+    /// Creates an empty registry with at most `quota` sessions per principal.
+    pub fn new(system: ActorSystem, clock: SharedClock, quota: usize) -> Self {
+        Self::with_timing(system, clock, quota, StreamTiming::default())
     }
 
     fn with_timing(
         system: ActorSystem,
         clock: SharedClock,
-        share: usize,
+        quota: usize,
         timing: StreamTiming,
     ) -> Self {
         Self {
-            table: Arc::new(SessionTable::new(share)),
+            table: Arc::new(SessionTable::new(quota)),
             system,
             clock,
             timing,
@@ -122,15 +115,15 @@ impl SessionRegistry {
 
     /// Returns the log level that the client set, without asking the actor.
     pub fn level(&self, facts: &SessionClaims) -> Option<LogLevel> {
-        self.table.sessions.get(&facts.random)?.level()
+        self.table.sessions.get(&facts.random)?.state.level()
     }
 
     /// Stores the log level.
     pub fn set_level(&self, subject: SessionContext<'_>, level: LogLevel) -> Result<(), Refusal> {
         for _attempt in 0..OPEN_ATTEMPTS {
-            let standing = self.entry(subject)?;
-            standing.store_level(level);
-            match standing.handle.tell(SessionMessage::SetLevel(level)) {
+            let entry = self.entry(subject)?;
+            entry.state.store_level(level);
+            match entry.handle.tell(SessionMessage::SetLevel(level)) {
                 Ok(()) => return Ok(()),
                 // The actor has just ended; the next attempt starts a new one.
                 Err(SendError::Gone) => {}
@@ -146,15 +139,15 @@ impl SessionRegistry {
         subject: SessionContext<'_>,
     ) -> Result<SessionEventStream, Refusal> {
         for _attempt in 0..OPEN_ATTEMPTS {
-            let standing = self.entry(subject)?;
-            match standing
+            let entry = self.entry(subject)?;
+            match entry
                 .handle
                 .ask(OPEN_STREAM_TIMEOUT, SessionMessage::Open)
                 .await
             {
-                Ok((id, events)) => {
-                    let session = StreamOwner::Session(id, standing.handle.clone());
-                    return Ok(SessionEventStream::new(events, session));
+                Ok((stream, events)) => {
+                    let guard = SessionStreamGuard::new(stream, entry.handle.clone());
+                    return Ok(SessionEventStream::new(events, guard));
                 }
                 Err(AskError::Gone) => {}
                 Err(AskError::Busy | AskError::Timeout) => break,
@@ -165,8 +158,8 @@ impl SessionRegistry {
 
     /// Sends a message that belongs to no request, if the session has state here.
     pub fn send(&self, facts: &SessionClaims, message: Bytes) {
-        if let Some(standing) = self.table.sessions.get(&facts.random) {
-            standing.tell(SessionMessage::Send(message));
+        if let Some(entry) = self.table.sessions.get(&facts.random) {
+            entry.tell(SessionMessage::Send(message));
         }
     }
 
@@ -175,33 +168,28 @@ impl SessionRegistry {
         &self,
         subject: SessionContext<'_>,
         target: &ResourceTarget,
-        listeners: &ChangeFeeds,
+        feeds: &ChangeFeeds,
     ) -> Result<(), Refusal> {
-        let standing = self.entry(subject)?;
-        if standing
-            .subscriptions
-            .contains_or_has_room(&target.exposed)?
-        {
+        let entry = self.entry(subject)?;
+        let subscriptions = &entry.state.subscriptions;
+        if subscriptions.contains_or_has_room(&target.exposed)? {
             return Ok(());
         }
-        let watcher = SubscriberContext {
+        let context = SubscriberContext {
             principal: subject.caller.principal(),
             session: Some(subject.facts.random),
-            subscriber: Subscriber::Session(standing.handle.clone()),
+            subscriber: Arc::new(entry.handle.clone()),
         };
-        let interest = listeners
-            .subscribe(watcher, &WatchTarget::resource(target))
-            .await?;
-        standing
-            .subscriptions
-            .insert(target.exposed.clone(), interest);
+        let topic = FeedTopic::resource(target);
+        let subscription = feeds.subscribe(context, &topic).await?;
+        subscriptions.insert(target.exposed.clone(), subscription);
         Ok(())
     }
 
     /// Ends the subscription to the resource with this URI, as the client knows it.
     pub fn unsubscribe_resource(&self, facts: &SessionClaims, exposed: &str) {
-        if let Some(standing) = self.table.sessions.get(&facts.random) {
-            standing.subscriptions.remove(exposed);
+        if let Some(entry) = self.table.sessions.get(&facts.random) {
+            entry.state.subscriptions.remove(exposed);
         }
     }
 
@@ -209,21 +197,21 @@ impl SessionRegistry {
     pub fn terminate(&self, subject: SessionContext<'_>) {
         let (facts, principal) = (subject.facts, subject.caller.principal());
         self.table.terminated.insert(principal, facts, self.now());
-        if let Some(standing) = self.table.sessions.get(&facts.random) {
-            standing.tell(SessionMessage::Terminate);
+        if let Some(entry) = self.table.sessions.get(&facts.random) {
+            entry.tell(SessionMessage::Terminate);
         }
     }
 
     /// Notifies sessions whose lists changed, and ends sessions that lost their gateway or proof.
     pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
-        self.table.sessions.for_each(|_key, standing| {
-            let concerns = views.changes_for(&standing.gateway, &standing.authn);
-            if let Some((gateway, grant)) = views.current(&standing.gateway, &standing.authn) {
-                standing.subscriptions.retain(gateway, grant);
+        self.table.sessions.for_each(|_key, entry| {
+            let changes = views.changes_for(&entry.gateway, &entry.authn);
+            if let Some((gateway, grant)) = views.current(&entry.gateway, &entry.authn) {
+                entry.state.subscriptions.retain(gateway, grant);
             }
-            match concerns {
-                None => standing.tell(SessionMessage::Terminate),
-                Some(kinds) if kinds.any() => standing.tell(SessionMessage::Changed(kinds)),
+            match changes {
+                None => entry.tell(SessionMessage::Terminate),
+                Some(kinds) if kinds.any() => entry.tell(SessionMessage::Changed(kinds)),
                 Some(_) => {}
             }
         });
@@ -232,18 +220,17 @@ impl SessionRegistry {
     fn entry(&self, subject: SessionContext<'_>) -> Result<Arc<SessionEntry>, Refusal> {
         let key = subject.facts.random;
         // An actor that has just ended is replaced.
-        let gone = |standing: &Arc<SessionEntry>| standing.handle.is_gone();
-        self.table.sessions.remove_if(&key, gone);
+        let is_gone = |entry: &Arc<SessionEntry>| entry.handle.is_gone();
+        self.table.sessions.remove_if(&key, is_gone);
         if self.has_ended(subject.facts) {
             return Err(Refusal::UnknownSession);
         }
-        let registry = &self.table;
-        registry.sessions.get_or_try(&key, Refusal::Overloaded, || {
-            let share = registry
-                .quota
-                .acquire(BudgetOwner::of(subject.caller.principal()));
-            let share = share.ok_or(Refusal::TooManyOpen("sessions"))?;
-            Ok(self.start(key, subject, share))
+        let table = &self.table;
+        table.sessions.get_or_try(&key, Refusal::Overloaded, || {
+            let owner = BudgetOwner::of(subject.caller.principal());
+            let permit = table.quota.acquire(owner);
+            let permit = permit.ok_or(Refusal::TooManyOpen("sessions"))?;
+            Ok(self.start(key, subject, permit))
         })
     }
 
@@ -251,60 +238,40 @@ impl SessionRegistry {
         &self,
         key: SessionKey,
         subject: SessionContext<'_>,
-        share: QuotaPermit,
+        permit: QuotaPermit,
     ) -> Arc<SessionEntry> {
         let authn = subject.caller.authn();
-        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
-        let registry = Arc::downgrade(&self.table);
-        Arc::new_cyclic(|standing| {
-            let standing = standing.clone();
+        let (clock, timing, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
+        let state = Arc::<SessionState>::default();
+        Arc::new_cyclic(|entry: &Weak<SessionEntry>| {
+            let registration = Registration::new(&self.table.sessions, key, entry.clone());
+            let actor_state = Arc::downgrade(&state);
             let actor = move || {
-                let (clock, registry) = (Arc::clone(&clock), registry.clone());
-                SessionActor::new(key, clock, pace, expires, registry, standing.clone())
+                let (clock, registration) = (Arc::clone(&clock), registration.clone());
+                SessionActor::new(clock, timing, expires, actor_state.clone(), registration)
             };
             SessionEntry {
                 handle: self.system.spawn(actor),
-                level: AtomicU8::new(0),
+                state,
                 gateway: subject.gateway.name.id.clone(),
                 authn: authn.id,
-                subscriptions: ResourceSubscriptions::default(),
-                _permit: share,
+                _permit: permit,
             }
         })
     }
 }
 
 impl SessionTable {
-    fn new(share: usize) -> Self {
+    fn new(quota: usize) -> Self {
         Self {
-            sessions: ShardedMap::new(SESSIONS),
+            sessions: Arc::new(ShardedMap::new(SESSIONS)),
             terminated: TerminatedSessions::new(),
-            quota: Quota::new(share),
+            quota: Quota::new(quota),
         }
-    }
-
-    /// Removes the entry of an actor that has ended.
-    pub(crate) fn forget(&self, key: &SessionKey, standing: &Arc<SessionEntry>) {
-        self.sessions
-            .remove_if(key, |found| Arc::ptr_eq(found, standing));
     }
 }
 
 impl SessionEntry {
-    /// Returns `true` if the session subscribes to resources.
-    pub(crate) fn has_subscriptions(&self) -> bool {
-        !self.subscriptions.is_empty()
-    }
-
-    pub(crate) fn level(&self) -> Option<LogLevel> {
-        let level = usize::from(self.level.load(Ordering::Relaxed));
-        LogLevel::ALL.get(level.checked_sub(1)?).copied()
-    }
-
-    fn store_level(&self, level: LogLevel) {
-        self.level.store(level as u8 + 1, Ordering::Relaxed);
-    }
-
     fn tell(&self, message: SessionMessage) {
         let must_arrive = matches!(message, SessionMessage::Terminate);
         if self.handle.tell(message).is_err() && must_arrive {

@@ -11,7 +11,7 @@ use super::*;
 /// Feed that reports updates of this many resources in turn, without an end.
 struct FloodingFeed {
     resources: usize,
-    told: usize,
+    reported: usize,
     topics: ChangeTopics,
 }
 
@@ -21,8 +21,8 @@ impl ChangeFeed for FloodingFeed {
     }
 
     fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>> {
-        self.told += 1;
-        let uri = format!("file:///{}", self.told % self.resources);
+        self.reported += 1;
+        let uri = format!("file:///{}", self.reported % self.resources);
         Box::pin(async move { Some(TopicChange::Updated(uri.into())) })
     }
 
@@ -39,31 +39,31 @@ impl ChangeFeed for FloodingFeed {
 }
 
 fn flood(resources: usize) -> Box<dyn ChangeFeed> {
-    let (told, topics) = (0, ChangeTopics::new());
+    let (reported, topics) = (0, ChangeTopics::new());
     Box::new(FloodingFeed {
         resources,
-        told,
+        reported,
         topics,
     })
 }
 
-async fn told(
+async fn collect(
     feed: Box<dyn ChangeFeed>,
     after: Instant,
 ) -> (Box<dyn ChangeFeed>, Vec<TopicChange>) {
     match collect_batch(feed, &Notify::new(), after, pending()).await {
-        BatchOutcome::Batch(feed, told) => (feed, told),
+        BatchOutcome::Batch(feed, changes) => (feed, changes),
         BatchOutcome::FeedClosed | BatchOutcome::Draining(_) => panic!("it has not ended"),
     }
 }
 
 #[tokio::test]
 async fn the_first_update_is_delivered_immediately_and_a_flood_in_batches() {
-    let (feed, first) = told(flood(3), Instant::now() - BATCH_INTERVAL).await;
+    let (feed, first) = collect(flood(3), Instant::now() - BATCH_INTERVAL).await;
     // A batcher that waits for a pause would return all three, because the flood never ends.
     assert_eq!(first.len(), 1, "the first at once");
     let after = Instant::now() + BATCH_INTERVAL;
-    let (_feed, gathered) = told(feed, after).await;
+    let (_feed, gathered) = collect(feed, after).await;
     assert_eq!(gathered.len(), 3, "each once");
     assert!(Instant::now() >= after);
 }
@@ -71,7 +71,7 @@ async fn the_first_update_is_delivered_immediately_and_a_flood_in_batches() {
 #[tokio::test]
 async fn batched_updates_of_distinct_resources_are_bounded() {
     let after = Instant::now() + Duration::from_secs(3600);
-    let (_feed, gathered) = told(flood(usize::MAX), after).await;
+    let (_feed, gathered) = collect(flood(usize::MAX), after).await;
     assert_eq!(gathered.len(), MAX_BATCH_UPDATES);
 }
 
@@ -85,8 +85,8 @@ async fn an_interrupt_delivers_the_current_batch() {
     };
     let (gathering, ()) =
         tokio::join!(collect_batch(flood(3), &interrupt, after, pending()), later);
-    let BatchOutcome::Batch(_feed, told) = gathering else {
+    let BatchOutcome::Batch(_feed, changes) = gathering else {
         panic!("it has not ended")
     };
-    assert_eq!(told.len(), 3);
+    assert_eq!(changes.len(), 3);
 }

@@ -1,44 +1,32 @@
 //! Actor of one legacy session: steps the pure state machine and writes to streams.
 
-use std::{collections::BTreeMap, sync::Weak, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 use toolgate_actor::{Actor, ActorContext, ReplySender};
 use toolgate_data_core::{
-    notify::view_change::{DebounceDelay, ListChanges},
+    notify::view_change::ListChanges,
     session::{ClientSessionMachine, Event, LogLevel, Output, StreamId},
 };
 use toolgate_mcp::sse;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::SharedClock;
 
+use super::state::SessionState;
 use crate::{
-    sessions::{SessionEntry, SessionKey, SessionTable},
+    registration::Registration,
     stream::STREAM_QUEUE,
+    stream_timing::{KEEP_ALIVE_INTERVAL, StreamTiming},
 };
-
-/// Interval of keep-alive comments on an idle stream.
-pub const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
-
-/// Delay from a first change to its notification; further changes join it.
-pub const DEBOUNCE_DELAY: Duration = Duration::from_millis(50);
-
-/// Minimum time between two change notifications: at most 20 in ten seconds. Together with a probe's delay it stays
-/// below one second.
-pub const NOTICE_INTERVAL: Duration = Duration::from_millis(550);
 
 /// Time without use after which a session without streams is dropped from memory; its id stays valid.
 pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-
-/// Timing of keep-alives and change notifications.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StreamTiming {
-    pub(crate) keep_alive: Duration,
-    pub(crate) debounce: Duration,
-    pub(crate) notice_interval: Duration,
-}
 
 pub(crate) enum SessionMessage {
     Open(ReplySender<(StreamId, mpsc::Receiver<Bytes>)>),
@@ -53,67 +41,45 @@ pub(crate) enum SessionMessage {
     /// A resource was updated.
     Updated(Box<str>),
     /// A delay of the state machine is over.
-    PauseElapsed,
+    DelayElapsed,
     /// The keep-alive interval is over.
     Tick,
     Terminate,
 }
 
 pub(crate) struct SessionActor {
-    key: SessionKey,
     machine: ClientSessionMachine,
     streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
     clock: SharedClock,
     timing: StreamTiming,
     last_used: Timestamp,
     expires: Option<Timestamp>,
-    table: Weak<SessionTable>,
-    entry: Weak<SessionEntry>,
-}
-
-impl Default for StreamTiming {
-    fn default() -> Self {
-        Self {
-            keep_alive: KEEP_ALIVE_INTERVAL,
-            debounce: DEBOUNCE_DELAY,
-            notice_interval: NOTICE_INTERVAL,
-        }
-    }
-}
-
-impl StreamTiming {
-    pub(crate) fn delay(self, pause: DebounceDelay) -> Duration {
-        match pause {
-            DebounceDelay::Initial => self.debounce,
-            DebounceDelay::Cooldown => self.notice_interval,
-        }
-    }
+    state: Weak<SessionState>,
+    registration: Registration,
 }
 
 impl SessionActor {
     pub(crate) fn new(
-        key: SessionKey,
         clock: SharedClock,
         timing: StreamTiming,
         expires: Option<Timestamp>,
-        table: Weak<SessionTable>,
-        entry: Weak<SessionEntry>,
+        state: Weak<SessionState>,
+        registration: Registration,
     ) -> Self {
         let mut machine = ClientSessionMachine::default();
-        // After a panic, the level in the registry entry is still valid.
-        if let Some(level) = entry.upgrade().and_then(|standing| standing.level()) {
+        // After a panic, the level in the shared state is still valid.
+        if let Some(level) = state.upgrade().and_then(|state| state.level()) {
             machine.on(Event::SetLevel(level));
         }
         Self {
-            key,
             machine,
             streams: BTreeMap::new(),
             last_used: clock.now(),
             clock,
             timing,
             expires,
-            table,
-            entry,
+            state,
+            registration,
         }
     }
 
@@ -143,11 +109,11 @@ impl SessionActor {
                 Output::Close(stream) => {
                     self.streams.remove(&stream);
                 }
-                Output::StartDelay(pause) => {
-                    cx.after(self.timing.delay(pause), SessionMessage::PauseElapsed);
+                Output::StartDelay(delay) => {
+                    cx.after(self.timing.delay(delay), SessionMessage::DelayElapsed);
                 }
                 Output::Dropped(count) => {
-                    tracing::debug!(count, "messages of a session were forgotten");
+                    tracing::debug!(count, "messages of a session were dropped");
                 }
                 Output::Stop => cx.stop(),
             }
@@ -206,12 +172,12 @@ impl SessionActor {
         if !self.machine.streams().is_empty() {
             self.last_used = now;
         }
-        let standing = self.entry.upgrade();
-        let remembers = self.machine.level().is_some()
+        let subscribes = |state: Arc<SessionState>| !state.subscriptions.is_empty();
+        let has_state = self.machine.level().is_some()
             || self.machine.queued() > 0
-            || standing.is_some_and(|standing| standing.has_subscriptions());
+            || self.state.upgrade().is_some_and(subscribes);
         let idle = now.since(self.last_used);
-        if idle >= SESSION_IDLE_TIMEOUT || (idle >= KEEP_ALIVE_INTERVAL && !remembers) {
+        if idle >= SESSION_IDLE_TIMEOUT || (idle >= KEEP_ALIVE_INTERVAL && !has_state) {
             return cx.stop();
         }
         cx.after(self.timing.keep_alive, SessionMessage::Tick);
@@ -239,7 +205,7 @@ impl Actor for SessionActor {
             SessionMessage::Send(message) => self.step(Event::Send(message), cx),
             SessionMessage::Changed(kinds) => return self.step(Event::Changed(kinds), cx),
             SessionMessage::Updated(uri) => return self.step(Event::Updated(uri), cx),
-            SessionMessage::PauseElapsed => return self.step(Event::DelayElapsed, cx),
+            SessionMessage::DelayElapsed => return self.step(Event::DelayElapsed, cx),
             SessionMessage::Terminate => return self.step(Event::Terminate, cx),
         }
         self.last_used = self.clock.now();
@@ -254,8 +220,6 @@ impl Actor for SessionActor {
     }
 
     fn stopped(&mut self) {
-        if let (Some(registry), Some(standing)) = (self.table.upgrade(), self.entry.upgrade()) {
-            registry.forget(&self.key, &standing);
-        }
+        self.registration.end();
     }
 }

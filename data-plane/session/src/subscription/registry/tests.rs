@@ -23,7 +23,7 @@ struct SubscriptionFixture {
 impl SubscriptionFixture {
     fn new() -> Self {
         let clock = ManualClock::new(NOW);
-        let pace = StreamTiming {
+        let timing = StreamTiming {
             keep_alive: Duration::from_millis(100),
             debounce: Duration::from_millis(50),
             notice_interval: Duration::from_millis(50),
@@ -35,7 +35,7 @@ impl SubscriptionFixture {
                 system,
                 shared,
                 SUBSCRIPTIONS_PER_PRINCIPAL,
-                pace,
+                timing,
             ),
             clock,
             view: with_tools(&["one"]),
@@ -88,10 +88,13 @@ async fn coalesced_changes_are_sent_once_to_each_subscription_under_its_id() {
     bench.changed(&bench.view, &after);
     bench.changed(&after, &with_tools(&["one", "two", "three"]));
     for (stream, id) in [(&mut one, "\"x\""), (&mut two, "7")] {
-        let told = event(stream).await.unwrap();
-        assert!(told.contains("notifications/tools/list_changed"), "{told}");
+        let notification = event(stream).await.unwrap();
+        assert!(
+            notification.contains("notifications/tools/list_changed"),
+            "{notification}"
+        );
         let tag = format!("subscriptionId\":{id}}}");
-        assert!(told.contains(&tag), "{told}");
+        assert!(notification.contains(&tag), "{notification}");
         assert!(timeout(SOON, event(stream)).await.is_err());
     }
     assert_eq!(bench.subscriptions.count(), 2);

@@ -85,13 +85,13 @@ async fn a_client_that_does_not_come_back_in_time_finds_its_call_cancelled() {
     let call = Call(Arc::clone(&gone));
     assert!(suspended.park([1; 16], &ada, &slug("all"), call).is_ok());
     assert_eq!(format!("{suspended:?}"), "SuspendedCalls(1)");
-    let entry = suspended.shared.calls.get(&[1; 16]).unwrap();
+    let entry = suspended.calls.get(&[1; 16]).unwrap();
     // The timer fires early: the clock decides.
-    assert!(entry.actor.tell(SuspendedCallMessage::Tick).is_ok());
+    assert!(entry.handle.tell(SuspendedCallMessage::Tick).is_ok());
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(gone.load(Ordering::Relaxed), 0);
     clock.advance(toolgate_data_core::call::suspended::SUSPENSION_LIFETIME);
-    assert!(entry.actor.tell(SuspendedCallMessage::Tick).is_ok());
+    assert!(entry.handle.tell(SuspendedCallMessage::Tick).is_ok());
     drop(entry);
     until("the call is cancelled", || suspended.count() == 0).await;
     assert_eq!(gone.load(Ordering::Relaxed), 1);

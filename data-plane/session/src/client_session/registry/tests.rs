@@ -12,10 +12,10 @@ use toolgate_runtime::clock::ManualClock;
 
 use super::*;
 use crate::{
+    SESSION_IDLE_TIMEOUT,
     fixture::{
         HANG_GUARD, NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools,
     },
-    session::SESSION_IDLE_TIMEOUT,
     stream::STREAM_QUEUE,
 };
 
@@ -33,7 +33,7 @@ struct SessionFixture {
 impl SessionFixture {
     fn new() -> Self {
         let clock = ManualClock::new(NOW);
-        let pace = StreamTiming {
+        let timing = StreamTiming {
             keep_alive: Duration::from_millis(100),
             debounce: Duration::from_millis(50),
             notice_interval: Duration::from_millis(50),
@@ -45,7 +45,7 @@ impl SessionFixture {
                 system.clone(),
                 shared,
                 SESSIONS_PER_PRINCIPAL,
-                pace,
+                timing,
             ),
             system,
             clock,
@@ -157,8 +157,8 @@ async fn a_changed_grant_is_notified_once_and_not_with_every_later_view() {
     let narrow = || reaching(&["one"], &AllowList::of(vec!["other".to_owned()]));
     bench.changed(&bench.view, &narrow());
     // A caller with access to some tools only sees no prompts and no resources either.
-    let told = event(&mut ada).await.unwrap();
-    assert!(told.starts_with(NOTICE), "{told}");
+    let notification = event(&mut ada).await.unwrap();
+    assert!(notification.starts_with(NOTICE), "{notification}");
     for _ in 0..3 {
         bench.changed(&narrow(), &narrow());
     }
@@ -249,8 +249,8 @@ async fn the_oldest_stream_ends_at_the_limit_and_queued_messages_stay_whole() {
         bench.sessions.send(&facts(1), Bytes::from(format!("{n}")));
     }
     let mut first = bench.open(&facts(1), "ada").await.unwrap();
-    let told = event(&mut first).await.unwrap();
-    assert_eq!(told.matches("data: ").count(), 2 * STREAM_QUEUE);
+    let notification = event(&mut first).await.unwrap();
+    assert_eq!(notification.matches("data: ").count(), 2 * STREAM_QUEUE);
     let mut others = Vec::new();
     for _ in 0..MAX_STREAMS {
         others.push(bench.open(&facts(1), "ada").await.unwrap());

@@ -22,10 +22,8 @@ use toolgate_data_core::{
 use toolgate_model::Timestamp;
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock, drain::Drain};
 
-use crate::{
-    sharded_map::ShardedMap,
-    upstream_session::{UpstreamSessionActor, UpstreamSessionMessage, UpstreamSessionReply},
-};
+use super::actor::{UpstreamSessionActor, UpstreamSessionMessage, UpstreamSessionReply};
+use crate::sharded_map::ShardedMap;
 
 /// Maximum number of upstream sessions of a proxy.
 pub const UPSTREAM_SESSIONS: usize = 50_000;

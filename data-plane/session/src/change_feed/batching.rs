@@ -45,29 +45,29 @@ pub(crate) async fn collect_batch(
     draining: impl Future<Output = ()>,
 ) -> BatchOutcome {
     let (mut draining, mut interrupted) = (pin!(draining), pin!(interrupt.notified()));
-    let mut over = pin!(sleep_until(after));
+    let mut interval = pin!(sleep_until(after));
     let mut updates = UpdateBatch::default();
     loop {
-        let told = tokio::select! {
+        let change = tokio::select! {
             biased;
             () = &mut draining => return BatchOutcome::Draining(feed),
-            () = &mut interrupted => return BatchOutcome::Batch(feed, updates.into_notices()),
-            () = &mut over, if !updates.uris.is_empty() => {
-                return BatchOutcome::Batch(feed, updates.into_notices());
+            () = &mut interrupted => return BatchOutcome::Batch(feed, updates.into_changes()),
+            () = &mut interval, if !updates.uris.is_empty() => {
+                return BatchOutcome::Batch(feed, updates.into_changes());
             }
-            told = feed.next() => told,
+            change = feed.next() => change,
         };
-        match told {
+        match change {
             None => return BatchOutcome::FeedClosed,
             Some(TopicChange::Updated(uri)) => updates.add(uri),
             Some(task @ TopicChange::Task(..)) => {
-                let mut told = updates.into_notices();
-                told.push(task);
-                return BatchOutcome::Batch(feed, told);
+                let mut changes = updates.into_changes();
+                changes.push(task);
+                return BatchOutcome::Batch(feed, changes);
             }
         }
         if updates.is_full() {
-            return BatchOutcome::Batch(feed, updates.into_notices());
+            return BatchOutcome::Batch(feed, updates.into_changes());
         }
         // A feed that is always ready must yield to other tasks on this thread.
         consume_budget().await;
@@ -86,7 +86,7 @@ impl UpdateBatch {
         self.uris.len() >= MAX_BATCH_UPDATES || self.bytes >= MAX_BATCH_BYTES
     }
 
-    fn into_notices(self) -> Vec<TopicChange> {
+    fn into_changes(self) -> Vec<TopicChange> {
         self.uris.into_iter().map(TopicChange::Updated).collect()
     }
 }

@@ -8,15 +8,13 @@ use std::{
 };
 
 use tokio::runtime;
-use toolgate_actor::{self as actor, ActorSystem};
+use toolgate_actor::{ActorHandle, ActorSystem};
 use toolgate_data_core::call::suspended::SuspensionHandle;
-use toolgate_model::{Principal, Slug, Timestamp};
+use toolgate_model::{Principal, Slug};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
-use crate::{
-    sharded_map::ShardedMap,
-    suspended_call::{SuspendedCallActor, SuspendedCallMessage},
-};
+use super::actor::{SuspendedCallActor, SuspendedCallMessage};
+use crate::{registration::Registration, sharded_map::ShardedMap};
 
 /// Maximum number of suspended calls of one proxy.
 pub const SUSPENDED_CALLS: usize = 10_000;
@@ -29,37 +27,30 @@ const CLAIM_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Registry of suspended calls; `P` is the call. Cheap to clone.
 pub struct SuspendedCalls<P: Send + Unpin + 'static> {
-    shared: Arc<SuspendedRegistry<P>>,
+    calls: Arc<ShardedMap<SuspensionHandle, Arc<SuspendedEntry<P>>>>,
+    quota: Arc<Quota>,
+    clock: SharedClock,
     system: ActorSystem,
     /// Runtime of the connections of calls, which is not the runtime of actors.
     runtime: runtime::Handle,
 }
 
-pub(crate) struct SuspendedRegistry<P: Send + Unpin + 'static> {
-    calls: ShardedMap<SuspensionHandle, Arc<SuspendedEntry<P>>>,
-    principals: Arc<Quota>,
-    clock: SharedClock,
-}
-
 /// Registry entry of one suspended call.
-pub(crate) struct SuspendedEntry<P: Send + Unpin + 'static> {
-    actor: actor::ActorHandle<SuspendedCallActor<P>>,
+struct SuspendedEntry<P: Send + Unpin + 'static> {
+    handle: ActorHandle<SuspendedCallActor<P>>,
     principal: Arc<Principal>,
     gateway: Slug,
-    /// Quota of the principal.
-    _share: QuotaPermit,
+    /// Counts towards the quota of the principal.
+    _permit: QuotaPermit,
 }
 
 impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
     /// Creates an empty registry with a quota per principal. Has to be called on the runtime of calls.
-    pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
-        let shared = Arc::new(SuspendedRegistry {
-            calls: ShardedMap::new(SUSPENDED_CALLS),
-            principals: Quota::new(share),
-            clock,
-        });
+    pub fn new(system: ActorSystem, clock: SharedClock, quota: usize) -> Self {
         Self {
-            shared,
+            calls: Arc::new(ShardedMap::new(SUSPENDED_CALLS)),
+            quota: Quota::new(quota),
+            clock,
             system,
             runtime: runtime::Handle::current(),
         }
@@ -67,7 +58,7 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
 
     /// Returns the number of suspended calls.
     pub fn count(&self) -> usize {
-        self.shared.calls.len()
+        self.calls.len()
     }
 
     /// Keeps a call through `gateway` under an unguessable handle. Returns the call if there is no room.
@@ -78,40 +69,38 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
         gateway: &Slug,
         call: P,
     ) -> Result<(), P> {
-        let share = self.shared.principals.acquire(BudgetOwner::of(principal));
-        let Some(share) = share.filter(|_| self.count() < SUSPENDED_CALLS) else {
+        let permit = self.quota.acquire(BudgetOwner::of(principal));
+        let Some(permit) = permit.filter(|_| self.count() < SUSPENDED_CALLS) else {
             return Err(call);
         };
         let slot = Mutex::new(Some(call));
         let entry = Arc::new_cyclic(|entry: &Weak<SuspendedEntry<P>>| {
-            let (shared, entry) = (Arc::downgrade(&self.shared), entry.clone());
-            let runtime = self.runtime.clone();
-            let make = move || {
+            let registration = Registration::new(&self.calls, name, entry.clone());
+            let (clock, runtime) = (Arc::clone(&self.clock), self.runtime.clone());
+            let actor = move || {
                 let call = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let (shared, entry) = (shared.clone(), entry.clone());
-                SuspendedCallActor::new(name, call, shared, entry, runtime.clone())
+                let (clock, registration) = (Arc::clone(&clock), registration.clone());
+                SuspendedCallActor::new(call, clock, registration, runtime.clone())
             };
             SuspendedEntry {
-                actor: self.system.spawn(make),
+                handle: self.system.spawn(actor),
                 principal: Arc::clone(principal),
                 gateway: gateway.clone(),
-                _share: share,
+                _permit: permit,
             }
         });
-        self.shared
-            .calls
-            .update(&name, |value| *value = Some(entry));
+        self.calls.update(&name, |value| *value = Some(entry));
         Ok(())
     }
 
     /// Hands out the call of this handle, if it is a call of `principal` that still waits.
     pub async fn claim(&self, name: &SuspensionHandle, principal: &Arc<Principal>) -> Option<P> {
-        let entry = self.shared.calls.get(name)?;
+        let entry = self.calls.get(name)?;
         if entry.principal != *principal {
             return None;
         }
         let claimed = entry
-            .actor
+            .handle
             .ask(CLAIM_TIMEOUT, SuspendedCallMessage::Claim)
             .await;
         claimed.ok().flatten()
@@ -124,29 +113,20 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
 
     /// Drops the calls through gateways that `keep` rejects: their clients cannot come back.
     pub fn retain(&self, keep: impl Fn(&Slug) -> bool) {
-        self.shared.calls.for_each(|_name, entry| {
-            if !keep(&entry.gateway) && entry.actor.tell(SuspendedCallMessage::End).is_err() {
-                entry.actor.stop();
+        self.calls.for_each(|_name, entry| {
+            if !keep(&entry.gateway) && entry.handle.tell(SuspendedCallMessage::End).is_err() {
+                entry.handle.stop();
             }
         });
-    }
-}
-
-impl<P: Send + Unpin + 'static> SuspendedRegistry<P> {
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
-    }
-
-    pub(crate) fn forget(&self, name: &SuspensionHandle, entry: &Arc<SuspendedEntry<P>>) {
-        self.calls
-            .remove_if(name, |found| Arc::ptr_eq(found, entry));
     }
 }
 
 impl<P: Send + Unpin + 'static> Clone for SuspendedCalls<P> {
     fn clone(&self) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
+            calls: Arc::clone(&self.calls),
+            quota: Arc::clone(&self.quota),
+            clock: Arc::clone(&self.clock),
             system: self.system.clone(),
             runtime: self.runtime.clone(),
         }
@@ -155,7 +135,7 @@ impl<P: Send + Unpin + 'static> Clone for SuspendedCalls<P> {
 
 impl<P: Send + Unpin + 'static> fmt::Debug for SuspendedCalls<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SuspendedCalls({})", self.shared.calls.len())
+        write!(f, "SuspendedCalls({})", self.calls.len())
     }
 }
 

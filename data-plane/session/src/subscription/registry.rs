@@ -24,15 +24,19 @@ use toolgate_data_core::{
 use toolgate_model::{Principal, Slug};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
+use super::{
+    actor::{SubscriptionActor, SubscriptionMessage},
+    subscriber::TaskSubscriber,
+    task_subscriptions::{TaskSubscription, TaskSubscriptions},
+};
 use crate::{
-    change_feed::Subscriber,
-    change_feeds::{ChangeFeeds, FeedSubscription, SubscriberContext, WatchTarget},
-    resource_subscriptions::{ResourceSubscriptions, TaskSubscription, TaskSubscriptions},
-    session::StreamTiming,
+    change_feed::{
+        ChangeFeeds, FeedTopic, ResourceSubscriptions, Subscriber, SubscriberContext,
+        TaskStatusCall,
+    },
     sharded_map::{MapFull, ShardedMap},
     stream::{STREAM_QUEUE, SessionEventStream, StreamOwner},
-    subscription::{SubscriptionActor, SubscriptionMessage},
-    task_notification::TaskStatusCall,
+    stream_timing::StreamTiming,
 };
 
 /// Maximum number of subscriptions of a proxy.
@@ -83,31 +87,31 @@ struct SubscriptionEntry {
 }
 
 /// Removes the subscription and releases its quota on drop.
-pub(crate) struct SubscriptionGuard {
+struct SubscriptionGuard {
     table: Arc<SubscriptionTable>,
     number: u64,
     _permit: QuotaPermit,
 }
 
 impl SubscriptionRegistry {
-    /// Creates an empty registry with at most `share` subscriptions per principal.
-    pub fn new(system: ActorSystem, clock: SharedClock, share: usize) -> Self {
-        Self::with_timing(system, clock, share, StreamTiming::default())
+    /// Creates an empty registry with at most `quota` subscriptions per principal.
+    pub fn new(system: ActorSystem, clock: SharedClock, quota: usize) -> Self {
+        Self::with_timing(system, clock, quota, StreamTiming::default())
     }
 
     fn with_timing(
         system: ActorSystem,
         clock: SharedClock,
-        share: usize,
+        quota: usize,
         timing: StreamTiming,
     ) -> Self {
-        let registry = SubscriptionTable {
+        let table = SubscriptionTable {
             subscriptions: ShardedMap::new(SUBSCRIPTIONS),
-            quota: Quota::new(share),
+            quota: Quota::new(quota),
             next: AtomicU64::new(1),
         };
         Self {
-            table: Arc::new(registry),
+            table: Arc::new(table),
             system,
             clock,
             timing,
@@ -120,54 +124,54 @@ impl SubscriptionRegistry {
     }
 
     /// Opens a subscription. It collects changes from now on and sends them once it is acknowledged.
-    pub fn open(&self, wanted: SubscriptionRequest<'_>) -> Result<PendingSubscription, Refusal> {
-        let (authn, principal) = (wanted.caller.authn(), wanted.caller.principal());
-        let registry = &self.table;
-        let share = registry.quota.acquire(BudgetOwner::of(principal));
-        let share = share.ok_or(Refusal::TooManyOpen("subscriptions"))?;
-        let number = registry.next.fetch_add(1, Ordering::Relaxed);
+    pub fn open(&self, request: SubscriptionRequest<'_>) -> Result<PendingSubscription, Refusal> {
+        let (authn, principal) = (request.caller.authn(), request.caller.principal());
+        let table = &self.table;
+        let permit = table.quota.acquire(BudgetOwner::of(principal));
+        let permit = permit.ok_or(Refusal::TooManyOpen("subscriptions"))?;
+        let number = table.next.fetch_add(1, Ordering::Relaxed);
         // Releases the quota, also if the map is full.
-        let place = SubscriptionGuard {
-            table: Arc::clone(registry),
+        let guard = SubscriptionGuard {
+            table: Arc::clone(table),
             number,
-            _permit: share,
+            _permit: permit,
         };
-        let machine = SubscriptionMachine::new(wanted.id.into(), &wanted.gateway.server_info);
-        let (clock, pace, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
+        let machine = SubscriptionMachine::new(request.id.into(), &request.gateway.server_info);
+        let (clock, timing, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
         let actor =
-            move || SubscriptionActor::new(machine.clone(), Arc::clone(&clock), pace, expires);
-        let standing = registry.subscriptions.get_or_insert(&number, || {
+            move || SubscriptionActor::new(machine.clone(), Arc::clone(&clock), timing, expires);
+        let entry = table.subscriptions.get_or_insert(&number, || {
             Arc::new(SubscriptionEntry {
                 handle: self.system.spawn(actor),
-                gateway: wanted.gateway.name.id.clone(),
+                gateway: request.gateway.name.id.clone(),
                 authn: authn.id,
                 resources: ResourceSubscriptions::default(),
                 tasks: TaskSubscriptions::default(),
             })
         });
-        let standing = standing.map_err(|MapFull| Refusal::Overloaded)?;
+        let entry = entry.map_err(|MapFull| Refusal::Overloaded)?;
         let (sender, receiver) = mpsc::channel(STREAM_QUEUE);
-        let stream = SessionEventStream::new(receiver, StreamOwner::Subscription(place));
-        standing.tell(SubscriptionMessage::Start(sender))?;
+        let stream = SessionEventStream::new(receiver, guard);
+        entry.tell(SubscriptionMessage::Start(sender))?;
         Ok(PendingSubscription {
             stream,
-            entry: standing,
+            entry,
             principal: Arc::clone(principal),
         })
     }
 
     /// Notifies subscriptions whose lists changed, and ends subscriptions that lost their gateway or proof.
     pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
-        self.table.subscriptions.for_each(|_number, standing| {
-            standing.retain(views);
-            let message = match views.changes_for(&standing.gateway, &standing.authn) {
+        self.table.subscriptions.for_each(|_number, entry| {
+            entry.retain(views);
+            let message = match views.changes_for(&entry.gateway, &entry.authn) {
                 None => SubscriptionMessage::End,
                 Some(kinds) if kinds.any() => SubscriptionMessage::Changed(kinds),
                 Some(_) => return,
             };
             // A subscription that cannot take the message is ended: it would continue with an outdated list.
-            if standing.tell(message).is_err() {
-                standing.handle.stop();
+            if entry.tell(message).is_err() {
+                entry.handle.stop();
             }
         });
     }
@@ -179,68 +183,69 @@ impl PendingSubscription {
     pub async fn subscribe_resources(
         &self,
         targets: &[ResourceTarget],
-        listeners: &ChangeFeeds,
+        feeds: &ChangeFeeds,
     ) -> BTreeSet<Box<str>> {
-        let one = |target: &ResourceTarget| {
-            let (target, principal) = (target.clone(), Arc::clone(&self.principal));
-            let ear = Subscriber::Subscription(self.entry.handle.clone());
-            let listeners = listeners.clone();
+        let subscribe = |target: &ResourceTarget| {
+            let (target, feeds) = (target.clone(), feeds.clone());
+            let handle = self.entry.handle.clone();
             async move {
-                let watcher = SubscriberContext {
-                    principal: &principal,
-                    session: None,
-                    subscriber: ear,
-                };
-                let watched = WatchTarget::resource(&target);
-                let interest = listeners.subscribe(watcher, &watched).await.ok()?;
-                Some((target.exposed, interest))
+                let topic = FeedTopic::resource(&target);
+                let context = self.subscriber_context(Arc::new(handle));
+                let subscription = feeds.subscribe(context, &topic).await.ok()?;
+                Some((target.exposed, subscription))
             }
         };
-        let agreed = join_all(targets.iter().map(one)).await;
-        let watch = |(exposed, interest): (Box<str>, FeedSubscription)| {
-            self.entry.resources.insert(exposed.clone(), interest);
-            exposed
-        };
-        agreed.into_iter().flatten().map(watch).collect()
+        let agreed = join_all(targets.iter().map(subscribe)).await;
+        let agreed = agreed.into_iter().flatten();
+        agreed
+            .map(|(exposed, subscription)| {
+                self.entry.resources.insert(exposed.clone(), subscription);
+                exposed
+            })
+            .collect()
     }
 
     /// Subscribes to the status of tasks, each given as its status call. Returns the tasks whose servers agreed.
     pub async fn follow_tasks(
         &self,
         tasks: &[Arc<CallPlan>],
-        listeners: &ChangeFeeds,
+        feeds: &ChangeFeeds,
     ) -> BTreeSet<Box<str>> {
-        let one = |call: &Arc<CallPlan>| {
-            let (call, principal) = (Arc::clone(call), Arc::clone(&self.principal));
-            let outlook = TaskStatusCall::new(Arc::clone(&call));
-            let ear = Subscriber::Task(self.entry.handle.clone(), outlook.clone());
-            let listeners = listeners.clone();
+        let subscribe = |call: &Arc<CallPlan>| {
+            let (call, feeds) = (Arc::clone(call), feeds.clone());
+            let status_call = TaskStatusCall::new(Arc::clone(&call));
+            let subscriber = TaskSubscriber {
+                subscription: self.entry.handle.clone(),
+                status_call: status_call.clone(),
+            };
             async move {
-                let watcher = SubscriberContext {
-                    principal: &principal,
-                    session: None,
-                    subscriber: ear,
-                };
                 let task = call.target.task()?;
-                let interest = listeners
-                    .subscribe(watcher, &WatchTarget::task(task))
-                    .await
-                    .ok()?;
-                Some((
-                    task.exposed.clone(),
-                    TaskSubscription {
-                        status_call: outlook,
-                        interest,
-                    },
-                ))
+                let context = self.subscriber_context(Arc::new(subscriber));
+                let topic = FeedTopic::task(task);
+                let feed_subscription = feeds.subscribe(context, &topic).await.ok()?;
+                let subscription = TaskSubscription {
+                    status_call,
+                    feed_subscription,
+                };
+                Some((task.exposed.clone(), subscription))
             }
         };
-        let agreed = join_all(tasks.iter().map(one)).await;
-        let follow = |(exposed, follow): (Box<str>, TaskSubscription)| {
-            self.entry.tasks.insert(exposed.clone(), follow);
-            exposed
-        };
-        agreed.into_iter().flatten().map(follow).collect()
+        let agreed = join_all(tasks.iter().map(subscribe)).await;
+        let agreed = agreed.into_iter().flatten();
+        agreed
+            .map(|(exposed, subscription)| {
+                self.entry.tasks.insert(exposed.clone(), subscription);
+                exposed
+            })
+            .collect()
+    }
+
+    fn subscriber_context(&self, subscriber: Arc<dyn Subscriber>) -> SubscriberContext<'_> {
+        SubscriberContext {
+            principal: &self.principal,
+            session: None,
+            subscriber,
+        }
     }
 
     /// Applies this view to resources and tasks that were subscribed to under an older one.
@@ -249,9 +254,8 @@ impl PendingSubscription {
     }
 
     /// Acknowledges the filter and returns the stream.
-    pub fn acknowledge(self, honoured: SubscriptionFilter) -> Result<SessionEventStream, Refusal> {
-        self.entry
-            .tell(SubscriptionMessage::Acknowledge(honoured))?;
+    pub fn acknowledge(self, agreed: SubscriptionFilter) -> Result<SessionEventStream, Refusal> {
+        self.entry.tell(SubscriptionMessage::Acknowledge(agreed))?;
         Ok(self.stream)
     }
 
@@ -280,9 +284,11 @@ impl SubscriptionEntry {
 
 impl fmt::Debug for PendingSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opened({:?})", self.stream)
+        write!(f, "PendingSubscription({:?})", self.stream)
     }
 }
+
+impl StreamOwner for SubscriptionGuard {}
 
 impl Drop for SubscriptionGuard {
     fn drop(&mut self) {
@@ -292,7 +298,7 @@ impl Drop for SubscriptionGuard {
 
 impl fmt::Debug for SubscriptionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "subscription {}", self.number)
+        write!(f, "SubscriptionGuard({})", self.number)
     }
 }
 

@@ -9,7 +9,8 @@ use std::{
 use toolgate_data_core::session::session_id::{LIFETIME, SessionClaims};
 use toolgate_model::{Principal, Timestamp};
 
-use crate::{sessions::SessionKey, sharded_map::ShardedMap};
+use super::state::SessionKey;
+use crate::sharded_map::ShardedMap;
 
 /// Maximum number of terminated sessions that are recorded.
 pub const TERMINATED_SESSIONS: usize = 100_000;
