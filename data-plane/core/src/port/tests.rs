@@ -68,7 +68,7 @@ fn a_change_feed_has_an_upstream_session_apart_from_calls() {
     let server = world.view.servers().next().unwrap();
     let principal = Arc::new(Principal {
         org: server.name.org.clone(),
-        subject: TokenSubject::User("ada".parse().unwrap()),
+        subject: PrincipalSubject::User("ada".parse().unwrap()),
     });
     let key = |sharing, session: Option<u8>| {
         let server = Arc::new(ServerView {
