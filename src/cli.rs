@@ -100,12 +100,12 @@ pub fn exit_code(done: Result<(), CliError>) -> ExitCode {
 }
 
 /// Runs a command to completion.
-pub async fn run(ask: ClientCommand, out: &mut OutputWriter) -> Result<(), CliError> {
-    Box::pin(dispatch(ask, out)).await
+pub async fn run(command: ClientCommand, out: &mut OutputWriter) -> Result<(), CliError> {
+    Box::pin(dispatch(command, out)).await
 }
 
-async fn dispatch(ask: ClientCommand, out: &mut OutputWriter) -> Result<(), CliError> {
-    match ask {
+async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), CliError> {
+    match command {
         ClientCommand::Apply(command) => command.run(out).await,
         ClientCommand::Diff(command) => command.run(out).await,
         ClientCommand::Get(command) => command.run(out).await,

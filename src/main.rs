@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
         Ok((cli, settings)) => {
             let mut out = OutputWriter::standard(cli.output);
             match cli.command {
-                CliCommand::Client(ask) => cli::run(*ask, &mut out).await,
+                CliCommand::Client(command) => cli::run(*command, &mut out).await,
                 CliCommand::Role(role) if role.common().print_config => {
                     settings::print(&settings, &mut out)
                 }
@@ -53,7 +53,7 @@ async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), error
         .announcement
         .iter()
         .try_for_each(|line| out.line(line))?;
-    let _asked_to_end = signals::terminate().await;
+    let _signal = signals::terminate().await;
     drop(running.address_file);
     context.shut_down(running.actors).await;
     Ok(())

@@ -97,19 +97,19 @@ impl RoleCommand {
             ]),
             Self::Proxy(options) => {
                 listeners.push((options.listener.listen, "--listen"));
-                let neighbours = options.neighbour_listen;
-                listeners.extend(neighbours.map(|at| (at, "--neighbour-listen")));
+                let peer_listener = options.peer_listener();
+                listeners.extend(peer_listener.map(|at| (at, "--peer-listen")));
             }
         }
         listeners
     }
 
     /// Builds the role. Returns when it is running.
-    pub async fn build(self, machine: &ProcessContext) -> anyhow::Result<RunningRole> {
+    pub async fn build(self, context: &ProcessContext) -> anyhow::Result<RunningRole> {
         match self {
-            Self::Up(options) => up::build(*options, machine).await,
-            Self::ControlPlane(options) => control_plane::build(*options, machine).await,
-            Self::Proxy(options) => proxy::build(*options, machine),
+            Self::Up(options) => up::build(*options, context).await,
+            Self::ControlPlane(options) => control_plane::build(*options, context).await,
+            Self::Proxy(options) => proxy::build(*options, context),
         }
     }
 }

@@ -110,23 +110,23 @@ fn finish(
 
 /// Reads names and values from the file. A flag without a value is `true`; a repeatable flag may be a list.
 fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, CliError> {
-    let place = file.display();
+    let path = file.display();
     let unreadable =
-        |error: std::io::Error| CliError::usage(format!("cannot read {place}: {error}"));
+        |error: std::io::Error| CliError::usage(format!("cannot read {path}: {error}"));
     if fs::metadata(file).map_err(unreadable)?.len() > MAX_FILE_BYTES {
         return Err(CliError::usage(format!(
-            "{place} is larger than {MAX_FILE_BYTES} bytes"
+            "{path} is larger than {MAX_FILE_BYTES} bytes"
         )));
     }
     let text = fs::read_to_string(file).map_err(unreadable)?;
     let entries: BTreeMap<String, serde_saphyr::Spanned<Value>> = serde_saphyr::from_str(&text)
-        .map_err(|error| CliError::usage(format!("{place}: {}", error.without_snippet())))?;
+        .map_err(|error| CliError::usage(format!("{path}: {}", error.without_snippet())))?;
     let mut settings = Vec::new();
     for (name, value) in entries {
         let line = value.referenced.line();
         if !has_flag(command, &name) || name == FILE_FLAG {
             return Err(
-                CliError::usage(format!("{place}:{line}: there is no setting `{name}`"))
+                CliError::usage(format!("{path}:{line}: there is no setting `{name}`"))
                     .with_next_step(format!(
                         "`toolgate {} --help` lists them",
                         command.get_name()
@@ -135,7 +135,7 @@ fn read(file: &Path, command: &Command) -> Result<Vec<(String, Vec<String>)>, Cl
         }
         let values = setting_values(&value.value).ok_or_else(|| {
             CliError::usage(format!(
-                "{place}:{line}: `{name}` must be a text, a number, true, or a list of these"
+                "{path}:{line}: `{name}` must be a text, a number, true, or a list of these"
             ))
         })?;
         settings.push((name, values));
@@ -160,10 +160,11 @@ fn setting_values(value: &Value) -> Option<Vec<String>> {
 }
 
 fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<ResolvedSetting> {
-    let shown = command.get_arguments().filter(|argument| {
+    let arguments = command.get_arguments().filter(|argument| {
         let name = argument.get_long().unwrap_or_default();
         !matches!(name, "" | "help" | "version" | "print-config" | "config")
             && !argument.is_global_set()
+            && (!argument.is_hide_set() || is_set(given, argument))
     });
     let setting = |argument: &clap::Arg| {
         let name = argument.get_long().unwrap_or_default();
@@ -194,7 +195,7 @@ fn settings(command: &Command, given: &ArgMatches, from_file: &[&str]) -> Vec<Re
             source,
         }
     };
-    shown.map(setting).collect()
+    arguments.map(setting).collect()
 }
 
 /// Returns the value that a role uses if the setting is absent.
@@ -224,7 +225,11 @@ fn is_given(command: &Command, given: &ArgMatches, name: &str) -> bool {
     let argument = command
         .get_arguments()
         .find(|argument| argument.get_long() == Some(name));
-    let source = argument.and_then(|argument| given.value_source(argument.get_id().as_str()));
+    argument.is_some_and(|argument| is_set(given, argument))
+}
+
+fn is_set(given: &ArgMatches, argument: &clap::Arg) -> bool {
+    let source = given.value_source(argument.get_id().as_str());
     matches!(
         source,
         Some(ValueSource::CommandLine | ValueSource::EnvVariable)

@@ -69,7 +69,7 @@ impl PlanFixture {
         Some(plan(&PlanInput {
             gateway: self.world.view.gateway("main")?,
             caller: &self.caller,
-            ask: EndpointRequest::Post(post),
+            request: EndpointRequest::Post(post),
             trace: None,
             session,
             sealer: &self.sealer,

@@ -59,9 +59,9 @@ pub(crate) async fn prepare(
     writer: &StoreWriter,
     organization: &Slug,
 ) -> Result<(), BootstrapError> {
-    let begun = |state: &StoreState| state.epoch() > 0;
+    let has_epoch = |state: &StoreState| state.epoch() > 0;
     let first = writer
-        .write_unless(begun, &Command::BumpEpoch, &context(writer))
+        .write_unless(has_epoch, &Command::BumpEpoch, &context(writer))
         .await?;
     let seen = first.map_or(0, |outcome| outcome.revision);
     if writer.state_at(seen).await.organizations.is_empty() {
@@ -109,12 +109,12 @@ pub(crate) async fn first_token(
         source,
     };
     // An earlier start was interrupted after it had created its token.
-    if let Some(left) = pending_files(path).into_iter().find(|file| works(file)) {
-        fs::rename(left, path).map_err(failed)?;
+    if let Some(pending) = pending_files(path).into_iter().find(|file| works(file)) {
+        fs::rename(pending, path).map_err(failed)?;
         return Ok(FirstToken::Kept);
     }
-    let lost = live_system_tokens(&state);
-    if !lost.is_empty() && !reset {
+    let live_tokens = live_system_tokens(&state);
+    if !live_tokens.is_empty() && !reset {
         return Ok(FirstToken::Elsewhere);
     }
     let minted = token_minter.mint();
@@ -133,7 +133,7 @@ pub(crate) async fn first_token(
         Err(error) => return Err(error.into()),
     };
     install(&kept, path).map_err(failed)?;
-    for name in lost {
+    for name in live_tokens {
         let revoke = Command::RevokeToken(name);
         seen = writer.write(&revoke, &context(writer)).await?.revision;
     }
@@ -235,17 +235,17 @@ fn pending_files(path: &Path) -> Vec<PathBuf> {
 /// the owner can read it, from the first byte on.
 fn write_pending(path: &Path, secret: &str) -> io::Result<PathBuf> {
     let stem = pending_prefix(path).ok_or(io::ErrorKind::InvalidInput)?;
-    let beside = folder(path).join(format!("{stem}{}", suffix()));
+    let temporary = folder(path).join(format!("{stem}{}", suffix()));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(&beside)?;
+        .open(&temporary)?;
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(secret.as_bytes())?;
     file.write_all(b"\n")?;
     file.sync_all()?;
-    Ok(beside)
+    Ok(temporary)
 }
 
 /// Renames the pending file to its final path, atomically.

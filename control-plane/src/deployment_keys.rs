@@ -102,7 +102,8 @@ pub(crate) fn first_sealed(state: &StoreState) -> Option<String> {
 /// Names one object in the store that the key file does not open. Credentials are checked only while the deployment has
 /// no key. Once it has, a credential that does not open is a problem of that credential alone.
 pub(crate) fn first_unopenable(state: &StoreState, vault: &EnvelopeSealer) -> Option<String> {
-    let opens = |place: &EncryptionContext, sealed: &SealedBlob| vault.open(place, sealed).is_ok();
+    let opens =
+        |context: &EncryptionContext, sealed: &SealedBlob| vault.open(context, sealed).is_ok();
     let mut keys = state.system_keys.iter().peekable();
     if keys.peek().is_some() {
         let mut closed =

@@ -195,7 +195,7 @@ pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
     let unready = readiness.block("store");
     let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &metrics);
     let resync = follower.resync();
-    let follower = drain.spawn("follower", follower.run(drain.clone()));
+    let follower = drain.spawn("store follower", follower.run(drain.clone()));
     let writer = StoreWriter::new(store, published, clock::system(), Arc::clone(&resync));
     WritePathFixture {
         writer,

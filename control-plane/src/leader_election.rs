@@ -67,7 +67,7 @@ pub(crate) struct LeaderElection {
 }
 
 impl LeaderElection {
-    pub(crate) fn new(store: Arc<dyn Store>, alone: bool) -> (Self, Leadership) {
+    pub(crate) fn new(store: Arc<dyn Store>, exclusive_store: bool) -> (Self, Leadership) {
         let (held, receiver) = watch::channel(None);
         let invalidate = Arc::<Notify>::default();
         let leadership = Leadership {
@@ -79,7 +79,7 @@ impl LeaderElection {
             held,
             invalidate,
             lease: None,
-            exclusive_store: alone,
+            exclusive_store,
         };
         (candidate, leadership)
     }

@@ -30,27 +30,27 @@ type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
 pub(crate) async fn derive_targets(
     mut published: watch::Receiver<Arc<PublishedState>>,
     leadership: Leadership,
-    mut asked: watch::Receiver<ProbeRequestCounts>,
+    mut requested: watch::Receiver<ProbeRequestCounts>,
     targets: watch::Sender<Arc<ProbeTargets>>,
 ) {
     let mut held = leadership.watch();
     loop {
-        let mut wanted = targets_of(&published.borrow_and_update().state);
+        let mut next = targets_of(&published.borrow_and_update().state);
         let all = held.borrow_and_update().is_some();
         {
-            let asked = asked.borrow_and_update();
-            wanted.retain(|name, _| all || asked.contains_key(name));
+            let requested = requested.borrow_and_update();
+            next.retain(|name, _| all || requested.contains_key(name));
         }
-        let wanted = Arc::new(wanted);
+        let next = Arc::new(next);
         targets.send_if_modified(|current| {
-            let differs = *current != wanted;
-            *current = wanted;
+            let differs = *current != next;
+            *current = next;
             differs
         });
         let open = tokio::select! {
             changed = published.changed() => changed.is_ok(),
             changed = held.changed() => changed.is_ok(),
-            changed = asked.changed() => changed.is_ok(),
+            changed = requested.changed() => changed.is_ok(),
         };
         if !open {
             return;
@@ -109,10 +109,10 @@ struct ProbeRequestGuard {
 }
 
 impl ProbeRequestGuard {
-    fn new(asked: &Arc<watch::Sender<ProbeRequestCounts>>, server: &ObjectName) -> Self {
-        asked.send_modify(|asked| *asked.entry(server.clone()).or_default() += 1);
+    fn new(requested: &Arc<watch::Sender<ProbeRequestCounts>>, server: &ObjectName) -> Self {
+        requested.send_modify(|requested| *requested.entry(server.clone()).or_default() += 1);
         Self {
-            requested: Arc::clone(asked),
+            requested: Arc::clone(requested),
             server: server.clone(),
         }
     }
@@ -120,11 +120,11 @@ impl ProbeRequestGuard {
 
 impl Drop for ProbeRequestGuard {
     fn drop(&mut self) {
-        self.requested.send_modify(|asked| {
-            if let Some(count) = asked.get_mut(&self.server) {
+        self.requested.send_modify(|requested| {
+            if let Some(count) = requested.get_mut(&self.server) {
                 *count -= 1;
             }
-            asked.retain(|_, count| *count > 0);
+            requested.retain(|_, count| *count > 0);
         });
     }
 }
@@ -133,14 +133,14 @@ impl Drop for ProbeRequestGuard {
 pub(crate) struct DefinitionsWriter {
     pub(crate) writer: StoreWriter,
     pub(crate) leadership: Leadership,
-    pub(crate) asked: watch::Receiver<ProbeRequestCounts>,
+    pub(crate) requested: watch::Receiver<ProbeRequestCounts>,
 }
 
 impl DefinitionsWriter {
     /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
     /// requested are written, unfenced.
     async fn record(&self, catalogue: ServerDefinitions) -> Result<(), SubmitError> {
-        let wanted = self.asked.borrow().contains_key(&catalogue.server);
+        let is_requested = self.requested.borrow().contains_key(&catalogue.server);
         let command = Command::RecordDefinitions(catalogue);
         let context = CommandContext {
             now: self.writer.clock.now(),
@@ -148,7 +148,7 @@ impl DefinitionsWriter {
             request: None,
         };
         let Some(fence) = self.leadership.fence() else {
-            return match wanted {
+            return match is_requested {
                 true => self.writer.write(&command, &context).await.map(drop),
                 false => Err(SubmitError::Contended),
             };
@@ -213,8 +213,8 @@ impl CredentialHeaders {
         }
         let CredentialKind::StaticHeader { header, value } = &credential.kind;
         let unusable = || HeaderError(format!("credential {name} cannot be opened; set it again"));
-        let place = EncryptionContext::credential_value(name);
-        let opened = self.vault.open(&place, value).map_err(|_| unusable())?;
+        let context = EncryptionContext::credential_value(name);
+        let opened = self.vault.open(&context, value).map_err(|_| unusable())?;
         let header = HeaderName::try_from(header.as_str()).map_err(|_| unusable())?;
         let mut value = HeaderValue::from_bytes((*opened).as_ref()).map_err(|_| unusable())?;
         value.set_sensitive(true);

@@ -142,14 +142,14 @@ impl ControlPlane {
     pub async fn start(
         options: StartOptions,
         store: Arc<dyn Store>,
-        machine: ControlPlaneContext,
+        context: ControlPlaneContext,
     ) -> Result<Self, StartError> {
         let key_file = options.key_file.as_deref();
         let found = key_file
             .map(KeyEncryptionKeys::open_existing)
             .transpose()?
             .flatten();
-        let writer = follow(Arc::clone(&store), &machine).await?;
+        let writer = follow(Arc::clone(&store), &context).await?;
         let vault = Arc::new(vault(&writer.current(), found, key_file)?);
         bootstrap::prepare(&writer, &options.organization).await?;
         if options.new_epoch {
@@ -165,18 +165,18 @@ impl ControlPlane {
         let reset = options.reset_admin_token;
         let first_token =
             bootstrap::first_token(&writer, &keys.token_minter, organization, file, reset).await?;
-        let anew = reseal_all(writer.clone(), Arc::clone(&vault));
-        let draining = machine.drain.draining();
-        machine.drain.spawn("sealing anew", async move {
+        let reseal = reseal_all(writer.clone(), Arc::clone(&vault));
+        let draining = context.drain.draining();
+        context.drain.spawn("resealing of secrets", async move {
             tokio::select! {
-                () = anew => {}
+                () = reseal => {}
                 () = draining => {}
             }
         });
         let (candidate, leadership) = LeaderElection::new(store, options.exclusive_store);
-        let standing = candidate.run(machine.drain.clone());
-        machine.drain.spawn("leader election", standing);
-        let prober = Arc::new(probe(&writer, &vault, &machine, leadership));
+        let election = candidate.run(context.drain.clone());
+        context.drain.spawn("leader election", election);
+        let prober = Arc::new(probe(&writer, &vault, &context, leadership));
         let write_path = Arc::new(WritePath {
             writer,
             vault,
@@ -184,17 +184,17 @@ impl ControlPlane {
             prober,
         });
         let control_api = Arc::clone(&write_path);
-        let (actors, readiness) = (machine.actors.clone(), machine.readiness.clone());
+        let (actors, readiness) = (context.actors.clone(), context.readiness.clone());
         let fleet = FleetService::new(
             control_api,
             actors,
             readiness,
-            &machine.metrics,
-            machine.drain.clone(),
+            &context.metrics,
+            context.drain.clone(),
         );
         Ok(Self {
             write_path,
-            context: machine,
+            context,
             fleet,
             first_token,
         })
@@ -237,7 +237,7 @@ impl ControlPlane {
             None => PeerAuthentication::Insecure,
         };
         let serving = self.fleet.clone().serve(listener, trust);
-        self.context.drain.spawn("proxies' listener", async move {
+        self.context.drain.spawn("push listener", async move {
             if let Err(error) = serving.await {
                 tracing::error!(%error, "the proxies' listener ended");
             }
@@ -358,46 +358,44 @@ async fn reseal_all(writer: StoreWriter, vault: Arc<EnvelopeSealer>) {
 /// Starts the follower and waits until it has read the whole store once.
 async fn follow(
     store: Arc<dyn Store>,
-    machine: &ControlPlaneContext,
+    context: &ControlPlaneContext,
 ) -> Result<StoreWriter, StartError> {
     let (sender, mut published) = watch::channel(Arc::<PublishedState>::default());
-    let unready = machine.readiness.block("store");
-    let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &machine.metrics);
+    let unready = context.readiness.block("store");
+    let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &context.metrics);
     let resync = follower.resync();
-    let drain = machine.drain.clone();
-    machine
-        .drain
-        .spawn("follower of the store", follower.run(drain));
+    let drain = context.drain.clone();
+    context.drain.spawn("store follower", follower.run(drain));
     published.changed().await.map_err(|_| StartError::Stopped)?;
-    let clock = Arc::clone(&machine.clock);
+    let clock = Arc::clone(&context.clock);
     Ok(StoreWriter::new(store, published, clock, resync))
 }
 
 fn probe(
     writer: &StoreWriter,
     vault: &Arc<EnvelopeSealer>,
-    machine: &ControlPlaneContext,
+    context: &ControlPlaneContext,
     leadership: Leadership,
 ) -> OnDemandProber {
     let (sender, targets) = watch::channel(Arc::<ProbeTargets>::default());
     let published = writer.published.clone();
-    let draining = machine.drain.draining();
-    let asked = Arc::new(watch::Sender::default());
-    let questions = asked.subscribe();
+    let draining = context.drain.draining();
+    let requested = Arc::new(watch::Sender::default());
+    let requests = requested.subscribe();
     let deriving = probes::derive_targets(
         published.clone(),
         leadership.clone(),
-        questions.clone(),
+        requests.clone(),
         sender,
     );
-    machine.drain.spawn("probe targets", async move {
+    context.drain.spawn("probe targets", async move {
         tokio::select! {
             () = deriving => {}
             () = draining => {}
         }
     });
     let options = DiscoveryOptions {
-        http: machine.http.clone(),
+        http: context.http.clone(),
         headers: Arc::new(CredentialHeaders {
             published,
             vault: Arc::clone(vault),
@@ -405,9 +403,9 @@ fn probe(
         sink: Arc::new(DefinitionsWriter {
             writer: writer.clone(),
             leadership,
-            asked: questions,
+            requested: requests,
         }),
-        clock: Arc::clone(&machine.clock),
+        clock: Arc::clone(&context.clock),
         implementation: Implementation {
             name: "toolgate".to_owned(),
             title: "Toolgate".to_owned(),
@@ -418,6 +416,6 @@ fn probe(
         caps: ListingLimits::default(),
     };
     let discovery =
-        ServerDiscovery::start(options, targets, machine.actors.clone(), &machine.drain);
-    OnDemandProber::new(discovery, asked)
+        ServerDiscovery::start(options, targets, context.actors.clone(), &context.drain);
+    OnDemandProber::new(discovery, requested)
 }

@@ -226,8 +226,8 @@ impl StoreFollower {
             revision,
             "the store went back in time and is not followed; start a new epoch to adopt it"
         );
-        let why = "it went back in time without a new epoch".to_owned();
-        Err(StoreError::Unavailable(why))
+        let reason = "it went back in time without a new epoch".to_owned();
+        Err(StoreError::Unavailable(reason))
     }
 
     fn state(&self) -> Arc<StoreState> {

@@ -68,14 +68,14 @@ impl WritePath {
     }
 }
 
-/// Part of the write path that needs no keys. Cheap to clone; clones share the turn.
+/// Part of the write path that needs no keys. Cheap to clone; clones share the lock.
 #[derive(Clone)]
 pub(crate) struct StoreWriter {
     store: Arc<dyn Store>,
     pub(crate) published: watch::Receiver<Arc<PublishedState>>,
     pub(crate) clock: SharedClock,
-    /// Held by the writer whose turn it is. Contains the revision of the last commit.
-    turn: Arc<Mutex<Revision>>,
+    /// Held while a change is decided and committed. Contains the revision of the last commit.
+    write_lock: Arc<Mutex<Revision>>,
     /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     resync: Arc<Notify>,
 }
@@ -91,7 +91,7 @@ impl StoreWriter {
             store,
             published,
             clock,
-            turn: Arc::default(),
+            write_lock: Arc::default(),
             resync,
         }
     }
@@ -114,9 +114,9 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> Result<CommitOutcome, SubmitError> {
-        let mut last = timeout(TURN_TIMEOUT, self.turn.lock())
+        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
             .await
-            .map_err(|_| busy())?;
+            .map_err(|_| write_queue_timeout())?;
         let written = self
             .attempt(|_| false, command, context, *last, Some(fence))
             .await?;
@@ -144,9 +144,9 @@ impl StoreWriter {
             // Observations of proxies and join tokens guard only their own keys and need no turn.
             return self.attempt(done, command, context, 0, None).await;
         }
-        let mut last = timeout(TURN_TIMEOUT, self.turn.lock())
+        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
             .await
-            .map_err(|_| busy())?;
+            .map_err(|_| write_queue_timeout())?;
         let outcome = self.attempt(done, command, context, *last, None).await?;
         if let Some(outcome) = &outcome {
             *last = outcome.revision;
@@ -163,9 +163,9 @@ impl StoreWriter {
         seen: Revision,
         fence: Option<&TxnCompare>,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
-        let mut wanted = seen;
+        let mut revision = seen;
         for _attempt in 0..MAX_ATTEMPTS {
-            let state = self.state_at(wanted).await;
+            let state = self.state_at(revision).await;
             if done(&state) {
                 return Ok(None);
             }
@@ -187,7 +187,7 @@ impl StoreWriter {
                         return Err(SubmitError::Contended);
                     }
                     // Another writer changed a guarded key, at a revision later than this state.
-                    wanted = state.revision() + 1;
+                    revision = state.revision() + 1;
                 }
             }
         }
@@ -230,9 +230,9 @@ fn touches_snapshot(command: &Command) -> bool {
     }
 }
 
-fn busy() -> SubmitError {
-    let why = "writers are waiting for one another; try again in a moment".to_owned();
-    SubmitError::Store(StoreError::Unavailable(why))
+fn write_queue_timeout() -> SubmitError {
+    let reason = "writers are waiting for one another; try again in a moment".to_owned();
+    SubmitError::Store(StoreError::Unavailable(reason))
 }
 
 fn transaction(change: &Change, context: &CommandContext) -> Txn {

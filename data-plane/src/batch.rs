@@ -38,48 +38,48 @@ impl<K: KeySet> Arrival<K> {
         let TransportRequest::Post(bytes) = &self.received else {
             return false;
         };
-        let may = |facts: &Arc<SessionClaims>| facts.version == REVISION;
+        let supports_batches = |claims: &Arc<SessionClaims>| claims.version == REVISION;
         let framing =
             || era::classify_bodiless(transport_request::version_header(&self.head.headers));
         batch::is_array(bytes)
-            && self.session.facts().is_some_and(may)
+            && self.session.claims().is_some_and(supports_batches)
             && matches!(framing(), RequestEra::Legacy { .. })
     }
 }
 
 /// Serves a batch and answers it with one array.
 pub(crate) async fn serve<S: ConfigSource>(
-    plane: &Arc<ProxyState<S>>,
+    state: &Arc<ProxyState<S>>,
     mut arrival: Arrival<S::Keys>,
-    account: RequestMeasurement,
+    measurement: RequestMeasurement,
 ) -> Answer {
     let body = arrival.received.body();
     let members = match batch::split(&body, &FrameLimits::REQUEST) {
         Ok(members) => members,
-        Err(error) => return respond_refused(&RequestRefusal::unframed(error), account),
+        Err(error) => return respond_refused(&RequestRefusal::unframed(error), measurement),
     };
-    if let SessionHeader::Open(facts) = &arrival.session {
+    if let SessionHeader::Open(claims) = &arrival.session {
         let capabilities = ClientCapabilities::default();
-        let facts = SessionClaims {
+        let claims = SessionClaims {
             capabilities,
-            ..SessionClaims::clone(facts)
+            ..SessionClaims::clone(claims)
         };
-        arrival.session = SessionHeader::Open(Arc::new(facts));
+        arrival.session = SessionHeader::Open(Arc::new(claims));
     }
-    let mut first = Some(account);
+    let mut first = Some(measurement);
     let mut answers = Answers::default();
     for span in members {
         // The request that brought the batch counts as its first member.
         let is_counted = first.is_some();
-        let account = first.take().unwrap_or_else(|| plane.metrics.open());
+        let measurement = first.take().unwrap_or_else(|| state.metrics.open());
         let received = TransportRequest::Post(body.slice(span.start..span.end));
         let id = received.id();
-        let done = member(plane, &arrival, received, account, is_counted).await;
+        let done = member(state, &arrival, received, measurement, is_counted).await;
         let (answer, framed) = match done {
             Ok(answer) => (answer, true),
-            Err((refused, account)) => {
+            Err((refused, measurement)) => {
                 let framed = !matches!(refused.refusal, Refusal::Frame(_));
-                (respond_refused(&refused, account), framed)
+                (respond_refused(&refused, measurement), framed)
             }
         };
         // Only requests are answered; an unreadable message may be a request.
@@ -92,34 +92,34 @@ pub(crate) async fn serve<S: ConfigSource>(
 
 /// Serves a member with a permit of its own.
 async fn member<S: ConfigSource>(
-    plane: &Arc<ProxyState<S>>,
+    state: &Arc<ProxyState<S>>,
     arrival: &Arrival<S::Keys>,
     received: TransportRequest,
-    mut account: RequestMeasurement,
+    mut measurement: RequestMeasurement,
     is_counted: bool,
 ) -> Result<Answer, (RequestRefusal, RequestMeasurement)> {
-    let permit = plane.acquire_permit(&arrival.caller, account.started());
+    let permit = state.acquire_permit(&arrival.caller, measurement.started());
     let admitted = permit.and_then(|permit| {
         if !is_counted {
-            plane.admit(&arrival.gateway, &arrival.caller)?;
+            state.admit(&arrival.gateway, &arrival.caller)?;
         }
         Ok(permit)
     });
-    let place: RequestPermit = match admitted {
-        Ok(place) => place,
+    let permit: RequestPermit = match admitted {
+        Ok(permit) => permit,
         Err(refusal) => {
             let id = received.id();
-            return Err((RequestRefusal { refusal, id }, account));
+            return Err((RequestRefusal { refusal, id }, measurement));
         }
     };
-    let plan = match arrival.plan(&received, &mut account) {
+    let plan = match arrival.plan(&received, &mut measurement) {
         Ok(Plan::Initialize(_) | Plan::Listen(_)) => {
             let refusal = Refusal::InvalidRequest("this has to be sent alone, not in a batch");
             let id = received.id();
-            return Err((RequestRefusal { refusal, id }, account));
+            return Err((RequestRefusal { refusal, id }, measurement));
         }
         Ok(plan) => plan,
-        Err(refused) => return Err((refused, account)),
+        Err(refused) => return Err((refused, measurement)),
     };
     let request = PlannedRequest {
         plan,
@@ -128,13 +128,13 @@ async fn member<S: ConfigSource>(
         gateway: Arc::clone(&arrival.gateway),
         caller: arrival.caller.clone(),
         events: Ok(()),
-        place,
+        permit,
     };
-    Ok(Box::pin(execute(plane, request, account)).await)
+    Ok(Box::pin(execute(state, request, measurement)).await)
 }
 
 /// Maximum size in bytes of all answers of a batch.
-const TOGETHER: usize = 16 * 1024 * 1024;
+const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
 /// Answers of the members so far.
 #[derive(Default)]
@@ -142,7 +142,7 @@ struct Answers(BytesMut);
 
 impl Answers {
     async fn take(&mut self, id: Option<&str>, answer: Answer) {
-        let room = TOGETHER.saturating_sub(self.0.len());
+        let room = MAX_ANSWER_BYTES.saturating_sub(self.0.len());
         let read = read(answer, room).await;
         let answer = read
             .unwrap_or_else(|failure| RpcError::internal(failure.message_for("call")).to_bytes(id));

@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub(crate) use answers::AnswerSender;
-use driver::CallDriver;
+use driver::{CallDriver, CallParts};
 pub use stream::CallStream;
 
 /// A call that waits at its server for its modern client. Dropped, it is cancelled at the server.
@@ -47,88 +47,97 @@ pub(crate) struct SuspendedCall {
 enum CallAnswer {
     /// A single message.
     Reply(ClientResponse, RequestMeasurement),
-    /// A stream of messages. Its task closes the account.
+    /// A stream of messages. Its task finishes the measurement.
     Stream(CallStream),
     /// The call was cancelled; `revoked` if that is because its token was revoked.
     Cancelled {
-        account: RequestMeasurement,
+        measurement: RequestMeasurement,
         revoked: bool,
     },
 }
 
 /// Builds the context of a planned call.
 pub(crate) fn context<S: ConfigSource>(
-    plane: &ProxyState<S>,
+    state: &ProxyState<S>,
     plan: Arc<CallPlan>,
     request: &PlannedRequest,
-    account: &RequestMeasurement,
+    measurement: &RequestMeasurement,
 ) -> CallContext {
     let caller = &request.caller;
     // Only legacy clients cancel a call by a message, and within their session.
     let legacy = matches!(plan.client, ClientProtocol::Legacy { .. });
-    let session = request.session.facts().filter(|_| legacy).cloned();
+    let session = request.session.claims().filter(|_| legacy).cloned();
     let level = session
         .as_ref()
-        .and_then(|session| plane.sessions.level(session));
+        .and_then(|session| state.sessions.level(session));
     CallContext {
         log_level: plan.effective_log_level(level),
         log_requested: plan.sets_log_level(level),
         plan,
         body: request.received.body(),
         principal: Arc::clone(caller.principal()),
-        holder: request.place.budget_owner(),
+        holder: request.permit.budget_owner(),
         authn: caller.authn().id,
         expires: caller.authn().expires,
         session,
-        trace: account.span_parent(),
+        trace: measurement.span_parent(),
     }
 }
 
 /// Serves a call.
 pub(crate) async fn serve<S: ConfigSource>(
-    plane: &Arc<ProxyState<S>>,
+    state: &Arc<ProxyState<S>>,
     context: CallContext,
     permit: RequestPermit,
-    mut account: RequestMeasurement,
+    mut measurement: RequestMeasurement,
 ) -> Answer {
     let plan = Arc::clone(&context.plan);
-    account.set_call(&plan);
-    let refused = |refusal, account| {
+    measurement.set_call(&plan);
+    let refused = |refusal, measurement| {
         let id = Some(plan.id.clone());
-        respond_refused(&RequestRefusal { refusal, id }, account)
+        respond_refused(&RequestRefusal { refusal, id }, measurement)
     };
     let session = context.session.as_ref();
-    let in_flight = session.map(|session| plane.in_flight.enter(session, context.holder, &plan.id));
+    let in_flight = session.map(|session| state.in_flight.enter(session, context.holder, &plan.id));
     let in_flight = match in_flight.transpose() {
         Ok(in_flight) => in_flight,
-        Err(refusal) => return refused(refusal, account),
+        Err(refusal) => return refused(refusal, measurement),
     };
-    let sent = account.now();
+    let sent = measurement.now();
     let called = async {
-        match suspended(plane, &context).await {
+        match suspended(state, &context).await {
             Ok(suspended) => {
-                let driver = CallDriver::new(plane, context, permit, in_flight, account);
-                Ok(driver.run(suspended).await)
+                let parts = CallParts {
+                    state: Arc::clone(state),
+                    context,
+                    permit,
+                    in_flight,
+                    measurement,
+                };
+                Ok(CallDriver::run(parts, suspended).await)
             }
-            Err(refusal) => Err((refusal, account)),
+            Err(refusal) => Err((refusal, measurement)),
         }
     };
     let Ok(called) = AssertUnwindSafe(called).catch_unwind().await else {
         return panicked(&plan);
     };
     match called {
-        Err((refusal, account)) => refused(refusal, account),
-        Ok(CallAnswer::Reply(reply, mut account)) => {
-            account.set_upstream_wait(sent);
-            account.finish_call(reply.outcome);
+        Err((refusal, measurement)) => refused(refusal, measurement),
+        Ok(CallAnswer::Reply(reply, mut measurement)) => {
+            measurement.set_upstream_wait(sent);
+            measurement.finish_call(reply.outcome);
             let mut answer = json(reply.status, Bytes::new());
             *answer.body_mut() = body(reply.body);
             answer
         }
         Ok(CallAnswer::Stream(stream)) => events(StreamBody::Call(stream)),
-        Ok(CallAnswer::Cancelled { account, revoked }) if revoked => {
+        Ok(CallAnswer::Cancelled {
+            measurement,
+            revoked,
+        }) if revoked => {
             let refused = RequestRefusal::from(Refusal::Unauthenticated);
-            respond_refused(&refused, account)
+            respond_refused(&refused, measurement)
         }
         // No answer is expected, but the HTTP exchange has to end.
         Ok(CallAnswer::Cancelled { .. }) => empty_response(StatusCode::ACCEPTED),
@@ -143,21 +152,21 @@ fn panicked(plan: &CallPlan) -> Answer {
 
 /// Claims the suspended call that the request resumes, if it is a retry: the call itself is never sent again.
 async fn suspended<S: ConfigSource>(
-    plane: &ProxyState<S>,
+    state: &ProxyState<S>,
     context: &CallContext,
 ) -> Result<Option<SuspendedCall>, Refusal> {
-    let Some(retry) = &context.plan.retry else {
+    let Some(resume) = &context.plan.resume else {
         return Ok(None);
     };
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let CallTicket { home, handle, .. } = &retry.ticket;
-    if home.proxy != *plane.source.proxy_id() {
+    let CallTicket { owner, handle, .. } = &resume.ticket;
+    if owner.proxy != *state.source.proxy_id() {
         return Err(invalid(
             "`requestState` is of a proxy that cannot be reached: send the request afresh",
         ));
     }
     // The plan has checked by the ticket's digest that this is the same request to the same server.
-    let claimed = plane.suspended.claim(handle, &context.principal).await;
+    let claimed = state.suspended.claim(handle, &context.principal).await;
     let used = "`requestState` was used already, or its time is over";
     claimed.map(Some).ok_or_else(|| invalid(used))
 }

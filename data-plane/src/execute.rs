@@ -42,21 +42,21 @@ pub(crate) struct PlannedRequest {
     /// Refusal of a stream, if the client does not accept one. The head of the request is dropped already: it would
     /// keep the buffer of the connection.
     pub(crate) events: Result<(), Refusal>,
-    pub(crate) place: RequestPermit,
+    pub(crate) permit: RequestPermit,
 }
 
 /// Executes a plan.
 pub(crate) async fn execute<S: ConfigSource>(
-    plane: &Arc<ProxyState<S>>,
+    state: &Arc<ProxyState<S>>,
     request: PlannedRequest,
-    account: RequestMeasurement,
+    measurement: RequestMeasurement,
 ) -> Answer {
     if let Plan::Call(plan) = &request.plan {
-        if let Err(refusal) = plane.before_call(&request.caller, plan) {
-            return conclude(Err(refusal), &request.received, account);
+        if let Err(refusal) = state.before_call(&request.caller, plan) {
+            return conclude(Err(refusal), &request.received, measurement);
         }
-        let context = call::context(plane, Arc::clone(plan), &request, &account);
-        return call::serve(plane, context, request.place, account).await;
+        let context = call::context(state, Arc::clone(plan), &request, &measurement);
+        return call::serve(state, context, request.permit, measurement).await;
     }
     let PlannedRequest {
         plan,
@@ -65,70 +65,70 @@ pub(crate) async fn execute<S: ConfigSource>(
         gateway,
         caller,
         events,
-        place,
+        permit,
     } = request;
-    let subject = session.facts().map(|facts| SessionContext {
-        facts,
+    let subject = session.claims().map(|claims| SessionContext {
+        claims,
         gateway: &gateway,
         caller: &caller,
     });
     let done = match plan {
         // Served above.
         Plan::Call(_) => Err(Refusal::Internal),
-        Plan::Respond(pieces) => Ok(said(pieces)),
-        Plan::Initialize(initialize) => open_session(plane, &gateway, &caller, initialize),
+        Plan::Respond(pieces) => Ok(json_response(pieces)),
+        Plan::Initialize(initialize) => open_session(state, &gateway, &caller, initialize),
         Plan::Initialized | Plan::Accept => Ok(empty_response(StatusCode::ACCEPTED)),
         Plan::SetLevel(level, pieces) => with(subject, |subject| {
-            plane.sessions.set_level(subject, level)?;
-            Ok(said(pieces))
+            state.sessions.set_level(subject, level)?;
+            Ok(json_response(pieces))
         }),
         Plan::Subscribe(target, pieces) => {
-            let watched = streams::watch(plane, subject, &target).await;
-            watched.map(|()| said(pieces))
+            let watched = streams::watch(state, subject, &target).await;
+            watched.map(|()| json_response(pieces))
         }
         Plan::Unsubscribe(uri, pieces) => with(subject, |subject| {
-            plane.sessions.unsubscribe_resource(subject.facts, &uri);
-            Ok(said(pieces))
+            state.sessions.unsubscribe_resource(subject.claims, &uri);
+            Ok(json_response(pieces))
         }),
-        Plan::OpenStream => streams::session(plane, subject, events, &place).await,
+        Plan::OpenStream => streams::session(state, subject, events, &permit).await,
         Plan::Listen(listen) => {
-            let scene = streams::Scene {
+            let context = streams::ListenContext {
                 gateway: &gateway,
                 caller: &caller,
-                place: &place,
+                permit: &permit,
             };
-            streams::listen(plane, &listen, scene, events).await
+            streams::listen(state, &listen, context, events).await
         }
         Plan::CloseSession => with(subject, |subject| {
-            plane.sessions.terminate(subject);
-            plane.session_ended(subject);
+            state.sessions.terminate(subject);
+            state.session_ended(subject);
             Ok(empty_response(StatusCode::OK))
         }),
         Plan::Cancel(id) => with(subject, |subject| {
-            plane.in_flight.cancel(subject.facts, &id);
+            state.in_flight.cancel(subject.claims, &id);
             Ok(empty_response(StatusCode::ACCEPTED))
         }),
         Plan::DeliverResponse(id) => with(subject, |subject| {
-            answer_elicitation(plane, subject, &id, received.body())
+            answer_elicitation(state, subject, &id, received.body())
         }),
         Plan::Refuse(refusal) => Err(refusal),
     };
-    conclude(done, &received, account)
+    conclude(done, &received, measurement)
 }
 
 fn conclude(
     done: Result<Answer, Refusal>,
     received: &TransportRequest,
-    account: RequestMeasurement,
+    measurement: RequestMeasurement,
 ) -> Answer {
     match done {
         Ok(answer) => {
-            account.answered();
+            measurement.answered();
             answer
         }
         Err(refusal) => {
             let id = received.id();
-            respond_refused(&RequestRefusal { refusal, id }, account)
+            respond_refused(&RequestRefusal { refusal, id }, measurement)
         }
     }
 }
@@ -144,18 +144,18 @@ fn with<'a>(
 /// Hands an answer to the call that waits for it. An answer without a recipient is accepted too: it may have crossed a
 /// cancellation.
 fn answer_elicitation<S: ConfigSource>(
-    plane: &ProxyState<S>,
+    state: &ProxyState<S>,
     subject: SessionContext<'_>,
     id: &str,
     frame: Bytes,
 ) -> Result<Answer, Refusal> {
     let (principal, grant) = (subject.caller.principal(), subject.caller.grant());
-    let granted = |asker: &ElicitingCall| asker.plan.target.is_granted(grant);
-    match plane
+    let granted = |call: &ElicitingCall| call.plan.target.is_granted(grant);
+    match state
         .elicitations
-        .take_recipient(subject.facts, principal, id, granted)
+        .take_recipient(subject.claims, principal, id, granted)
     {
-        AnswerRecipient::Call(id, asker) => asker.answers.send(id, frame),
+        AnswerRecipient::Call(id, eliciting_call) => eliciting_call.answers.send(id, frame),
         AnswerRecipient::Unknown => {}
         AnswerRecipient::OtherProxy(proxy) => {
             tracing::warn!(%proxy, "an answer came to the wrong proxy");
@@ -167,7 +167,7 @@ fn answer_elicitation<S: ConfigSource>(
     Ok(empty_response(StatusCode::ACCEPTED))
 }
 
-fn said(pieces: Pieces) -> Answer {
+fn json_response(pieces: Pieces) -> Answer {
     let mut answer = json(200, Bytes::new());
     *answer.body_mut() = body(pieces);
     answer
@@ -189,8 +189,8 @@ pub(crate) fn body(pieces: Pieces) -> ResponseBody<StreamBody> {
 /// Builds the answer of a stream of events, which intermediaries must not buffer.
 pub(crate) fn events(stream: StreamBody) -> Answer {
     let body = match stream {
-        StreamBody::Standing(_) => ResponseBody::LongLived(stream),
-        StreamBody::Call(_) | StreamBody::Passed(_) => ResponseBody::Stream(stream),
+        StreamBody::LongLived(_) => ResponseBody::LongLived(stream),
+        StreamBody::Call(_) | StreamBody::Forwarded(_) => ResponseBody::Stream(stream),
     };
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
@@ -206,27 +206,27 @@ pub(crate) fn events(stream: StreamBody) -> Answer {
 /// Opens a legacy session. Its id holds all of its state, so that nothing is stored for a session that only calls
 /// tools.
 fn open_session<S: ConfigSource>(
-    plane: &ProxyState<S>,
+    state: &ProxyState<S>,
     gateway: &GatewayView,
     caller: &Caller,
     initialize: InitializePlan,
 ) -> Result<Answer, Refusal> {
-    let facts = SessionClaims {
+    let claims = SessionClaims {
         version: initialize.version,
         capabilities: initialize.capabilities,
-        issued: plane.clock.now(),
+        issued: state.clock.now(),
         random: random::bytes(),
-        owner: plane.peers.this_proxy(),
+        owner: state.peers.this_proxy(),
         opener: SessionOpener::of(caller),
     };
     let binding = SealContext {
         gateway: &gateway.name.id,
         principal: caller.principal(),
     };
-    let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
-    let id = session_id::mint(keys.sealer(), binding, &facts, &random::bytes());
+    let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
+    let id = session_id::mint(keys.sealer(), binding, &claims, &random::bytes());
     let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
-    let mut answer = said(initialize.answer);
+    let mut answer = json_response(initialize.answer);
     answer.headers_mut().insert(transport_request::SESSION, id);
     Ok(answer)
 }

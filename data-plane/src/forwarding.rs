@@ -14,7 +14,7 @@ use crate::{
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
-    streamed::{PassedStream, StreamBody},
+    streamed::{ForwardedStream, StreamBody},
     transport_request::TransportRequest,
 };
 
@@ -28,11 +28,11 @@ impl<S: ConfigSource> ProxyState<S> {
 
 impl PlannedRequest {
     /// Returns the owning proxy of the suspended call that this request resumes.
-    pub(crate) fn home(&self) -> Option<&OwningProxy> {
+    pub(crate) fn owner(&self) -> Option<&OwningProxy> {
         let Plan::Call(call) = &self.plan else {
             return None;
         };
-        call.retry.as_ref().map(|retry| &retry.ticket.home)
+        call.resume.as_ref().map(|resume| &resume.ticket.owner)
     }
 }
 
@@ -54,8 +54,8 @@ pub(crate) fn forwarded_response(
 ) -> Answer {
     measurement.finish_forwarded();
     response.map(|body| {
-        let stream = PassedStream::new(body, permit);
-        ResponseBody::Stream(StreamBody::Passed(Box::new(stream)))
+        let stream = ForwardedStream::new(body, permit);
+        ResponseBody::Stream(StreamBody::Forwarded(Box::new(stream)))
     })
 }
 

@@ -1,5 +1,5 @@
 //! The life of a request, from top to bottom: pin, route, authenticate, permit, admit, body, session (on this proxy or
-//! a peer), frame, era, plan, execute, respond, account. Each step is a small function; the meaning of a request is decided by
+//! a peer), frame, era, plan, execute, respond, measure. Each step is a small function; the meaning of a request is decided by
 //! [`plan`].
 
 use std::{future::Future, sync::Arc};
@@ -53,77 +53,81 @@ impl<S: ConfigSource> RequestHandler for ProxyState<S> {
 }
 
 /// Request handler for peers.
-pub(crate) struct Inside<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
+pub(crate) struct PeerRequestHandler<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
 
-impl<S: ConfigSource> RequestHandler for Inside<S> {
+impl<S: ConfigSource> RequestHandler for PeerRequestHandler<S> {
     type Stream = StreamBody;
 
     fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
-        serve_neighbour(Arc::clone(&self.0), request)
+        serve_forwarded(Arc::clone(&self.0), request)
     }
 }
 
 /// Serves a request of a client. A request whose state is on another proxy is forwarded to it.
-async fn serve<S: ConfigSource>(plane: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
-    let mut account = plane.metrics.open();
-    let arrival = match arrive(&plane, request, &account, Admission::Client).await {
+async fn serve<S: ConfigSource>(state: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
+    let mut measurement = state.metrics.open();
+    let arrival = match arrive(&state, request, &measurement, RequestSource::Client).await {
         Ok(arrival) => arrival,
-        Err(refused) => return respond_refused(&refused, account),
+        Err(refused) => return respond_refused(&refused, measurement),
     };
-    if let Some(home) = plane.forward_target(arrival.home()) {
+    if let Some(owner) = state.forward_target(arrival.owner()) {
         // Boxed, here and below: most requests are not forwarded.
-        let parcel = forwarded_request(&arrival.head, &arrival.received);
-        match Box::pin(plane.peers.forward(&home, parcel)).await {
-            Ok(response) => return forwarded_response(response, arrival.place, account),
+        let forwarded = forwarded_request(&arrival.head, &arrival.received);
+        match Box::pin(state.peers.forward(&owner, forwarded)).await {
+            Ok(response) => return forwarded_response(response, arrival.permit, measurement),
             Err(ForwardError::NotSent) => {}
-            Err(ForwardError::ConnectionLost) => return forward_failed(&arrival.received, account),
+            Err(ForwardError::ConnectionLost) => {
+                return forward_failed(&arrival.received, measurement);
+            }
         }
     }
     if arrival.is_batch() {
-        return Box::pin(batch::serve(&plane, arrival, account)).await;
+        return Box::pin(batch::serve(&state, arrival, measurement)).await;
     }
-    let (planned, head) = match arrival.decide(&mut account) {
+    let (planned, head) = match arrival.decide(&mut measurement) {
         Ok(decided) => decided,
-        Err(refused) => return respond_refused(&refused, account),
+        Err(refused) => return respond_refused(&refused, measurement),
     };
-    if let Some(home) = plane.forward_target(planned.home()) {
-        let parcel = forwarded_request(&head, &planned.received);
-        match Box::pin(plane.peers.forward(&home, parcel)).await {
-            Ok(response) => return forwarded_response(response, planned.place, account),
+    if let Some(owner) = state.forward_target(planned.owner()) {
+        let forwarded = forwarded_request(&head, &planned.received);
+        match Box::pin(state.peers.forward(&owner, forwarded)).await {
+            Ok(response) => return forwarded_response(response, planned.permit, measurement),
             Err(ForwardError::NotSent) => {}
-            Err(ForwardError::ConnectionLost) => return forward_failed(&planned.received, account),
+            Err(ForwardError::ConnectionLost) => {
+                return forward_failed(&planned.received, measurement);
+            }
         }
     }
     // The head keeps the buffer of the connection.
     drop(head);
-    execute(&plane, planned, account).await
+    execute(&state, planned, measurement).await
 }
 
 /// Serves a request that a peer forwarded. It is not forwarded again.
-async fn serve_neighbour<S: ConfigSource>(
-    plane: Arc<ProxyState<S>>,
+async fn serve_forwarded<S: ConfigSource>(
+    state: Arc<ProxyState<S>>,
     request: IncomingRequest,
 ) -> Answer {
-    let mut account = plane.metrics.open();
-    let arrival = match arrive(&plane, request, &account, Admission::Peer).await {
+    let mut measurement = state.metrics.open();
+    let arrival = match arrive(&state, request, &measurement, RequestSource::Peer).await {
         Ok(arrival) => arrival,
-        Err(refused) => return respond_refused(&refused, account),
+        Err(refused) => return respond_refused(&refused, measurement),
     };
     if arrival.is_batch() {
-        return Box::pin(batch::serve(&plane, arrival, account)).await;
+        return Box::pin(batch::serve(&state, arrival, measurement)).await;
     }
-    match arrival.decide(&mut account) {
+    match arrival.decide(&mut measurement) {
         Ok((planned, head)) => {
             drop(head);
-            execute(&plane, planned, account).await
+            execute(&state, planned, measurement).await
         }
-        Err(refused) => respond_refused(&refused, account),
+        Err(refused) => respond_refused(&refused, measurement),
     }
 }
 
 /// Origin of a request, which decides where its rate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Admission {
+enum RequestSource {
     /// Client: counts here.
     Client,
     /// Another proxy, at which it was counted.
@@ -132,35 +136,35 @@ enum Admission {
 
 /// Reads the caller, the message and the session of a request.
 async fn arrive<S: ConfigSource>(
-    plane: &ProxyState<S>,
+    state: &ProxyState<S>,
     request: IncomingRequest,
-    account: &RequestMeasurement,
-    admission: Admission,
+    measurement: &RequestMeasurement,
+    origin: RequestSource,
 ) -> Result<Arrival<S::Keys>, RequestRefusal> {
     let IncomingRequest {
         head,
         body,
-        connection: visitor,
+        connection,
     } = request;
-    let view = plane.source.view();
+    let view = state.source.view();
     let routed = route(&view, head.uri.path())?;
-    let keys = plane.source.keys().ok_or(Refusal::Overloaded)?;
-    let now = plane.clock.now();
-    let caller = authenticate(plane, &view, &keys, &head, &visitor, now)?;
+    let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
+    let now = state.clock.now();
+    let caller = authenticate(state, &view, &keys, &head, &connection, now)?;
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
-    let place = plane.acquire_permit(&caller, account.started())?;
-    if admission == Admission::Client {
-        plane.admit(gateway, &caller)?;
+    let permit = state.acquire_permit(&caller, measurement.started())?;
+    if origin == RequestSource::Client {
+        state.admit(gateway, &caller)?;
     }
-    let received = transport_request::receive(&head, body, place.budget_owner()).await?;
-    let session = plane.session_cache.session(
+    let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
+    let session = state.session_cache.session(
         &head.headers,
         keys.sealer(),
         gateway,
         &caller,
-        &plane.sessions,
-        &visitor.cache_slot,
+        &state.sessions,
+        &connection.cache_slot,
     );
     Ok(Arrival {
         gateway: Arc::clone(gateway),
@@ -169,7 +173,7 @@ async fn arrive<S: ConfigSource>(
         caller,
         session,
         keys,
-        place,
+        permit,
         now,
     })
 }
@@ -178,7 +182,7 @@ async fn arrive<S: ConfigSource>(
 pub(crate) struct Arrival<K> {
     pub(crate) head: Parts,
     pub(crate) received: TransportRequest,
-    place: RequestPermit,
+    permit: RequestPermit,
     pub(crate) gateway: Arc<GatewayView>,
     pub(crate) caller: Caller,
     pub(crate) session: SessionHeader,
@@ -188,16 +192,16 @@ pub(crate) struct Arrival<K> {
 
 impl<K: KeySet> Arrival<K> {
     /// Returns the proxy that holds its session.
-    fn home(&self) -> Option<&OwningProxy> {
-        self.session.facts().map(|facts| &facts.owner)
+    fn owner(&self) -> Option<&OwningProxy> {
+        self.session.claims().map(|claims| &claims.owner)
     }
 
     /// Plans the request. Returns the head beside it.
     fn decide(
         self,
-        account: &mut RequestMeasurement,
+        measurement: &mut RequestMeasurement,
     ) -> Result<(PlannedRequest, Parts), RequestRefusal> {
-        let plan = self.plan(&self.received, account)?;
+        let plan = self.plan(&self.received, measurement)?;
         let request = PlannedRequest {
             plan,
             received: self.received,
@@ -205,7 +209,7 @@ impl<K: KeySet> Arrival<K> {
             gateway: self.gateway,
             caller: self.caller,
             events: transport_request::accepts_events(&self.head.headers),
-            place: self.place,
+            permit: self.permit,
         };
         Ok((request, self.head))
     }
@@ -214,9 +218,9 @@ impl<K: KeySet> Arrival<K> {
     pub(crate) fn plan(
         &self,
         received: &TransportRequest,
-        account: &mut RequestMeasurement,
+        measurement: &mut RequestMeasurement,
     ) -> Result<Plan, RequestRefusal> {
-        let scene = Scene {
+        let planning = PlanningContext {
             gateway: &self.gateway,
             caller: &self.caller,
             head: &self.head,
@@ -225,16 +229,16 @@ impl<K: KeySet> Arrival<K> {
             now: self.now,
         };
         match received {
-            TransportRequest::Post(bytes) => scene.posted(bytes, account),
-            TransportRequest::Get => scene.bodiless(
+            TransportRequest::Post(bytes) => planning.posted(bytes, measurement),
+            TransportRequest::Get => planning.without_body(
                 MethodLabel::STREAM,
                 |framing| EndpointRequest::Get { framing },
-                account,
+                measurement,
             ),
-            TransportRequest::Delete => scene.bodiless(
+            TransportRequest::Delete => planning.without_body(
                 MethodLabel::END,
                 |framing| EndpointRequest::Delete { framing },
-                account,
+                measurement,
             ),
         }
     }
@@ -242,11 +246,11 @@ impl<K: KeySet> Arrival<K> {
 
 /// Authenticates the caller. The hash of the token is cached with the connection, its validity is not.
 fn authenticate<S: ConfigSource>(
-    plane: &ProxyState<S>,
+    state: &ProxyState<S>,
     view: &View,
     keys: &Arc<S::Keys>,
     head: &Parts,
-    visitor: &ConnectionInfo,
+    connection: &ConnectionInfo,
     now: Timestamp,
 ) -> Result<Caller, Refusal> {
     let mut values = head.headers.get_all(http::header::AUTHORIZATION).iter();
@@ -254,14 +258,14 @@ fn authenticate<S: ConfigSource>(
         return Err(Refusal::Unauthenticated);
     };
     let token = parse_bearer_token(only.as_bytes())?;
-    let hash = visitor
+    let hash = connection
         .token_hashes
         .hash(keys, token, |token| keys.hasher().hash(token));
-    verify(view, &hash, &plane.source, now)
+    verify(view, &hash, &state.source, now)
 }
 
 /// Inputs of a plan.
-struct Scene<'a> {
+struct PlanningContext<'a> {
     gateway: &'a Arc<GatewayView>,
     caller: &'a Caller,
     head: &'a Parts,
@@ -270,31 +274,31 @@ struct Scene<'a> {
     now: Timestamp,
 }
 
-impl Scene<'_> {
+impl PlanningContext<'_> {
     /// Plans a posted message: frame, era, plan.
     fn posted(
         &self,
         bytes: &[u8],
-        account: &mut RequestMeasurement,
+        measurement: &mut RequestMeasurement,
     ) -> Result<Plan, RequestRefusal> {
         let envelope =
             envelope::parse(bytes, &FrameLimits::REQUEST).map_err(RequestRefusal::unframed)?;
         let headers = transport_request::standard_headers(&self.head.headers);
         let in_session = !matches!(self.session, SessionHeader::Absent);
         let framing = era::classify(headers.version, in_session, &envelope);
-        account.set_method(
+        measurement.set_method(
             self.gateway,
             MethodLabel::of(envelope.method()),
             self.version(&framing),
         );
         let trace = transport_request::trace(&self.head.headers, &envelope);
-        if account.is_tracing() {
+        if measurement.is_tracing() {
             let incoming = IncomingTraceContext {
                 parent: trace.map(|trace| trace.parent),
                 state: trace.and_then(|trace| trace.state),
             };
             let method = MethodLabel::of(envelope.method());
-            account.start_span(method.as_str(), self.version(&framing), incoming);
+            measurement.start_span(method.as_str(), self.version(&framing), incoming);
         }
         let params = match framing {
             RequestEra::Modern => transport_request::param_headers(&self.head.headers),
@@ -313,26 +317,26 @@ impl Scene<'_> {
     }
 
     /// Plans a GET or DELETE.
-    fn bodiless(
+    fn without_body(
         &self,
         method: MethodLabel,
-        ask: impl FnOnce(&RequestEra) -> EndpointRequest<'_>,
-        account: &mut RequestMeasurement,
+        request: impl FnOnce(&RequestEra) -> EndpointRequest<'_>,
+        measurement: &mut RequestMeasurement,
     ) -> Result<Plan, RequestRefusal> {
         let framing = era::classify_bodiless(transport_request::version_header(&self.head.headers));
-        account.set_method(self.gateway, method, self.version(&framing));
-        Ok(self.decide(ask(&framing), None)?)
+        measurement.set_method(self.gateway, method, self.version(&framing));
+        Ok(self.decide(request(&framing), None)?)
     }
 
     fn decide(
         &self,
-        ask: EndpointRequest<'_>,
+        request: EndpointRequest<'_>,
         trace: Option<TraceContext<'_>>,
     ) -> Result<Plan, Refusal> {
         let decided = plan(&PlanInput {
             gateway: self.gateway,
             caller: self.caller,
-            ask,
+            request,
             trace,
             session: self.session.as_presented(),
             sealer: self.sealer,
@@ -360,7 +364,7 @@ impl Scene<'_> {
     fn version(&self, framing: &RequestEra) -> &'static str {
         match (framing, self.session) {
             (RequestEra::Modern, _) => versions::MODERN,
-            (RequestEra::Legacy { .. }, SessionHeader::Open(facts)) => facts.version,
+            (RequestEra::Legacy { .. }, SessionHeader::Open(claims)) => claims.version,
             (RequestEra::Legacy { version }, _) => version.unwrap_or_default(),
             (RequestEra::Unsupported { .. } | RequestEra::BadVersion { .. }, _) => "",
         }
@@ -368,8 +372,8 @@ impl Scene<'_> {
 }
 
 /// Responds with a refusal and counts it.
-pub(crate) fn respond_refused(refused: &RequestRefusal, account: RequestMeasurement) -> Answer {
-    account.finish_refused(&refused.refusal);
+pub(crate) fn respond_refused(refused: &RequestRefusal, measurement: RequestMeasurement) -> Answer {
+    measurement.finish_refused(&refused.refusal);
     refusal_response(&refused.refusal, refused.id.as_deref())
 }
 
@@ -379,14 +383,14 @@ impl SessionHeader {
         match self {
             Self::Absent => SessionLookup::Absent,
             Self::Unknown => SessionLookup::Unknown,
-            Self::Open(facts) => SessionLookup::Valid(facts),
+            Self::Open(claims) => SessionLookup::Valid(claims),
         }
     }
 
-    /// Returns the facts of an open session.
-    pub(crate) fn facts(&self) -> Option<&Arc<SessionClaims>> {
+    /// Returns the claims of an open session.
+    pub(crate) fn claims(&self) -> Option<&Arc<SessionClaims>> {
         match self {
-            Self::Open(facts) => Some(facts),
+            Self::Open(claims) => Some(claims),
             Self::Absent | Self::Unknown => None,
         }
     }

@@ -76,23 +76,23 @@ impl<S: ConfigSource> ProxyState<S> {
         caller: &Caller,
         now: Instant,
     ) -> Result<RequestPermit, Refusal> {
-        let place = self.limiter.acquire(caller, now)?;
+        let permit = self.limiter.acquire(caller, now)?;
         if self.source.is_revoked(&caller.authn().id) {
             return Err(Refusal::Unauthenticated);
         }
-        Ok(place)
+        Ok(permit)
     }
 
     /// Handles the termination of a legacy session by its client. Calls that wait for the client's answers are
     /// cancelled, and upstream sessions that serve this session alone end.
     pub(crate) fn session_ended(&self, subject: SessionContext<'_>) {
-        for asker in self.elicitations.session_over(&subject.facts.random) {
-            asker.call.cancel();
+        for eliciting_call in self.elicitations.session_over(&subject.claims.random) {
+            eliciting_call.call.cancel();
         }
         let mut servers = subject.gateway.servers.iter();
         if servers.any(|server| server.sharing == SessionSharing::PerSession) {
             self.upstream_sessions
-                .end_for_session(&subject.facts.random);
+                .end_for_session(&subject.claims.random);
         }
     }
 
@@ -115,8 +115,11 @@ impl<S: ConfigSource> ProxyState<S> {
         self.sessions.view_changed(&mut views);
         self.subscriptions.view_changed(&mut views);
         self.change_feeds.view_changed(after);
-        for asker in self.elicitations.take_if(|asker| !asker.is_served(after)) {
-            asker.call.cancel();
+        for eliciting_call in self
+            .elicitations
+            .take_if(|eliciting_call| !eliciting_call.is_served(after))
+        {
+            eliciting_call.call.cancel();
         }
         self.cancel_unserved(after);
         self.upstream_sessions.view_changed(after);

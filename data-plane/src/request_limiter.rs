@@ -75,36 +75,36 @@ pub(crate) struct RequestPermit {
 
 impl RequestLimiter {
     pub(crate) fn new(limits: RequestLimits, origin: Instant) -> Self {
-        let lanes = std::iter::repeat_with(RwLock::default).take(SHARDS);
+        let shards = std::iter::repeat_with(RwLock::default).take(SHARDS);
         Self {
             limits,
             running: Arc::default(),
-            shards: lanes.collect(),
+            shards: shards.collect(),
             origin,
         }
     }
 
     /// Returns a permit for one request of this caller.
     pub(crate) fn acquire(&self, caller: &Caller, now: Instant) -> Result<RequestPermit, Refusal> {
-        let lane = self.usage(caller);
+        let usage = self.usage(caller);
         if let Some(rate) = self.limits.rate_per_token {
             let now = now.saturating_duration_since(self.origin);
-            lane.check_rate(now, rate, self.limits.burst_per_token)?;
+            usage.check_rate(now, rate, self.limits.burst_per_token)?;
         }
         if self.running.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             self.running.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Overloaded);
         }
-        let place = RequestPermit {
+        let permit = RequestPermit {
             total: Arc::clone(&self.running),
-            usage: lane,
+            usage,
         };
         // From here on, dropping the permit releases both counts, also on refusal.
-        let before = place.usage.running.fetch_add(1, Ordering::Relaxed);
+        let before = permit.usage.running.fetch_add(1, Ordering::Relaxed);
         if before >= self.limits.requests_per_token {
             return Err(Refusal::TooManyRequests(1));
         }
-        Ok(place)
+        Ok(permit)
     }
 
     /// Returns the number of requests being served.
@@ -116,10 +116,10 @@ impl RequestLimiter {
     pub(crate) fn retain(&self, keep: impl Fn(&AuthnId) -> bool) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|authn, lane| {
+            shard.retain(|authn, usage| {
                 let kept = keep(authn);
                 if !kept {
-                    lane.end();
+                    usage.end();
                 }
                 kept
             });
@@ -132,8 +132,8 @@ impl RequestLimiter {
             .shard(authn)
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = shard.remove(authn) {
-            lane.end();
+        if let Some(usage) = shard.remove(authn) {
+            usage.end();
         }
     }
 
@@ -146,13 +146,13 @@ impl RequestLimiter {
         let authn = &caller.authn().id;
         let shard = self.shard(authn);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = known.get(authn) {
-            return Arc::clone(lane);
+        if let Some(usage) = known.get(authn) {
+            return Arc::clone(usage);
         }
         drop(known);
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let lane = shard.entry(*authn);
-        Arc::clone(lane.or_insert_with(|| Arc::new(AuthnUsage::of(caller.principal()))))
+        let usage = shard.entry(*authn);
+        Arc::clone(usage.or_insert_with(|| Arc::new(AuthnUsage::of(caller.principal()))))
     }
 }
 
@@ -215,8 +215,8 @@ impl RequestPermit {
 
     /// Like [`authn_ended`](Self::authn_ended), for use beyond the life of the permit.
     pub(crate) fn authn_ended_static(&self) -> impl Future<Output = ()> + Send + 'static {
-        let lane = Arc::clone(&self.usage);
-        async move { lane.ended().await }
+        let usage = Arc::clone(&self.usage);
+        async move { usage.ended().await }
     }
 
     /// Returns `true` if the caller's proof is revoked or removed.

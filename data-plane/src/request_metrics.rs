@@ -148,8 +148,8 @@ impl RequestMeasurement {
         if let Some(span) = &self.span {
             span.set_call(call.target.method(), call.target.exposed_name());
         }
-        if let Some(asked) = &mut self.labels {
-            asked.call = Some(Arc::clone(call));
+        if let Some(labels) = &mut self.labels {
+            labels.call = Some(Arc::clone(call));
         }
     }
 
@@ -197,7 +197,7 @@ impl RequestMeasurement {
         if let (Some(span), Some(error)) = (&self.span, error) {
             span.set_error(error);
         }
-        let Some(asked) = &self.labels else {
+        let Some(labels) = &self.labels else {
             return;
         };
         let took = self.now().saturating_duration_since(self.started);
@@ -206,7 +206,7 @@ impl RequestMeasurement {
             method,
             version,
             call,
-        } = asked;
+        } = labels;
         match call {
             Some(call) => {
                 let waited = self.upstream_time.unwrap_or(took);
@@ -231,8 +231,8 @@ impl Drop for RequestMeasurement {
         if self.closed {
             return;
         }
-        let lost = std::thread::panicking();
-        self.count(Some(if lost { PANICKED } else { CANCELLED }));
+        let panicking = std::thread::panicking();
+        self.count(Some(if panicking { PANICKED } else { CANCELLED }));
     }
 }
 

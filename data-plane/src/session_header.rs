@@ -29,7 +29,7 @@ struct CachedSessionId {
     text: Box<str>,
     gateway: Slug,
     principal: Arc<Principal>,
-    facts: Arc<SessionClaims>,
+    claims: Arc<SessionClaims>,
 }
 
 /// Result of resolving the session header; the owned form of the core's type.
@@ -67,21 +67,21 @@ impl SessionIdCache {
             (Some(value), None) => HeaderValue::to_str(value).unwrap_or_default(),
             (Some(_), Some(_)) => return SessionHeader::Unknown,
         };
-        match self.facts(
+        match self.claims(
             text,
             (sealer, sessions.now()),
             &gateway.name.id,
             caller.principal(),
             slot,
         ) {
-            Some(facts) if facts.opener.admits(caller) && !sessions.has_ended(&facts) => {
-                SessionHeader::Open(facts)
+            Some(claims) if claims.opener.admits(caller) && !sessions.has_ended(&claims) => {
+                SessionHeader::Open(claims)
             }
             Some(_) | None => SessionHeader::Unknown,
         }
     }
 
-    fn facts(
+    fn claims(
         &self,
         text: &str,
         (sealer, now): (&Sealer, Timestamp),
@@ -97,12 +97,12 @@ impl SessionIdCache {
             Some(known) => known,
             None => {
                 let binding = SealContext { gateway, principal };
-                let facts = session_id::open(sealer, binding, text, now)?;
+                let claims = session_id::open(sealer, binding, text, now)?;
                 let known = Arc::new(CachedSessionId {
                     text: text.into(),
                     gateway: gateway.clone(),
                     principal: Arc::clone(principal),
-                    facts: Arc::new(facts),
+                    claims: Arc::new(claims),
                 });
                 self.0.insert(text.into(), Arc::clone(&known));
                 slot.put(Arc::clone(&known));
@@ -111,6 +111,6 @@ impl SessionIdCache {
         };
         // An id of another principal or gateway is treated like an invalid one.
         let same = known.gateway == *gateway && known.principal == *principal;
-        same.then(|| Arc::clone(&known.facts))
+        same.then(|| Arc::clone(&known.claims))
     }
 }

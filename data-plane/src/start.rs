@@ -23,7 +23,7 @@ use toolgate_upstream::{
 
 use crate::{
     config_source::ConfigSource,
-    pipeline::Inside,
+    pipeline::PeerRequestHandler,
     proxy_state::ProxyState,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestLimits},
@@ -106,17 +106,17 @@ impl DataPlane {
     pub fn start<S: ConfigSource>(
         options: DataPlaneOptions,
         source: S,
-        machine: ProxyContext,
+        context: ProxyContext,
     ) -> Result<Self, DataPlaneError> {
         let ProxyContext {
             clock,
             metrics,
             drain,
             readiness: _,
-        } = machine;
-        let (door, shares) = (Listener::bind(options.listener)?, options.shares);
-        let inner = options.peers.map(bind_peer_listener).transpose()?;
-        let neighbours = Peers::new(
+        } = context;
+        let (listener, shares) = (Listener::bind(options.listener)?, options.shares);
+        let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
+        let peers = Peers::new(
             source.proxy_id().clone(),
             source.membership(),
             drain.clone(),
@@ -133,26 +133,26 @@ impl DataPlane {
             shares.upstream_sessions,
         );
         let feeds = FeedNetwork::new(Arc::clone(&upstream), Arc::new(upstream_sessions.clone()));
-        let listeners = ChangeFeeds::new(
+        let change_feeds = ChangeFeeds::new(
             Arc::new(feeds),
             actors.clone(),
             drain.clone(),
             shares.change_feeds,
         );
         let calls = UpstreamClient::new(Arc::clone(&upstream), Arc::new(upstream_sessions.clone()));
-        let plane = Arc::new(ProxyState {
+        let state = Arc::new(ProxyState {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
-            change_feeds: listeners,
+            change_feeds,
             subscriptions: SubscriptionRegistry::new(
                 actors.clone(),
                 Arc::clone(&clock),
                 shares.subscriptions,
             ),
             in_flight: InFlight::new(shares.in_flight),
-            peers: neighbours,
+            peers,
             elicitations: ElicitationRegistry::new(
                 source.proxy_id().clone(),
                 shares.server_requests,
@@ -170,14 +170,14 @@ impl DataPlane {
             upstream,
             calls,
         });
-        register_gauges(&plane, &metrics);
-        let address = door.address();
-        drop(drain.spawn_last("view changes", follow_source(Arc::clone(&plane))));
-        if let Some((inner, at)) = inner {
-            let meeting = serve_peers(Arc::clone(&plane), inner, at);
-            drop(drain.spawn("neighbours", meeting));
+        register_gauges(&state, &metrics);
+        let address = listener.address();
+        drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
+        if let Some((peer_listener, at)) = peer_listener {
+            let serving = serve_peers(Arc::clone(&state), peer_listener, at);
+            drop(drain.spawn("peer listener", serving));
         }
-        drop(drain.spawn("door", door.serve(plane, drain.clone())));
+        drop(drain.spawn("client listener", listener.serve(state, drain.clone())));
         tracing::info!(%address, "serving");
         Ok(Self { address, actors })
     }
@@ -214,136 +214,141 @@ fn upstream_registry<S: ConfigSource>(
 }
 
 /// Binds the listener for peers and returns it with the address at which peers reach it.
-fn bind_peer_listener(settings: PeerListenerOptions) -> Result<(Listener, String), ListenerError> {
-    let mut options = ListenerOptions::new(settings.listen);
+fn bind_peer_listener(
+    peer_options: PeerListenerOptions,
+) -> Result<(Listener, String), ListenerError> {
+    let mut options = ListenerOptions::new(peer_options.listen);
     // Each peer forwards all its requests over one connection.
     options.limits.streams = 10_000;
     options.limits.stream_window = 1024 * 1024;
     options.limits.connection_window = 16 * 1024 * 1024;
-    let door = Listener::bind(options)?;
-    let at = settings
+    let listener = Listener::bind(options)?;
+    let at = peer_options
         .address
-        .unwrap_or_else(|| door.address().to_string());
-    Ok((door, at))
+        .unwrap_or_else(|| listener.address().to_string());
+    Ok((listener, at))
 }
 
 /// Serves requests of peers, once the proxy has its certificate.
-async fn serve_peers<S: ConfigSource>(plane: Arc<ProxyState<S>>, door: Listener, at: String) {
-    let mut membership = plane.source.membership();
+async fn serve_peers<S: ConfigSource>(state: Arc<ProxyState<S>>, listener: Listener, at: String) {
+    let mut membership = state.source.membership();
     let joined = tokio::select! {
         joined = membership.wait_for(Option::is_some) => joined.ok().and_then(|held| held.clone()),
-        () = plane.drain.draining() => None,
+        () = state.drain.draining() => None,
     };
-    let Some(joined) = joined else {
+    let Some(membership) = joined else {
         return;
     };
-    let trusted = [joined.authority];
+    let trusted = [membership.authority];
     let tls = tls::mutual_server(
-        &joined.identity,
+        &membership.identity,
         &trusted,
         ClientAuth::Required,
         tls::ALPN_H2,
     );
     match tls {
         Ok(tls) => {
-            plane.peers.set_address(&at);
-            tracing::info!(%at, "neighbours are met");
-            let drain = plane.drain.clone();
-            door.with_tls(tls)
-                .serve(Arc::new(Inside(plane)), drain)
+            state.peers.set_address(&at);
+            tracing::info!(%at, "requests of peers are served");
+            let drain = state.drain.clone();
+            listener
+                .with_tls(tls)
+                .serve(Arc::new(PeerRequestHandler(state)), drain)
                 .await;
         }
-        Err(error) => tracing::error!(%error, "neighbours cannot be met"),
+        Err(error) => tracing::error!(%error, "requests of peers cannot be served"),
     }
 }
 
 /// Applies new views and revocations, also while the last requests of a drain are served; then releases upstream state.
-async fn follow_source<S: ConfigSource>(plane: Arc<ProxyState<S>>) {
-    let (mut changes, mut revocations) = (plane.source.changes(), plane.source.revocations());
-    let mut before = plane.source.view();
+async fn follow_source<S: ConfigSource>(state: Arc<ProxyState<S>>) {
+    let (mut changes, mut revocations) = (state.source.changes(), state.source.revocations());
+    let mut before = state.source.view();
     let mut revoked: Arc<BTreeSet<_>> = Arc::default();
     revocations.mark_changed();
-    let settled = plane.drain.settled();
+    let settled = state.drain.settled();
     tokio::pin!(settled);
     loop {
         tokio::select! {
             () = &mut settled => break,
             Ok(()) = revocations.changed() => {
                 let now = Arc::clone(&revocations.borrow_and_update());
-                plane.end_revoked(now.difference(&revoked));
+                state.end_revoked(now.difference(&revoked));
                 revoked = now;
             }
             Ok(()) = changes.changed() => {
                 changes.borrow_and_update();
-                let after = plane.source.view();
+                let after = state.source.view();
                 if !Arc::ptr_eq(&before, &after) {
-                    plane.view_changed(&before, &after);
+                    state.view_changed(&before, &after);
                     before = after;
                 }
             }
         }
     }
-    plane.suspended.end_all();
-    plane.change_feeds.end_all();
+    state.suspended.end_all();
+    state.change_feeds.end_all();
     // Last: no call needs its upstream session any more.
-    plane.upstream_sessions.end_all();
+    state.upstream_sessions.end_all();
 }
 
 /// Registers gauges whose values are computed on collection.
-fn register_gauges<S: ConfigSource>(plane: &Arc<ProxyState<S>>, metrics: &Metrics) {
+fn register_gauges<S: ConfigSource>(state: &Arc<ProxyState<S>>, metrics: &Metrics) {
     let show = |name, description, value: fn(&ProxyState<S>) -> usize| {
-        let plane = Arc::downgrade(plane);
+        let state = Arc::downgrade(state);
         metrics.observe(name, "", description, move || {
-            let count = plane.upgrade().map_or(0, |plane| value(&plane));
+            let count = state.upgrade().map_or(0, |state| value(&state));
             u32::try_from(count).map_or(f64::INFINITY, f64::from)
         });
     };
     show(
         "toolgate.requests.running",
         "Requests being served",
-        |plane| usize::try_from(plane.limiter.running()).unwrap_or(usize::MAX),
+        |state| usize::try_from(state.limiter.running()).unwrap_or(usize::MAX),
     );
     show(
         "toolgate.rate_limit.proxies",
         "Proxies by which rate limits are divided",
-        |plane| usize::try_from(plane.source.serving_proxies().get()).unwrap_or(usize::MAX),
+        |state| usize::try_from(state.source.serving_proxies().get()).unwrap_or(usize::MAX),
     );
     show(
         "toolgate.rate_limit.quotas",
         "Quotas of rate limits that are in use",
-        |plane| plane.rate_limits.quotas(),
+        |state| state.rate_limits.quotas(),
     );
     show(
         "toolgate.sessions",
-        "Sessions of which something is remembered",
-        |plane| plane.sessions.count(),
+        "Sessions with state on this proxy",
+        |state| state.sessions.count(),
     );
     show(
         "toolgate.subscriptions",
         "Modern clients that listen for changes",
-        |plane| plane.subscriptions.count(),
+        |state| state.subscriptions.count(),
     );
-    show("toolgate.links", "Sessions with legacy servers", |plane| {
-        plane.upstream_sessions.count()
-    });
+    show(
+        "toolgate.upstream_sessions",
+        "Sessions with legacy servers",
+        |state| state.upstream_sessions.count(),
+    );
     show(
         "toolgate.calls.legacy",
         "Calls of legacy clients in flight",
-        |plane| plane.in_flight.count(),
+        |state| state.in_flight.count(),
     );
     show(
-        "toolgate.questions",
-        "Questions of servers that wait for legacy clients",
-        |plane| plane.elicitations.count(),
+        "toolgate.elicitations",
+        "Elicitations that wait for the answer of a legacy client",
+        |state| state.elicitations.count(),
     );
     show(
-        "toolgate.calls.parked",
-        "Calls that wait for modern clients",
-        |plane| plane.suspended.count(),
+        "toolgate.calls.suspended",
+        "Suspended calls, which wait for their modern clients",
+        |state| state.suspended.count(),
     );
     show(
         "toolgate.circuits.open",
-        "Servers that are given a pause",
-        |plane| plane.upstream.open_circuits(),
+        "Upstreams whose circuit breaker is open",
+        |state| state.upstream.open_circuits(),
     );
 }

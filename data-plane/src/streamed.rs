@@ -20,44 +20,44 @@ pub enum StreamBody {
     /// Stream of one call.
     Call(CallStream),
     /// Long-lived stream of a legacy session or of a modern subscription.
-    Standing(Box<StandingStream>),
+    LongLived(Box<LongLivedBody>),
     /// Response of another proxy, forwarded as it arrives.
-    Passed(Box<PassedStream>),
+    Forwarded(Box<ForwardedStream>),
 }
 
 /// Response of another proxy, which holds the permit of its request until its end.
-pub struct PassedStream {
+pub struct ForwardedStream {
     body: Incoming,
-    _place: RequestPermit,
+    _permit: RequestPermit,
 }
 
-impl PassedStream {
-    pub(crate) fn new(body: Incoming, place: RequestPermit) -> Self {
+impl ForwardedStream {
+    pub(crate) fn new(body: Incoming, permit: RequestPermit) -> Self {
         Self {
             body,
-            _place: place,
+            _permit: permit,
         }
     }
 }
 
 /// Long-lived stream, which ends when this proxy drains or the token that opened it is revoked.
-pub struct StandingStream {
+pub struct LongLivedBody {
     events: SessionEventStream,
     end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    farewell: Option<Bytes>,
+    final_message: Option<Bytes>,
 }
 
-impl StandingStream {
+impl LongLivedBody {
     /// Creates a stream of `events` until `end`, which closes it with the message `farewell`.
     pub fn new(
         events: SessionEventStream,
         end: impl Future<Output = ()> + Send + 'static,
-        farewell: Option<Bytes>,
+        final_message: Option<Bytes>,
     ) -> Self {
         Self {
             events,
             end: Some(Box::pin(end)),
-            farewell,
+            final_message,
         }
     }
 
@@ -68,7 +68,7 @@ impl StandingStream {
         let event = Pin::new(&mut self.events).poll_next(cx);
         if event.is_pending() && end.as_mut().poll(cx).is_ready() {
             self.end = None;
-            let last = self.farewell.take();
+            let last = self.final_message.take();
             return Poll::Ready(last.map(|message| sse::event(&message)));
         }
         event
@@ -88,8 +88,8 @@ impl http_body::Body for StreamBody {
                 let frame = Pin::new(stream).poll_frame(cx);
                 frame.map(|frame| frame.map(|frame| frame.map_err(|never| match never {})))
             }
-            Self::Passed(passed) => Pin::new(&mut passed.body).poll_frame(cx),
-            Self::Standing(stream) => {
+            Self::Forwarded(stream) => Pin::new(&mut stream.body).poll_frame(cx),
+            Self::LongLived(stream) => {
                 let event = stream.poll(cx);
                 event.map(|event| event.map(|bytes| Ok(Frame::data(bytes))))
             }

@@ -136,7 +136,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// Returns `true` if `Accept` contains the media type, literally or by wildcard. Without the header every type is
 /// accepted; a type with weight zero is not.
-fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
+fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut lists = headers.get_all(header::ACCEPT).iter().peekable();
     if lists.peek().is_none() {
         return true;
@@ -147,7 +147,7 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
     {
         return true;
     }
-    let family = wanted.split('/').next().unwrap_or_default();
+    let family = media_type.split('/').next().unwrap_or_default();
     lists.any(|list| {
         let Ok(list) = list.to_str() else {
             return false;
@@ -155,7 +155,7 @@ fn accepts(headers: &HeaderMap, wanted: &str) -> bool {
         list.split(',').any(|range| {
             let mut parts = range.split(';').map(str::trim);
             let range = parts.next().unwrap_or_default();
-            let named = range.eq_ignore_ascii_case(wanted)
+            let named = range.eq_ignore_ascii_case(media_type)
                 || range == "*/*"
                 || range
                     .strip_suffix("/*")

@@ -118,11 +118,12 @@ impl DemoServer {
     fn handle_request(&self, envelope: &Envelope<'_>, modern: bool) -> Response {
         let result = match (envelope.method(), modern) {
             (method::INITIALIZE, false) => {
-                let wanted = envelope
+                let requested = envelope
                     .params
                     .as_ref()
                     .and_then(|params| params.protocol_version.as_ref());
-                let version = versions::negotiate(wanted.map_or("", |wanted| wanted.as_str()));
+                let version =
+                    versions::negotiate(requested.map_or("", |requested| requested.as_str()));
                 message::initialize_result(version, CAPABILITIES, &server_identity(), INSTRUCTIONS)
             }
             (method::PING, false) => "{}".to_owned(),

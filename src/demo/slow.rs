@@ -84,9 +84,9 @@ impl SlowCall {
             return Bytes::from_static(sse::KEEP_ALIVE);
         };
         let total = self.steps.count;
-        let said = json!(format!("step {done} of {total}"));
+        let text = json!(format!("step {done} of {total}"));
         let params = format!(
-            "{{\"progressToken\":{token},\"progress\":{done},\"total\":{total},\"message\":{said}}}"
+            "{{\"progressToken\":{token},\"progress\":{done},\"total\":{total},\"message\":{text}}}"
         );
         sse::event(&message::notification(method::PROGRESS, Some(&params)))
     }

@@ -77,7 +77,7 @@ pub fn call(name: &str, arguments: &Value, now: Timestamp) -> ToolCallOutcome {
     match name {
         "add" => ToolCallOutcome::Done(add(arguments)),
         "echo" => ToolCallOutcome::Done(match arguments["text"].as_str() {
-            Some(said) => text_result(said),
+            Some(text) => text_result(text),
             None => error_result("`text` must be a string"),
         }),
         "slow" => match SlowToolOptions::from_arguments(arguments) {

@@ -48,11 +48,11 @@ pub struct ControlPlaneSettings<'a> {
 /// Builds the role.
 pub async fn build(
     options: ControlPlaneOptions,
-    machine: &ProcessContext,
+    context: &ProcessContext,
 ) -> anyhow::Result<RunningRole> {
-    let door = AdminListenerBuilder::new(&options.admin, machine)?;
+    let admin_listener = AdminListenerBuilder::new(&options.admin, context)?;
     let store = if options.etcd.is_empty() {
-        open_embedded_store(&options.common.data_dir, &machine.clock)?
+        open_embedded_store(&options.common.data_dir, &context.clock)?
     } else {
         Arc::new(EtcdStore::new(etcd_options(&options)?)?)
     };
@@ -66,18 +66,18 @@ pub async fn build(
         exclusive_store: options.etcd.is_empty(),
         egress: egress::policy(&options.egress, false)?,
     };
-    let plane = start(setting, store, machine, &actors).await?;
-    let admin = door.bind(&plane, machine).await?;
-    let listener = listen::bind(options.push_listen, "proxies' listener").await?;
+    let control_plane = start(setting, store, context, &actors).await?;
+    let admin = admin_listener.bind(&control_plane, context).await?;
+    let listener = listen::bind(options.push_listen, "push listener").await?;
     let push = listener.local_addr()?;
     let names = (!options.insecure_push).then(|| push_certificate_names(&options));
     if names.is_none() {
         tracing::warn!(%push, "proxies are served WITHOUT TLS: whoever reaches this port gets every secret");
     }
-    plane.serve_fleet(listener, names)?;
+    control_plane.serve_fleet(listener, names)?;
     tracing::info!(%admin, %push, "serving");
     let token = options.common.data_dir.join(TOKEN_FILE);
-    let announcement = match plane.first_token() {
+    let announcement = match control_plane.first_token() {
         FirstToken::Created => vec![
             format!("admin API   {admin}"),
             format!("admin token {}  (also in {})", read_trimmed(&token)?, token.display()),
@@ -112,7 +112,7 @@ pub fn open_embedded_store(data_dir: &Path, clock: &SharedClock) -> anyhow::Resu
 pub async fn start(
     setting: ControlPlaneSettings<'_>,
     store: Arc<dyn Store>,
-    machine: &ProcessContext,
+    context: &ProcessContext,
     actors: &ActorSystem,
 ) -> anyhow::Result<ControlPlane> {
     let egress = Egress::new(setting.egress)?;
@@ -126,15 +126,15 @@ pub async fn start(
         new_epoch: setting.new_epoch,
         exclusive_store: setting.exclusive_store,
     };
-    let machine = toolgate_control_plane::ControlPlaneContext {
-        clock: Arc::clone(&machine.clock),
-        metrics: machine.metrics.clone(),
-        readiness: machine.readiness.clone(),
-        drain: machine.drain.clone(),
+    let context = toolgate_control_plane::ControlPlaneContext {
+        clock: Arc::clone(&context.clock),
+        metrics: context.metrics.clone(),
+        readiness: context.readiness.clone(),
+        drain: context.drain.clone(),
         actors: actors.clone(),
         http: egress.http(PoolOptions::default()),
     };
-    Ok(ControlPlane::start(options, store, machine).await?)
+    Ok(ControlPlane::start(options, store, context).await?)
 }
 
 /// Validated settings of the admin listener. They are checked before the store is written to, so that a start with
@@ -146,9 +146,9 @@ pub struct AdminListenerBuilder {
 
 impl AdminListenerBuilder {
     /// Checks the options and loads the certificate.
-    pub fn new(options: &AdminListenerOptions, machine: &ProcessContext) -> anyhow::Result<Self> {
+    pub fn new(options: &AdminListenerOptions, context: &ProcessContext) -> anyhow::Result<Self> {
         let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
-        let tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+        let tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &context.drain)?;
         if tls.is_none() {
             check_plaintext(options)?;
         }
@@ -161,17 +161,17 @@ impl AdminListenerBuilder {
     /// Opens the admin API and returns its address.
     pub async fn bind(
         self,
-        plane: &ControlPlane,
-        machine: &ProcessContext,
+        control_plane: &ControlPlane,
+        context: &ProcessContext,
     ) -> anyhow::Result<String> {
         let listener = listen::bind(self.listen, "admin API").await?;
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let address = format!("{scheme}://{}", listener.local_addr()?);
-        plane.serve_admin(
+        control_plane.serve_admin(
             listener,
             AdminOptions {
                 tls: self.tls,
-                readiness: machine.readiness.clone(),
+                readiness: context.readiness.clone(),
                 ..AdminOptions::default()
             },
         );

@@ -336,21 +336,54 @@ pub struct ProxyOptions {
     /// Address at which the other proxies of the fleet reach this one, over TLS with the fleet's own certificates.
     /// With it a balancer may send every request of a session to another proxy. Without it the state of a session
     /// stays on the proxy that opened it.
-    #[arg(long, env = "TOOLGATE_NEIGHBOUR_LISTEN", value_name = "HOST:PORT")]
+    #[arg(
+        long,
+        env = "TOOLGATE_PEER_LISTEN",
+        group = "peer_listener",
+        value_name = "HOST:PORT"
+    )]
+    pub peer_listen: Option<SocketAddr>,
+    /// Former name of `--peer-listen`.
+    #[arg(
+        long,
+        env = "TOOLGATE_NEIGHBOUR_LISTEN",
+        group = "peer_listener",
+        hide = true
+    )]
     pub neighbour_listen: Option<SocketAddr>,
     /// The address under which they reach it, if it differs from the one it listens at.
     #[arg(
         long,
-        env = "TOOLGATE_NEIGHBOUR_ADDRESS",
-        requires = "neighbour_listen",
+        env = "TOOLGATE_PEER_ADDRESS",
+        requires = "peer_listener",
         value_name = "HOST:PORT"
+    )]
+    pub peer_address: Option<String>,
+    /// Former name of `--peer-address`.
+    #[arg(
+        long,
+        env = "TOOLGATE_NEIGHBOUR_ADDRESS",
+        requires = "peer_listener",
+        conflicts_with = "peer_address",
+        hide = true
     )]
     pub neighbour_address: Option<String>,
     /// Speak to the control plane without TLS. For development only.
-    #[arg(
-        long,
-        env = "TOOLGATE_INSECURE_PUSH",
-        conflicts_with = "neighbour_listen"
-    )]
+    #[arg(long, env = "TOOLGATE_INSECURE_PUSH", conflicts_with = "peer_listener")]
     pub insecure_push: bool,
+}
+
+impl ProxyOptions {
+    /// Returns the address of the listener for peers.
+    pub fn peer_listener(&self) -> Option<SocketAddr> {
+        self.peer_listen.or(self.neighbour_listen)
+    }
+
+    /// Returns the address at which peers reach this proxy, if it is set.
+    pub fn peer_address(&self) -> Option<&str> {
+        let address = self.peer_address.as_ref();
+        address
+            .or(self.neighbour_address.as_ref())
+            .map(String::as_str)
+    }
 }

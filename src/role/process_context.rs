@@ -55,7 +55,7 @@ impl ProcessContext {
         listen::ensure_free(&role.listeners())?;
         create_private_folder(&options.data_dir)?;
         let (drain, trigger) = drain::new();
-        let machine = Self {
+        let context = Self {
             clock: clock::system(),
             metrics: telemetry.metrics(),
             readiness: Readiness::new(),
@@ -64,20 +64,20 @@ impl ProcessContext {
             drain_timeout: options.drain,
             _telemetry: telemetry,
         };
-        let starting = machine.readiness.block("start");
+        let starting = context.readiness.block("start");
         let listener = listen::bind(options.private_listen, "the private port").await?;
-        let (readiness, metrics) = (machine.readiness.clone(), machine.metrics.clone());
+        let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
         let serving = private_port::serve(
             listener,
             readiness,
             metrics,
             Router::new(),
-            machine.drain.clone(),
+            context.drain.clone(),
         );
         // The private port answers until the very end, so that a drain can be observed; the drain does not wait for
         // it.
-        drop(machine.drain.spawn_unguarded(serving));
-        Ok((machine, starting))
+        drop(context.drain.spawn_unguarded(serving));
+        Ok((context, starting))
     }
 
     /// Returns the context of the data plane.
@@ -115,7 +115,7 @@ impl ProcessContext {
                 DrainOutcome::Drained => tracing::info!("drained"),
                 blocked @ DrainOutcome::Blocked(_) => tracing::warn!(%blocked, "cut off"),
             },
-            _again = signals::terminate() => tracing::warn!("told twice: ending at once"),
+            _again = signals::terminate() => tracing::warn!("second signal: ending at once"),
         }
     }
 }

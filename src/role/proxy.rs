@@ -22,7 +22,7 @@ const ACTOR_THREADS: usize = 1;
 const PUSH_PORT: u16 = 7410;
 
 /// Builds the role.
-pub fn build(options: ProxyOptions, machine: &ProcessContext) -> anyhow::Result<RunningRole> {
+pub fn build(options: ProxyOptions, context: &ProcessContext) -> anyhow::Result<RunningRole> {
     let id = options
         .id
         .as_deref()
@@ -36,20 +36,20 @@ pub fn build(options: ProxyOptions, machine: &ProcessContext) -> anyhow::Result<
         data_dir: Some(options.common.data_dir.clone()),
         ..SyncOptions::new(control_link(&options)?)
     };
-    let source = start_sync(sync, machine)?;
+    let source = start_sync(sync, context)?;
     let policy = egress::policy(&options.egress, false)?;
-    let neighbours = peer_listener(&options)?;
-    let plane = serve(source, &options.listener, policy, neighbours, machine)?;
+    let peers = peer_listener(&options)?;
+    let data_plane = serve(source, &options.listener, policy, peers, context)?;
     Ok(RunningRole {
         announcement: Vec::new(),
-        actors: vec![plane.actors().clone()],
+        actors: vec![data_plane.actors().clone()],
         address_file: None,
     })
 }
 
 /// Starts the synchronization of the proxy's configuration.
-pub fn start_sync(options: SyncOptions, machine: &ProcessContext) -> anyhow::Result<SyncHandle> {
-    Ok(sync::start(options, &machine.proxy_context())?)
+pub fn start_sync(options: SyncOptions, context: &ProcessContext) -> anyhow::Result<SyncHandle> {
+    Ok(sync::start(options, &context.proxy_context())?)
 }
 
 /// Starts the data plane and its client listener.
@@ -57,8 +57,8 @@ pub fn serve(
     source: SyncHandle,
     settings: &ClientListenerOptions,
     egress: EgressPolicy,
-    neighbours: Option<PeerListenerOptions>,
-    machine: &ProcessContext,
+    peers: Option<PeerListenerOptions>,
+    context: &ProcessContext,
 ) -> anyhow::Result<DataPlane> {
     let (cert, key) = (settings.tls_cert.as_ref(), settings.tls_key.as_ref());
     let mut options = DataPlaneOptions::new(settings.listen);
@@ -66,27 +66,27 @@ pub fn serve(
         .listener
         .public_hosts
         .clone_from(&settings.public_hosts);
-    options.listener.tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &machine.drain)?;
+    options.listener.tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &context.drain)?;
     options.listener.linger = settings.linger;
     options.limits = request_limits(&settings.limits);
     options.listener.limits.total_body_bytes = mebibytes(settings.limits.body_memory);
     options.response_bytes = mebibytes(settings.limits.answer_memory);
     options.egress = egress;
     options.actor_threads = ACTOR_THREADS;
-    options.peers = neighbours;
-    Ok(DataPlane::start(options, source, machine.proxy_context())?)
+    options.peers = peers;
+    Ok(DataPlane::start(options, source, context.proxy_context())?)
 }
 
 /// Returns the options of the listener for other proxies. An unspecified address such as 0.0.0.0 requires an
 /// address at which the others can reach it.
 fn peer_listener(options: &ProxyOptions) -> anyhow::Result<Option<PeerListenerOptions>> {
-    let Some(listen) = options.neighbour_listen else {
+    let Some(listen) = options.peer_listener() else {
         return Ok(None);
     };
-    let address = options.neighbour_address.clone();
+    let address = options.peer_address().map(str::to_owned);
     anyhow::ensure!(
         address.is_some() || !listen.ip().is_unspecified(),
-        "--neighbour-listen {listen} is no address to reach this proxy at: add --neighbour-address HOST:PORT"
+        "--peer-listen {listen} is not an address at which peers can reach this proxy: add --peer-address HOST:PORT"
     );
     if let Some(address) = &address {
         let named = address.rsplit_once(':').filter(|(host, port)| {
@@ -94,7 +94,7 @@ fn peer_listener(options: &ProxyOptions) -> anyhow::Result<Option<PeerListenerOp
         });
         anyhow::ensure!(
             named.is_some() && address.len() <= PeerListenerOptions::ADDRESS_LIMIT,
-            "--neighbour-address {address} is not HOST:PORT"
+            "--peer-address {address} is not HOST:PORT"
         );
     }
     Ok(Some(PeerListenerOptions { listen, address }))

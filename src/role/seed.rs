@@ -32,11 +32,16 @@ const SEED_RETRY_DELAY: Duration = Duration::from_millis(250);
 const CALL_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `door`.
-pub async fn seed_demo(admin: &str, token: &str, url: &str, door: &str) -> anyhow::Result<String> {
+pub async fn seed_demo(
+    admin: &str,
+    token: &str,
+    url: &str,
+    endpoint: &str,
+) -> anyhow::Result<String> {
     let options = AdminCommandOptions {
         addr: Some(admin.to_owned()),
         token: Some(token.to_owned()),
-        reach: AdminConnectionOptions {
+        connection: AdminConnectionOptions {
             organization: "default".to_owned(),
             ca: None,
             data_dir: PathBuf::new(),
@@ -46,7 +51,7 @@ pub async fn seed_demo(admin: &str, token: &str, url: &str, door: &str) -> anyho
     let seeded = seed_with_retries(&mut admin, url)
         .await
         .context("cannot seed the demo (--no-demo leaves it out)")?;
-    wait_until_callable(door, &seeded).await?;
+    wait_until_callable(endpoint, &seeded).await?;
     Ok(seeded)
 }
 
@@ -83,7 +88,7 @@ async fn seed(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
     let probed = json!({ "name": format!("organizations/default/catalogues/{DEMO}") });
     admin.call("Catalogues", "RefreshCatalogue", probed).await?;
     delete_expired_tokens(admin).await?;
-    let wish = TokenRequest {
+    let token_request = TokenRequest {
         gateways: vec![DEMO.to_owned()],
         ttl: Some(TOKEN_TTL),
         description: "Made by `toolgate up`".to_owned(),
@@ -92,7 +97,7 @@ async fn seed(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
     let made = token::create_token(
         admin,
         &format!("{DEMO}-{}", gateway_access::short_id()),
-        &wish,
+        &token_request,
     )
     .await?;
     Ok(made["secret"].as_str().unwrap_or_default().to_owned())
@@ -116,12 +121,12 @@ async fn put_server(admin: &mut AdminClient, url: &str) -> Result<(), CliError> 
 async fn delete_expired_tokens(admin: &mut AdminClient) -> Result<(), CliError> {
     let now = crate::cli::now();
     for token in admin.list(&TOKEN).await? {
-        let ours = cell::id(&token, "/metadata/name").starts_with("demo-");
+        let is_demo_token = cell::id(&token, "/metadata/name").starts_with("demo-");
         let ends = token
             .pointer("/spec/expireTime")
             .and_then(Value::as_str)
             .and_then(cell::parse_timestamp);
-        if ours && ends.is_some_and(|ends| ends < now) {
+        if is_demo_token && ends.is_some_and(|ends| ends < now) {
             let name = TOKEN.name_of(&token).to_owned();
             admin.delete(&TOKEN, &name, false).await?;
         }
@@ -130,10 +135,10 @@ async fn delete_expired_tokens(admin: &mut AdminClient) -> Result<(), CliError> 
 }
 
 /// Waits until the tools can be listed with the token, as its user will do.
-async fn wait_until_callable(door: &str, token: &str) -> anyhow::Result<()> {
-    let url = gateway_access::endpoint_url(door, DEMO);
+async fn wait_until_callable(endpoint: &str, token: &str) -> anyhow::Result<()> {
+    let url = gateway_access::endpoint_url(endpoint, DEMO);
     let mut client = McpClient::new(dial::http_client(None)?, url.clone(), token.to_owned());
-    let tried = async {
+    let attempts = async {
         loop {
             if client.tools().await.is_ok_and(|tools| !tools.is_empty()) {
                 return;
@@ -141,6 +146,6 @@ async fn wait_until_callable(door: &str, token: &str) -> anyhow::Result<()> {
             tokio::time::sleep(CALL_RETRY_DELAY).await;
         }
     };
-    let in_time = tokio::time::timeout(FIRST_CALL_TIMEOUT, tried).await;
+    let in_time = tokio::time::timeout(FIRST_CALL_TIMEOUT, attempts).await;
     in_time.with_context(|| format!("the demo's tools cannot be listed at {url}"))
 }

@@ -29,7 +29,7 @@ const PROXY_FOLDER: &str = "proxy";
 /// Builds all parts, including the demo server.
 pub async fn build(
     mut options: UpOptions,
-    machine: &ProcessContext,
+    context: &ProcessContext,
 ) -> anyhow::Result<RunningRole> {
     let data_dir = options.common.data_dir.clone();
     options.listener.listen = resolve_port(options.listener.listen)?;
@@ -45,10 +45,10 @@ pub async fn build(
         exclusive_store: true,
         egress: policy.clone(),
     };
-    let door = control_plane::AdminListenerBuilder::new(&options.admin, machine)?;
-    let store = control_plane::open_embedded_store(&data_dir, &machine.clock)?;
-    let plane = control_plane::start(setting, store, machine, &actors).await?;
-    let admin = door.bind(&plane, machine).await?;
+    let admin_listener = control_plane::AdminListenerBuilder::new(&options.admin, context)?;
+    let store = control_plane::open_embedded_store(&data_dir, &context.clock)?;
+    let control_plane = control_plane::start(setting, store, context, &actors).await?;
+    let admin = admin_listener.bind(&control_plane, context).await?;
 
     let posted = AdminAddressFile::create(&data_dir, &admin)?;
 
@@ -58,11 +58,12 @@ pub async fn build(
         listen: proxy::advertised_url(&options.listener),
         data_dir: Some(data_dir.join(PROXY_FOLDER)),
         ..SyncOptions::new(ControlPlaneTransport::Memory(memory_dialer(
-            &plane, machine,
+            &control_plane,
+            context,
         )))
     };
-    let source = proxy::start_sync(sync, machine)?;
-    let data_plane = proxy::serve(source, &options.listener, policy, None, machine)?;
+    let source = proxy::start_sync(sync, context)?;
+    let data_plane = proxy::serve(source, &options.listener, policy, None, context)?;
 
     let file = data_dir.join(TOKEN_FILE);
     let admin_token = control_plane::read_trimmed(&file)?;
@@ -70,14 +71,14 @@ pub async fn build(
         gateway_address: proxy::advertised_url(&options.listener),
         admin: admin.clone(),
         data_dir: data_dir.clone(),
-        new_admin_token: matches!(plane.first_token(), FirstToken::Created)
+        new_admin_token: matches!(control_plane.first_token(), FirstToken::Created)
             .then(|| admin_token.clone()),
         admin_token_file: file,
         private_listen: options.common.private_listen,
         demo_token: None,
     };
     if !options.no_demo {
-        let url = demo::start(machine.clock.clone(), &machine.drain).await?;
+        let url = demo::start(context.clock.clone(), &context.drain).await?;
         let seeded = seed::seed_demo(&admin, &admin_token, &url, &welcome.gateway_address).await?;
         welcome.demo_token = Some(seeded);
     }
@@ -97,14 +98,14 @@ fn resolve_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
 }
 
 /// Returns a dialer for in-memory connections to the control plane of this process.
-fn memory_dialer(plane: &ControlPlane, machine: &ProcessContext) -> MemoryDialer {
+fn memory_dialer(control_plane: &ControlPlane, context: &ProcessContext) -> MemoryDialer {
     let (dialer, mut incoming) = memory::pair();
-    let (fleet, drain) = (plane.fleet().clone(), machine.drain.clone());
+    let (fleet, drain) = (control_plane.fleet().clone(), context.drain.clone());
     let draining = drain.draining();
-    let joining = drain.clone();
+    let drain_handle = drain.clone();
     let accept = async move {
         while let Some(Ok(connection)) = incoming.next().await {
-            drop(joining.spawn("memory connection", relay(connection, fleet.connect())));
+            drop(drain_handle.spawn("memory connection", relay(connection, fleet.connect())));
         }
     };
     drop(drain.spawn("memory connections", async move {
@@ -117,8 +118,8 @@ fn memory_dialer(plane: &ControlPlane, machine: &ProcessContext) -> MemoryDialer
 }
 
 /// Copies data in both directions until either side closes.
-async fn relay(mut near: DuplexStream, mut far: DuplexStream) {
-    if let Err(error) = copy_bidirectional(&mut near, &mut far).await {
+async fn relay(mut left: DuplexStream, mut right: DuplexStream) {
+    if let Err(error) = copy_bidirectional(&mut left, &mut right).await {
         tracing::debug!(%error, "a connection in memory ended");
     }
 }

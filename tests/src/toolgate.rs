@@ -315,7 +315,7 @@ impl ProxyProcess {
         command.arg("proxy").arg("--data-dir").arg(home.join(name));
         command.args(["--id", name, "--listen", &mcp.to_string()]);
         command.args(["--private-listen", &private.to_string()]);
-        command.args(["--neighbour-listen", "127.0.0.1:0"]);
+        command.args(["--peer-listen", "127.0.0.1:0"]);
         command.args([
             "--control-plane",
             control_plane,

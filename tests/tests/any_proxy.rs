@@ -140,7 +140,7 @@ async fn the_peer_listener_rejects_unknown_clients() {
     let mut fleet = ProxyFleet::start("strangers", &[]).await.unwrap();
     let errors = fleet.proxies[0].process().stderr();
     let at = errors
-        .split("neighbours are met")
+        .split("requests of peers are served")
         .nth(1)
         .and_then(|rest| rest.split("127.0.0.1:").nth(1))
         .and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next())

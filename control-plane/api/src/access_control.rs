@@ -38,20 +38,22 @@ pub(crate) struct AccessControl {
 
 /// Middleware: forwards a request to its service, or rejects it.
 pub(crate) async fn enforce(
-    State(gate): State<Arc<AccessControl>>,
+    State(access_control): State<Arc<AccessControl>>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let peer = request.extensions().get::<ConnectionPeer>().cloned();
     let peer = peer.unwrap_or(ConnectionPeer::Unknown);
-    let caller = match gate.authorize(request.uri().path(), request.headers(), peer) {
+    let caller = match access_control.authorize(request.uri().path(), request.headers(), peer) {
         Ok(caller) => caller,
         Err(status) => return status.into_http(),
     };
-    let Ok(_permit) = Arc::clone(&gate.permits).try_acquire_owned() else {
+    let Ok(_permit) = Arc::clone(&access_control.permits).try_acquire_owned() else {
         return status::overloaded("too many requests are being served").into_http();
     };
-    let deadline = gate.deadline.min(requested_deadline(request.headers()));
+    let deadline = access_control
+        .deadline
+        .min(requested_deadline(request.headers()));
     request.extensions_mut().insert(Arc::new(caller));
     match timeout(deadline, next.run(request)).await {
         Ok(response) => response,
@@ -168,8 +170,8 @@ fn fleet_identity(peer: &ConnectionPeer) -> CallerIdentity {
 
 /// Parses the deadline that the caller set with `grpc-timeout`.
 fn requested_deadline(headers: &HeaderMap) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
-    let parsed = asked.and_then(|text| {
+    let requested = headers.get("grpc-timeout").and_then(|v| v.to_str().ok());
+    let parsed = requested.and_then(|text| {
         let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
         let count: u64 = digits.parse().ok().filter(|_| digits.len() <= 8)?;
         Some(match unit {

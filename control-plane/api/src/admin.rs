@@ -76,7 +76,7 @@ pub async fn serve(
 
 /// Builds the whole admin API as a router, for a custom listener and for tests.
 pub fn router(control_api: Arc<dyn ControlApi>, options: AdminOptions, drain: Drain) -> Router {
-    let gate = Arc::new(AccessControl {
+    let access_control = Arc::new(AccessControl {
         state: Arc::<dyn ControlApi>::clone(&control_api),
         tokens: Arc::<dyn ControlApi>::clone(&control_api),
         listener: ListenerKind::Admin,
@@ -86,7 +86,7 @@ pub fn router(control_api: Arc<dyn ControlApi>, options: AdminOptions, drain: Dr
     let edge = ApiContext::new(&control_api, drain);
     let grpc = routes(&edge, options.hide_schema, options.readiness)
         .into_axum_router()
-        .layer(from_fn_with_state(gate, access_control::enforce))
+        .layer(from_fn_with_state(access_control, access_control::enforce))
         .layer(GrpcWebLayer::new());
     options.pages.layer(from_fn_with_state(grpc, dispatch))
 }

@@ -122,14 +122,14 @@ impl FleetService {
     /// Opens an in-memory connection for a proxy in the same process: HTTP/2 without TLS. Every call opens a new
     /// connection.
     pub fn connect(&self) -> DuplexStream {
-        let (near, far) = tokio::io::duplex(MEMORY_BUFFER);
+        let (client_end, server_end) = tokio::io::duplex(MEMORY_BUFFER);
         let serve = self.serve.clone();
         let drain = serve.drain.clone();
         drain.spawn(
             serve.name,
-            listen::connection(far, ConnectionPeer::Trusted, serve),
+            listen::connection(server_end, ConnectionPeer::Trusted, serve),
         );
-        near
+        client_end
     }
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn router(
     metrics: &Metrics,
     drain: Drain,
 ) -> Router {
-    let gate = Arc::new(AccessControl {
+    let access_control = Arc::new(AccessControl {
         state: Arc::<dyn ControlApi>::clone(&control_api),
         tokens: Arc::<dyn ControlApi>::clone(&control_api),
         listener: ListenerKind::Fleet,
@@ -165,7 +165,7 @@ pub(crate) fn router(
         .add_service(CredentialsServer::new(members).max_decoding_message_size(MAX_MESSAGE))
         .add_service(health::server(readiness))
         .into_axum_router()
-        .layer(from_fn_with_state(gate, access_control::enforce))
+        .layer(from_fn_with_state(access_control, access_control::enforce))
 }
 
 #[cfg(test)]

@@ -153,7 +153,7 @@ where
     let outcome = tokio::select! {
         outcome = served.as_mut() => outcome,
         () = silent => {
-            tracing::debug!(listener = serve.name, "a connection asked nothing");
+            tracing::debug!(listener = serve.name, "a connection sent no request");
             return;
         }
         () = serve.drain.draining() => {

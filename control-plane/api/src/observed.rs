@@ -117,9 +117,9 @@ impl pb::proxies_server::Proxies for ApiContext {
         let mut answer = ListProxiesResponse::default();
         let mut bytes = 0;
         while let Some((id, proxy)) = found.next() {
-            let shown = ProxyStatus::show(id, proxy, &published, self.state.now());
-            bytes += shown.encoded_len();
-            answer.proxies.push(shown);
+            let message = ProxyStatus::show(id, proxy, &published, self.state.now());
+            bytes += message.encoded_len();
+            answer.proxies.push(message);
             let full = bytes >= pages::MAX_BYTES || answer.proxies.len() == size;
             if full && found.peek().is_some() {
                 answer.next_page_token = query.token(id.as_str());
@@ -233,9 +233,9 @@ impl pb::catalogues_server::Catalogues for ApiContext {
         let mut answer = ListCataloguesResponse::default();
         let mut bytes = 0;
         while let Some(catalogue) = found.next() {
-            let shown = catalogue.to_proto();
-            bytes += shown.encoded_len();
-            answer.catalogues.push(shown);
+            let message = catalogue.to_proto();
+            bytes += message.encoded_len();
+            answer.catalogues.push(message);
             let full = bytes >= pages::MAX_BYTES || answer.catalogues.len() == size;
             if full && found.peek().is_some() {
                 let last = resource_name::format::<ServerDefinitions>(&catalogue.server);

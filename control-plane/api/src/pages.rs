@@ -73,10 +73,10 @@ impl PageQuery<'_> {
 }
 
 /// Returns the number of objects to put on a page.
-pub(crate) fn size(asked: i32) -> Result<usize, Status> {
-    match usize::try_from(asked) {
+pub(crate) fn size(requested: i32) -> Result<usize, Status> {
+    match usize::try_from(requested) {
         Ok(0) => Ok(DEFAULT_SIZE),
-        Ok(asked) => Ok(asked.min(MAX_SIZE)),
+        Ok(requested) => Ok(requested.min(MAX_SIZE)),
         Err(_negative) => Err(status::invalid(
             "page_size",
             "is negative: use 1 to 1000, or 0",

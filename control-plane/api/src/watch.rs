@@ -70,7 +70,7 @@ impl watch_server::Watch for ApiContext {
             parent => Some(crud::organization(self, &caller, parent)?),
         };
         let kinds = kinds(&caller, parent.as_ref(), &request.kinds)?;
-        let seat = self.watch_limiter.acquire(caller.author())?;
+        let permit = self.watch_limiter.acquire(caller.author())?;
         let scope = WatchScope {
             caller,
             parent,
@@ -79,7 +79,7 @@ impl watch_server::Watch for ApiContext {
         let (sender, receiver) = mpsc::channel(BUFFER);
         let (edge, draining) = (self.clone(), self.drain.draining());
         self.drain.spawn("watch", async move {
-            let _seat: WatchPermit = seat;
+            let _permit: WatchPermit = permit;
             tokio::select! {
                 () = draining => {}
                 ended = follow(&edge, &scope, &sender) => {
@@ -138,12 +138,12 @@ async fn send_changes(
     sender: &WatchEventSender,
 ) -> bool {
     let looks = scope.fingerprints(published);
-    let gone: Vec<ObjectKey> = sent
+    let removed: Vec<ObjectKey> = sent
         .keys()
         .filter(|key| !looks.contains_key(key))
         .cloned()
         .collect();
-    for key in gone {
+    for key in removed {
         let deleted = event(Type::Deleted, show::tombstone(&key));
         if sender.send(Ok(deleted)).await.is_err() {
             return false;
@@ -173,7 +173,7 @@ fn event(kind: Type, object: Option<Object>) -> WatchEvent {
 fn kinds(
     caller: &AdminCaller,
     parent: Option<&Slug>,
-    asked: &[String],
+    requested: &[String],
 ) -> Result<Vec<ObjectKind>, Status> {
     let own = match &caller.identity {
         toolgate_control_core::CallerIdentity::Token { org, .. } => Some(org),
@@ -188,7 +188,7 @@ fn kinds(
             false => caller.has_right(right, parent.or(own)),
         }
     };
-    if asked.is_empty() {
+    if requested.is_empty() {
         return Ok(ObjectKind::ALL.iter().copied().filter(readable).collect());
     }
     let parse = |(at, given): (usize, &String)| {
@@ -212,7 +212,7 @@ fn kinds(
             &caller.identity,
         ))
     };
-    asked.iter().enumerate().map(parse).collect()
+    requested.iter().enumerate().map(parse).collect()
 }
 
 impl WatchScope {
@@ -221,7 +221,7 @@ impl WatchScope {
         let mut looks = BTreeMap::new();
         for kind in &self.kinds {
             show::fingerprints(*kind, published, &mut |key, look| {
-                if self.shows(*kind, key.org()) {
+                if self.is_visible(*kind, key.org()) {
                     looks.insert(key, look);
                 }
             });
@@ -229,7 +229,7 @@ impl WatchScope {
         looks
     }
 
-    fn shows(&self, kind: ObjectKind, org: Option<&Slug>) -> bool {
+    fn is_visible(&self, kind: ObjectKind, org: Option<&Slug>) -> bool {
         let within = match (&self.parent, org) {
             (None, _) => true,
             (Some(parent), org) => org == Some(parent),

@@ -115,11 +115,11 @@ pub const JOIN_TOKEN_MAX_TTL: Duration = Duration::from_secs(86_400);
 impl ListLimit {
     /// Returns the number of definitions that fit the limits, counted from the start of `offered` without gaps.
     pub fn kept_count(&self, offered: &[Definition]) -> usize {
-        let mut left = self.bytes;
+        let mut remaining = self.bytes;
         let fits = |it: &&Definition| {
             let size = it.name.len() + it.json.len() + DEFINITION_OVERHEAD;
-            let room = left.checked_sub(size);
-            left = room.unwrap_or(0);
+            let room = remaining.checked_sub(size);
+            remaining = room.unwrap_or(0);
             room.is_some()
         };
         offered.iter().take(self.count).take_while(fits).count()

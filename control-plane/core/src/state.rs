@@ -157,9 +157,9 @@ impl StoreState {
         let mut repairs = ResyncStats::default();
         let listed: std::collections::BTreeSet<&str> =
             listing.iter().map(|entry| entry.key.as_str()).collect();
-        let gone = |key: &&String| !listed.contains(key.as_str());
-        let gone: Vec<String> = self.revisions.keys().filter(gone).cloned().collect();
-        for key in gone {
+        let removed = |key: &&String| !listed.contains(key.as_str());
+        let removed: Vec<String> = self.revisions.keys().filter(removed).cloned().collect();
+        for key in removed {
             repairs.missed_deletes += 1;
             next.remove_key(&key);
             if tables::is_compile_input(&key) {
@@ -272,10 +272,10 @@ impl StoreState {
 
     /// Returns the hashes of tokens that are revoked, or expired at `now`, for the revocation stream.
     pub fn inactive_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenHash> {
-        let dead = move |token: &&VersionedObject<Token>| {
+        let is_inactive = move |token: &&VersionedObject<Token>| {
             token.revoked.is_some() || token.expires.is_some_and(|at| at <= now)
         };
         let tokens = self.tokens.iter().map(|(_, token)| token);
-        tokens.filter(dead).map(|token| &token.object.hash)
+        tokens.filter(is_inactive).map(|token| &token.object.hash)
     }
 }

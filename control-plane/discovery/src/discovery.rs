@@ -95,7 +95,7 @@ impl ServerDiscovery {
         };
         let follower = discovery.clone();
         let draining = drain.draining();
-        drain.spawn("catalog", async move {
+        drain.spawn("discovery", async move {
             tokio::select! {
                 () = follower.follow(&shared, &system) => {}
                 () = draining => {}
@@ -109,9 +109,9 @@ impl ServerDiscovery {
         let mut targets = self.targets.clone();
         targets.mark_changed();
         while targets.changed().await.is_ok() {
-            let wanted = Arc::clone(&targets.borrow_and_update());
-            self.end(&wanted);
-            for (name, target) in wanted.iter() {
+            let targets_now = Arc::clone(&targets.borrow_and_update());
+            self.end(&targets_now);
+            for (name, target) in targets_now.iter() {
                 self.ensure(name, target, shared, system);
             }
         }
@@ -130,30 +130,31 @@ impl ServerDiscovery {
         {
             if running.target.set(target) {
                 // If the mailbox is full, the message is lost, but the actor reads the new target with its next probe.
-                let _told = running.handle.tell(ProbeMessage::Retarget);
+                let _sent = running.handle.tell(ProbeMessage::Retarget);
             }
             return;
         }
-        let aim = CurrentTarget::new(Arc::clone(target));
-        let (shared, aimed) = (Arc::clone(shared), aim.clone());
-        let handle = system.spawn(move || ProbeActor::new(Arc::clone(&shared), aimed.clone()));
+        let current_target = CurrentTarget::new(Arc::clone(target));
+        let (shared, actor_target) = (Arc::clone(shared), current_target.clone());
+        let handle =
+            system.spawn(move || ProbeActor::new(Arc::clone(&shared), actor_target.clone()));
         probes.insert(
             name.clone(),
             RunningProbe {
-                target: aim,
+                target: current_target,
                 handle,
             },
         );
     }
 
-    /// Ends the actors of servers that are not in `wanted`.
-    fn end(&self, wanted: &ProbeTargets) {
+    /// Ends the actors of servers that are not in `targets`.
+    fn end(&self, targets: &ProbeTargets) {
         self.probes().retain(|name, running| {
-            let stays = wanted.contains_key(name);
-            if !stays && running.handle.tell(ProbeMessage::End).is_err() {
+            let is_kept = targets.contains_key(name);
+            if !is_kept && running.handle.tell(ProbeMessage::End).is_err() {
                 running.handle.stop();
             }
-            stays
+            is_kept
         });
     }
 
@@ -206,7 +207,7 @@ impl ServerProber for ServerDiscovery {
 impl fmt::Debug for ServerDiscovery {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let probes = self.probes().len();
-        f.debug_struct("Catalog")
+        f.debug_struct("ServerDiscovery")
             .field("probes", &probes)
             .finish_non_exhaustive()
     }

@@ -64,12 +64,12 @@ impl DefinitionsFeed {
     /// Waits until the feed is open if necessary, then for the next event.
     pub(crate) async fn listen(mut self: Box<Self>) -> FeedEvent {
         let source = &mut self.source;
-        let heard = tokio::select! {
+        let event = tokio::select! {
             biased;
             _hung_up = &mut self.closed => Some(FeedEvent::Closed),
-            heard = next(source) => heard,
+            event = next(source) => event,
         };
-        match heard {
+        match event {
             None => FeedEvent::Changed(self),
             Some(over) => {
                 let Self { peer, source, .. } = *self;

@@ -134,8 +134,8 @@ impl ProbeActor {
     }
 
     fn cancel_timer(&mut self, cx: &mut ActorContext<Self>) {
-        if let Some(alarm) = self.timer.take() {
-            cx.cancel(alarm);
+        if let Some(timer) = self.timer.take() {
+            cx.cancel(timer);
         }
     }
 
@@ -144,36 +144,36 @@ impl ProbeActor {
         let target = self.target.target();
         let seen = self.seen.clone();
         let generation = self.generation;
-        let asked = !self.waiting.is_empty();
+        let on_demand = !self.waiting.is_empty();
         cx.perform(async move {
-            let looked = run_probe(&shared, &target, seen, generation, asked).await;
-            ProbeMessage::Probed(Box::new(looked))
+            let outcome = run_probe(&shared, &target, seen, generation, on_demand).await;
+            ProbeMessage::Probed(Box::new(outcome))
         });
     }
 
-    fn on_probe_result(&mut self, looked: ProbeResult, cx: &mut ActorContext<Self>) {
+    fn on_probe_result(&mut self, outcome: ProbeResult, cx: &mut ActorContext<Self>) {
         let ProbeResult {
             generation,
-            inspection: sight,
+            inspection,
             stored,
             changed,
-        } = looked;
+        } = outcome;
         let current = generation == self.generation && !self.ending;
         if current {
             let before = self.seen.take().and_then(|(_, stored)| stored);
-            let now = stored.then_some(sight.definitions.probed).or(before);
-            self.seen = Some((sight.definitions.clone(), now));
+            let now = stored.then_some(inspection.definitions.probed).or(before);
+            self.seen = Some((inspection.definitions.clone(), now));
             if stored {
                 for reply in self.waiting.drain(..) {
-                    reply.send(sight.definitions.clone());
+                    reply.send(inspection.definitions.clone());
                 }
             }
         }
-        if let Some((peer, source)) = sight.feed {
+        if let Some((peer, source)) = inspection.feed {
             // An open feed is better than a failed one.
-            let worse = matches!(source, FeedSource::Failed) && self.feed.is_some();
+            let is_downgrade = matches!(source, FeedSource::Failed) && self.feed.is_some();
             let (feed, line) = DefinitionsFeed::new(peer, source);
-            if current && !worse {
+            if current && !is_downgrade {
                 self.generation += 1;
                 // Replaces an earlier handle, which closes the earlier feed.
                 self.feed = Some(line);
@@ -181,13 +181,13 @@ impl ProbeActor {
             // The handle of an unwanted feed has been dropped, so the feed closes at once.
             listen(self.generation, feed, cx);
         }
-        let well = sight.succeeded && stored;
+        let well = inspection.succeeded && stored;
         self.on_event(ScheduleEvent::Ended { well, changed }, cx);
     }
 
-    fn on_feed_event(&mut self, generation: u64, heard: FeedEvent, cx: &mut ActorContext<Self>) {
+    fn on_feed_event(&mut self, generation: u64, event: FeedEvent, cx: &mut ActorContext<Self>) {
         let current = generation == self.generation && self.feed.is_some();
-        match heard {
+        match event {
             FeedEvent::Changed(feed) => {
                 listen(generation, feed, cx);
                 if current {
@@ -203,9 +203,9 @@ impl ProbeActor {
         }
     }
 
-    fn on_feed_lost(&mut self, stood: bool, cx: &mut ActorContext<Self>) {
+    fn on_feed_lost(&mut self, was_open: bool, cx: &mut ActorContext<Self>) {
         self.feed = None;
-        self.on_event(ScheduleEvent::FeedEnded { stood }, cx);
+        self.on_event(ScheduleEvent::FeedEnded { was_open }, cx);
     }
 
     fn end(&mut self, cx: &mut ActorContext<Self>) {
@@ -231,8 +231,8 @@ impl Actor for ProbeActor {
 
     fn handle(&mut self, message: ProbeMessage, cx: &mut ActorContext<Self>) {
         match message {
-            ProbeMessage::Probed(looked) => self.on_probe_result(*looked, cx),
-            ProbeMessage::Feed(generation, heard) => self.on_feed_event(generation, heard, cx),
+            ProbeMessage::Probed(outcome) => self.on_probe_result(*outcome, cx),
+            ProbeMessage::Feed(generation, event) => self.on_feed_event(generation, event, cx),
             ProbeMessage::CloseTimeout => cx.stop(),
             ProbeMessage::Retarget
             | ProbeMessage::Ask(_)
@@ -281,7 +281,7 @@ async fn run_probe(
     target: &ProbeTarget,
     seen: Option<(ServerDefinitions, Option<Timestamp>)>,
     generation: u64,
-    asked: bool,
+    on_demand: bool,
 ) -> ProbeResult {
     // The semaphore is never closed.
     let _turn = shared.permits.acquire().await;
@@ -295,18 +295,19 @@ async fn run_probe(
         }
     };
     let now = || shared.clock.now();
-    let mut sight = shared.inspector.inspect(target, earlier.clone(), now).await;
-    sight.definitions = sight.definitions.with_problem_since(earlier.as_ref());
-    let fresh = stored_at.is_some_and(|at| sight.definitions.probed.since(at) < STORE_INTERVAL);
-    let changed = !same(&sight.definitions, earlier.as_ref());
-    let stored = if fresh && !asked && !changed {
+    let mut inspection = shared.inspector.inspect(target, earlier.clone(), now).await;
+    inspection.definitions = inspection.definitions.with_problem_since(earlier.as_ref());
+    let fresh =
+        stored_at.is_some_and(|at| inspection.definitions.probed.since(at) < STORE_INTERVAL);
+    let changed = !same(&inspection.definitions, earlier.as_ref());
+    let stored = if fresh && !on_demand && !changed {
         true
     } else {
-        store(shared, &sight.definitions).await
+        store(shared, &inspection.definitions).await
     };
     ProbeResult {
         generation,
-        inspection: sight,
+        inspection,
         stored,
         changed,
     }

@@ -20,14 +20,14 @@ pub fn of_failure(error: &ClientError, target: &ProbeTarget) -> String {
 
 /// Returns the problem of a list that could not be read.
 pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) -> String {
-    let (what, why) = (noun(kind), error.public_message());
+    let (what, reason) = (noun(kind), error.public_message());
     if error.is_unknown_method() {
         return format!(
             "it says that it has {what}, and does not list them; have the server fixed"
         );
     }
     let advice = advice(error, target);
-    format!("its {what} could not be listed: {why}; {advice}")
+    format!("its {what} could not be listed: {reason}; {advice}")
 }
 
 /// Joins several problems into one.
@@ -96,8 +96,8 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) ->
         let named = |refused: &toolgate_mcp::definition::RejectedDefinition| {
             format!("`{}`: {}", refused.name, refused.reason)
         };
-        let shown: Vec<String> = listing.rejected.iter().take(5).map(named).collect();
-        let rest = listing.rejected.len() - shown.len();
+        let listed: Vec<String> = listing.rejected.iter().take(5).map(named).collect();
+        let rest = listing.rejected.len() - listed.len();
         let more = if rest > 0 {
             format!(", and {rest} more")
         } else {
@@ -105,17 +105,17 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) ->
         };
         parts.push(format!(
             "{what} are left out: {}{more}; have the server fixed",
-            shown.join(", ")
+            listed.join(", ")
         ));
     }
     if !listing.with_hidden_characters.is_empty() {
-        let shown: Vec<&str> = listing
+        let listed: Vec<&str> = listing
             .with_hidden_characters
             .iter()
             .take(5)
             .map(String::as_str)
             .collect();
-        let more = listing.with_hidden_characters.len() - shown.len();
+        let more = listing.with_hidden_characters.len() - listed.len();
         let more = if more > 0 {
             format!(", and {more} more")
         } else {
@@ -123,7 +123,7 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) ->
         };
         parts.push(format!(
             "{what} hold characters that nobody sees: `{}`{more}; read them as an agent does before it is trusted with them",
-            shown.join("`, `")
+            listed.join("`, `")
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))

@@ -39,7 +39,7 @@ pub enum ScheduleEvent {
     /// The change feed has ended; announcements may have been missed.
     FeedEnded {
         /// True if the feed was ever open.
-        stood: bool,
+        was_open: bool,
     },
     /// The timer has fired.
     Due,
@@ -145,11 +145,11 @@ impl ProbeSchedule {
             (SchedulePhase::Waiting { due }, ScheduleEvent::Due) if due <= now => self.probe(now),
             (SchedulePhase::Waiting { due }, ScheduleEvent::Due) => ScheduleAction::Wake(due - now),
             (SchedulePhase::Waiting { due }, ScheduleEvent::Announced) => {
-                let heard = self.announced_probe_at(now);
-                self.wait_until(due.min(heard), now)
+                let announced = self.announced_probe_at(now);
+                self.wait_until(due.min(announced), now)
             }
-            (SchedulePhase::Waiting { due }, ScheduleEvent::FeedEnded { stood }) => {
-                let again = now + self.reopen_delay(stood, now, random);
+            (SchedulePhase::Waiting { due }, ScheduleEvent::FeedEnded { was_open }) => {
+                let again = now + self.reopen_delay(was_open, now, random);
                 self.wait_until(due.min(again), now)
             }
             // Late end of a probe that this schedule no longer tracks.
@@ -216,19 +216,19 @@ impl ProbeSchedule {
 
     /// Returns the delay of the probe after a feed has ended. It is short, because many servers end their streams every
     /// minute or so, and no announcements arrive in the meantime.
-    fn reopen_delay(&mut self, stood: bool, now: Duration, random: u64) -> Duration {
+    fn reopen_delay(&mut self, was_open: bool, now: Duration, random: u64) -> Duration {
         let ScheduleOptions {
-            max_quiet: quiet,
+            max_quiet,
             interval,
             ..
         } = self.options;
         // The feed was opened with the last probe.
-        let good = |at: Duration| stood && now.saturating_sub(at) >= quiet / 2;
+        let good = |at: Duration| was_open && now.saturating_sub(at) >= max_quiet / 2;
         if self.last_start.is_some_and(good) {
             self.short_feeds = 0;
         }
         self.short_feeds = self.short_feeds.saturating_add(1);
-        let most = if stood { quiet } else { interval };
+        let most = if was_open { max_quiet } else { interval };
         self.backoff(self.short_feeds, most, random)
     }
 
@@ -258,12 +258,12 @@ impl ProbeSchedule {
             return;
         }
         self.unchanged_probes = self.unchanged_probes.saturating_add(1);
-        let dear = self
+        let cost = self
             .options
             .refill
             .saturating_mul(2 << self.unchanged_probes.min(16));
         let most = now + self.credit_limit() + self.options.max_quiet;
-        self.credit_restored_at = (self.credit_restored_at + dear).min(most);
+        self.credit_restored_at = (self.credit_restored_at + cost).min(most);
     }
 
     fn probe(&mut self, now: Duration) -> ScheduleAction {

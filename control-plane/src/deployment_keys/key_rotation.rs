@@ -90,17 +90,17 @@ fn credential(
 /// Seals a value under the newest key; `None` if it already is, or if it does not open.
 fn reseal(
     vault: &EnvelopeSealer,
-    place: &EncryptionContext,
+    context: &EncryptionContext,
     sealed: &SealedBlob,
 ) -> Option<SealedBlob> {
     if !vault.needs_reseal(sealed) {
         return None;
     }
     let again = || -> Result<SealedBlob, SealError> {
-        let opened = vault.open(place, sealed)?;
-        vault.seal(place, (*opened).as_ref())
+        let opened = vault.open(context, sealed)?;
+        vault.seal(context, (*opened).as_ref())
     };
-    let (org, kind, id) = (&place.org, place.kind, &place.id);
+    let (org, kind, id) = (&context.org, context.kind, &context.id);
     again()
         .inspect_err(|error| tracing::warn!(%org, kind, %id, %error, "cannot be sealed anew"))
         .ok()

@@ -56,7 +56,7 @@ async fn a_prober_that_lost_leadership_writes_nothing_and_notices() {
     let sink = DefinitionsWriter {
         writer: plane.writer.clone(),
         leadership: leadership.clone(),
-        asked: watch::channel(BTreeMap::new()).1,
+        requested: watch::channel(BTreeMap::new()).1,
     };
     // The lease expired while the process was stopped, and another control plane took over.
     let Some(TxnCompare::ModRevision(key, revision)) = leadership.fence() else {
@@ -135,7 +135,7 @@ async fn a_standby_runs_probes_on_demand() {
     let sink = DefinitionsWriter {
         writer: plane.writer.clone(),
         leadership,
-        asked: questions,
+        requested: questions,
     };
     sink.store(catalogue("mail")).await.unwrap();
     assert!(sink.store(catalogue("files")).await.is_err());

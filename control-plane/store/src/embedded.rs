@@ -132,9 +132,9 @@ impl EmbeddedInner {
     fn publish_revision(&self, revision: Option<Revision>) {
         if let Some(revision) = revision {
             self.latest.send_if_modified(|latest| {
-                let grown = revision > *latest;
+                let has_grown = revision > *latest;
                 *latest = revision.max(*latest);
-                grown
+                has_grown
             });
         }
     }

@@ -62,6 +62,6 @@ pub(crate) fn check_limit(limit: usize) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn refused<T>(why: String) -> Result<T, StoreError> {
-    Err(StoreError::InvalidRequest(why))
+fn refused<T>(reason: String) -> Result<T, StoreError> {
+    Err(StoreError::InvalidRequest(reason))
 }

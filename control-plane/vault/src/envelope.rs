@@ -36,10 +36,10 @@ impl EnvelopeSealer {
 }
 
 impl SecretSealer for EnvelopeSealer {
-    fn seal(&self, place: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
+    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
         let unknown = || SealError::UnknownKey("none".to_owned());
         let (key_id, wrapping) = self.keys.newest().ok_or_else(unknown)?;
-        let aad = associated_bytes(place, key_id);
+        let aad = associated_bytes(context, key_id);
         let data_key = Zeroizing::new(random::bytes::<32>());
         Ok(SealedBlob {
             key_id: key_id.to_owned(),
@@ -50,12 +50,12 @@ impl SecretSealer for EnvelopeSealer {
 
     fn open(
         &self,
-        place: &EncryptionContext,
+        context: &EncryptionContext,
         sealed: &SealedBlob,
     ) -> Result<PlaintextSecret, SealError> {
         let unknown = || SealError::UnknownKey(sealed.key_id.chars().take(40).collect());
         let wrapping = self.keys.find(&sealed.key_id).ok_or_else(unknown)?;
-        let aad = associated_bytes(place, &sealed.key_id);
+        let aad = associated_bytes(context, &sealed.key_id);
         let data_key = decrypt(wrapping, &aad, &sealed.wrapped_key)?;
         let data_key = data_key
             .as_slice()
@@ -76,12 +76,12 @@ impl AsRef<[u8]> for ZeroizingBytes {
 }
 
 /// Encodes each part with its length, so that different contexts have different encodings.
-fn associated_bytes(place: &EncryptionContext, key_id: &str) -> Vec<u8> {
+fn associated_bytes(context: &EncryptionContext, key_id: &str) -> Vec<u8> {
     let parts = [
-        place.org.as_str(),
-        place.kind,
-        &place.id,
-        place.field,
+        context.org.as_str(),
+        context.kind,
+        &context.id,
+        context.field,
         key_id,
     ];
     let mut bytes = Vec::with_capacity(128);

@@ -140,12 +140,12 @@ impl KeyEncryptionKeys {
 fn create(path: &Path) -> io::Result<()> {
     let key = Zeroizing::new(random::bytes::<32>());
     let line = Zeroizing::new(format!("{} {}\n", fresh_id(), &*hex(&*key)));
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".new-{}", fresh_id()));
-    let written = write_new(Path::new(&beside), line.as_bytes());
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".new-{}", fresh_id()));
+    let written = write_new(Path::new(&temporary), line.as_bytes());
     // A hard link never replaces a file: two processes that start concurrently must not use different keys.
-    let linked = written.and_then(|()| fs::hard_link(&beside, path));
-    let _gone = fs::remove_file(&beside);
+    let linked = written.and_then(|()| fs::hard_link(&temporary, path));
+    let _removed = fs::remove_file(&temporary);
     match linked {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),

@@ -369,7 +369,7 @@ impl GatewayFixture {
         plan(&PlanInput {
             gateway: self.gateway(),
             caller: &self.caller(token),
-            ask: EndpointRequest::Post(PostedMessage {
+            request: EndpointRequest::Post(PostedMessage {
                 framing: &framing,
                 envelope,
                 headers,

@@ -6,13 +6,13 @@ pub mod route;
 
 mod builtin_tools;
 mod call;
+mod continuation;
 mod era_independent;
 mod find;
 mod legacy;
 mod listen;
 mod lists;
 mod modern;
-mod retry;
 mod target;
 mod task;
 
@@ -32,8 +32,8 @@ use crate::{
 };
 
 pub use call::{CallPlan, CallSpans, CallTrace, ClientProtocol};
+pub use continuation::{ResumeRequest, ReturnedState, UrlElicitationResult};
 pub use listen::ListenPlan;
-pub use retry::{ResumeRequest, ReturnedState, UrlElicitationResult};
 pub use target::{CompletionTarget, RequestTarget, ResourceTarget};
 pub use task::{TaskTarget, may_follow};
 
@@ -45,7 +45,7 @@ pub struct PlanInput<'a> {
     /// Authenticated caller.
     pub caller: &'a Caller,
     /// Request to decide on.
-    pub ask: EndpointRequest<'a>,
+    pub request: EndpointRequest<'a>,
     /// Trace that the request belongs to.
     pub trace: Option<TraceContext<'a>>,
     /// Legacy session named by the request. Ignored for modern requests.
@@ -152,7 +152,7 @@ fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
     if input.gateway.denied.is_some() {
         return Err(Refusal::GatewayDenied);
     }
-    match input.ask {
+    match input.request {
         EndpointRequest::Post(post) => match post.framing {
             RequestEra::Modern => modern::post(input, &post),
             RequestEra::Unsupported { requested } => {

@@ -293,7 +293,7 @@ impl Refusal {
             Self::Overloaded => "overloaded",
             Self::TooManyOpen(_) => "too_many_open",
             Self::Upstream(failure) => failure.kind(),
-            Self::PeerLost => "neighbour_lost",
+            Self::PeerLost => "peer_lost",
             Self::Internal => "internal",
         }
     }

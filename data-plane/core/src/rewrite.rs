@@ -9,10 +9,12 @@ mod segmented_splice;
 mod task_notification;
 
 pub use input_required::input_required;
-pub use request::{CLIENT_INFO, UpstreamRequest, UpstreamRequestOptions, again, request};
+pub use request::{
+    CLIENT_INFO, UpstreamRequest, UpstreamRequestOptions, request, with_input_responses,
+};
 pub use response::{
     CallOutcome, ClientResponse, IncompleteResponse, InputRequirement, RelayAction, ResponseRelay,
-    ServerNotification, failure_response, links, server_request_response,
+    ServerNotification, failure_response, server_request_response, url_elicitation_response,
 };
 pub use task_notification::{MAX_TASK_NOTIFICATION, bounded_task_params, task_notification_params};
 

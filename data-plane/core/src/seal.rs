@@ -205,6 +205,7 @@ impl EpochKeys {
         let purpose = |cipher: &[u8], nonces: &[u8]| {
             PurposeKey::derive(&derived, cipher, nonces).ok_or(InvalidKeyring::Short(key.epoch))
         };
+        // The labels are part of the format: a key that is derived from another label opens no text in use.
         Ok(Self {
             number: key.epoch,
             session: purpose(b"session", b"session nonce")?,
@@ -242,6 +243,7 @@ impl PurposeKey {
 /// Associated data of the encryption. Each part is preceded by its length, so that no two contexts have the same
 /// bytes.
 fn associated_data(purpose: SealPurpose, binding: SealContext<'_>, epoch: u32) -> Vec<u8> {
+    // These bytes are part of the format, like the labels of the keys.
     let purpose: &[u8] = match purpose {
         SealPurpose::Session => b"session",
         SealPurpose::Cursor => b"cursor",
@@ -275,7 +277,7 @@ impl fmt::Debug for Sealer {
 
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealKey(epoch {})", self.epoch)
+        write!(f, "SealingKey(epoch {})", self.epoch)
     }
 }
 

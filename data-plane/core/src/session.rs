@@ -216,10 +216,10 @@ impl ClientSessionMachine {
         let Some(stream) = self.streams.last().copied() else {
             return;
         };
-        let due = self.debouncer.take_due();
-        let messages = due.iter().filter_map(|it| it.to_message(None));
+        let notifications = self.debouncer.take_due();
+        let messages = notifications.iter().filter_map(|it| it.to_message(None));
         out.extend(messages.map(|message| Output::Write(stream, message)));
-        if !due.is_empty() {
+        if !notifications.is_empty() {
             out.push(Output::StartDelay(DebounceDelay::Cooldown));
         }
     }

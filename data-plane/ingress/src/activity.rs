@@ -53,7 +53,7 @@ impl ConnectionActivity {
     /// Creates the activity of a new connection, which waits for the head of its first request. An HTTP/2 connection
     /// starts as idle: its requests have timeouts of their own.
     pub(crate) fn new(multiplexed: bool) -> Arc<Self> {
-        let watch = Self {
+        let activity = Self {
             opened_at: Instant::now(),
             awaiting_head: ActivityMark::unset(),
             idle_since: ActivityMark::unset(),
@@ -64,12 +64,12 @@ impl ConnectionActivity {
             multiplexed,
         };
         let first = if multiplexed {
-            &watch.idle_since
+            &activity.idle_since
         } else {
-            &watch.awaiting_head
+            &activity.awaiting_head
         };
         first.set(0);
-        Arc::new(watch)
+        Arc::new(activity)
     }
 
     /// Records that the head of a request has arrived.
@@ -116,11 +116,11 @@ impl ConnectionActivity {
     }
 
     /// Records a read that returned bytes, or would block. Bytes that did not complete a head begin one.
-    fn on_read(&self, came: bool) {
+    fn on_read(&self, received: bool) {
         if self.multiplexed || self.active_requests.load(Ordering::Relaxed) > 0 {
             return;
         }
-        if came {
+        if received {
             self.bytes_arrived.store(true, Ordering::Relaxed);
         } else if self.bytes_arrived.swap(false, Ordering::Relaxed)
             && self.awaiting_head.get().is_none()
@@ -129,8 +129,8 @@ impl ConnectionActivity {
         }
     }
 
-    fn on_write(&self, took: bool) {
-        if took {
+    fn on_write(&self, accepted: bool) {
+        if accepted {
             self.write_blocked.clear();
         } else if self.write_blocked.get().is_none() {
             self.write_blocked.set(self.now());
@@ -163,10 +163,10 @@ impl ActivityMark {
 
 impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let watch = &self.0;
-        watch.awaiting_body.clear();
-        if watch.active_requests.fetch_sub(1, Ordering::Relaxed) == 1 {
-            watch.idle_since.set(watch.now());
+        let activity = &self.0;
+        activity.awaiting_body.clear();
+        if activity.active_requests.fetch_sub(1, Ordering::Relaxed) == 1 {
+            activity.idle_since.set(activity.now());
         }
     }
 }
@@ -198,10 +198,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for ActivityIo<T> {
         let read = Pin::new(&mut self.inner).poll_read(cx, buffer);
         self.activity.on_read(read.is_ready());
         let this = &mut *self;
-        if let Some(tally) = &mut this.frame_quota {
+        if let Some(frame_quota) = &mut this.frame_quota {
             let age = this.activity.opened_at.elapsed();
-            let came = buffer.filled().get(before..).unwrap_or_default();
-            tally.observe(came, age).map_err(|_flood| {
+            let received = buffer.filled().get(before..).unwrap_or_default();
+            frame_quota.observe(received, age).map_err(|_flood| {
                 io::Error::other("too many HTTP/2 frames that serve no request")
             })?;
         }

@@ -22,7 +22,7 @@ pub(crate) struct ConnectionLimiter {
 /// Permit of one admitted connection; released on drop.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    admission: Arc<ConnectionLimiter>,
+    limiter: Arc<ConnectionLimiter>,
     address: IpAddr,
 }
 
@@ -54,16 +54,16 @@ impl ConnectionLimiter {
         }
         *count += 1;
         self.open.fetch_add(1, Ordering::Relaxed);
-        let admission = Arc::clone(self);
-        Some(ConnectionPermit { admission, address })
+        let limiter = Arc::clone(self);
+        Some(ConnectionPermit { limiter, address })
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let addresses = &self.admission.addresses;
+        let addresses = &self.limiter.addresses;
         let mut addresses = addresses.lock().unwrap_or_else(PoisonError::into_inner);
-        self.admission.open.fetch_sub(1, Ordering::Relaxed);
+        self.limiter.open.fetch_sub(1, Ordering::Relaxed);
         if let Some(count) = addresses.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {

@@ -59,17 +59,17 @@ pub(crate) type DetachedStream = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Serves a connection until it ends, or until a long-lived stream takes it over; returns that stream's future. The
 /// reason for the end is not reported.
 pub(crate) async fn serve<G: RequestHandler>(
-    host: ConnectionContext<G>,
+    context: ConnectionContext<G>,
     stream: TcpStream,
     address: IpAddr,
 ) -> Option<DetachedStream> {
-    let limits = &host.listener.limits;
-    let Some(tls) = host.listener.tls.clone() else {
+    let limits = &context.listener.limits;
+    let Some(tls) = context.listener.tls.clone() else {
         let multiplexed = timeout(limits.head_timeout, is_http2(&stream))
             .await
             .ok()?
             .ok()?;
-        return serve_http(host, stream, address, multiplexed).await;
+        return serve_http(context, stream, address, multiplexed).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let stream = timeout(limits.handshake_timeout, handshake)
@@ -78,7 +78,7 @@ pub(crate) async fn serve<G: RequestHandler>(
         .ok()?;
     let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     // Boxed, as is HTTP/2 below: plaintext HTTP/1 connections, the majority, do not pay for the larger future.
-    Box::pin(serve_http(host, stream, address, multiplexed)).await
+    Box::pin(serve_http(context, stream, address, multiplexed)).await
 }
 
 /// Peeks at the stream and returns `true` if it begins with the HTTP/2 preface.
@@ -102,7 +102,7 @@ async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
 }
 
 async fn serve_http<G, T>(
-    host: ConnectionContext<G>,
+    context: ConnectionContext<G>,
     stream: T,
     address: IpAddr,
     multiplexed: bool,
@@ -112,40 +112,40 @@ where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let ConnectionContext {
-        handler: gate,
-        listener: shared,
+        handler,
+        listener,
         drain,
         closing,
-    } = host;
-    let watch = ConnectionActivity::new(multiplexed);
-    let visitor = Arc::new(ConnectionInfo {
+    } = context;
+    let activity = ConnectionActivity::new(multiplexed);
+    let info = Arc::new(ConnectionInfo {
         address,
         token_hashes: TokenHashCache::default(),
         cache_slot: CacheSlot::default(),
-        activity: Arc::clone(&watch),
+        activity: Arc::clone(&activity),
     });
-    let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&watch)));
-    let limits = shared.limits.clone();
+    let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
+    let limits = listener.limits.clone();
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
-    let handover = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
-    let offered = handover.clone();
+    let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
+    let offered = handoff.clone();
     let service = service_fn(move |request| {
         handle_request(
-            Arc::clone(&gate),
-            Arc::clone(&shared),
-            Arc::clone(&visitor),
+            Arc::clone(&handler),
+            Arc::clone(&listener),
+            Arc::clone(&info),
             offered.clone(),
             request,
         )
     });
-    let Some(handover) = handover else {
+    let Some(handoff) = handoff else {
         let connection = http2(&limits, drain).serve_connection(io, service);
         let connection = Box::pin(connection);
         Box::pin(drive(
             connection,
             |c| c.graceful_shutdown(),
             || false,
-            &watch,
+            &activity,
             &limits,
             closing,
         ))
@@ -154,17 +154,17 @@ where
     };
     let mut connection = http1(&limits).serve_connection(io, service);
     // Everything written before must have been taken by the client.
-    let taken = || handover.is_offered() && !watch.is_writing();
+    let is_handed_off = || handoff.is_offered() && !activity.is_writing();
     drive(
         Pin::new(&mut connection),
         |c| c.graceful_shutdown(),
-        taken,
-        &watch,
+        is_handed_off,
+        &activity,
         &limits,
         closing,
     )
     .await;
-    let answer = taken().then(|| handover.take()).flatten()?;
+    let answer = is_handed_off().then(|| handoff.take()).flatten()?;
     let io = connection.into_parts().io.into_inner().into_inner();
     Some(Box::pin(serve_long_lived(
         io,
@@ -207,33 +207,34 @@ fn http2(limits: &ListenerLimits, drain: Drain) -> http2::Builder<DrainExecutor>
 async fn drive<C: Future>(
     mut connection: Pin<impl DerefMut<Target = C>>,
     close: impl Fn(Pin<&mut C>),
-    taken: impl Fn() -> bool,
-    watch: &ConnectionActivity,
+    is_handed_off: impl Fn() -> bool,
+    activity: &ConnectionActivity,
     limits: &ListenerLimits,
     mut closing: Receiver<bool>,
 ) {
     let tenth = (limits.max_age / 10).as_millis().max(1);
-    let vary = Duration::from_millis(random::number() % u64::try_from(tenth).unwrap_or(u64::MAX));
-    let aged = Instant::now() + limits.max_age - vary;
-    let mut asked = pin!(async move { closing.wait_for(|closing| *closing).await.is_ok() });
-    let mut timer = pin!(sleep_until(aged));
-    let mut closed = false;
+    let jitter = Duration::from_millis(random::number() % u64::try_from(tenth).unwrap_or(u64::MAX));
+    let max_age_deadline = Instant::now() + limits.max_age - jitter;
+    let mut close_requested =
+        pin!(async move { closing.wait_for(|closing| *closing).await.is_ok() });
+    let mut timer = pin!(sleep_until(max_age_deadline));
+    let mut is_closing = false;
     poll_fn(|cx| {
-        if connection.as_mut().poll(cx).is_ready() || taken() {
+        if connection.as_mut().poll(cx).is_ready() || is_handed_off() {
             return Poll::Ready(());
         }
-        if !closed && asked.as_mut().poll(cx).is_ready() {
-            closed = true;
+        if !is_closing && close_requested.as_mut().poll(cx).is_ready() {
+            is_closing = true;
             close(connection.as_mut());
             // Wakes the task so that the graceful shutdown makes progress now.
             cx.waker().wake_by_ref();
         }
         loop {
-            let deadline = watch.deadline(limits);
+            let deadline = activity.deadline(limits);
             // A deadline that moved later is noticed when the timer fires. This is the usual case and costs nothing
             // here.
             if deadline.is_some_and(|deadline| deadline < timer.deadline()) {
-                timer.as_mut().reset(deadline.unwrap_or(aged));
+                timer.as_mut().reset(deadline.unwrap_or(max_age_deadline));
             }
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -242,15 +243,15 @@ async fn drive<C: Future>(
             if deadline.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(());
             }
-            if now >= aged && !closed {
-                closed = true;
+            if now >= max_age_deadline && !is_closing {
+                is_closing = true;
                 close(connection.as_mut());
                 cx.waker().wake_by_ref();
             }
-            let again = now + limits.idle_timeout;
+            let next_check = now + limits.idle_timeout;
             timer
                 .as_mut()
-                .reset(deadline.map_or(again, |deadline| deadline.min(again)));
+                .reset(deadline.map_or(next_check, |deadline| deadline.min(next_check)));
         }
     })
     .await;

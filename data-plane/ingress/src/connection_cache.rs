@@ -76,13 +76,13 @@ impl CacheSlot {
 
 impl std::fmt::Debug for CacheSlot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slot(…)")
+        f.write_str("CacheSlot(…)")
     }
 }
 
 impl std::fmt::Debug for TokenHashCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokenMemo(…)")
+        f.write_str("TokenHashCache(…)")
     }
 }
 

@@ -53,34 +53,34 @@ pub(crate) struct TrackedBody<S> {
 /// A panic of the handler fails this request alone. A long-lived stream is moved to the handoff if the connection has
 /// one.
 pub(crate) async fn handle_request<G: RequestHandler>(
-    gate: Arc<G>,
-    shared: Arc<ListenerContext>,
-    visitor: Arc<ConnectionInfo>,
-    handover: Option<Arc<StreamHandoff<TrackedBody<G::Stream>>>>,
+    handler: Arc<G>,
+    listener: Arc<ListenerContext>,
+    connection: Arc<ConnectionInfo>,
+    handoff: Option<Arc<StreamHandoff<TrackedBody<G::Stream>>>>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<TrackedBody<G::Stream>>, Infallible> {
-    let active = visitor.activity.begin_request();
+    let active = connection.activity.begin_request();
     let (head, incoming) = request.into_parts();
     // HTTP/1.0 clients do not understand chunked transfer coding.
-    let handover = handover.filter(|_| head.version == Version::HTTP_11);
-    let response = if head.headers.len() > shared.limits.headers {
+    let handoff = handoff.filter(|_| head.version == Version::HTTP_11);
+    let response = if head.headers.len() > listener.limits.headers {
         empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-    } else if let Err(refusal) = check_head(&head, &shared.hosts) {
+    } else if let Err(refusal) = check_head(&head, &listener.hosts) {
         refusal_response(&refusal, None)
     } else {
         let body = RequestBody {
             incoming,
-            activity: Arc::clone(&visitor.activity),
-            listener: shared,
+            activity: Arc::clone(&connection.activity),
+            listener,
         };
         let request = IncomingRequest {
             head,
             body,
-            connection: visitor,
+            connection,
         };
         // Boxed, so that its memory is released when the response begins: the connection's future would otherwise keep
         // room for its largest request, even while it only serves a long-lived stream.
-        let served = Box::pin(AssertUnwindSafe(gate.serve(request)).catch_unwind());
+        let served = Box::pin(AssertUnwindSafe(handler.serve(request)).catch_unwind());
         let answer = served.await;
         answer.unwrap_or_else(|_panic| {
             tracing::error!("a request panicked; it alone was lost");
@@ -91,9 +91,9 @@ pub(crate) async fn handle_request<G: RequestHandler>(
         body,
         _active: active,
     });
-    let stands = matches!(answer.body().body, ResponseBody::LongLived(_));
-    if let Some(handover) = handover.filter(|_| stands) {
-        handover.offer(answer);
+    let is_long_lived = matches!(answer.body().body, ResponseBody::LongLived(_));
+    if let Some(handoff) = handoff.filter(|_| is_long_lived) {
+        handoff.offer(answer);
         // hyper never gets a response: the connection is taken away from it.
         return pending().await;
     }

@@ -45,7 +45,7 @@ pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
     context: Arc<ListenerContext>,
-    admission: Arc<ConnectionLimiter>,
+    connection_limiter: Arc<ConnectionLimiter>,
     linger: Duration,
     workers: WorkerPool,
 }
@@ -57,7 +57,7 @@ pub enum ListenerError {
     #[error("cannot listen at {0}; is another program running there? choose another address")]
     Listen(SocketAddr, #[source] io::Error),
     /// The worker threads could not be started.
-    #[error("connections cannot be carried")]
+    #[error("the worker threads cannot be started")]
     Threads(#[source] io::Error),
     /// An entry of the public hosts is not a host name.
     #[error(transparent)]
@@ -95,24 +95,25 @@ impl Listener {
         let address = listener.local_addr().map_err(failed)?;
         let hosts = HostAllowlist::new(address, options.public_hosts.iter().map(String::as_str))?;
         let limits = options.limits;
-        let admission = ConnectionLimiter::new(limits.connections, limits.connections_per_address);
+        let connection_limiter =
+            ConnectionLimiter::new(limits.connections, limits.connections_per_address);
         let tls = options.tls;
         let budget = MemoryBudget::new(limits.total_body_bytes);
-        let shared = Arc::new(ListenerContext {
+        let context = Arc::new(ListenerContext {
             hosts,
             limits,
             tls,
             budget,
         });
         let linger = options.linger;
-        let carriers = WorkerPool::start(options.threads).map_err(ListenerError::Threads)?;
+        let workers = WorkerPool::start(options.threads).map_err(ListenerError::Threads)?;
         Ok(Self {
             listener,
             address,
-            context: shared,
-            admission,
+            context,
+            connection_limiter,
             linger,
-            workers: carriers,
+            workers,
         })
     }
 
@@ -120,8 +121,8 @@ impl Listener {
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<ServerConfig>) -> Self {
         // The only reference: no connection has been accepted yet.
-        if let Some(shared) = Arc::get_mut(&mut self.context) {
-            shared.tls = Some(tls);
+        if let Some(context) = Arc::get_mut(&mut self.context) {
+            context.tls = Some(tls);
         }
         self
     }
@@ -133,8 +134,8 @@ impl Listener {
 
     /// Accepts connections until the drain begins and the linger time has passed, then closes the listening socket and
     /// asks open connections to close. Returns without waiting for them: the drain waits.
-    pub async fn serve<G: RequestHandler>(self, gate: Arc<G>, drain: Drain) {
-        let (closing, watched) = watch::channel(false);
+    pub async fn serve<G: RequestHandler>(self, handler: Arc<G>, drain: Drain) {
+        let (closing, close_receiver) = watch::channel(false);
         let stop = async {
             drain.draining().await;
             sleep(self.linger).await;
@@ -150,18 +151,18 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     backoff.reset();
-                    let host = ConnectionContext {
-                        handler: Arc::clone(&gate),
+                    let connection_context = ConnectionContext {
+                        handler: Arc::clone(&handler),
                         listener: Arc::clone(&self.context),
                         drain: drain.clone(),
-                        closing: watched.clone(),
+                        closing: close_receiver.clone(),
                     };
-                    self.accept_connection(host, stream, peer);
+                    self.accept_connection(connection_context, stream, peer);
                 }
                 Err(error) if is_client_abort(&error) => {}
                 Err(error) => {
                     // Out of file descriptors or memory. Accepting again without a pause would spin.
-                    tracing::warn!(%error, "connections cannot be taken in");
+                    tracing::warn!(%error, "a connection cannot be accepted");
                     sleep(Duration::from_millis(10) + backoff.next(random::number())).await;
                 }
             }
@@ -169,20 +170,20 @@ impl Listener {
         drop(self.listener);
         closing.send_replace(true);
         // The workers run until the drain has settled, so that open connections can finish.
-        let (carriers, settled) = (self.workers, drain.settled());
-        drop(drain.spawn_last("carriers", async move {
+        let (workers, settled) = (self.workers, drain.settled());
+        drop(drain.spawn_last("worker pool", async move {
             settled.await;
-            drop(carriers);
+            drop(workers);
         }));
     }
 
     fn accept_connection<G: RequestHandler>(
         &self,
-        host: ConnectionContext<G>,
+        connection_context: ConnectionContext<G>,
         stream: TcpStream,
         peer: SocketAddr,
     ) {
-        let Some(seat) = self.admission.admit(peer.ip()) else {
+        let Some(permit) = self.connection_limiter.admit(peer.ip()) else {
             return;
         };
         if stream.set_nodelay(true).is_err() {
@@ -192,13 +193,13 @@ impl Listener {
         let Ok(stream) = stream.into_std() else {
             return;
         };
-        let guard = host.drain.blocker("connection");
+        let guard = connection_context.drain.blocker("connection");
         self.workers.spawn(move || async move {
-            let (_guard, _seat) = (guard, seat);
+            let (_guard, _permit) = (guard, permit);
             if let Ok(stream) = TcpStream::from_std(stream) {
-                let rest = Box::pin(serve(host, stream, peer.ip())).await;
-                if let Some(rest) = rest {
-                    rest.await;
+                let detached = Box::pin(serve(connection_context, stream, peer.ip())).await;
+                if let Some(detached) = detached {
+                    detached.await;
                 }
             }
         });
@@ -215,7 +216,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Returns `true` if the error belongs to a connection that was gone before it was accepted.
+/// Returns `true` if the error belongs to a connection that was closed before it was accepted.
 fn is_client_abort(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -79,14 +79,14 @@ where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
     let (head, body) = answer.into_parts();
-    let mut line = LongLivedStream {
+    let mut stream = LongLivedStream {
         io,
         body,
         write_stall_timeout: stall,
         unexpected_input: 0,
     };
     // An error means that the client is gone: there is nothing to report.
-    drop(line.write_response(head).await);
+    drop(stream.write_response(head).await);
 }
 
 impl<T, B> LongLivedStream<T, B>
@@ -124,15 +124,15 @@ where
     /// parsed as a request.
     fn check_client(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
-            let mut space = [0; 256];
-            let mut space = ReadBuf::new(&mut space);
-            match Pin::new(&mut self.io).poll_read(cx, &mut space) {
+            let mut buffer = [0; 256];
+            let mut buffer = ReadBuf::new(&mut buffer);
+            match Pin::new(&mut self.io).poll_read(cx, &mut buffer) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(read) => read?,
             }
-            let came = space.filled().len();
-            self.unexpected_input += came;
-            if came == 0 || self.unexpected_input > UNEXPECTED_INPUT_LIMIT {
+            let received = buffer.filled().len();
+            self.unexpected_input += received;
+            if received == 0 || self.unexpected_input > UNEXPECTED_INPUT_LIMIT {
                 return Err(io::ErrorKind::ConnectionAborted.into());
             }
         }

@@ -54,14 +54,14 @@ impl WorkerPool {
         let fewest = self
             .workers
             .iter()
-            .min_by_key(|carrier| carrier.connections.load(Ordering::Relaxed));
-        let Some(carrier) = fewest else {
+            .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
+        let Some(worker) = fewest else {
             return;
         };
-        carrier.connections.fetch_add(1, Ordering::Relaxed);
-        let carried = WorkerLoadGuard(Arc::clone(&carrier.connections));
-        drop(carrier.runtime.spawn(async move {
-            let _carried = carried;
+        worker.connections.fetch_add(1, Ordering::Relaxed);
+        let load_guard = WorkerLoadGuard(Arc::clone(&worker.connections));
+        drop(worker.runtime.spawn(async move {
+            let _load_guard = load_guard;
             connection().await;
         }));
     }
@@ -80,7 +80,7 @@ impl Worker {
             runtime.shutdown_background();
         };
         thread::Builder::new()
-            .name(format!("carrier-{number}"))
+            .name(format!("worker-{number}"))
             .spawn(run)?;
         Ok(Self {
             runtime: handle,

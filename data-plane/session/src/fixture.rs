@@ -183,7 +183,7 @@ pub(crate) fn principal(token: &str) -> Arc<toolgate_model::Principal> {
     Arc::clone(caller(&view, token).principal())
 }
 
-pub(crate) fn facts(number: u32) -> SessionClaims {
+pub(crate) fn claims(number: u32) -> SessionClaims {
     let mut random = [0; 16];
     random[..4].copy_from_slice(&number.to_be_bytes());
     SessionClaims {

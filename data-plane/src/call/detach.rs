@@ -15,9 +15,9 @@ pub(super) struct DetachOnDrop<F: Future<Output: Send + 'static> + Send + 'stati
 }
 
 impl<F: Future<Output: Send + 'static> + Send + 'static> DetachOnDrop<F> {
-    pub(super) fn new(future: F, drain: Drain) -> Self {
+    pub(super) fn new(future: Pin<Box<F>>, drain: Drain) -> Self {
         Self {
-            rest: Some((Box::pin(future), drain)),
+            rest: Some((future, drain)),
         }
     }
 }

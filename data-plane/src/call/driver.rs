@@ -1,5 +1,5 @@
 //! The driver of one call: waits for the server, the client, timers and the drain, feeds what happens to the
-//! [`CallMachine`], and carries out its effects (`effects.rs`).
+//! [`CallMachine`], and runs its effects (`effects.rs`).
 
 use std::{
     collections::VecDeque,
@@ -42,12 +42,12 @@ const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// Driver of one call.
 pub(super) struct CallDriver<S: ConfigSource> {
-    pub(super) plane: Arc<ProxyState<S>>,
+    pub(super) state: Arc<ProxyState<S>>,
     pub(super) context: CallContext,
     pub(super) machine: CallMachine,
     /// Origin of the machine's monotonic time.
     pub(super) began: Instant,
-    account: RequestMeasurement,
+    measurement: RequestMeasurement,
     permit: RequestPermit,
     /// Registration of a legacy client's call, by which it is cancelled.
     pub(super) in_flight: Option<InFlightGuard>,
@@ -60,9 +60,19 @@ pub(super) struct CallDriver<S: ConfigSource> {
     /// Handle under which the call is about to be suspended.
     pub(super) handle: Option<SuspensionHandle>,
     /// `true` once the client has closed the stream.
-    gone: bool,
+    is_disconnected: bool,
     /// Time at which the client got something last.
     sent: Instant,
+}
+
+/// All that a call begins with.
+pub(super) struct CallParts<S: ConfigSource> {
+    pub(super) state: Arc<ProxyState<S>>,
+    pub(super) context: CallContext,
+    pub(super) permit: RequestPermit,
+    /// Registration of a legacy client's call.
+    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) measurement: RequestMeasurement,
 }
 
 /// The server's side of a call.
@@ -73,18 +83,18 @@ pub(super) struct UpstreamSide {
     /// Answers that go with the call.
     pub(super) round: Option<Arc<RoundAnswers>>,
     /// Request that is to be sent next.
-    pub(super) request: Option<UpstreamRequest>,
+    pub(super) request: Option<UpstreamOperation>,
     /// Request in flight.
     pub(super) sending: Option<BoxFuture<'static, RequestResult>>,
 }
 
 /// A request to the server.
-pub(super) enum UpstreamRequest {
+pub(super) enum UpstreamOperation {
     Send(SessionChoice),
     Probe(Arc<UpstreamSessionHandle>),
 }
 
-/// Result of an [`UpstreamRequest`].
+/// Result of an [`UpstreamOperation`].
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one per attempt, and a box would cost the plain path an allocation"
@@ -110,20 +120,21 @@ enum LoopExit {
 }
 
 impl<S: ConfigSource> CallDriver<S> {
-    pub(super) fn new(
-        plane: &Arc<ProxyState<S>>,
-        context: CallContext,
-        permit: RequestPermit,
-        in_flight: Option<InFlightGuard>,
-        account: RequestMeasurement,
-    ) -> Self {
-        let now = account.now();
+    fn new(parts: CallParts<S>) -> Self {
+        let CallParts {
+            state,
+            context,
+            permit,
+            in_flight,
+            measurement,
+        } = parts;
+        let now = measurement.now();
         Self {
             machine: new_machine(&context),
-            plane: Arc::clone(plane),
+            state,
             context,
             began: now,
-            account,
+            measurement,
             permit,
             in_flight,
             upstream: UpstreamSide::default(),
@@ -132,57 +143,65 @@ impl<S: ConfigSource> CallDriver<S> {
             answers: AnswerChannel::default(),
             registrations: Vec::new(),
             handle: None,
-            gone: false,
+            is_disconnected: false,
             sent: now,
         }
     }
 
     /// Runs the call, or goes on with a suspended one. Dropped by the disconnect of a modern client, it cancels the
     /// call. The call of a legacy client is finished in the background.
-    pub(super) async fn run(self, suspended: Option<SuspendedCall>) -> CallAnswer {
-        let drain = self.plane.drain.clone();
-        let detaches = self.machine.outlives_stream();
-        let driven = self.drive(suspended);
+    pub(super) async fn run(parts: CallParts<S>, suspended: Option<SuspendedCall>) -> CallAnswer {
+        let drain = parts.state.drain.clone();
+        let detaches = parts.context.plan.outlives_stream();
+        // The driver is created inside of the box and stays there: it is large, and a move would copy all of it.
+        let driven = Box::pin(async move {
+            let mut driver = Self::new(parts);
+            match driver.drive(suspended).await {
+                LoopExit::End(end) => driver.answer(end),
+                LoopExit::Stream => CallAnswer::Stream(driver.stream()),
+            }
+        });
         match detaches {
             true => DetachOnDrop::new(driven, drain).await,
-            false => Box::pin(driven).await,
+            false => driven.await,
         }
     }
 
-    /// Sends the call and reads an answer of one document, without an allocation. All else is left to
-    /// [`converse`](Self::converse).
-    async fn drive(mut self, suspended: Option<SuspendedCall>) -> CallAnswer {
+    /// Sends the call and reads an answer of one document, without a further allocation. All else is left to
+    /// [`run_loop`](Self::run_loop).
+    async fn drive(&mut self, suspended: Option<SuspendedCall>) -> LoopExit {
         match suspended {
             Some(suspended) => self.resume(suspended),
             None => {
                 let effects = self.machine.start();
-                self.carry_out(effects);
+                self.run_effects(effects);
             }
         }
         while self.end.is_none() && self.outbox.is_empty() {
             if let Some(request) = self.upstream.request.take() {
                 let round = self.upstream.round.as_deref();
-                let result = perform(&self.plane.calls, &self.context, round, request);
+                let result = perform(&self.state.calls, &self.context, round, request);
                 let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
-                let result = unless(cancelled, result).await;
+                let result = or_cancelled(cancelled, result).await;
                 let event = result.map(|result| self.upstream.take_result(result));
                 self.after(event);
             } else if self.machine.reads_document()
-                && let Some(mut call) = self.upstream.call.take()
+                && let Some(call) = &mut self.upstream.call
             {
                 let cancelled = cancelled(self.in_flight.as_ref(), &self.permit);
-                let read = unless(cancelled, call.read_document()).await;
-                self.upstream.call = Some(call);
+                let read = or_cancelled(cancelled, call.read_document()).await;
                 self.after(read);
             } else {
-                return Box::pin(self.follow()).await;
+                // Waits until the call ends, or until the client gets a stream.
+                self.sent = self.measurement.now();
+                return Box::pin(self.run_loop(None)).await;
             }
         }
         match self.end.take() {
-            Some(end) if self.outbox.is_empty() => self.answer(end),
+            Some(end) if self.outbox.is_empty() => LoopExit::End(end),
             end => {
                 self.end = end;
-                CallAnswer::Stream(self.stream())
+                LoopExit::Stream
             }
         }
     }
@@ -193,7 +212,7 @@ impl<S: ConfigSource> CallDriver<S> {
         self.upstream.call = suspended.call;
         self.began = suspended.began;
         let (plan, body) = (&self.context.plan, &self.context.body);
-        let responses = plan.retry.as_ref().and_then(|retry| retry.responses);
+        let responses = plan.resume.as_ref().and_then(|resume| resume.responses);
         let responses = responses.map_or(Bytes::from_static(b"{}"), |span| span.slice_bytes(body));
         let resumed = ResumedCall {
             plan: Arc::clone(plan),
@@ -207,21 +226,12 @@ impl<S: ConfigSource> CallDriver<S> {
         self.apply(event.unwrap_or(CallEvent::Cancel));
     }
 
-    /// Waits until the call ends, or until the client gets a stream.
-    async fn follow(mut self) -> CallAnswer {
-        self.sent = self.account.now();
-        match self.converse(None).await {
-            LoopExit::End(end) => self.answer(end),
-            LoopExit::Stream => CallAnswer::Stream(self.stream()),
-        }
-    }
-
     fn answer(self, end: CallEnd) -> CallAnswer {
-        let account = self.account;
+        let measurement = self.measurement;
         match end {
-            CallEnd::ClientResponse(reply) => CallAnswer::Reply(reply, account),
+            CallEnd::ClientResponse(reply) => CallAnswer::Reply(reply, measurement),
             CallEnd::Cancelled => CallAnswer::Cancelled {
-                account,
+                measurement,
                 revoked: self.permit.is_authn_ended(),
             },
         }
@@ -230,7 +240,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Goes on in a task of its own, which writes the stream.
     fn stream(self) -> CallStream {
         let (sink, stream) = CallStream::channel();
-        let drain = self.plane.drain.clone();
+        let drain = self.state.drain.clone();
         drop(drain.spawn("streamed call", Box::pin(self.write(sink))));
         stream
     }
@@ -239,14 +249,14 @@ impl<S: ConfigSource> CallDriver<S> {
         if self.outbox.is_empty() {
             self.keep_alive(&sink);
         }
-        if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.converse(Some(&sink)).await {
-            let _gone = sink.send(sse::event(&reply.body.to_bytes())).await;
-            self.account.finish_call(reply.outcome);
+        if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.run_loop(Some(&sink)).await {
+            let _closed = sink.send(sse::event(&reply.body.to_bytes())).await;
+            self.measurement.finish_call(reply.outcome);
         }
     }
 
     /// The loop of a call whose answer takes more than one message.
-    async fn converse(&mut self, sink: Option<&Sender<Bytes>>) -> LoopExit {
+    async fn run_loop(&mut self, sink: Option<&Sender<Bytes>>) -> LoopExit {
         let mut cancelled = self.cancellation();
         loop {
             match sink {
@@ -297,16 +307,16 @@ impl<S: ConfigSource> CallDriver<S> {
             tokio::select! {
                 biased;
                 sent = sink.send(sse::event(&message)) => match sent {
-                    Ok(()) => self.sent = self.account.now(),
-                    Err(_gone) => self.client_gone(),
+                    Ok(()) => self.sent = self.measurement.now(),
+                    Err(_closed) => self.on_disconnect(),
                 },
                 () = cancelled.as_mut() => self.apply(CallEvent::Cancel),
             }
         }
     }
 
-    fn client_gone(&mut self) {
-        self.gone = true;
+    fn on_disconnect(&mut self) {
+        self.is_disconnected = true;
         self.outbox.clear();
         self.apply(CallEvent::ClientGone);
     }
@@ -314,39 +324,39 @@ impl<S: ConfigSource> CallDriver<S> {
     fn keep_alive(&mut self, sink: &Sender<Bytes>) {
         // A full queue means that something else is about to be sent.
         let _full = sink.try_send(Bytes::from_static(sse::KEEP_ALIVE));
-        self.sent = self.account.now();
+        self.sent = self.measurement.now();
     }
 
-    /// Waits for the next happening. Cancel-safe.
+    /// Waits for the next event. Cancel-safe.
     async fn next(
         &mut self,
         sink: Option<&Sender<Bytes>>,
         cancelled: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
     ) -> DriverEvent {
         self.send_in_background();
-        let now = self.account.now();
+        let now = self.measurement.now();
         let deadline = self.machine.wait(self.time());
         let silence = match sink {
-            Some(_) if self.gone => None,
+            Some(_) if self.is_disconnected => None,
             Some(_) => Some(KEEP_ALIVE_INTERVAL),
             None => Some(HEAD_TIMEOUT),
         };
         let quiet = now.saturating_duration_since(self.sent);
         let silence = silence.map(|most| most.saturating_sub(quiet));
         let draining =
-            (self.machine.pending_elicitations() > 0).then(|| self.plane.drain.draining());
-        let attached = sink.filter(|_| !self.gone);
+            (self.machine.pending_elicitations() > 0).then(|| self.state.drain.draining());
+        let attached = sink.filter(|_| !self.is_disconnected);
         tokio::select! {
             biased;
             () = cancelled.as_mut() => DriverEvent::Call(CallEvent::Cancel),
             () = closed(attached) => {
-                self.gone = true;
+                self.is_disconnected = true;
                 DriverEvent::Call(CallEvent::ClientGone)
             }
             (id, frame) = self.answers.next() => DriverEvent::Call(CallEvent::ClientAnswer(id, frame)),
             () = if_some(draining) => DriverEvent::Call(CallEvent::Drain),
-            happening = self.upstream.next() => happening,
-            () = if_some(deadline.map(due)) => DriverEvent::Call(CallEvent::Deadline),
+            event = self.upstream.next() => event,
+            () = if_some(deadline.map(sleep_until_due)) => DriverEvent::Call(CallEvent::Deadline),
             () = if_some(silence.map(sleep)) => DriverEvent::Silence,
         }
     }
@@ -354,7 +364,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Begins the next request to the server, which must not be dropped while other things happen.
     fn send_in_background(&mut self) {
         if let Some(request) = self.upstream.request.take() {
-            let (calls, context) = (self.plane.calls.clone(), self.context.clone());
+            let (calls, context) = (self.state.calls.clone(), self.context.clone());
             let round = self.upstream.round.clone();
             self.upstream.sending = Some(Box::pin(async move {
                 perform(&calls, &context, round.as_deref(), request).await
@@ -364,7 +374,7 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Returns the time for the machine.
     pub(super) fn time(&self) -> CallTime {
-        let clock = &self.plane.clock;
+        let clock = &self.state.clock;
         CallTime {
             elapsed: clock.monotonic().saturating_duration_since(self.began),
             wall: clock.now(),
@@ -422,13 +432,13 @@ async fn perform(
     calls: &UpstreamClient,
     context: &CallContext,
     round: Option<&RoundAnswers>,
-    request: UpstreamRequest,
+    request: UpstreamOperation,
 ) -> RequestResult {
     match request {
-        UpstreamRequest::Send(session) => {
+        UpstreamOperation::Send(session) => {
             RequestResult::Sent(calls.send(context, round, session).await)
         }
-        UpstreamRequest::Probe(session) => {
+        UpstreamOperation::Probe(session) => {
             RequestResult::Probed(calls.knows_session(context, &session).await)
         }
     }
@@ -449,7 +459,7 @@ async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
 }
 
 /// Waits for `work`; `None` if `cancelled` ends first.
-async fn unless<T>(
+async fn or_cancelled<T>(
     cancelled: impl Future<Output = ()>,
     work: impl Future<Output = T>,
 ) -> Option<T> {
@@ -473,7 +483,7 @@ async fn if_some(future: Option<impl Future<Output = ()>>) {
     }
 }
 
-async fn due(wait: Duration) {
+async fn sleep_until_due(wait: Duration) {
     if wait > Duration::ZERO {
         // A timer that fires early would fire again and again.
         sleep(wait + Duration::from_millis(1)).await;

@@ -24,17 +24,17 @@ use crate::{
 
 use super::{
     SuspendedCall,
-    driver::{CallDriver, UpstreamRequest, new_machine},
+    driver::{CallDriver, UpstreamOperation, new_machine},
 };
 
 impl<S: ConfigSource> CallDriver<S> {
     /// Feeds an event to the machine, and carries out what comes of it.
     pub(super) fn apply(&mut self, event: CallEvent) {
         let effects = self.machine.on(event, self.time());
-        self.carry_out(effects);
+        self.run_effects(effects);
     }
 
-    pub(super) fn carry_out(&mut self, effects: CallEffects) {
+    pub(super) fn run_effects(&mut self, effects: CallEffects) {
         let mut effects = effects;
         loop {
             // At most one effect of an event has a result.
@@ -65,14 +65,14 @@ impl<S: ConfigSource> CallDriver<S> {
             CallEffect::ProbeSession => {
                 self.upstream.call = None;
                 let session = self.upstream.session.clone();
-                self.upstream.request = session.map(UpstreamRequest::Probe);
+                self.upstream.request = session.map(UpstreamOperation::Probe);
             }
             CallEffect::AskClient(count) => {
                 let ids = (0..count).map(|_| self.register());
                 return Some(CallEvent::Registered(ids.collect()));
             }
             CallEffect::Seal(request) => return Some(CallEvent::Sealed(self.seal(request))),
-            CallEffect::Park(reply) => return self.park(reply),
+            CallEffect::Suspend(reply) => return self.suspend(reply),
             CallEffect::CloseElicitation(id) => self.unregister(&id),
             CallEffect::SendClient(message) => self.outbox.push_back(message),
             CallEffect::Finish(end) => {
@@ -94,12 +94,10 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Carries out an effect on the call in flight.
     fn run_on_call(&mut self, effect: CallEffect) -> Option<CallEvent> {
-        let now = self.plane.clock.now();
+        let now = self.state.clock.now();
         let call = self.upstream.call.as_mut();
         match (effect, call) {
-            (CallEffect::RespondUpstream(message), Some(call)) => {
-                call.server_request_response(message, now)
-            }
+            (CallEffect::RespondUpstream(message), Some(call)) => call.respond(message, now),
             (CallEffect::RefuseUpstream(message), Some(call)) => call.refuse(message),
             (CallEffect::SettleUpstream(verdict), Some(call)) => call.settle(verdict),
             (CallEffect::HoldTimeouts, Some(call)) => call.hold_timeouts(),
@@ -125,29 +123,30 @@ impl<S: ConfigSource> CallDriver<S> {
     fn send(&mut self, session: SessionChoice) {
         // The last attempt is over.
         self.upstream.call = None;
-        self.upstream.request = Some(UpstreamRequest::Send(session));
+        self.upstream.request = Some(UpstreamOperation::Send(session));
     }
 
     /// Registers an elicitation of the legacy client. Returns the id under which its answer comes back; `None` if the
     /// client cannot be asked.
     fn register(&mut self) -> Option<ElicitationId> {
-        if self.plane.drain.is_draining() {
+        if self.state.drain.is_draining() {
             return None;
         }
-        let (context, plane) = (&self.context, &self.plane);
+        let (context, state) = (&self.context, &self.state);
         let session = context.session.as_ref()?;
-        let asker = ElicitingCall {
+        let eliciting_call = ElicitingCall {
             answers: self.answers.sender(),
             call: self.in_flight.as_ref()?.cancel_handle(),
             gateway: context.plan.gateway.name.id.clone(),
             authn: context.authn,
             plan: Arc::clone(&context.plan),
         };
-        let registered = plane
-            .elicitations
-            .register(session, &context.principal, asker.clone())?;
+        let registered =
+            state
+                .elicitations
+                .register(session, &context.principal, eliciting_call.clone())?;
         // Checked after the registration: a session or gateway that ends from here on finds the elicitation.
-        if plane.sessions.has_ended(session) || !asker.is_served(&plane.source.view()) {
+        if state.sessions.has_ended(session) || !eliciting_call.is_served(&state.source.view()) {
             return None;
         }
         let id = registered.id().clone();
@@ -157,15 +156,15 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Seals a `requestState`; `None` if there are no keys or the content is too large.
     fn seal(&mut self, content: SealRequest) -> Option<String> {
-        let (context, plane) = (&self.context, &self.plane);
-        let keys = plane.source.keys()?;
+        let (context, state) = (&self.context, &self.state);
+        let keys = state.source.keys()?;
         let (sealer, nonce) = (keys.sealer(), random::bytes());
         let request = context.plan.digest(&context.body)?;
         let binding = SealContext {
             gateway: &context.plan.gateway.name.id,
             principal: &context.principal,
         };
-        let now = plane.clock.now();
+        let now = state.clock.now();
         match content {
             SealRequest::RequestState(literal) => {
                 let until = now.after(REQUEST_STATE_LIFETIME);
@@ -189,7 +188,7 @@ impl<S: ConfigSource> CallDriver<S> {
                 let ticket = CallTicket {
                     handle: random::bytes(),
                     request,
-                    home: plane.peers.this_proxy(),
+                    owner: state.peers.this_proxy(),
                 };
                 self.handle = Some(ticket.handle);
                 Some(ticket.seal(sealer, binding, &nonce))
@@ -198,9 +197,9 @@ impl<S: ConfigSource> CallDriver<S> {
     }
 
     /// Suspends the call and ends the request with `reply`, unless there is no room.
-    fn park(&mut self, reply: ClientResponse) -> Option<CallEvent> {
+    fn suspend(&mut self, reply: ClientResponse) -> Option<CallEvent> {
         let Some(handle) = self.handle.take() else {
-            return Some(CallEvent::ParkRefused);
+            return Some(CallEvent::SuspensionRefused);
         };
         let idle = new_machine(&self.context);
         let suspended = SuspendedCall {
@@ -208,14 +207,14 @@ impl<S: ConfigSource> CallDriver<S> {
             call: self.upstream.call.take(),
             began: self.began,
         };
-        let (plane, gateway) = (&self.plane, &self.context.plan.gateway.name.id);
-        let parked = plane
+        let (state, gateway) = (&self.state, &self.context.plan.gateway.name.id);
+        let parked = state
             .suspended
-            .park(handle, &self.context.principal, gateway, suspended);
+            .suspend(handle, &self.context.principal, gateway, suspended);
         // Checked after the call is kept: a gateway that is removed from here on finds it.
-        let view = plane.source.view();
+        let view = state.source.view();
         if view.gateway(gateway.as_str()).is_none() {
-            plane.cancel_unserved(&view);
+            state.cancel_unserved(&view);
         }
         match parked {
             Ok(()) => {
@@ -225,7 +224,7 @@ impl<S: ConfigSource> CallDriver<S> {
             Err(suspended) => {
                 self.machine = suspended.machine;
                 self.upstream.call = suspended.call;
-                Some(CallEvent::ParkRefused)
+                Some(CallEvent::SuspensionRefused)
             }
         }
     }

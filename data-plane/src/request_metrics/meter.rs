@@ -195,13 +195,14 @@ impl TargetMeter {
                 gateway: self.gateway.as_str(),
                 server: self.server.as_str(),
             };
-            let ours = self.metrics.server_operation(&operation(spoken.client));
-            let theirs = self.metrics.client_operation(&operation(spoken.server));
-            (key, (ours, theirs))
+            let server_histogram = self.metrics.server_operation(&operation(spoken.client));
+            let client_histogram = self.metrics.client_operation(&operation(spoken.server));
+            (key, (server_histogram, client_histogram))
         };
-        self.outcomes.with(&key, make, |(ours, theirs)| {
-            ours.record(took);
-            theirs.record(waited);
-        });
+        self.outcomes
+            .with(&key, make, |(server_histogram, client_histogram)| {
+                server_histogram.record(took);
+                client_histogram.record(waited);
+            });
     }
 }

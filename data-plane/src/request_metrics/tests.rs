@@ -24,10 +24,14 @@ fn a_successful_call_has_no_error_label() {
 #[test]
 fn rejections_and_requests_appear_in_the_metrics() {
     let metrics = Metrics::new();
-    let accounts = RequestMetrics::new(metrics.clone(), clock::system());
-    accounts.open().finish_refused(&Refusal::Unauthenticated);
-    accounts.open().finish_refused(&Refusal::Unauthenticated);
-    let meter = accounts.meters.gateway(&"one".parse().unwrap());
+    let request_metrics = RequestMetrics::new(metrics.clone(), clock::system());
+    request_metrics
+        .open()
+        .finish_refused(&Refusal::Unauthenticated);
+    request_metrics
+        .open()
+        .finish_refused(&Refusal::Unauthenticated);
+    let meter = request_metrics.meters.gateway(&"one".parse().unwrap());
     let ping = MethodLabel::of(method::PING);
     meter.method(ping, None, "2025-11-25", Duration::from_millis(1));
     let text = metrics.render();

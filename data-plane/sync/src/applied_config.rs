@@ -125,8 +125,8 @@ impl AppliedConfig {
                 .map(|key| refused_resource(key, "building the view with it failed")),
         );
         self.restore_last_good(&mut built);
-        let news = self.new_refusals(&built.refusals, &offered, &refused);
-        refused.extend(news);
+        let added = self.new_refusals(&built.refusals, &offered, &refused);
+        refused.extend(added);
         let remembered = self.remember_refusals(&offered, &removes, &refused);
         let next = Self {
             snapshot: Arc::new(built.snapshot),
@@ -144,15 +144,16 @@ impl AppliedConfig {
         offered: &[ResourceKey],
         refused: &[RejectedResource],
     ) -> Vec<RejectedResource> {
-        let told = refused.iter().filter_map(|it| it.known.as_ref());
-        let told: BTreeSet<_> = told.collect();
+        let known_keys = refused.iter().filter_map(|it| it.known.as_ref());
+        let known_keys: BTreeSet<_> = known_keys.collect();
         let offered: BTreeSet<_> = offered.iter().collect();
         let is_news = |it: &&ResourceRefusal| {
             let key = &it.resource;
-            !told.contains(key) && (offered.contains(key) || !self.refused.contains_key(key))
+            !known_keys.contains(key) && (offered.contains(key) || !self.refused.contains_key(key))
         };
-        let news = refusals.iter().filter(is_news);
-        news.map(|it| refused_resource(&it.resource, &it.reason))
+        let added = refusals.iter().filter(is_news);
+        added
+            .map(|it| refused_resource(&it.resource, &it.reason))
             .collect()
     }
 

@@ -44,20 +44,20 @@ pub(crate) struct RoundRobinConnector {
 
 /// Creates channels without a connector.
 pub(crate) fn unset() -> (ConnectorSetter, ControlChannels) {
-    let (sender, turns) = watch::channel(None);
+    let (sender, connector) = watch::channel(None);
     let side = Arc::default();
     (
         ConnectorSetter(sender),
         ControlChannels {
-            connector: turns,
+            connector,
             shared: side,
         },
     )
 }
 
 impl ConnectorSetter {
-    pub(crate) fn set(&self, turns: RoundRobinConnector) {
-        self.0.send_replace(Some(turns));
+    pub(crate) fn set(&self, connector: RoundRobinConnector) {
+        self.0.send_replace(Some(connector));
     }
 }
 
@@ -65,13 +65,13 @@ impl ControlChannels {
     /// Returns a channel with a connection of its own, opened on first use and reopened when it breaks. Waits for the
     /// connector.
     pub(crate) async fn new_channel(&self) -> Channel {
-        let mut turns = self.connector.clone();
-        let known = turns
+        let mut connector = self.connector.clone();
+        let known = connector
             .wait_for(Option::is_some)
             .await
             .map(|known| known.clone());
         match known {
-            Ok(Some(turns)) => turns.channel(),
+            Ok(Some(connector)) => connector.channel(),
             // The setter's task has ended, so the process is shutting down and the caller's task ends too.
             Ok(None) | Err(_) => std::future::pending().await,
         }

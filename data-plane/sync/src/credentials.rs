@@ -104,8 +104,8 @@ impl PendingKey {
 impl CredentialCache {
     /// Creates a cache with the credentials stored on disk, as far as `view` refers to them.
     pub(crate) fn new(
-        link: ControlChannels,
-        machine: &ProxyContext,
+        channels: ControlChannels,
+        context: &ProxyContext,
         disk: Option<&SealedDirectory>,
         view: &View,
         config: watch::Receiver<Version>,
@@ -116,16 +116,16 @@ impl CredentialCache {
             .into_iter()
             .flatten()
         {
-            table.insert(&server, principal, cached, machine.now());
+            table.insert(&server, principal, cached, context.now());
         }
         let inner = CacheState {
             table,
             pending: Mutex::default(),
             changed: Notify::new(),
-            channels: link,
+            channels,
             config,
-            clock: Arc::clone(&machine.clock),
-            drain: machine.drain.clone(),
+            clock: Arc::clone(&context.clock),
+            drain: context.drain.clone(),
         };
         Self {
             inner: Arc::new(inner),
@@ -170,7 +170,7 @@ impl CredentialCache {
         shared: Arc<handle::SyncState>,
         mut version: watch::Receiver<Version>,
         disk: Option<Arc<SealedDirectory>>,
-        machine: ProxyContext,
+        context: ProxyContext,
         reconnect: (Duration, Duration),
     ) {
         let mut backoff = Backoff::new(reconnect.0, reconnect.1);
@@ -180,7 +180,7 @@ impl CredentialCache {
             version.borrow_and_update();
             let view = shared.view.load_full();
             let now_lacking = tokio::select! {
-                () = machine.drain.settled() => return,
+                () = context.drain.settled() => return,
                 lacking = self.refresh(&view) => lacking,
             };
             drop(view);
@@ -198,7 +198,7 @@ impl CredentialCache {
                 backoff.next(random::number())
             };
             tokio::select! {
-                () = machine.drain.settled() => return,
+                () = context.drain.settled() => return,
                 _ = version.changed() => {}
                 () = self.inner.changed.notified() => {}
                 () = sleep(wait) => {}
@@ -271,15 +271,15 @@ impl CacheState {
             config_revision: self.config.borrow().revision,
         };
         let id = &credential.id;
-        let asked = async {
+        let resolve = async {
             let mut client = CredentialsClient::new(self.channels.shared_channel().await);
             client.resolve(request).await
         };
-        let answer = match timeout(RESOLVE_TIMEOUT, asked).await {
+        let answer = match timeout(RESOLVE_TIMEOUT, resolve).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
-                let why = status.message();
-                tracing::debug!(%server, credential = %id, why, "a credential cannot be resolved");
+                let reason = status.message();
+                tracing::debug!(%server, credential = %id, reason, "a credential cannot be resolved");
                 return Err(UpstreamFailure::Credential);
             }
             Err(_elapsed) => {
@@ -292,7 +292,7 @@ impl CacheState {
             UpstreamFailure::Credential
         })?;
         if resolved.revision < credential.revision {
-            tracing::warn!(%server, credential = %id, "an older credential was resolved than asked for");
+            tracing::warn!(%server, credential = %id, "an older credential was resolved than requested");
             return Err(UpstreamFailure::Credential);
         }
         let value = Arc::new(UpstreamCredential::Header(HeaderCredential {

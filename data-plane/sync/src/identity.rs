@@ -74,7 +74,7 @@ pub(crate) struct IdentityTask {
     pub(crate) setter: ConnectorSetter,
     pub(crate) state: Arc<SyncState>,
     pub(crate) disk: Option<Arc<SealedDirectory>>,
-    pub(crate) machine: ProxyContext,
+    pub(crate) context: ProxyContext,
     pub(crate) reconnect: (Duration, Duration),
 }
 
@@ -91,7 +91,7 @@ pub(crate) fn load(disk: &SealedDirectory, now: Timestamp) -> Option<ProxyCertif
 impl IdentityTask {
     /// Runs until the drain has settled.
     pub(crate) async fn run(mut self) {
-        let drain = self.machine.drain.clone();
+        let drain = self.context.drain.clone();
         tokio::select! {
             () = drain.settled() => {}
             () = self.join_and_renew() => {}
@@ -102,10 +102,10 @@ impl IdentityTask {
         let (mut held, kept) = match self.certificate.take() {
             Some(held) => (held, true),
             None => {
-                let joined = self.join().await;
+                let certified = self.join().await;
                 // The token is used up: the certificate is used even if it cannot be stored.
-                let kept = self.save(&joined).await;
-                (joined, kept.is_ok())
+                let kept = self.save(&certified).await;
+                (certified, kept.is_ok())
             }
         };
         let identity = match held.identity().and_then(ReloadableIdentity::new) {
@@ -114,8 +114,8 @@ impl IdentityTask {
         };
         let ca = [CertificateDer::from(held.ca.clone())];
         match RoundRobinConnector::over_tls(&self.addresses, &ca, Some(&identity)) {
-            Ok(turns) => {
-                self.setter.set(turns);
+            Ok(connector) => {
+                self.setter.set(connector);
                 let [authority] = ca;
                 self.state.set_membership(FleetMembership {
                     identity: identity.clone(),
@@ -130,7 +130,7 @@ impl IdentityTask {
             self.persist(&held).await;
         }
         loop {
-            sleep(held.renew_in(self.machine.now())).await;
+            sleep(held.renew_in(self.context.now())).await;
             held = self.renew(&identity, held).await;
             self.persist(&held).await;
         }
@@ -221,7 +221,7 @@ impl IdentityTask {
                     tracing::info!(proxy = %self.proxy_id, "the certificate was renewed");
                     return renewed;
                 }
-                Err(error) if self.machine.now() < held.not_after => {
+                Err(error) if self.context.now() < held.not_after => {
                     tracing::warn!(%error, "the certificate cannot be renewed yet");
                 }
                 Err(error) => tracing::error!(
@@ -264,7 +264,7 @@ impl IdentityTask {
             chain: given.chain_der,
             key: SecretBytes(key.serialize_der()),
             ca: given.ca_der,
-            obtained: self.machine.now(),
+            obtained: self.context.now(),
             not_after: Timestamp(given.not_after_ms),
         };
         // Verifies that the certificate belongs to the key.
@@ -295,7 +295,7 @@ impl IdentityTask {
                 sleep(backoff.next(random::number())).await;
             }
         };
-        let _time_to_renew = timeout(certified.renew_in(self.machine.now()), saving).await;
+        let _elapsed = timeout(certified.renew_in(self.context.now()), saving).await;
     }
 }
 

@@ -68,21 +68,21 @@ pub(crate) fn load(disk: &SealedDirectory) -> Option<SharedKeys> {
 
 /// Keeps the keys current until the drain has settled.
 pub(crate) async fn follow(
-    link: ControlChannels,
+    channels: ControlChannels,
     shared: Arc<SyncState>,
     disk: Option<Arc<SealedDirectory>>,
-    machine: ProxyContext,
+    context: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
     let mut backoff = Backoff::new(reconnect.0, reconnect.1);
     loop {
-        let asked = async {
-            let mut client = CredentialsClient::new(link.shared_channel().await);
+        let request = async {
+            let mut client = CredentialsClient::new(channels.shared_channel().await);
             client.get_keyring(GetKeyringRequest {}).await
         };
         let answer = tokio::select! {
-            () = machine.drain.settled() => return,
-            answer = asked => answer,
+            () = context.drain.settled() => return,
+            answer = request => answer,
         };
         let wait = match answer {
             Ok(answer) => {
@@ -98,7 +98,7 @@ pub(crate) async fn follow(
             }
         };
         tokio::select! {
-            () = machine.drain.settled() => return,
+            () = context.drain.settled() => return,
             () = sleep(wait) => {}
         }
     }
@@ -143,7 +143,7 @@ async fn persist(keyring: &pb::Keyring, disk: Option<&Arc<SealedDirectory>>) {
 
 impl fmt::Debug for SharedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keys")
+        f.debug_struct("SharedKeys")
             .field("keyring", &self.keyring)
             .finish_non_exhaustive()
     }

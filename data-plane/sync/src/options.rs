@@ -136,9 +136,9 @@ impl fmt::Debug for ControlPlaneTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Memory(_) => f.write_str("Memory"),
-            Self::Plaintext(addresses) => write!(f, "Plain({addresses:?})"),
+            Self::Plaintext(addresses) => write!(f, "Plaintext({addresses:?})"),
             Self::MutualTls { addresses, join } => {
-                write!(f, "Mutual({addresses:?}, join: {})", join.is_some())
+                write!(f, "MutualTls({addresses:?}, join: {})", join.is_some())
             }
             Self::Custom(connector) => write!(f, "Custom({connector:?})"),
         }
@@ -153,7 +153,7 @@ impl fmt::Debug for JoinBundle {
 
 impl fmt::Debug for ProxyContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine")
+        f.debug_struct("ProxyContext")
             .field("readiness", &self.readiness)
             .finish_non_exhaustive()
     }

@@ -46,7 +46,7 @@ pub(crate) struct ProxyDescription {
 pub(crate) struct PushTask {
     pub(crate) channels: ControlChannels,
     pub(crate) state: Arc<SyncState>,
-    pub(crate) machine: ProxyContext,
+    pub(crate) context: ProxyContext,
     pub(crate) description: ProxyDescription,
     pub(crate) applied: AppliedConfig,
     pub(crate) version: watch::Sender<Version>,
@@ -74,20 +74,20 @@ enum PushStreamError {
 impl PushTask {
     /// Runs until the drain has settled.
     pub(crate) async fn run(mut self) {
-        let refused = self.machine.metrics.counter(
+        let refused = self.context.metrics.counter(
             "toolgate.push.refused",
             "Resources that this proxy did not take",
             &[],
         );
-        let drain = self.machine.drain.clone();
+        let drain = self.context.drain.clone();
         let mut backoff = Backoff::new(self.reconnect.0, self.reconnect.1);
         loop {
-            let began = self.machine.clock.monotonic();
+            let began = self.context.clock.monotonic();
             let ended = tokio::select! {
                 () = drain.settled() => return,
                 ended = self.stream(&refused) => ended,
             };
-            if self.machine.clock.monotonic().duration_since(began) > STABLE_AFTER {
+            if self.context.clock.monotonic().duration_since(began) > STABLE_AFTER {
                 backoff.reset();
             }
             self.report_disconnected(&ended);
@@ -224,9 +224,9 @@ impl PushTask {
     fn report_disconnected(&self, ended: &PushStreamError) {
         let problem = ended.to_string();
         let version = self.applied.snapshot.version;
-        let news = self.state.set_status(false, version, problem.clone());
+        let is_new = self.state.set_status(false, version, problem.clone());
         // During a drain the end is expected: in a single process, the control plane stops first.
-        if news && !self.machine.drain.is_draining() {
+        if is_new && !self.context.drain.is_draining() {
             tracing::warn!(problem, "no control plane; serving on with what is held");
         } else {
             tracing::debug!(problem, "still no control plane");

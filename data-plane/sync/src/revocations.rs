@@ -47,47 +47,47 @@ pub(crate) fn load(disk: &SealedDirectory) -> RevokedTokens {
 }
 
 /// Encodes the hashes in order, then the version.
-fn to_bytes(told: &RevokedTokens) -> Vec<u8> {
-    let mut bytes: Vec<u8> = told.hashes.iter().flat_map(|hash| hash.0).collect();
-    bytes.extend(told.version.epoch.to_be_bytes());
-    bytes.extend(told.version.revision.to_be_bytes());
+fn to_bytes(revoked: &RevokedTokens) -> Vec<u8> {
+    let mut bytes: Vec<u8> = revoked.hashes.iter().flat_map(|hash| hash.0).collect();
+    bytes.extend(revoked.version.epoch.to_be_bytes());
+    bytes.extend(revoked.version.revision.to_be_bytes());
     bytes
 }
 
 /// Keeps the revoked tokens current until the drain has settled.
 pub(crate) async fn follow(
-    link: ControlChannels,
+    channels: ControlChannels,
     proxy_id: Slug,
-    mut told: RevokedTokens,
+    mut revoked: RevokedTokens,
     shared: Arc<SyncState>,
     disk: Option<Arc<SealedDirectory>>,
-    machine: ProxyContext,
+    context: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
     let mut backoff = Backoff::new(reconnect.0, reconnect.1);
     loop {
         tokio::select! {
-            () = machine.drain.settled() => return,
-            ended = run_stream(&link, &proxy_id, (&mut told, &shared), disk.as_ref(), &mut backoff) => {
-                let why = ended.err().map(|status| status.message().to_owned());
-                tracing::debug!(?why, "the stream of revocations ended");
+            () = context.drain.settled() => return,
+            ended = run_stream(&channels, &proxy_id, (&mut revoked, &shared), disk.as_ref(), &mut backoff) => {
+                let reason = ended.err().map(|status| status.message().to_owned());
+                tracing::debug!(?reason, "the stream of revocations ended");
             }
         }
         tokio::select! {
-            () = machine.drain.settled() => return,
+            () = context.drain.settled() => return,
             () = sleep(backoff.next(random::number())) => {}
         }
     }
 }
 
 async fn run_stream(
-    link: &ControlChannels,
+    channels: &ControlChannels,
     proxy_id: &Slug,
-    (told, shared): (&mut RevokedTokens, &SyncState),
+    (revoked, shared): (&mut RevokedTokens, &SyncState),
     disk: Option<&Arc<SealedDirectory>>,
     backoff: &mut Backoff,
 ) -> Result<(), Box<tonic::Status>> {
-    let mut client = PushClient::new(link.new_channel().await);
+    let mut client = PushClient::new(channels.new_channel().await);
     let request = RevocationsRequest {
         proxy_id: proxy_id.to_string(),
     };
@@ -101,8 +101,8 @@ async fn run_stream(
         let share = message.fleet_share;
         let has_tokens = message.complete || !message.token_hashes.is_empty();
         if share.is_none() || has_tokens {
-            *told = merge(told, &message, &shared.view.load());
-            shared.set_revoked(Arc::clone(&told.hashes));
+            *revoked = merge(revoked, &message, &shared.view.load());
+            shared.set_revoked(Arc::clone(&revoked.hashes));
         }
         // After the revocations of the message: the share is written to disk, which may take its time.
         if let Some(share) = share {
@@ -111,7 +111,7 @@ async fn run_stream(
                 continue;
             }
         }
-        let bytes = to_bytes(told);
+        let bytes = to_bytes(revoked);
         if let Some(disk) = disk.map(Arc::clone) {
             let saved = spawn_blocking(move || disk.save(FILE, &bytes));
             if let Ok(Err(error)) = saved.await {

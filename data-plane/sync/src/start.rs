@@ -59,7 +59,7 @@ struct ProxyName {
 struct TaskContext {
     state: Arc<SyncState>,
     disk: Option<Arc<SealedDirectory>>,
-    machine: ProxyContext,
+    context: ProxyContext,
     channels: ControlChannels,
     reconnect: (Duration, Duration),
 }
@@ -67,7 +67,7 @@ struct TaskContext {
 /// Starts synchronization: serves the stored configuration, connects to the control plane, and runs until the drain has
 /// settled. Returns without waiting for a control plane; readiness of the context waits for it. Must be called inside
 /// the runtime.
-pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle, SyncError> {
+pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle, SyncError> {
     let SyncOptions {
         proxy_id,
         region,
@@ -84,7 +84,7 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
         .map(Arc::new);
     let certified = disk
         .as_deref()
-        .and_then(|disk| identity::load(disk, machine.now()));
+        .and_then(|disk| identity::load(disk, context.now()));
     let name = resolve_name(
         proxy_id,
         region,
@@ -93,18 +93,18 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
         disk.as_deref(),
     )?;
 
-    let shared = Arc::new(SyncState::new(&machine.readiness));
-    let (setter, link) = control_channels::unset();
+    let shared = Arc::new(SyncState::new(&context.readiness));
+    let (setter, channels) = control_channels::unset();
     let parts = TaskContext {
         state: shared,
         disk,
-        machine: machine.clone(),
-        channels: link,
+        context: context.clone(),
+        channels,
         reconnect,
     };
-    let told = parts.disk.as_deref().map(revocations::load);
-    let told = told.unwrap_or_default();
-    parts.state.set_revoked(Arc::clone(&told.hashes));
+    let revoked = parts.disk.as_deref().map(revocations::load);
+    let revoked = revoked.unwrap_or_default();
+    parts.state.set_revoked(Arc::clone(&revoked.hashes));
     if let Some(disk) = parts.disk.as_deref() {
         parts.state.set_serving_proxies(fleet_share::load(disk));
     }
@@ -112,7 +112,7 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
     let (version, versions) = watch::channel(held.snapshot.version);
     let credentials = CredentialCache::new(
         parts.channels.clone(),
-        machine,
+        context,
         parts.disk.as_deref(),
         &held.view,
         versions.clone(),
@@ -125,9 +125,9 @@ pub fn start(options: SyncOptions, machine: &ProxyContext) -> Result<SyncHandle,
         region: name.region,
         build,
         listen,
-        started: machine.now(),
+        started: context.now(),
     };
-    parts.spawn_followers(&name.proxy_id, told, &credentials, &versions);
+    parts.spawn_followers(&name.proxy_id, revoked, &credentials, &versions);
     parts.spawn_push_task(introduction, held, version);
     let (shared, proxy_id) = (parts.state, name.proxy_id);
     Ok(SyncHandle {
@@ -149,9 +149,9 @@ fn resolve_name(
 ) -> Result<ProxyName, SyncError> {
     let before = disk.and_then(|disk| disk.load(NAME_FILE));
     let before = before.and_then(|bytes| serde_json::from_slice::<ProxyName>(&bytes).ok());
-    let told = proxy_id.or_else(|| certified.map(|certified| certified.proxy_id.clone()));
-    let told = told.or_else(|| before.as_ref().map(|before| before.proxy_id.clone()));
-    let proxy_id = told.map_or_else(random_proxy_id, Ok)?;
+    let chosen = proxy_id.or_else(|| certified.map(|certified| certified.proxy_id.clone()));
+    let chosen = chosen.or_else(|| before.as_ref().map(|before| before.proxy_id.clone()));
+    let proxy_id = chosen.map_or_else(random_proxy_id, Ok)?;
     let given = match control.join_bundle() {
         Some(bundle) => bundle.region.clone(),
         None => String::new(),
@@ -266,53 +266,53 @@ impl TaskContext {
             setter,
             state: Arc::clone(&self.state),
             disk: self.disk.clone(),
-            machine: self.machine.clone(),
+            context: self.context.clone(),
             reconnect: self.reconnect,
         };
-        self.machine.drain.spawn_last("certificate", task.run());
+        self.context.drain.spawn_last("certificate", task.run());
         Ok(())
     }
 
     fn spawn_followers(
         &self,
         proxy_id: &Slug,
-        told: RevokedTokens,
+        revoked: RevokedTokens,
         credentials: &CredentialCache,
         versions: &watch::Receiver<Version>,
     ) {
         let Self {
             state: shared,
             disk,
-            machine,
-            channels: link,
+            context,
+            channels,
             reconnect,
         } = self;
         let keys = keys::follow(
-            link.clone(),
+            channels.clone(),
             Arc::clone(shared),
             disk.clone(),
-            machine.clone(),
+            context.clone(),
             *reconnect,
         );
-        machine.drain.spawn_last("keyring", keys);
+        context.drain.spawn_last("keyring", keys);
         let revocations = revocations::follow(
-            link.clone(),
+            channels.clone(),
             proxy_id.clone(),
-            told,
+            revoked,
             Arc::clone(shared),
             disk.clone(),
-            machine.clone(),
+            context.clone(),
             *reconnect,
         );
-        machine.drain.spawn_last("revocations", revocations);
+        context.drain.spawn_last("revocations", revocations);
         let credentials = credentials.clone().follow(
             Arc::clone(shared),
             versions.clone(),
             disk.clone(),
-            machine.clone(),
+            context.clone(),
             *reconnect,
         );
-        machine.drain.spawn_last("credentials", credentials);
+        context.drain.spawn_last("credentials", credentials);
     }
 
     fn spawn_push_task(
@@ -324,20 +324,20 @@ impl TaskContext {
         let keep = watch::Sender::new(Arc::clone(&held.snapshot));
         if let Some(disk) = &self.disk {
             let writing =
-                persist_snapshots(keep.subscribe(), Arc::clone(disk), self.machine.clone());
-            self.machine
+                persist_snapshots(keep.subscribe(), Arc::clone(disk), self.context.clone());
+            self.context
                 .drain
                 .spawn_last("last good configuration", writing);
         }
         let gauge = self
-            .machine
+            .context
             .metrics
-            .snapshot(Arc::clone(&self.machine.clock));
+            .snapshot(Arc::clone(&self.context.clock));
         gauge.held(held.snapshot.version);
         let subscriber = PushTask {
             channels: self.channels.clone(),
             state: Arc::clone(&self.state),
-            machine: self.machine.clone(),
+            context: self.context.clone(),
             description: introduction,
             applied: held,
             version,
@@ -345,7 +345,7 @@ impl TaskContext {
             gauge,
             reconnect: self.reconnect,
         };
-        self.machine.drain.spawn_last("push", subscriber.run());
+        self.context.drain.spawn_last("push", subscriber.run());
     }
 }
 
@@ -354,7 +354,7 @@ impl TaskContext {
 async fn persist_snapshots(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     disk: Arc<SealedDirectory>,
-    machine: ProxyContext,
+    context: ProxyContext,
 ) {
     let mut written = Arc::clone(&snapshots.borrow());
     loop {
@@ -362,11 +362,11 @@ async fn persist_snapshots(
             changed = snapshots.changed() => if changed.is_err() {
                 return;
             },
-            () = machine.drain.settled() => if Arc::ptr_eq(&written, &snapshots.borrow()) {
+            () = context.drain.settled() => if Arc::ptr_eq(&written, &snapshots.borrow()) {
                 return;
             },
         }
-        let began = machine.clock.monotonic();
+        let began = context.clock.monotonic();
         let snapshot = Arc::clone(&snapshots.borrow_and_update());
         written = Arc::clone(&snapshot);
         let disk = Arc::clone(&disk);
@@ -374,9 +374,9 @@ async fn persist_snapshots(
         if let Ok(Err(error)) = spawn_blocking(save).await {
             tracing::warn!(%error, "the configuration could not be kept");
         }
-        let took = machine.clock.monotonic().duration_since(began);
+        let took = context.clock.monotonic().duration_since(began);
         tokio::select! {
-            () = machine.drain.settled() => {}
+            () = context.drain.settled() => {}
             () = sleep(took * WRITE_PAUSE_FACTOR) => {}
         }
     }

@@ -189,7 +189,7 @@ async fn cancelling_a_call_cancels_its_server_requests() {
         let text = rig.metrics.render();
         let line = text
             .lines()
-            .find(|line| line.starts_with("toolgate_questions"));
+            .find(|line| line.starts_with("toolgate_elicitations"));
         line.is_some_and(|line| line.ends_with(" 0"))
     })
     .await;
@@ -200,7 +200,7 @@ fn has_pending_requests(rig: &TestRig, count: usize) -> bool {
     let text = rig.metrics.render();
     let line = text
         .lines()
-        .find(|line| line.starts_with("toolgate_questions"));
+        .find(|line| line.starts_with("toolgate_elicitations"));
     line.is_some_and(|line| line.ends_with(&format!(" {count}")))
 }
 

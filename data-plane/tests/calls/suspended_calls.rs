@@ -56,7 +56,7 @@ fn has_suspended_calls(rig: &TestRig, count: usize) -> bool {
     let text = rig.metrics.render();
     let line = text
         .lines()
-        .find(|line| line.starts_with("toolgate_calls_parked"));
+        .find(|line| line.starts_with("toolgate_calls_suspended"));
     line.is_some_and(|line| line.ends_with(&format!(" {count}")))
 }
 

@@ -103,8 +103,9 @@ async fn a_url_elicitation_takes_no_suspended_call_slot() {
         assert_eq!(answer["result"]["resultType"], "input_required", "{answer}");
     }
     let text = rig.metrics.render();
-    let parked = |line: &&str| line.starts_with("toolgate_calls_parked") && !line.ends_with(" 0");
-    assert_eq!(text.lines().find(parked), None);
+    let suspended =
+        |line: &&str| line.starts_with("toolgate_calls_suspended") && !line.ends_with(" 0");
+    assert_eq!(text.lines().find(suspended), None);
 }
 
 /// A server that sends a request during the call and then requires a URL elicitation, repeatedly.

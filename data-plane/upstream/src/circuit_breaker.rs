@@ -52,7 +52,7 @@ impl Default for BreakerState {
 
 impl CircuitBreaker {
     /// Reports if there was no failure since the last success.
-    pub fn is_untroubled(&self) -> bool {
+    pub fn has_no_failures(&self) -> bool {
         self.state == BreakerState::default()
     }
 

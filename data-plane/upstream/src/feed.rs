@@ -35,7 +35,7 @@ struct FeedTarget {
 }
 
 /// Result of opening a feed.
-type OpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
+type FeedOpenResult = Result<Box<dyn ChangeFeed>, UpstreamFailure>;
 
 impl FeedNetwork {
     /// Creates feeds over `registry`, with the sessions of `sessions` for legacy servers.
@@ -71,7 +71,7 @@ impl ChangeFeedTransport for FeedNetwork {
         &self,
         key: &UpstreamSessionKey,
         topics: ChangeTopics,
-    ) -> BoxedFuture<'static, OpenResult> {
+    ) -> BoxedFuture<'static, FeedOpenResult> {
         let (feeds, key) = (self.clone(), key.clone());
         Box::pin(async move {
             match key.server.era {

@@ -254,7 +254,7 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
     let planned = plan(&PlanInput {
         gateway: view.gateway("main").unwrap(),
         caller,
-        ask: EndpointRequest::Post(PostedMessage {
+        request: EndpointRequest::Post(PostedMessage {
             framing: &era::classify(standard.version, true, &envelope),
             envelope: &envelope,
             headers: standard,

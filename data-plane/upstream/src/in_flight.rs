@@ -21,7 +21,7 @@ use crate::{
     permit::CallPermit,
     responder::{RESPONSE_TIMEOUT, refuse},
     session::UpstreamSessionHandle,
-    subscriber::Subscriber,
+    subscriber::SharedStreamSubscriber,
     upstream::Upstream,
 };
 
@@ -32,8 +32,8 @@ pub struct InFlightCall {
     /// Session with a legacy server, and id of the request there.
     session: Option<(Arc<UpstreamSessionHandle>, u64)>,
     drain: Drain,
-    body: ResponseBody,
-    subscriber: Option<Subscriber>,
+    body: UpstreamBody,
+    subscriber: Option<SharedStreamSubscriber>,
     /// `true` if the server is done with the request.
     complete: bool,
     /// Ends with the call.
@@ -41,7 +41,7 @@ pub struct InFlightCall {
 }
 
 /// Readable part of a response.
-pub(crate) enum ResponseBody {
+pub(crate) enum UpstreamBody {
     /// Nothing.
     Empty,
     /// A body that is neither a document nor a stream.
@@ -66,7 +66,7 @@ impl InFlightCall {
             endpoint,
             session,
             drain,
-            body: ResponseBody::Empty,
+            body: UpstreamBody::Empty,
             subscriber: None,
             complete: false,
             span: None,
@@ -81,8 +81,12 @@ impl InFlightCall {
 
     /// Adds the response, and the subscription to messages outside of it, which admits requests once a stream has
     /// begun.
-    pub(crate) fn receive(&mut self, body: ResponseBody, subscriber: Option<Subscriber>) {
-        if let (ResponseBody::Stream(_), Some(subscriber)) = (&body, &subscriber) {
+    pub(crate) fn receive(
+        &mut self,
+        body: UpstreamBody,
+        subscriber: Option<SharedStreamSubscriber>,
+    ) {
+        if let (UpstreamBody::Stream(_), Some(subscriber)) = (&body, &subscriber) {
             subscriber.open();
         }
         self.body = body;
@@ -92,19 +96,19 @@ impl InFlightCall {
     /// Returns the kind of the response body.
     pub(crate) fn body_kind(&self) -> BodyKind {
         match self.body {
-            ResponseBody::Empty => BodyKind::Empty,
-            ResponseBody::Other => BodyKind::Other,
-            ResponseBody::Document(_) | ResponseBody::Reading(_) => BodyKind::Document,
-            ResponseBody::Stream(_) => BodyKind::Stream,
+            UpstreamBody::Empty => BodyKind::Empty,
+            UpstreamBody::Other => BodyKind::Other,
+            UpstreamBody::Document(_) | UpstreamBody::Reading(_) => BodyKind::Document,
+            UpstreamBody::Stream(_) => BodyKind::Stream,
         }
     }
 
     /// Reads the document that is the whole response. Not cancel-safe; allocates nothing.
     pub async fn read_document(&mut self) -> CallEvent {
-        match std::mem::replace(&mut self.body, ResponseBody::Empty) {
-            ResponseBody::Document(body) => document(body.bytes().await),
-            ResponseBody::Reading(reading) => document(reading.await),
-            ResponseBody::Empty | ResponseBody::Other | ResponseBody::Stream(_) => {
+        match std::mem::replace(&mut self.body, UpstreamBody::Empty) {
+            UpstreamBody::Document(body) => document(body.bytes().await),
+            UpstreamBody::Reading(reading) => document(reading.await),
+            UpstreamBody::Empty | UpstreamBody::Other | UpstreamBody::Stream(_) => {
                 CallEvent::UpstreamEnd(UpstreamEnd::Failed(UpstreamFailure::Broken))
             }
         }
@@ -130,7 +134,7 @@ impl InFlightCall {
     }
 
     /// Answers a request of the server. The response is not awaited.
-    pub fn server_request_response(&self, answer: Bytes, now: Timestamp) {
+    pub fn respond(&self, answer: Bytes, now: Timestamp) {
         if let Some((session, _)) = &self.session {
             // Users take their time: the session must not look idle meanwhile.
             session.touch(now);
@@ -166,20 +170,20 @@ impl InFlightCall {
 
     fn answered(&mut self) {
         self.complete = true;
-        self.body = ResponseBody::Empty;
+        self.body = UpstreamBody::Empty;
         self.permit.answered();
     }
 
     /// Stops the timeouts of the stream: the server waits for the client.
     pub fn hold_timeouts(&mut self) {
-        if let ResponseBody::Stream(events) = &mut self.body {
+        if let UpstreamBody::Stream(events) = &mut self.body {
             events.pause_deadlines();
         }
     }
 
     /// Restarts the timeouts of the stream.
     pub fn resume_timeouts(&mut self) {
-        if let ResponseBody::Stream(events) = &mut self.body {
+        if let UpstreamBody::Stream(events) = &mut self.body {
             events.resume_deadlines();
         }
     }
@@ -188,7 +192,7 @@ impl InFlightCall {
     /// not sent again.
     #[must_use]
     pub fn resume_stream(&mut self, now: Timestamp) -> bool {
-        let (ResponseBody::Stream(events), Some((session, _))) = (&mut self.body, &self.session)
+        let (UpstreamBody::Stream(events), Some((session, _))) = (&mut self.body, &self.session)
         else {
             return false;
         };
@@ -239,7 +243,7 @@ impl Drop for InFlightCall {
     }
 }
 
-impl ResponseBody {
+impl UpstreamBody {
     async fn read(&mut self) -> CallEvent {
         if let Self::Document(_) = self
             && let Self::Document(body) = std::mem::replace(self, Self::Empty)

@@ -38,11 +38,13 @@ pub(crate) fn rewritten<'a>(
     let impossible = |_edit| UpstreamFailure::Malformed;
     let mut request = request(&context.body, &context.plan, to).map_err(impossible)?;
     if let Some(RoundAnswers { responses, state }) = answers {
-        let with = rewrite::again(&request.body, responses.as_deref(), state.as_deref());
+        let with =
+            rewrite::with_input_responses(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
     } else if context.plan.is_continuation() {
         // The members of a retry are for the gateway.
-        request.body = rewrite::again(&request.body, None, None).map_err(impossible)?;
+        request.body =
+            rewrite::with_input_responses(&request.body, None, None).map_err(impossible)?;
     }
     Ok(request)
 }

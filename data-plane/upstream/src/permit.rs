@@ -43,7 +43,7 @@ impl CallPermit {
     /// Reports an answer of any kind.
     pub(crate) fn answered(&mut self) {
         self.reported = true;
-        if self.upstream.is_troubled() {
+        if self.upstream.has_failures() {
             self.upstream.change_breaker(CircuitBreaker::answered);
         }
     }

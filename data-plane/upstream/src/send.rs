@@ -1,4 +1,4 @@
-//! Sends calls: one attempt each. If there is another one is decided by
+//! Sends calls: one attempt each. Further attempts are decided by
 //! [`CallMachine`](toolgate_data_core::call::CallMachine).
 
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use crate::{
     context::CallContext,
     endpoint::AuthenticatedEndpoint,
     failure,
-    in_flight::{InFlightCall, ResponseBody},
+    in_flight::{InFlightCall, UpstreamBody},
     log_level,
     outgoing::{outgoing, rewritten, version},
     registry::UpstreamRegistry,
     session::UpstreamSessionHandle,
     shared_stream::open_shared_stream,
-    subscriber::Subscriber,
+    subscriber::SharedStreamSubscriber,
     upstream::Upstream,
 };
 
@@ -161,14 +161,14 @@ impl UpstreamClient {
         session: Option<&Arc<UpstreamSessionHandle>>,
         upstream: &Arc<Upstream>,
         endpoint: &Arc<AuthenticatedEndpoint>,
-    ) -> Option<Subscriber> {
+    ) -> Option<SharedStreamSubscriber> {
         // An HTTP+SSE server sends everything on one stream.
         let session = session.filter(|session| session.http_sse().is_none())?;
         if plan.requestable_capabilities().is_empty() {
             return None;
         }
         open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
-        Some(Subscriber::subscribe(&session.calls))
+        Some(SharedStreamSubscriber::subscribe(&session.calls))
     }
 
     async fn attempt(
@@ -206,18 +206,18 @@ impl UpstreamClient {
         let version = version(server, session.as_deref());
         let span = span(context, version);
         let traceparent = span.as_ref().map(TraceSpan::traceparent);
-        let towards = UpstreamRequestOptions {
+        let options = UpstreamRequestOptions {
             era: session.as_ref().map_or(Era::Modern, |_| Era::Legacy),
             version,
             id,
             log_level: context.log_level,
             traceparent: traceparent.as_deref(),
         };
-        let request = rewritten(context, &towards, answers)?;
+        let request = rewritten(context, &options, answers)?;
         let traced = traceparent.as_deref();
         let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
-        let subscribed = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);
-        let subscriber = subscribed.await;
+        let subscription = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);
+        let subscriber = subscription.await;
         let in_session = session.clone().map(|session| (session, id));
         let call = InFlightCall::new(permit, Arc::clone(&endpoint), in_session, drain.clone());
         let mut call = call.traced(span);
@@ -251,17 +251,17 @@ fn receive(
     id: u64,
     session: Option<&UpstreamSessionHandle>,
     call: &mut InFlightCall,
-    subscriber: Option<Subscriber>,
+    subscriber: Option<SharedStreamSubscriber>,
 ) -> UpstreamHead {
     let status = reply.status.as_u16();
     if verdict::of_status(status).is_some() {
         tracing::debug!(status, "a server refused a call");
     }
     let body = match reply.body {
-        ReplyBody::Json(body) => ResponseBody::Document(body),
-        ReplyBody::Sse(events) => ResponseBody::Stream(events),
-        ReplyBody::Accepted => ResponseBody::Empty,
-        ReplyBody::Other(_) => ResponseBody::Other,
+        ReplyBody::Json(body) => UpstreamBody::Document(body),
+        ReplyBody::Sse(events) => UpstreamBody::Stream(events),
+        ReplyBody::Accepted => UpstreamBody::Empty,
+        ReplyBody::Other(_) => UpstreamBody::Other,
     };
     call.receive(body, subscriber);
     UpstreamHead::Response {

@@ -15,7 +15,7 @@ use crate::session::{InFlightCalls, ServerMessageReceiver};
 const QUEUE: usize = 8;
 
 /// Receiving side, held by the call.
-pub(crate) struct Subscriber {
+pub(crate) struct SharedStreamSubscriber {
     messages: mpsc::Receiver<Bytes>,
     sender: Arc<SubscriberSender>,
 }
@@ -28,7 +28,7 @@ struct SubscriberSender {
     open: AtomicBool,
 }
 
-impl Subscriber {
+impl SharedStreamSubscriber {
     /// Subscribes a call that begins in a session.
     pub(crate) fn subscribe(calls: &InFlightCalls) -> Self {
         let (sender, messages) = mpsc::channel(QUEUE);

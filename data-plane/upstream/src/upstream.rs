@@ -31,7 +31,7 @@ pub(crate) struct Upstream {
     pub(crate) target: CallTarget,
     breaker: Mutex<CircuitBreaker>,
     /// `false` while the breaker admits everything and need not be locked.
-    troubled: AtomicBool,
+    has_failures: AtomicBool,
     /// Number of times that the circuit opened or stayed open after a probe.
     trips: AtomicU32,
     bulkhead: Arc<Bulkhead>,
@@ -46,7 +46,7 @@ impl Upstream {
             server,
             target,
             breaker: Mutex::default(),
-            troubled: AtomicBool::new(false),
+            has_failures: AtomicBool::new(false),
             trips: AtomicU32::new(0),
             bulkhead: Bulkhead::new(),
             messages: Arc::new(Semaphore::new(PENDING_MESSAGES)),
@@ -78,7 +78,7 @@ impl Upstream {
 
     /// Asks the circuit breaker to admit a request.
     pub(crate) fn admit(&self) -> BreakerAdmission {
-        if !self.is_troubled() {
+        if !self.has_failures() {
             return BreakerAdmission::Pass;
         }
         let now = self.breaker_time();
@@ -86,13 +86,13 @@ impl Upstream {
     }
 
     /// Reports if the circuit breaker has seen failures since the last success.
-    pub(crate) fn is_troubled(&self) -> bool {
-        self.troubled.load(Ordering::Relaxed)
+    pub(crate) fn has_failures(&self) -> bool {
+        self.has_failures.load(Ordering::Relaxed)
     }
 
     /// Reports if the circuit is open or half open.
     pub(crate) fn is_circuit_open(&self) -> bool {
-        self.is_troubled() && self.breaker().is_open()
+        self.has_failures() && self.breaker().is_open()
     }
 
     /// Returns the number of times that the circuit opened or stayed open after a probe.
@@ -118,16 +118,16 @@ impl Upstream {
             let mut breaker = self.breaker();
             let before = breaker.is_open();
             step(&mut breaker);
-            let untroubled = breaker.is_untroubled();
-            self.troubled.store(!untroubled, Ordering::Relaxed);
-            (!before && breaker.is_open(), before && untroubled)
+            let has_no_failures = breaker.has_no_failures();
+            self.has_failures.store(!has_no_failures, Ordering::Relaxed);
+            (!before && breaker.is_open(), before && has_no_failures)
         };
         let server = &self.server.name;
         if opened {
             self.trips.fetch_add(1, Ordering::Relaxed);
-            tracing::warn!(%server, "the server keeps failing and is given a pause");
+            tracing::warn!(%server, "the circuit of the server opened: it keeps failing");
         } else if closed {
-            tracing::info!(%server, "the server answers again");
+            tracing::info!(%server, "the circuit of the server closed: it answers again");
         }
     }
 

@@ -105,10 +105,10 @@ impl<A: Actor> ActorCell<A> {
     }
 
     fn apply_effects(&mut self, cx: ActorContext<A>, actix: &mut actix::Context<Self>) {
-        let (wishes, last_id) = cx.into_effects();
+        let (effects, last_id) = cx.into_effects();
         self.last_id = last_id;
-        for wish in wishes {
-            match wish {
+        for effect in effects {
+            match effect {
                 ActorEffect::After(id, delay, message) => {
                     let timer = actix.run_later(delay, move |cell, actix| {
                         cell.forget(id);

@@ -89,7 +89,7 @@ impl<A: Actor> ActorContext<A> {
 
 impl<A: Actor> fmt::Debug for ActorContext<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context")
+        f.debug_struct("ActorContext")
             .field("handle", &self.handle)
             .finish_non_exhaustive()
     }

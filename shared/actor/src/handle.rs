@@ -158,6 +158,6 @@ impl<A: Actor> fmt::Debug for ActorHandle<A> {
 
 impl<R> fmt::Debug for ReplySender<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reply")
+        f.write_str("ReplySender")
     }
 }

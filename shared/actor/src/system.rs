@@ -97,7 +97,7 @@ impl ActorSystem {
     {
         let permits = Arc::<MailboxPermits>::default();
         let registration = self.shared.registry.register();
-        let (id, vital) = (registration.id(), registration.status());
+        let (id, status) = (registration.id(), registration.status());
         let cell_permits = Arc::clone(&permits);
         let make = move |_actix: &mut actix::Context<ActorCell<A>>| {
             ActorCell::new(factory, cell_permits, registration)
@@ -106,7 +106,7 @@ impl ActorSystem {
         self.shared.registry.insert(ActorEntry {
             kind: A::KIND,
             id,
-            status: vital,
+            status,
             permits: Arc::clone(&permits),
             address: Arc::new(address.downgrade()),
         });
@@ -121,17 +121,17 @@ impl ActorSystem {
     pub async fn observe(&self) -> Vec<ActorSnapshot> {
         let living = self.shared.registry.all(MAX_SNAPSHOTS);
         // All actors are asked before the first answer is awaited.
-        let asked: Vec<_> = living
+        let snapshot_request: Vec<_> = living
             .iter()
             .map(|living| living.address.observe())
             .collect();
         let deadline = Instant::now() + SNAPSHOT_TIMEOUT;
         let mut pictures = Vec::with_capacity(living.len());
-        for (living, asked) in living.into_iter().zip(asked) {
-            let Some(asked) = asked else {
+        for (living, snapshot_request) in living.into_iter().zip(snapshot_request) {
+            let Some(snapshot_request) = snapshot_request else {
                 continue;
             };
-            let state = match timeout_at(deadline, asked).await {
+            let state = match timeout_at(deadline, snapshot_request).await {
                 Ok(Ok(state)) => state,
                 Ok(Err(_gone)) => continue,
                 Err(_elapsed) => Value::Null,

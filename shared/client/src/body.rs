@@ -58,11 +58,11 @@ impl ReadDeadlines {
 
     pub(crate) async fn chunk(
         self,
-        quiet: &mut IdleSince,
+        idle_since: &mut IdleSince,
         body: &mut EgressResponseBody,
     ) -> Result<Option<Bytes>, ClientError> {
         loop {
-            let frame = self.frame(quiet, body).await?;
+            let frame = self.frame(idle_since, body).await?;
             let Some(frame) = frame else { return Ok(None) };
             // Trailers are ignored.
             if let Ok(piece) = frame.into_data()
@@ -75,11 +75,11 @@ impl ReadDeadlines {
 
     async fn frame(
         self,
-        quiet: &mut IdleSince,
+        idle_since: &mut IdleSince,
         body: &mut EgressResponseBody,
     ) -> Result<Option<Frame<Bytes>>, ClientError> {
         let next = poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx));
-        let frame = self.limit(quiet, next).await?;
+        let frame = self.limit(idle_since, next).await?;
         frame
             .transpose()
             .map_err(|error| ClientError::Broken(error.to_string()))
@@ -87,16 +87,16 @@ impl ReadDeadlines {
 
     pub(crate) async fn limit<T>(
         self,
-        quiet: &mut IdleSince,
+        idle_since: &mut IdleSince,
         next: impl Future<Output = T>,
     ) -> Result<T, ClientError> {
         let mut next = pin!(next);
         // Usually ready at once: then no clock is read and no timer is armed.
         if let Poll::Ready(ready) = poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
-            *quiet = None;
+            *idle_since = None;
             return Ok(ready);
         }
-        let since = *quiet.get_or_insert_with(Instant::now);
+        let since = *idle_since.get_or_insert_with(Instant::now);
         let limited = async {
             match self.idle {
                 Some(idle) => timeout_at(since + idle, next)
@@ -105,14 +105,14 @@ impl ReadDeadlines {
                 None => Ok(next.await),
             }
         };
-        let came = match self.end {
+        let output = match self.end {
             Some(end) => timeout_at(end, limited)
                 .await
                 .map_err(|_| ClientError::Timeout(TimeoutPhase::Total))?,
             None => limited.await,
         }?;
-        *quiet = None;
-        Ok(came)
+        *idle_since = None;
+        Ok(output)
     }
 }
 
@@ -159,8 +159,8 @@ impl LimitedBody {
 
     /// Reads the whole body. A single chunk is returned without a copy.
     pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
-        let told = self.body.size_hint().lower();
-        if told > u64::try_from(self.limit).unwrap_or(u64::MAX) {
+        let announced = self.body.size_hint().lower();
+        if announced > u64::try_from(self.limit).unwrap_or(u64::MAX) {
             return Err(ClientError::TooLarge(self.limit));
         }
         let Some(first) = self.chunk().await? else {
@@ -174,14 +174,14 @@ impl LimitedBody {
         let Some(second) = self.chunk().await? else {
             return Ok(attach_charge(charge, first));
         };
-        if told == 0 {
+        if announced == 0 {
             return self.bytes_of_unknown_length(charge, [first, second]).await;
         }
-        let told = usize::try_from(told).unwrap_or_default();
-        let told = told.max(first.len() + second.len());
+        let announced = usize::try_from(announced).unwrap_or_default();
+        let announced = announced.max(first.len() + second.len());
         // Charged before it is reserved: a declared length alone allocates nothing.
-        cover(&mut charge, told)?;
-        let mut all = BytesMut::with_capacity(told);
+        cover(&mut charge, announced)?;
+        let mut all = BytesMut::with_capacity(announced);
         all.extend_from_slice(&first);
         all.extend_from_slice(&second);
         while let Some(piece) = self.chunk().await? {
@@ -195,10 +195,10 @@ impl LimitedBody {
     async fn bytes_of_unknown_length(
         mut self,
         mut charge: Option<BudgetCharge>,
-        begun: [Bytes; 2],
+        first_chunks: [Bytes; 2],
     ) -> Result<Bytes, ClientError> {
         let mut all = ChunkedBuffer::default();
-        for piece in begun {
+        for piece in first_chunks {
             all.extend_from_slice(&piece);
         }
         cover(&mut charge, all.len())?;

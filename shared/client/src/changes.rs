@@ -61,13 +61,13 @@ pub async fn session_changes(
     headers: RequestHeaders,
 ) -> Result<Option<ServerChangeFeed>, ClientError> {
     let stream = open_stream(http, endpoint, headers.clone(), None).await?;
-    let line = RpcClient {
+    let rpc = RpcClient {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
     Ok(stream.map(|stream| ServerChangeFeed {
         stream,
-        responder: Some((line, headers)),
+        responder: Some((rpc, headers)),
     }))
 }
 
@@ -161,8 +161,9 @@ impl ServerChangeFeed {
                         }
                     }
                     method::TASK_NOTIFICATION => {
-                        if let Some(news) = params.as_ref().and_then(|it| task(&message, it.span)) {
-                            return Ok(Some(news));
+                        if let Some(change) = params.as_ref().and_then(|it| task(&message, it.span))
+                        {
+                            return Ok(Some(change));
                         }
                     }
                     method::TOOLS_CHANGED => return Ok(Some(ServerChange::Tools)),
@@ -172,8 +173,8 @@ impl ServerChangeFeed {
                     _ => {}
                 },
                 ServerMessageBody::Request { method, .. } => {
-                    if let (Some((line, headers)), Some(id)) = (&self.responder, answer.id) {
-                        line.answer_server_request(headers, id.raw, method.as_str())
+                    if let (Some((rpc, headers)), Some(id)) = (&self.responder, answer.id) {
+                        rpc.answer_server_request(headers, id.raw, method.as_str())
                             .await;
                     }
                 }

@@ -31,14 +31,14 @@ pub async fn detect(
     http: &HttpClient,
     endpoint: &ServerEndpoint,
     policy: EraPolicy,
-    us: &Implementation,
+    client_info: &Implementation,
     drain: &Drain,
 ) -> Result<DetectedClient, ClientError> {
     if policy == EraPolicy::Legacy {
-        return legacy(http, endpoint, versions::LATEST_LEGACY, us, drain).await;
+        return legacy(http, endpoint, versions::LATEST_LEGACY, client_info, drain).await;
     }
     let probing = policy == EraPolicy::Probe;
-    let line = RpcClient {
+    let rpc = RpcClient {
         http: http.clone(),
         endpoint: if probing {
             endpoint.clone().with_max_timeout(PROBE_TIMEOUT)
@@ -46,14 +46,14 @@ pub async fn detect(
             endpoint.clone()
         },
     };
-    let mut found = modern::discover(&line, us).await;
+    let mut found = modern::discover(&rpc, client_info).await;
     if found.as_ref().err().map(verdict) == Some(EraVerdict::Retry) {
-        found = modern::discover(&line, us).await;
+        found = modern::discover(&rpc, client_info).await;
     }
     let version = match found {
         Ok(found) => match common(&found.versions) {
             Some(versions::MODERN) => {
-                let peer = ModernClient::new(http, endpoint, found.facts, us);
+                let peer = ModernClient::new(http, endpoint, found.facts, client_info);
                 return Ok(ServerClient::Modern(peer));
             }
             Some(version) => version,
@@ -63,24 +63,26 @@ pub async fn detect(
             _ if !probing => return Err(error),
             EraVerdict::Legacy(version) => version,
             EraVerdict::Neither | EraVerdict::Retry => return Err(error),
-            EraVerdict::NoCommonVersion(theirs) => return Err(no_common(&theirs)),
+            EraVerdict::NoCommonVersion(server_versions) => {
+                return Err(no_common(&server_versions));
+            }
         },
     };
     if !probing {
-        let theirs = format!("only {version}");
-        return Err(ClientError::NoCommonVersion { theirs });
+        let offered = format!("only {version}");
+        return Err(ClientError::NoCommonVersion { offered });
     }
-    legacy(http, endpoint, version, us, drain).await
+    legacy(http, endpoint, version, client_info, drain).await
 }
 
 async fn legacy(
     http: &HttpClient,
     endpoint: &ServerEndpoint,
     version: &str,
-    us: &Implementation,
+    client_info: &Implementation,
     drain: &Drain,
 ) -> Result<DetectedClient, ClientError> {
-    let session = LegacySession::open(http, endpoint, version, us, drain).await?;
+    let session = LegacySession::open(http, endpoint, version, client_info, drain).await?;
     Ok(ServerClient::Legacy(session))
 }
 
@@ -146,18 +148,18 @@ fn modern_error(rpc: &RpcError) -> EraVerdict {
 }
 
 /// Returns the newest version supported by both.
-fn common(theirs: &[String]) -> Option<&'static str> {
-    let offered = |ours: &&str| theirs.iter().any(|version| version == ours);
+fn common(server_versions: &[String]) -> Option<&'static str> {
+    let offered = |known: &&str| server_versions.iter().any(|version| version == known);
     versions::ALL.into_iter().find(offered)
 }
 
-fn no_common(theirs: &[String]) -> ClientError {
-    let theirs = if theirs.is_empty() {
+fn no_common(server_versions: &[String]) -> ClientError {
+    let offered = if server_versions.is_empty() {
         "no version that it names".to_owned()
     } else {
-        shorten(&theirs.join(", "))
+        shorten(&server_versions.join(", "))
     };
-    ClientError::NoCommonVersion { theirs }
+    ClientError::NoCommonVersion { offered }
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub enum ClientError {
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
     /// The response stream exceeds the event limit.
-    #[error("the server said more than {0} things and had not answered yet")]
+    #[error("the server sent more than {0} messages without an answer")]
     TooManyEvents(u32),
     /// The budget for held responses is exhausted.
     #[error("there is no room for more answers of servers now")]
@@ -44,10 +44,10 @@ pub enum ClientError {
     #[error("{0}")]
     Protocol(Cow<'static, str>),
     /// No version is supported by both.
-    #[error("the server speaks {theirs}, which is not supported")]
+    #[error("the server speaks {offered}, which is not supported")]
     NoCommonVersion {
         /// Versions offered by the server.
-        theirs: String,
+        offered: String,
     },
 }
 

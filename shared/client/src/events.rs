@@ -90,11 +90,11 @@ impl EventStream {
 
     /// Reads the messages routed to one request of an HTTP+SSE server. The reader of the shared stream charges them.
     pub(crate) fn from_routed(
-        told: MessageReceiver,
+        messages: MessageReceiver,
         limits: ReadLimits,
         deadlines: ReadDeadlines,
     ) -> Self {
-        Self::of(StreamSource::Routed(told), limits, None, deadlines)
+        Self::of(StreamSource::Routed(messages), limits, None, deadlines)
     }
 
     fn of(
@@ -197,10 +197,10 @@ impl EventStream {
             }
             let body = match &mut self.source {
                 StreamSource::Body(body) => body,
-                StreamSource::Routed(told) => {
+                StreamSource::Routed(messages) => {
                     let data = self
                         .deadlines
-                        .limit(&mut self.idle_since, told.next())
+                        .limit(&mut self.idle_since, messages.next())
                         .await??;
                     self.count()?;
                     return Ok(Some(SseEvent {
@@ -248,8 +248,8 @@ impl EventStream {
             idle: None,
             ..self.deadlines
         };
-        let mut quiet = self.idle_since;
-        deadlines.limit(&mut quiet, sleep_until(until)).await?;
+        let mut idle_since = self.idle_since;
+        deadlines.limit(&mut idle_since, sleep_until(until)).await?;
         self.paused_until = None;
         Ok(())
     }
@@ -275,9 +275,9 @@ impl EventStream {
     }
 
     fn count(&mut self) -> Result<(), ClientError> {
-        if let Some(left) = &mut self.events_left {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
+        if let Some(remaining) = &mut self.events_left {
+            *remaining = remaining.saturating_sub(1);
+            if *remaining == 0 {
                 return Err(ClientError::TooManyEvents(MAX_EVENTS));
             }
         }
@@ -325,18 +325,18 @@ impl EventStream {
         endpoint: &ServerEndpoint,
         headers: RequestHeaders,
     ) -> bool {
-        let Some(place) = self.cursor.next_resume() else {
+        let Some(position) = self.cursor.next_resume() else {
             return false;
         };
-        let coming = resume_stream(http.clone(), endpoint.clone(), headers, place);
-        self.source = StreamSource::Resuming(Mutex::new(Box::pin(coming)));
+        let resumption = resume_stream(http.clone(), endpoint.clone(), headers, position);
+        self.source = StreamSource::Resuming(Mutex::new(Box::pin(resumption)));
         self.idle_since = None;
         true
     }
 
     /// Waits until the stream has been resumed. Cancel-safe.
     pub async fn wait_resumed(&mut self) -> Result<(), ClientError> {
-        let StreamSource::Resuming(coming) = &mut self.source else {
+        let StreamSource::Resuming(resumption) = &mut self.source else {
             return Ok(());
         };
         // A delay requested by the server is not idle time.
@@ -344,10 +344,10 @@ impl EventStream {
             idle: None,
             ..self.deadlines
         };
-        let coming = coming.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let came = deadlines.limit(&mut self.idle_since, coming).await?;
+        let resumption = resumption.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let resumed = deadlines.limit(&mut self.idle_since, resumption).await?;
         self.idle_since = None;
-        let stream = came.inspect_err(|_| self.cursor.invalidate())?;
+        let stream = resumed.inspect_err(|_| self.cursor.invalidate())?;
         // An event that was cut off is sent again from its beginning.
         self.framer = stream.framer;
         self.rest = Bytes::new();

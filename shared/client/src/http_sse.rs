@@ -139,8 +139,8 @@ impl HttpSseStream {
         headers: RequestHeaders,
         message: Bytes,
     ) -> Result<ServerReply, ClientError> {
-        let ours = scan(&message)?;
-        let told = match (&ours.body, ours.id) {
+        let request = scan(&message)?;
+        let receiver = match (&request.body, request.id) {
             (ServerMessageBody::Request { .. }, Some(id)) => {
                 Some(PendingRequests::register(&self.pending, id.raw)?)
             }
@@ -151,13 +151,13 @@ impl HttpSseStream {
             // The server does not know this stream: pending requests would wait in vain.
             self.pending.close();
         }
-        let Some(told) = told.filter(|_| reply.status.is_success()) else {
+        let Some(receiver) = receiver.filter(|_| reply.status.is_success()) else {
             return Ok(reply);
         };
         let deadlines = bounded(endpoint);
         let idle = Some(silence_timeout(endpoint));
         let deadlines = ReadDeadlines { idle, ..deadlines };
-        let events = EventStream::from_routed(told, endpoint.limits, deadlines);
+        let events = EventStream::from_routed(receiver, endpoint.limits, deadlines);
         Ok(ServerReply {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
@@ -170,8 +170,10 @@ impl HttpSseStream {
         &self,
         endpoint: &ServerEndpoint,
     ) -> Result<Option<EventStream>, ClientError> {
-        let told = PendingRequests::listen(&self.pending)?;
-        Ok(told.map(|told| EventStream::from_routed(told, endpoint.limits, ReadDeadlines::NONE)))
+        let receiver = PendingRequests::listen(&self.pending)?;
+        Ok(receiver.map(|receiver| {
+            EventStream::from_routed(receiver, endpoint.limits, ReadDeadlines::NONE)
+        }))
     }
 }
 
@@ -191,27 +193,27 @@ impl HttpSseReader {
         let tick = (patience / TICKS_PER_TIMEOUT).max(Duration::from_millis(1));
         let mut ticks = interval_at(Instant::now() + tick, tick);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut silence, mut asked) = (LivenessProbe::default(), 0_u64);
-        let mut sign = no_reply();
+        let (mut liveness, mut pings) = (LivenessProbe::default(), 0_u64);
+        let mut ping_in_flight = no_reply();
         loop {
             let message = tokio::select! {
                 message = events.message() => message,
-                Some(_told) = refusing.next() => continue,
-                told = &mut sign => {
-                    sign = no_reply();
-                    if told.as_ref().is_ok_and(|reply| is_gone(reply.status)) {
+                Some(_result) = refusing.next() => continue,
+                ping_reply = &mut ping_in_flight => {
+                    ping_in_flight = no_reply();
+                    if ping_reply.as_ref().is_ok_and(|reply| is_gone(reply.status)) {
                         return;
                     }
-                    silence.probe_sent(told.is_ok_and(|reply| reply.status.is_success()));
+                    liveness.probe_sent(ping_reply.is_ok_and(|reply| reply.status.is_success()));
                     continue;
                 }
                 _ = ticks.tick() => {
-                    match silence.tick(events.chunks(), table.pending() > 0) {
+                    match liveness.tick(events.chunks(), table.pending() > 0) {
                         LivenessVerdict::Healthy => {}
                         LivenessVerdict::Probe => {
-                            asked += 1;
-                            let ping = ping_request(asked);
-                            sign = Box::pin(send_to(&http, to, RequestHeaders::none(), ping));
+                            pings += 1;
+                            let ping = ping_request(pings);
+                            ping_in_flight = Box::pin(send_to(&http, to, RequestHeaders::none(), ping));
                         }
                         LivenessVerdict::Dead => return,
                     }
@@ -302,7 +304,7 @@ impl Drop for CloseOnDrop {
 impl fmt::Debug for HttpSseStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The message URL is a secret between client and server.
-        write!(f, "OldStream({})", self.pending.pending())
+        write!(f, "HttpSseStream({})", self.pending.pending())
     }
 }
 

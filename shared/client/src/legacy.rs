@@ -56,29 +56,29 @@ pub async fn handshake(
     endpoint: &ServerEndpoint,
     version: &str,
     capabilities: &str,
-    us: &Implementation,
+    client_info: &Implementation,
     drain: &Drain,
 ) -> Result<LegacyHandshake, ClientError> {
-    let mut line = RpcClient {
+    let mut rpc = RpcClient {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
     // Ids must not repeat within a session: later requests start at 1.
-    let request = message::initialize("0", version, capabilities, us);
-    let asked = line.ask(RequestHeaders::none(), "0", request.clone()).await;
-    let (answered, reply) = match asked {
+    let request = message::initialize("0", version, capabilities, client_info);
+    let answered = rpc.ask(RequestHeaders::none(), "0", request.clone()).await;
+    let (answered, reply) = match answered {
         Err(error) if may_be_http_sse(&error) => {
             let opened = HttpSseStream::open(http, endpoint, drain).await?;
             // The server does not support HTTP+SSE either: its first error is reported.
-            line.endpoint.http_sse = Some(opened.ok_or(error)?);
-            line.ask(RequestHeaders::none(), "0", request).await?
+            rpc.endpoint.http_sse = Some(opened.ok_or(error)?);
+            rpc.ask(RequestHeaders::none(), "0", request).await?
         }
-        asked => asked?,
+        answered => answered?,
     };
     let facts = ServerFacts::of_initialize(answered.result.of(&answered.message))?;
     let Some(version) = versions::accepted_from_server(&facts.version) else {
-        let theirs = facts.version;
-        return Err(ClientError::NoCommonVersion { theirs });
+        let offered = facts.version;
+        return Err(ClientError::NoCommonVersion { offered });
     };
     let session = reply.session().cloned().map(|mut id| {
         // The session id grants access to the session.
@@ -90,7 +90,7 @@ pub async fn handshake(
         return Err(ClientError::Protocol(words.into()));
     }
     let headers = RequestHeaders::legacy(version, session.as_ref());
-    let reply = send(http, &line.endpoint, headers, message::initialized()).await?;
+    let reply = send(http, &rpc.endpoint, headers, message::initialized()).await?;
     if !reply.status.is_success() {
         return Err(reply.into_problem().await);
     }
@@ -98,7 +98,7 @@ pub async fn handshake(
         session,
         version,
         facts,
-        http_sse: line.endpoint.http_sse,
+        http_sse: rpc.endpoint.http_sse,
     })
 }
 
@@ -114,17 +114,24 @@ impl LegacySession {
         http: &HttpClient,
         endpoint: &ServerEndpoint,
         version: &str,
-        us: &Implementation,
+        client_info: &Implementation,
         drain: &Drain,
     ) -> Result<Self, ClientError> {
-        let handshake =
-            handshake(http, endpoint, version, apps::PAGE_CAPABILITIES, us, drain).await?;
-        let line = RpcClient {
+        let handshake = handshake(
+            http,
+            endpoint,
+            version,
+            apps::PAGE_CAPABILITIES,
+            client_info,
+            drain,
+        )
+        .await?;
+        let rpc = RpcClient {
             http: http.clone(),
             endpoint: endpoint.clone().with_http_sse(handshake.http_sse.clone()),
         };
         Ok(Self {
-            rpc: line,
+            rpc,
             handshake,
             next_id: AtomicU64::new(1),
         })

@@ -44,13 +44,13 @@ pub fn next_id() -> u64 {
 
 /// Sends `server/discover`.
 pub(crate) async fn discover(
-    line: &RpcClient,
-    us: &Implementation,
+    rpc: &RpcClient,
+    client_info: &Implementation,
 ) -> Result<DiscoveryResponse, ClientError> {
-    let client = us.to_json();
+    let client = client_info.to_json();
     let request = message::discover("0", &meta(&client));
     let headers = RequestHeaders::modern(versions::MODERN, method::DISCOVER, None);
-    let (answered, _) = line.ask(headers, "0", request).await?;
+    let (answered, _) = rpc.ask(headers, "0", request).await?;
     let (versions, facts) = ServerFacts::of_discover(answered.result.of(&answered.message))?;
     Ok(DiscoveryResponse { versions, facts })
 }
@@ -73,7 +73,7 @@ impl ModernClient {
         http: &HttpClient,
         endpoint: &ServerEndpoint,
         facts: ServerFacts,
-        us: &Implementation,
+        client_info: &Implementation,
     ) -> Self {
         Self {
             rpc: RpcClient {
@@ -84,7 +84,7 @@ impl ModernClient {
                 version: versions::MODERN.to_owned(),
                 ..facts
             },
-            client_info: us.to_json(),
+            client_info: client_info.to_json(),
         }
     }
 

@@ -54,7 +54,7 @@ impl RpcClient {
         let message = match body {
             ReplyBody::Json(body) => body.bytes().await?,
             ReplyBody::Sse(mut stream) => {
-                let mut heard = 0;
+                let mut received = 0;
                 loop {
                     let message = self.next(&mut stream, &headers, &reply).await?;
                     let Some(message) = message else {
@@ -63,8 +63,8 @@ impl RpcClient {
                     if self.is_awaited_answer(&headers, id, &message).await? {
                         break message;
                     }
-                    heard += 1;
-                    if heard == MAX_BEFORE_ANSWER {
+                    received += 1;
+                    if received == MAX_BEFORE_ANSWER {
                         return protocol("the server says too much before it answers");
                     }
                 }
@@ -117,13 +117,14 @@ impl RpcClient {
         message: &Bytes,
     ) -> Result<bool, ClientError> {
         let answer = scan(message)?;
-        if let (ServerMessageBody::Request { method, .. }, Some(theirs)) = (&answer.body, answer.id)
+        if let (ServerMessageBody::Request { method, .. }, Some(server_id)) =
+            (&answer.body, answer.id)
         {
-            self.answer_server_request(headers, theirs.raw, method.as_str())
+            self.answer_server_request(headers, server_id.raw, method.as_str())
                 .await;
         }
         // An error without an id can only belong to the stream's request.
-        Ok(answer.is_final() && answer.id.is_none_or(|theirs| theirs.raw == id))
+        Ok(answer.is_final() && answer.id.is_none_or(|server_id| server_id.raw == id))
     }
 }
 
@@ -136,11 +137,11 @@ pub async fn ask(
     id: &str,
     request: Bytes,
 ) -> Result<(), ClientError> {
-    let line = RpcClient {
+    let rpc = RpcClient {
         http: http.clone(),
         endpoint: endpoint.clone(),
     };
-    line.ask(headers, id, request).await.map(drop)
+    rpc.ask(headers, id, request).await.map(drop)
 }
 
 pub(crate) fn scan(message: &Bytes) -> Result<ServerMessage<'_>, ClientError> {
@@ -150,7 +151,7 @@ pub(crate) fn scan(message: &Bytes) -> Result<ServerMessage<'_>, ClientError> {
 
 fn parse_response(message: Bytes, id: &str) -> Result<RpcResponse, ClientError> {
     let answer = scan(&message)?;
-    if answer.id.is_some_and(|theirs| theirs.raw != id) {
+    if answer.id.is_some_and(|server_id| server_id.raw != id) {
         return protocol("the server answered another request than it was asked");
     }
     let part = match &answer.body {

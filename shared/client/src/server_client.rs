@@ -44,7 +44,7 @@ pub const MAX_INSTRUCTIONS: usize = 8 * 1024;
 pub const MAX_CAPABILITIES: usize = 16 * 1024;
 
 #[derive(Deserialize)]
-struct Implementation {
+struct ServerImplementation {
     name: String,
     #[serde(default)]
     version: String,
@@ -56,7 +56,7 @@ struct InitializeResult<'a> {
     protocol_version: String,
     #[serde(borrow, default)]
     capabilities: Option<&'a RawValue>,
-    server_info: Option<Implementation>,
+    server_info: Option<ServerImplementation>,
     instructions: Option<String>,
 }
 
@@ -101,7 +101,7 @@ impl ServerFacts {
     fn new(
         version: String,
         capabilities: Option<&RawValue>,
-        server: Option<Implementation>,
+        server: Option<ServerImplementation>,
         instructions: Option<String>,
     ) -> Result<Self, ClientError> {
         let capabilities = capabilities.map_or("{}", RawValue::get);

@@ -95,8 +95,8 @@ impl StreamCursor {
         self.resumptions += 1;
         self.empty_resumptions += 1;
         self.replayable = self.fingerprints.len();
-        let asked = self.retry.unwrap_or(MIN_RESUME_DELAY);
-        Some((id, asked.clamp(MIN_RESUME_DELAY, MAX_RESUME_DELAY)))
+        let requested = self.retry.unwrap_or(MIN_RESUME_DELAY);
+        Some((id, requested.clamp(MIN_RESUME_DELAY, MAX_RESUME_DELAY)))
     }
 
     /// Discards the position: the stream cannot be resumed.
@@ -186,8 +186,8 @@ fn is_transient(error: &ClientError) -> bool {
     }
 }
 
-fn resume_failed(why: &str) -> ClientError {
-    ClientError::Broken(format!("the stream ended before its time: {why}"))
+fn resume_failed(reason: &str) -> ClientError {
+    ClientError::Broken(format!("the stream ended before its time: {reason}"))
 }
 
 /// Converts an event id to a header value. An id may be any text without line breaks.

@@ -44,8 +44,8 @@ impl VettingConnector {
     pub(crate) async fn connect(&self, uri: &Uri) -> Result<TransportStream, EgressError> {
         let target = ConnectTarget::of(uri)?;
         let host = target.host.clone();
-        let standing = timeout(self.connect_timeout, self.establish(target)).await;
-        standing.unwrap_or(Err(EgressError::ConnectTimeout { host }))
+        let connected = timeout(self.connect_timeout, self.establish(target)).await;
+        connected.unwrap_or(Err(EgressError::ConnectTimeout { host }))
     }
 
     async fn establish(&self, target: ConnectTarget) -> Result<TransportStream, EgressError> {

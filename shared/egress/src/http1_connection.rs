@@ -173,13 +173,13 @@ impl Http1Connection {
         &mut self,
         cx: &mut Context<'_>,
         deadline: Option<Instant>,
-        mut wanted: impl FnMut(&mut Context<'_>) -> Poll<T>,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<Option<T>> {
         self.signal.user.register(cx.waker());
         for _ in 0..MAX_POLLS {
             self.signal.begin();
             self.drive();
-            if let Poll::Ready(ready) = wanted(&mut Context::from_waker(&self.waker)) {
+            if let Poll::Ready(ready) = poll(&mut Context::from_waker(&self.waker)) {
                 // A pending wake-up is handled by the next poll of the connection; it is not waited for now.
                 self.signal.end();
                 return Poll::Ready(Some(ready));

@@ -150,16 +150,16 @@ impl HttpClient {
         let uri = request.uri().clone();
         let host = self.pool.host(&uri).map_err(RequestFailure::Error)?;
         loop {
-            let way = self.connection(&host, &uri, deadline).await?;
-            let asked = match way {
-                PooledConnection::Http1 { line, used } => {
-                    send_on_http1(line, used, &host, request, deadline).await
+            let pooled = self.connection(&host, &uri, deadline).await?;
+            let sent = match pooled {
+                PooledConnection::Http1 { connection, used } => {
+                    send_on_http1(connection, used, &host, request, deadline).await
                 }
                 PooledConnection::Http2(shared) => send_on_http2(shared, request, deadline).await,
             };
-            request = match asked {
+            request = match sent {
                 Err(RequestFailure::Unsent(request)) => *request,
-                asked => return asked,
+                sent => return sent,
             };
             *request.uri_mut() = uri.clone();
         }
@@ -171,8 +171,8 @@ impl HttpClient {
         uri: &Uri,
         deadline: Option<Instant>,
     ) -> Result<PooledConnection, RequestFailure> {
-        if let Some(way) = host.checkout() {
-            return Ok(way);
+        if let Some(pooled) = host.checkout() {
+            return Ok(pooled);
         }
         // Boxed: connecting is rare and its future is large, so requests on pooled connections do not carry it.
         let opening = Box::pin(self.pool.open(host, uri));
@@ -188,7 +188,7 @@ impl HttpClient {
 
 /// Sends a request on an HTTP/1.1 connection, which it uses alone.
 async fn send_on_http1(
-    mut line: Box<Http1Connection>,
+    mut connection: Box<Http1Connection>,
     used: bool,
     host: &Arc<HostPool>,
     mut request: Request<EgressRequestBody>,
@@ -200,8 +200,10 @@ async fn send_on_http1(
         .or_insert_with(|| host.name.clone());
     let path = request.uri().path_and_query().cloned();
     *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
-    match line.request(request, deadline).await {
-        Ok(answer) => Ok(answer.map(|body| EgressResponseBody::own(body, line, Arc::clone(host)))),
+    match connection.request(request, deadline).await {
+        Ok(answer) => {
+            Ok(answer.map(|body| EgressResponseBody::own(body, connection, Arc::clone(host))))
+        }
         // Only a reused connection may have been closed before the request. If a new one is closed at once, the next
         // one would be too.
         Err(Http1SendError::Unsent(request, _closed)) if used => {

@@ -75,7 +75,7 @@ type IdleConnections = Vec<Box<Http1Connection>>;
 pub(crate) enum PooledConnection {
     /// Connection used by this request alone; `reused` if it has served a request before.
     Http1 {
-        line: Box<Http1Connection>,
+        connection: Box<Http1Connection>,
         used: bool,
     },
     /// Shared connection.
@@ -129,12 +129,12 @@ impl ConnectionPool {
         host: &HostPool,
         uri: &Uri,
     ) -> Result<PooledConnection, EgressError> {
-        let _alone = if host.speaks_http2.load(Ordering::Relaxed) {
-            let alone = host.http2_connect.lock().await;
+        let _connect_guard = if host.speaks_http2.load(Ordering::Relaxed) {
+            let connect_guard = host.http2_connect.lock().await;
             if let Some(shared) = host.http2_sender() {
                 return Ok(PooledConnection::Http2(shared));
             }
-            Some(alone)
+            Some(connect_guard)
         } else {
             None
         };
@@ -143,12 +143,15 @@ impl ConnectionPool {
         if !speaks_http2(&stream) {
             host.speaks_http2.store(false, Ordering::Relaxed);
             let thread = THREAD_SLOT.with(|thread| *thread);
-            let line = Http1Connection::new(stream, &self.http1, thread).await;
-            let line = line.map_err(broken)?;
-            return Ok(PooledConnection::Http1 { line, used: false });
+            let connection = Http1Connection::new(stream, &self.http1, thread).await;
+            let connection = connection.map_err(broken)?;
+            return Ok(PooledConnection::Http1 {
+                connection,
+                used: false,
+            });
         }
-        let shaken = http2().handshake(stream).await;
-        let (sender, connection) = shaken.map_err(broken)?;
+        let handshake = http2().handshake(stream).await;
+        let (sender, connection) = handshake.map_err(broken)?;
         TokioExecutor::new().execute(async move {
             // Pending requests receive the outcome of the connection.
             drop(connection.await);
@@ -209,7 +212,10 @@ impl HostPool {
     /// Returns an idle HTTP/1.1 connection or the shared HTTP/2 connection.
     pub(crate) fn checkout(&self) -> Option<PooledConnection> {
         match self.checkout_http1() {
-            Some(line) => Some(PooledConnection::Http1 { line, used: true }),
+            Some(connection) => Some(PooledConnection::Http1 {
+                connection,
+                used: true,
+            }),
             None => self.http2_sender().map(PooledConnection::Http2),
         }
     }
@@ -230,31 +236,31 @@ impl HostPool {
     /// Returns the most recently used connection of a slot, unless it is too old.
     fn checkout_from(&self, thread: usize) -> Option<Box<Http1Connection>> {
         let mut idle = self.idle(thread)?;
-        let line = idle.pop()?;
-        if line.idle_since.elapsed() < self.idle_timeout {
+        let connection = idle.pop()?;
+        if connection.idle_since.elapsed() < self.idle_timeout {
             self.idle_count.fetch_sub(1, Ordering::Relaxed);
-            return Some(line);
+            return Some(connection);
         }
         // All others are older. They are closed outside of the lock.
         let old = std::mem::take(&mut *idle);
         drop(idle);
         self.idle_count.fetch_sub(old.len() + 1, Ordering::Relaxed);
-        drop((line, old));
+        drop((connection, old));
         None
     }
 
     /// Returns a connection to the pool if it can be used again.
-    pub(crate) fn release(self: &Arc<Self>, mut line: Box<Http1Connection>) {
-        if !line.is_reusable() {
+    pub(crate) fn release(self: &Arc<Self>, mut connection: Box<Http1Connection>) {
+        if !connection.is_reusable() {
             return;
         }
-        line.mark_idle();
+        connection.mark_idle();
         if self.idle_count.fetch_add(1, Ordering::Relaxed) >= self.max_idle {
             self.idle_count.fetch_sub(1, Ordering::Relaxed);
             return;
         }
-        if let Some(mut idle) = self.idle(line.thread) {
-            idle.push(line);
+        if let Some(mut idle) = self.idle(connection.thread) {
+            idle.push(connection);
         }
         if !self.sweeping.load(Ordering::Relaxed) {
             self.start_sweeper();
@@ -310,10 +316,12 @@ impl HostPool {
         let now = Instant::now();
         // The sweep runs every half of the timeout. A connection that would expire before the next sweep is closed now.
         let most = self.idle_timeout / 2;
-        let fresh = |line: &Http1Connection| now.saturating_duration_since(line.idle_since) < most;
+        let fresh = |connection: &Http1Connection| {
+            now.saturating_duration_since(connection.idle_since) < most
+        };
         for idle in &self.idle {
             let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let old = idle.partition_point(|line| !fresh(line));
+            let old = idle.partition_point(|connection| !fresh(connection));
             let old: Vec<_> = idle.drain(..old).collect();
             drop(idle);
             self.idle_count.fetch_sub(old.len(), Ordering::Relaxed);

@@ -30,12 +30,13 @@ impl EgressResponseBody {
     }
 
     /// Wraps the body of a response on a connection used by this request alone (HTTP/1.1).
-    pub(crate) fn own(body: Incoming, line: Box<Http1Connection>, host: Arc<HostPool>) -> Self {
-        let line = Some((line, host));
-        let mut answer = Self {
-            body,
-            connection: line,
-        };
+    pub(crate) fn own(
+        body: Incoming,
+        connection: Box<Http1Connection>,
+        host: Arc<HostPool>,
+    ) -> Self {
+        let connection = Some((connection, host));
+        let mut answer = Self { body, connection };
         answer.release_if_ended();
         answer
     }
@@ -47,8 +48,8 @@ impl EgressResponseBody {
     }
 
     fn release_connection(&mut self) {
-        if let Some((line, host)) = self.connection.take() {
-            host.release(line);
+        if let Some((connection, host)) = self.connection.take() {
+            host.release(connection);
         }
     }
 }
@@ -62,10 +63,10 @@ impl http_body::Body for EgressResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = self.get_mut();
-        let Some((line, _host)) = &mut this.connection else {
+        let Some((connection, _host)) = &mut this.connection else {
             return Pin::new(&mut this.body).poll_frame(cx);
         };
-        let frame = std::task::ready!(line.poll_body(cx, &mut this.body));
+        let frame = std::task::ready!(connection.poll_body(cx, &mut this.body));
         match &frame {
             Some(Ok(_)) => this.release_if_ended(),
             None => this.release_connection(),

@@ -204,7 +204,7 @@ impl DefinitionCollector {
         let mut items: Vec<ByteSpan> = Vec::new();
         let mut fits = true;
         let kept = self.page.accepted.len() + self.page.rejected.len();
-        let walked = scanner.array(|scanner| {
+        let scanned = scanner.array(|scanner| {
             let (span, _) = scanner.value()?;
             if kept + items.len() < room {
                 items.push(span);
@@ -213,7 +213,7 @@ impl DefinitionCollector {
             }
             Ok(())
         });
-        walked.map_err(|_| InvalidPage)?;
+        scanned.map_err(|_| InvalidPage)?;
         for span in items {
             self.add_definition(span.of(list));
         }
@@ -269,9 +269,9 @@ pub fn parse_definition(
         object::get(json, member).and_then(|text| serde_json::from_slice::<String>(text).ok())
     };
     let key = text(kind.key());
-    let shown = key.as_deref().map(printable_name).unwrap_or_default();
+    let display_name = key.as_deref().map(printable_name).unwrap_or_default();
     let refuse = |reason| RejectedDefinition {
-        name: shown.clone(),
+        name: display_name.clone(),
         reason,
     };
     if json.len() > limits.bytes {

@@ -291,7 +291,7 @@ fn skip_unknown(
 
 /// Stores a value, or records that the member has the wrong type.
 pub(crate) fn assign_member<T>(
-    place: &mut Option<T>,
+    slot: &mut Option<T>,
     read: Option<T>,
     mistyped: &mut Option<&'static str>,
     name: &'static str,
@@ -299,7 +299,7 @@ pub(crate) fn assign_member<T>(
     if read.is_none() {
         mistyped.get_or_insert(name);
     }
-    *place = read;
+    *slot = read;
 }
 
 pub(crate) fn params<'a>(scanner: &mut JsonScanner<'a>) -> Result<MessageParams<'a>, ScanError> {

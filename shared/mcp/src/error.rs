@@ -176,10 +176,10 @@ impl RpcError {
 
     /// Creates an error for an unknown method.
     pub fn method_not_found(method: &str) -> Self {
-        let shown: String = method.chars().take(128).collect();
+        let bounded: String = method.chars().take(128).collect();
         Self::new(
             codes::METHOD_NOT_FOUND,
-            format!("Method not found: {shown}"),
+            format!("Method not found: {bounded}"),
         )
     }
 

@@ -90,11 +90,11 @@ impl ModernRequestMeta<'_> {
 /// Returns `_meta` for a request to a legacy server: the caller's own, without the members that concern only the hop
 /// between the caller and the proxy.
 pub fn legacy_meta(
-    carry: Option<&MessageMeta<'_>>,
+    client_meta: Option<&MessageMeta<'_>>,
     source: &[u8],
     progress: Option<&str>,
 ) -> Vec<u8> {
-    let object = carry.map_or(&b"{}"[..], |meta| meta.span.of(source));
+    let object = client_meta.map_or(&b"{}"[..], |meta| meta.span.of(source));
     let added: Vec<(&str, &[u8])> = progress
         .map(|token| (method::META_PROGRESS, token.as_bytes()))
         .into_iter()

@@ -40,7 +40,7 @@ pub fn read(source: &[u8], span: ByteSpan) -> Option<NestedCall<'_>> {
     if scanner.peek() != Some(b'{') {
         return None;
     }
-    let walked = scanner.object_members(|scanner, name, _| {
+    let scanned = scanner.object_members(|scanner, name, _| {
         match &*name {
             "name" => assign_member(called, optional_string(scanner)?, mistyped, "name"),
             "arguments" => {
@@ -53,7 +53,7 @@ pub fn read(source: &[u8], span: ByteSpan) -> Option<NestedCall<'_>> {
         }
         Ok(())
     });
-    let end = walked.and_then(|read| match read.end == text.len() {
+    let end = scanned.and_then(|read| match read.end == text.len() {
         true => Ok(()),
         false => Err(scanner.error(FrameErrorKind::Trailing)),
     });

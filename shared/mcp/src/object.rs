@@ -48,11 +48,11 @@ pub fn elements(array: &[u8]) -> Vec<ByteSpan> {
     if !array.starts_with(b"[") {
         return found;
     }
-    let walked = JsonScanner::within(text, 0, &UNLIMITED).array(|scanner| {
+    let scanned = JsonScanner::within(text, 0, &UNLIMITED).array(|scanner| {
         found.push(scanner.value()?.0);
         Ok(())
     });
-    if walked.is_err() {
+    if scanned.is_err() {
         found.clear();
     }
     found
@@ -88,7 +88,7 @@ const UNLIMITED: FrameLimits = FrameLimits {
 fn read(object: &[u8]) -> Option<Vec<ObjectMember<'_>>> {
     let mut scanner = JsonScanner::open(object, &UNLIMITED).ok()?;
     let mut found = Vec::new();
-    let walked = scanner.object_members(|scanner, name, key| {
+    let scanned = scanner.object_members(|scanner, name, key| {
         let (span, _) = scanner.value()?;
         let value = object.get(span.start..span.end).unwrap_or_default();
         let key = object.get(key.start..key.end).unwrap_or_default();
@@ -100,7 +100,7 @@ fn read(object: &[u8]) -> Option<Vec<ObjectMember<'_>>> {
         });
         Ok(())
     });
-    walked.and_then(|_| scanner.end()).ok()?;
+    scanned.and_then(|_| scanner.end()).ok()?;
     Some(found)
 }
 

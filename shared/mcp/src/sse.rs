@@ -261,8 +261,8 @@ impl SseDecoder {
         let mut event = std::mem::take(&mut self.pending);
         event.data = self.data.take();
         self.lines = 0;
-        let telling = event.id.is_some() || event.retry.is_some();
-        if telling || !event.data.is_empty() {
+        let moves_cursor = event.id.is_some() || event.retry.is_some();
+        if moves_cursor || !event.data.is_empty() {
             self.events += 1;
             self.ready.push_back(event);
         }

@@ -32,24 +32,24 @@ impl<'a> TraceContext<'a> {
         meta: Option<&'a MessageMeta<'_>>,
         header: impl Fn(&'static str) -> ReceivedHeader<'a>,
     ) -> Option<Self> {
-        let told = |text: &'a Option<JsonString<'_>>| text.as_ref().map(JsonString::as_str);
+        let value = |text: &'a Option<JsonString<'_>>| text.as_ref().map(JsonString::as_str);
         let valid = |text: Option<&'a str>| text.filter(|text| is_traceparent(text));
         if let Some(meta) = meta
-            && let Some(parent) = valid(told(&meta.traceparent))
+            && let Some(parent) = valid(value(&meta.traceparent))
         {
-            let state = told(&meta.tracestate).filter(|text| is_tracestate(text));
+            let state = value(&meta.tracestate).filter(|text| is_tracestate(text));
             return Some(Self {
                 parent,
                 state,
                 in_meta: true,
             });
         }
-        let told = |name| match header(name) {
+        let value = |name| match header(name) {
             ReceivedHeader::Once(value) => std::str::from_utf8(value).ok(),
             ReceivedHeader::Absent | ReceivedHeader::Repeated => None,
         };
-        let parent = valid(told(TRACEPARENT))?;
-        let state = told(TRACESTATE).filter(|text| is_tracestate(text));
+        let parent = valid(value(TRACEPARENT))?;
+        let state = value(TRACESTATE).filter(|text| is_tracestate(text));
         Some(Self {
             parent,
             state,

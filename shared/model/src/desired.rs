@@ -321,8 +321,9 @@ impl MaxAnswer {
 
     /// Creates a limit of `mebibytes`. Returns `None` if the value is zero or too large.
     pub fn new(mebibytes: u32) -> Option<Self> {
-        let few = u8::try_from(mebibytes).ok();
-        few.filter(|_| (1..=Self::MAX_MEBIBYTES).contains(&mebibytes))
+        let narrow = u8::try_from(mebibytes).ok();
+        narrow
+            .filter(|_| (1..=Self::MAX_MEBIBYTES).contains(&mebibytes))
             .map(Self)
     }
 

@@ -321,11 +321,11 @@ impl Snapshot {
         let lacking =
             |(key, entry): &(&ResourceKey, &SnapshotEntry)| held.get(*key) != Some(&entry.digest);
         let clone = |(key, entry): (&ResourceKey, &SnapshotEntry)| (key.clone(), entry.clone());
-        let gone = |key: &&ResourceKey| !self.entries.contains_key(*key);
+        let is_removed = |key: &&ResourceKey| !self.entries.contains_key(*key);
         Delta {
             version: self.version,
             puts: self.entries.iter().filter(lacking).map(clone).collect(),
-            removes: held.keys().filter(gone).cloned().collect(),
+            removes: held.keys().filter(is_removed).cloned().collect(),
         }
     }
 

@@ -59,9 +59,9 @@ struct ChargedBytes {
 impl BudgetOwner {
     /// Returns the owner identified by this key. The hash key is random per process, so owners cannot be computed
     /// outside of it.
-    pub fn of(who: &impl Hash) -> Self {
+    pub fn of(owner: &impl Hash) -> Self {
         static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
-        Self(KEY.hash_one(who))
+        Self(KEY.hash_one(owner))
     }
 }
 

@@ -46,10 +46,10 @@ pub fn pair() -> (MemoryDialer, MemoryListener) {
 impl MemoryDialer {
     /// Opens a connection; fails with `ConnectionRefused` if the listener is gone.
     pub async fn dial(&self) -> io::Result<DuplexStream> {
-        let (ours, theirs) = tokio::io::duplex(BUFFER);
+        let (dialer_end, listener_end) = tokio::io::duplex(BUFFER);
         let refused = |_gone| io::Error::from(io::ErrorKind::ConnectionRefused);
-        self.connections.send(theirs).await.map_err(refused)?;
-        Ok(ours)
+        self.connections.send(listener_end).await.map_err(refused)?;
+        Ok(dialer_end)
     }
 }
 

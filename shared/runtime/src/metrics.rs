@@ -227,8 +227,8 @@ impl Metrics {
     /// Creates any other gauge, named `toolgate.…`.
     pub fn gauge(&self, name: &'static str, description: &'static str) -> Gauge {
         let gauge = Gauge::default();
-        let shown = gauge.clone();
-        self.observe(name, "", description, move || shown.get() as f64);
+        let observed = gauge.clone();
+        self.observe(name, "", description, move || observed.get() as f64);
         gauge
     }
 
@@ -408,7 +408,7 @@ impl fmt::Debug for Metrics {
 
 impl fmt::Debug for SharedClockDebug {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("clock")
+        f.write_str("SharedClock")
     }
 }
 

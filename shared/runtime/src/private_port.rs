@@ -39,7 +39,7 @@ pub async fn serve(
 }
 
 fn router(readiness: Readiness, metrics: Metrics, extra: Router, drain: Drain) -> Router {
-    let shown = PrivatePortState {
+    let state = PrivatePortState {
         readiness,
         metrics,
         drain,
@@ -48,16 +48,16 @@ fn router(readiness: Readiness, metrics: Metrics, extra: Router, drain: Drain) -
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
-        .with_state(shown)
+        .with_state(state)
         .merge(extra)
 }
 
 async fn readyz(
-    State(shown): State<PrivatePortState>,
+    State(state): State<PrivatePortState>,
     Query(detail): Query<ReadyzQuery>,
 ) -> impl IntoResponse {
-    let mut pending = shown.readiness.pending();
-    if shown.drain.is_draining() {
+    let mut pending = state.readiness.pending();
+    if state.drain.is_draining() {
         pending.push("draining".to_owned());
     }
     if pending.is_empty() {
@@ -68,19 +68,19 @@ async fn readyz(
         for pending in pending {
             text.push_str(&format!("waiting for: {pending}\n"));
         }
-        for blocker in shown.drain.running() {
+        for blocker in state.drain.running() {
             text.push_str(&format!("running: {} ({})\n", blocker.name, blocker.count));
         }
     }
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
-async fn scrape(State(shown): State<PrivatePortState>) -> impl IntoResponse {
+async fn scrape(State(state): State<PrivatePortState>) -> impl IntoResponse {
     let text = [(
         header::CONTENT_TYPE,
         "text/plain; version=0.0.4; charset=utf-8",
     )];
-    (text, shown.metrics.render())
+    (text, state.metrics.render())
 }
 
 #[cfg(test)]

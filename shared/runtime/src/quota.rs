@@ -41,9 +41,9 @@ impl Quota {
         }
         counts.insert(holder, before + 1);
         drop(counts);
-        let tally = Arc::clone(self);
+        let quota = Arc::clone(self);
         Some(QuotaPermit {
-            quota: tally,
+            quota,
             owner: holder,
         })
     }
@@ -66,10 +66,10 @@ impl Quota {
 impl Drop for QuotaPermit {
     fn drop(&mut self) {
         let mut counts = self.quota.counts();
-        let left = counts.get(&self.owner).map(|count| count.saturating_sub(1));
-        match left {
-            Some(left) if left > 0 => {
-                counts.insert(self.owner, left);
+        let remaining = counts.get(&self.owner).map(|count| count.saturating_sub(1));
+        match remaining {
+            Some(remaining) if remaining > 0 => {
+                counts.insert(self.owner, remaining);
             }
             Some(_) | None => {
                 counts.remove(&self.owner);
@@ -80,7 +80,7 @@ impl Drop for QuotaPermit {
 
 impl fmt::Debug for QuotaPermit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Taken({:?})", self.owner)
+        write!(f, "QuotaPermit({:?})", self.owner)
     }
 }
 

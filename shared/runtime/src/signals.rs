@@ -36,6 +36,6 @@ pub fn notify_stopping(status: &str) {
 
 fn notify(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "the service supervisor could not be told");
+        tracing::debug!(%error, "the service supervisor could not be notified");
     }
 }

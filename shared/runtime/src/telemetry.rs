@@ -159,7 +159,7 @@ fn log_layer(format: LogFormat, colours: bool) -> BoxedLayer {
 /// Logs panics: a panic caught by a task would otherwise not appear in the logs.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic
+        let location = panic
             .location()
             .map(ToString::to_string)
             .unwrap_or_default();
@@ -167,7 +167,7 @@ fn log_panics() {
         let literal = payload.downcast_ref::<&str>().copied();
         let reason = literal.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let reason = reason.unwrap_or("not a text");
-        tracing::error!(place, reason, "a task panicked");
+        tracing::error!(location, reason, "a task panicked");
     }));
 }
 

@@ -54,12 +54,12 @@ pub enum TlsError {
         source: io::Error,
     },
     /// The content is not PEM, or holds no item of the expected kind.
-    #[error("{path} does not hold a {wanted} in PEM form: {reason}")]
+    #[error("{path} does not hold a {expected} in PEM form: {reason}")]
     Pem {
         /// Path of the file, or a description of the source.
         path: String,
         /// Either `certificate` or `private key`.
-        wanted: &'static str,
+        expected: &'static str,
         /// Cause.
         reason: String,
     },
@@ -84,7 +84,7 @@ pub fn install_provider() {
 pub fn certificates(path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let bad = |reason: String| TlsError::Pem {
         path: path.to_owned(),
-        wanted: "certificate",
+        expected: "certificate",
         reason,
     };
     let found = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
@@ -116,7 +116,7 @@ impl TlsIdentity {
         let chain = certificates(chain_name, chain)?;
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| TlsError::Pem {
             path: key_name.to_owned(),
-            wanted: "private key",
+            expected: "private key",
             reason: error.to_string(),
         })?;
         Ok(Self { chain, key })
@@ -221,7 +221,7 @@ fn unusable(error: impl fmt::Display) -> TlsError {
 
 impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Identity({} certificates)", self.chain.len())
+        write!(f, "TlsIdentity({} certificates)", self.chain.len())
     }
 }
 

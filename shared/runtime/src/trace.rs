@@ -162,14 +162,14 @@ fn name_attributes(method: &str, name: Option<&str>) -> Vec<KeyValue> {
         RESOURCES_READ => "mcp.resource.uri",
         _ => return Vec::new(),
     };
-    let mut told: Vec<KeyValue> = name
+    let mut attributes: Vec<KeyValue> = name
         .map(|name| KeyValue::new(key, name.to_owned()))
         .into_iter()
         .collect();
     if method == "tools/call" {
-        told.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+        attributes.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
     }
-    told
+    attributes
 }
 
 fn start(
@@ -209,7 +209,7 @@ impl fmt::Debug for TraceSpan {
 
 impl fmt::Debug for SpanParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Parent")
+        f.write_str("SpanParent")
     }
 }
 

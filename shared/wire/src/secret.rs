@@ -36,6 +36,6 @@ impl Eq for PlaintextValue {}
 
 impl fmt::Debug for PlaintextValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("OpenValue(…)")
+        f.write_str("PlaintextValue(…)")
     }
 }

@@ -67,7 +67,7 @@ pub struct AdminCommandOptions {
     pub token: Option<String>,
     /// Common options of every connection.
     #[command(flatten)]
-    pub reach: AdminConnectionOptions,
+    pub connection: AdminConnectionOptions,
 }
 
 /// Options of a connection to the admin API beside its address and token.
@@ -119,9 +119,9 @@ impl AdminCommandOptions {
         };
         let bearer = token.map(|token| bearer(&token)).transpose()?;
         let addr = self.address();
-        let channel = dial::channel(&addr, self.reach.ca.as_deref())?;
+        let channel = dial::channel(&addr, self.connection.ca.as_deref())?;
         let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
-        let organization = self.reach.organization.clone();
+        let organization = self.connection.organization.clone();
         Ok(AdminClient {
             grpc,
             bearer,
@@ -134,8 +134,8 @@ impl AdminCommandOptions {
     /// Returns the address of the admin API: the given address, else the address in the data folder of a running
     /// `toolgate up`, else the default address.
     pub fn address(&self) -> String {
-        let left = || std::fs::read_to_string(self.address_file()).ok();
-        let given = self.addr.clone().or_else(left);
+        let address_from_file = || std::fs::read_to_string(self.address_file()).ok();
+        let given = self.addr.clone().or_else(address_from_file);
         let given = given.map(|address| address.trim().to_owned());
         given
             .filter(|address| !address.is_empty())
@@ -143,12 +143,12 @@ impl AdminCommandOptions {
     }
 
     fn address_file(&self) -> PathBuf {
-        self.reach.data_dir.join(ADDRESS_FILE)
+        self.connection.data_dir.join(ADDRESS_FILE)
     }
 
     /// Path of the file in which `toolgate up` stores its admin token.
     pub fn token_file(&self) -> PathBuf {
-        self.reach.data_dir.join("admin-token")
+        self.connection.data_dir.join("admin-token")
     }
 
     fn read_token_file(&self) -> Result<Option<String>, CliError> {
@@ -381,13 +381,15 @@ impl AdminClient {
 
 /// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
 fn address_origin(file: &Path, addr: &str) -> String {
-    let place = file.display();
+    let location = file.display();
     match file.exists() {
         true => {
-            format!("the address is what a `toolgate up` left in {place}; it may have ended since")
+            format!(
+                "the address is what a `toolgate up` left in {location}; it may have ended since"
+            )
         }
         false => format!(
-            "{addr} is the usual address, since no `toolgate up` left one in {place}: run this in the folder where it \
+            "{addr} is the usual address, since no `toolgate up` left one in {location}: run this in the folder where it \
              was started, or name its data folder with --data-dir, or another address with --addr"
         ),
     }

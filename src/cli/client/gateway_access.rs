@@ -53,7 +53,7 @@ pub struct GatewayTarget {
     pub admin_token: Option<String>,
     /// Common options of every connection.
     #[command(flatten)]
-    pub reach: AdminConnectionOptions,
+    pub connection: AdminConnectionOptions,
 }
 
 /// Client of a gateway, with the token that was created for it.
@@ -72,7 +72,7 @@ impl GatewayTarget {
             None => find_endpoint(&mut admin).await,
         };
         let url = endpoint_url(&endpoint, &self.gateway);
-        let http = dial::http_client(self.reach.ca.as_deref())?;
+        let http = dial::http_client(self.connection.ca.as_deref())?;
         if let Some(token) = &self.token {
             let mut client = McpClient::new(http, url, token.trim().to_owned());
             // Discovery must be answered within the timeout; later requests may take longer.
@@ -88,13 +88,13 @@ impl GatewayTarget {
             crate::cli::commands::fleet::TEMPORARY_TOKEN_PREFIX,
             short_id()
         );
-        let wish = TokenRequest {
+        let token_request = TokenRequest {
             gateways: vec![self.gateway.clone()],
             ttl: Some(TEMPORARY_TOKEN_TTL),
             description: "Made by the command line for one command".to_owned(),
             ..TokenRequest::default()
         };
-        let made = token::create_token(&mut admin, &id, &wish)
+        let created = token::create_token(&mut admin, &id, &token_request)
             .await
             .map_err(|fault| {
                 let step = "give a token for the gateway with --token or TOOLGATE_GATEWAY_TOKEN";
@@ -104,7 +104,7 @@ impl GatewayTarget {
                     fault
                 }
             })?;
-        let secret = made["secret"].as_str().unwrap_or_default().to_owned();
+        let secret = created["secret"].as_str().unwrap_or_default().to_owned();
         let mut opened = GatewayConnection {
             client: McpClient::new(http, url, secret),
             temporary_token: Some((admin, id)),
@@ -134,10 +134,10 @@ impl GatewayTarget {
             for catalogue in admin.list(&CATALOGUE).await.unwrap_or_default() {
                 let server = crate::cli::output::cell::id(&catalogue, "/name");
                 let problem = catalogue["problem"].as_str().unwrap_or_default();
-                let told = |known: &Value| known.as_str().is_some_and(|it| it.contains(problem));
+                let is_same = |known: &Value| known.as_str().is_some_and(|it| it.contains(problem));
                 if !problem.is_empty()
                     && bound.split(',').any(|id| id == server)
-                    && !problems.iter().any(told)
+                    && !problems.iter().any(is_same)
                 {
                     problems.push(json!(format!(
                         "server {server}: the last probe failed: {problem}"
@@ -157,7 +157,7 @@ impl GatewayTarget {
         AdminCommandOptions {
             addr: self.addr.clone(),
             token: self.admin_token.clone(),
-            reach: self.reach.clone(),
+            connection: self.connection.clone(),
         }
     }
 }
@@ -211,11 +211,11 @@ pub fn parse_arguments(given: &str) -> Result<Value, CliError> {
 /// Replaces base64 data of images, sounds and files in a part of a result, for output on a terminal.
 pub fn without_binary(part: &Value) -> Value {
     let mut part = part.clone();
-    for place in ["/data", "/blob", "/resource/blob"] {
-        if let Some(bulk) = part.pointer_mut(place)
-            && let Some(length) = bulk.as_str().map(str::len)
+    for pointer in ["/data", "/blob", "/resource/blob"] {
+        if let Some(data) = part.pointer_mut(pointer)
+            && let Some(length) = data.as_str().map(str::len)
         {
-            *bulk = json!(format!("({} bytes, shown with -o json)", length / 4 * 3));
+            *data = json!(format!("({} bytes, shown with -o json)", length / 4 * 3));
         }
     }
     part

@@ -104,16 +104,18 @@ pub fn parse(label: &str, text: &str) -> Result<Vec<ManifestDocument>, CliError>
 fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, CliError> {
     let head: DocumentHeader =
         deserialize_with(label, text, std::marker::PhantomData, |_, _| None)?;
-    let place = format!("{label}:{line}");
+    let location = format!("{label}:{line}");
     if head.api_version != API_VERSION {
         return Err(
-            CliError::error(format!("{place}: apiVersion is `{}`", head.api_version))
+            CliError::error(format!("{location}: apiVersion is `{}`", head.api_version))
                 .with_next_step(format!("write `apiVersion: {API_VERSION}`")),
         );
     }
     let Some(kind) = ApiResourceKind::of_document(&head.kind) else {
-        return Err(CliError::error(format!("{place}: kind is `{}`", head.kind))
-            .with_note("kinds: Organization, Credential, Server, Gateway, Token"));
+        return Err(
+            CliError::error(format!("{location}: kind is `{}`", head.kind))
+                .with_note("kinds: Organization, Credential, Server, Gateway, Token"),
+        );
     };
     let contract = schema::message(&format!("{}Spec", kind.name))?;
     let within = |trail: &Trail, reason: &str| advice(&contract, trail, reason);
@@ -133,7 +135,7 @@ fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, Cl
         id: metadata.name,
         organization: metadata.organization,
         object,
-        location: place,
+        location,
     })
 }
 
@@ -186,7 +188,7 @@ where
     });
     read.map_err(|error| {
         let reason = plain_reason(&error);
-        let place = match error.location() {
+        let location = match error.location() {
             Some(at) => {
                 let (line, column) = member_location(text, (at.line(), at.column()), &reason);
                 format!("{label}:{line}:{column}")
@@ -203,7 +205,7 @@ where
         } else {
             String::new()
         };
-        let fault = CliError::error(format!("{place}: {field}{reason}"));
+        let fault = CliError::error(format!("{location}: {field}{reason}"));
         match advice(&trail, &reason) {
             Some(advice) => fault.with_note(advice),
             None => fault,

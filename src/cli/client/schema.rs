@@ -60,9 +60,9 @@ pub fn enum_values<'a>(
         return None;
     };
     // Value 0 means "unspecified".
-    let said = kind.values().filter(|value| value.number() != 0);
-    let said: Vec<String> = said.map(|value| value.name().to_owned()).collect();
-    Some(said.join(", "))
+    let names = kind.values().filter(|value| value.number() != 0);
+    let names: Vec<String> = names.map(|value| value.name().to_owned()).collect();
+    Some(names.join(", "))
 }
 
 /// Returns the field names of the message at a field path, or `None` if the path leads to anything else.

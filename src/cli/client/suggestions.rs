@@ -66,10 +66,10 @@ pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> S
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (word.chars().count() / 3).max(1);
     let close = |name: &'a str| {
-        let slips = edit_distance(word, name);
+        let distance = edit_distance(word, name);
         let bare = name.rsplit("__").next().unwrap_or(name);
-        let slips = slips.min(edit_distance(word, bare));
-        (slips <= allowed).then_some((slips, name))
+        let distance = distance.min(edit_distance(word, bare));
+        (distance <= allowed).then_some((distance, name))
     };
     let best = known.into_iter().filter_map(close).min();
     best.map(|(_, name)| name)

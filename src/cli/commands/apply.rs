@@ -198,9 +198,9 @@ async fn apply_one(
             warnings: warnings(&answer),
         });
     };
-    let wanted = update_request(&existing, document, &name);
+    let desired = update_request(&existing, document, &name);
     let would_be = admin
-        .update(kind, wanted.clone(), true)
+        .update(kind, desired.clone(), true)
         .await
         .map_err(|fault| explain_conflict(fault, kind, document))?;
     if is_unchanged(kind, &existing, &document.object, &would_be) {
@@ -214,7 +214,7 @@ async fn apply_one(
     let written = match dry_run {
         true => would_be,
         false => {
-            let written = admin.update(kind, wanted, false).await;
+            let written = admin.update(kind, desired, false).await;
             written.map_err(|fault| explain_conflict(fault, kind, document))?
         }
     };
@@ -367,17 +367,17 @@ impl DiffArgs {
             let before = existing
                 .map(|object| to_yaml(&comparable(kind, &object)))
                 .transpose()?;
-            let mut wanted = comparable(kind, &would_be);
-            if let Some(value) = wanted.pointer_mut(SECRET_POINTER) {
+            let mut desired = comparable(kind, &would_be);
+            if let Some(value) = desired.pointer_mut(SECRET_POINTER) {
                 *value = json!("(secret)");
             } else if document.object.pointer(SECRET_POINTER).is_some() {
                 // A dry run returns the object without the value: without this line the diff would show no change.
-                wanted["spec"]["staticHeader"]["value"] =
+                desired["spec"]["staticHeader"]["value"] =
                     json!("(secret: always written, it cannot be compared)");
             }
             out.line(format_args!("--- {name} (there)"))?;
             out.line(format_args!("+++ {name} ({})", document.location))?;
-            for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&wanted)?) {
+            for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&desired)?) {
                 out.line(line)?;
             }
         }

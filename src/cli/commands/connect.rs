@@ -78,7 +78,7 @@ pub struct ConnectArgs {
     pub admin_token: Option<String>,
     /// Common options of every connection.
     #[command(flatten)]
-    pub reach: AdminConnectionOptions,
+    pub connection: AdminConnectionOptions,
 }
 
 impl ConnectArgs {
@@ -113,13 +113,13 @@ impl ConnectArgs {
 
     /// Returns the error to report if the control plane says that the gateway does not exist.
     async fn find_missing_gateway(&self, gateway: &str) -> Option<CliError> {
-        let asked = async {
+        let request = async {
             let mut admin = self.admin().connect().ok()?;
             suggestions::require_gateway(&mut admin, gateway)
                 .await
                 .err()
         };
-        let answer = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, asked)
+        let answer = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, request)
             .await
             .ok()
             .flatten();
@@ -127,12 +127,16 @@ impl ConnectArgs {
     }
 
     fn admin(&self) -> AdminCommandOptions {
-        let (addr, token, reach) = (
+        let (addr, token, connection) = (
             self.addr.clone(),
             self.admin_token.clone(),
-            self.reach.clone(),
+            self.connection.clone(),
         );
-        AdminCommandOptions { addr, token, reach }
+        AdminCommandOptions {
+            addr,
+            token,
+            connection,
+        }
     }
 
     /// Returns the address of a proxy. If the control plane does not answer, returns the default address with a
@@ -141,9 +145,9 @@ impl ConnectArgs {
         if let Some(endpoint) = &self.endpoint {
             return endpoint.clone();
         }
-        let asked = async { self.admin().connect()?.list(&PROXY).await };
+        let request = async { self.admin().connect()?.list(&PROXY).await };
         let late = |_elapsed| Err(CliError::error("the control plane did not answer in time"));
-        match tokio::time::timeout(CONTROL_PLANE_TIMEOUT, asked)
+        match tokio::time::timeout(CONTROL_PLANE_TIMEOUT, request)
             .await
             .unwrap_or_else(late)
         {
@@ -343,12 +347,12 @@ fn instructions(client: &ClientProfile, given: &TemplateValues) -> String {
         text.push_str(&format!("\n{}\n", given.fill(command)));
     }
     if !client.snippet.is_empty() {
-        let place = match (client.file, client.snippet_location) {
+        let location = match (client.file, client.snippet_location) {
             (Some((file, _)), _) => format!("\n# ~/{}\n", file.path()),
             (None, "") => "\n".to_owned(),
-            (None, place) => format!("\n# {}\n", given.fill(place)),
+            (None, location) => format!("\n# {}\n", given.fill(location)),
         };
-        text.push_str(&place);
+        text.push_str(&location);
         text.push_str(given.fill(client.snippet).trim_matches('\n'));
         text.push('\n');
     }

@@ -100,9 +100,9 @@ impl DoctorArgs {
         let mut findings = vec![transport(&self.admin.address())];
         let mut admin = self.admin.connect()?;
         let reached = admin.server_time().await;
-        let goes_on = reached.is_ok();
+        let is_reachable = reached.is_ok();
         findings.extend(admin_findings(&admin, &self.admin, reached));
-        if goes_on {
+        if is_reachable {
             findings.extend(servers(&mut admin).await?);
             findings.extend(gateways(&mut admin).await?);
             findings.extend(tokens(&mut admin).await?);
@@ -125,7 +125,7 @@ impl DoctorArgs {
             "check listener, firewall and balancer of {endpoint}, or name another with --endpoint"
         );
         let answer = async {
-            let http = dial::http_client(self.admin.reach.ca.as_deref())?;
+            let http = dial::http_client(self.admin.connection.ca.as_deref())?;
             let request = Request::post(&url)
                 .header(header::CONTENT_TYPE, "application/json")
                 .body(EgressRequestBody::full(
@@ -219,16 +219,16 @@ fn admin_findings(
     }
 }
 
-fn clock(theirs: u64) -> DoctorFinding {
-    let apart = crate::cli::now().abs_diff(theirs);
-    if apart <= CLOCK_TOLERANCE_MILLIS {
+fn clock(server_time: u64) -> DoctorFinding {
+    let difference = crate::cli::now().abs_diff(server_time);
+    if difference <= CLOCK_TOLERANCE_MILLIS {
         return DoctorFinding::fine("clock", "agrees with the control plane's");
     }
     DoctorFinding::broken(
         "clock",
         format!(
             "{} apart from the control plane's",
-            cell::format_duration(apart / 1000)
+            cell::format_duration(difference / 1000)
         ),
         "switch on time synchronisation on both machines",
     )

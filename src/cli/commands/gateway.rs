@@ -122,9 +122,9 @@ impl CreateGatewayArgs {
             true => admin.list(&CATALOGUE).await.unwrap_or_default(),
             false => Vec::new(),
         };
-        let mut slips = Vec::new();
+        let mut warnings = Vec::new();
         for what in [SelectableKind::Tool, SelectableKind::Prompt] {
-            slips.extend(self::unknown_names(
+            warnings.extend(self::unknown_names(
                 what,
                 &gateway["spec"]["bindings"],
                 &catalogues,
@@ -139,7 +139,7 @@ impl CreateGatewayArgs {
                 &GATEWAY, &created,
             )),
             OutputFormat::Name => out.line(GATEWAY.name_of(&created)),
-            OutputFormat::Table | OutputFormat::Wide => self.report(out, &created, &slips),
+            OutputFormat::Table | OutputFormat::Wide => self.report(out, &created, &warnings),
         }
     }
 
@@ -147,7 +147,7 @@ impl CreateGatewayArgs {
         &self,
         out: &mut OutputWriter,
         created: &Value,
-        slips: &[String],
+        warnings: &[String],
     ) -> Result<(), CliError> {
         let suffix = if self.dry_run { " (dry run)" } else { "" };
         let count = |list: &str| created["status"][list].as_array().map_or(0, Vec::len);
@@ -173,10 +173,10 @@ impl CreateGatewayArgs {
                 problem.as_str().unwrap_or_default()
             ));
         }
-        for slip in slips {
-            out.notice(format_args!("  warning: {slip}"));
+        for warning in warnings {
+            out.notice(format_args!("  warning: {warning}"));
         }
-        if !slips.is_empty() {
+        if !warnings.is_empty() {
             out.notice(format_args!(
                 "  next: `toolgate delete gateway {0}`, then create it with the right names; or mend it: \
                  `toolgate get gateway {0} -o yaml`, then `toolgate apply -f`",

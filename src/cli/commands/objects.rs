@@ -185,14 +185,14 @@ pub fn show(
         OutputFormat::Table | OutputFormat::Wide => {
             let now = crate::cli::now();
             let all = out.format() == OutputFormat::Wide;
-            let shown: Vec<_> = kind
+            let columns: Vec<_> = kind
                 .columns()
                 .iter()
                 .filter(|column| all || !column.wide)
                 .collect();
-            let headings: Vec<_> = shown.iter().map(|column| column.heading).collect();
+            let headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
             let row = |object| {
-                shown
+                columns
                     .iter()
                     .map(|column| (column.text)(object, now))
                     .collect()
@@ -292,11 +292,11 @@ fn describe_list(
     }
     out.line(format_args!("  {list}: {}", definitions.len()))?;
     for definition in definitions {
-        let about = crate::cli::output::cell::summary_line(
+        let summary = crate::cli::output::cell::summary_line(
             definition["description"].as_str().unwrap_or_default(),
         );
         let name = definition["name"].as_str().unwrap_or_default();
-        out.line(format!("    {name}  {about}").trim_end())?;
+        out.line(format!("    {name}  {summary}").trim_end())?;
     }
     Ok(())
 }

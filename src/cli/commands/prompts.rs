@@ -74,7 +74,7 @@ impl ListPromptsArgs {
 }
 
 fn row(prompt: &Value) -> Vec<String> {
-    let about = cell::summary_line(prompt["description"].as_str().unwrap_or_default());
+    let summary = cell::summary_line(prompt["description"].as_str().unwrap_or_default());
     let arguments = prompt["arguments"].as_array().into_iter().flatten();
     let arguments: Vec<_> = arguments
         .map(|argument| {
@@ -85,7 +85,7 @@ fn row(prompt: &Value) -> Vec<String> {
             }
         })
         .collect();
-    vec![cell::text(prompt, "/name"), arguments.join(" "), about]
+    vec![cell::text(prompt, "/name"), arguments.join(" "), summary]
 }
 
 impl GetPromptArgs {
@@ -131,11 +131,11 @@ impl GetPromptArgs {
 /// Formats one message with its role.
 fn line(message: &Value) -> String {
     let content = &message["content"];
-    let said = match content["text"].as_str() {
+    let text = match content["text"].as_str() {
         Some(text) => text.to_owned(),
         None => without_binary(content).to_string(),
     };
-    format!("{}: {said}", message["role"].as_str().unwrap_or_default())
+    format!("{}: {text}", message["role"].as_str().unwrap_or_default())
 }
 
 #[cfg(test)]

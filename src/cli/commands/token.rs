@@ -115,22 +115,22 @@ pub struct TokenRequest {
 pub async fn create_token(
     admin: &mut AdminClient,
     id: &str,
-    wish: &TokenRequest,
+    token_request: &TokenRequest,
 ) -> Result<Value, CliError> {
-    let spec = spec_of(wish, crate::cli::now());
+    let spec = spec_of(token_request, crate::cli::now());
     admin
         .create(&TOKEN, id, json!({ "spec": spec }), false)
         .await
 }
 
-fn spec_of(wish: &TokenRequest, now: u64) -> Value {
+fn spec_of(token_request: &TokenRequest, now: u64) -> Value {
     let mut spec = json!({
-        "description": wish.description,
-        "gateways": wish.gateways,
-        "tools": wish.tools,
+        "description": token_request.description,
+        "gateways": token_request.gateways,
+        "tools": token_request.tools,
         "organization": true,
     });
-    if let Some(ttl) = wish.ttl {
+    if let Some(ttl) = token_request.ttl {
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
         if let Ok(at) = jiff::Timestamp::from_millisecond(at) {
@@ -145,13 +145,13 @@ impl CreateTokenArgs {
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
         let warnings = check_names(&mut admin, &self.gateways, &self.tools).await?;
-        let wish = TokenRequest {
+        let token_request = TokenRequest {
             gateways: self.gateways,
             tools: self.tools,
             ttl: self.ttl,
             description: self.description,
         };
-        let mut spec = spec_of(&wish, crate::cli::now());
+        let mut spec = spec_of(&token_request, crate::cli::now());
         let scope = match (self.user, self.team) {
             (Some(user), _) => Some(("user", user)),
             (None, team) => team.map(|team| ("team", team)),

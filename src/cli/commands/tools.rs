@@ -72,10 +72,10 @@ impl ListToolsArgs {
                 .try_for_each(|t| out.line(crate::cli::output::cell::text(t, "/name"))),
             OutputFormat::Table | OutputFormat::Wide => {
                 let row = |tool: &Value| {
-                    let about = crate::cli::output::cell::summary_line(
+                    let summary = crate::cli::output::cell::summary_line(
                         tool["description"].as_str().unwrap_or_default(),
                     );
-                    vec![crate::cli::output::cell::text(tool, "/name"), about]
+                    vec![crate::cli::output::cell::text(tool, "/name"), summary]
                 };
                 out.table(&["NAME", "DESCRIPTION"], tools.iter().map(row).collect())
             }

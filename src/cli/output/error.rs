@@ -81,8 +81,8 @@ impl CliError {
 
     /// Prefixes the message with a location.
     #[must_use]
-    pub fn with_prefix(mut self, place: impl fmt::Display) -> Self {
-        self.message = format!("{place}: {}", self.message);
+    pub fn with_prefix(mut self, prefix: impl fmt::Display) -> Self {
+        self.message = format!("{prefix}: {}", self.message);
         self
     }
 
@@ -123,8 +123,8 @@ impl From<Status> for CliError {
         }
         if let Some(failure) = details.precondition_failure() {
             // The message names the users of the object already.
-            let told = |violation: &&PreconditionViolation| violation.r#type != IN_USE;
-            for violation in failure.violations.iter().filter(told) {
+            let is_violation = |violation: &&PreconditionViolation| violation.r#type != IN_USE;
+            for violation in failure.violations.iter().filter(is_violation) {
                 fault =
                     fault.with_note(format!("{}: {}", violation.subject, violation.description));
             }
@@ -139,9 +139,9 @@ impl From<Status> for CliError {
             ));
         }
         if let Some(info) = details.error_info() {
-            let mut facts: Vec<_> = info.metadata.iter().collect();
-            facts.sort();
-            for (name, value) in facts {
+            let mut details: Vec<_> = info.metadata.iter().collect();
+            details.sort();
+            for (name, value) in details {
                 fault = fault.with_note(format!("{name}: {value}"));
             }
         }

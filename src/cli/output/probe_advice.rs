@@ -52,16 +52,16 @@ pub fn advice_for_probe(problem: &str, id: &str, url: &str, credential: &str) ->
 }
 
 fn classify(problem: &str) -> ProbeFailureClass {
-    let says = |words: &[&str]| words.iter().any(|word| problem.contains(word));
-    if says(&["may go to", "not allowed"]) {
+    let contains_any = |words: &[&str]| words.iter().any(|word| problem.contains(word));
+    if contains_any(&["may go to", "not allowed"]) {
         ProbeFailureClass::Address
-    } else if says(&["HTTP 401", "HTTP 403", "its credential"]) {
+    } else if contains_any(&["HTTP 401", "HTTP 403", "its credential"]) {
         ProbeFailureClass::Credential
-    } else if says(&["no connection", "the connection broke", "broke off"]) {
+    } else if contains_any(&["no connection", "the connection broke", "broke off"]) {
         ProbeFailureClass::Unreachable
-    } else if says(&["no secure connection"]) {
+    } else if contains_any(&["no secure connection"]) {
         ProbeFailureClass::Tls
-    } else if says(&["HTTP 5", "HTTP 429", "have the server fixed", "left out"]) {
+    } else if contains_any(&["HTTP 5", "HTTP 429", "have the server fixed", "left out"]) {
         ProbeFailureClass::Server
     } else {
         ProbeFailureClass::NotMcp

@@ -9,7 +9,7 @@ fn options(data_dir: PathBuf, addr: Option<&str>) -> AdminCommandOptions {
     AdminCommandOptions {
         addr: addr.map(str::to_owned),
         token: None,
-        reach: AdminConnectionOptions {
+        connection: AdminConnectionOptions {
             organization: "default".to_owned(),
             ca: None,
             data_dir,

@@ -11,7 +11,7 @@ use crate::{
     role::{RoleCommand, options::ClientListenerOptions},
 };
 
-fn door(flags: &[&str]) -> ClientListenerOptions {
+fn listener_options(flags: &[&str]) -> ClientListenerOptions {
     let start = ["toolgate", "proxy", "--control-plane", "https://a"];
     let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
     match cli.command {
@@ -20,7 +20,7 @@ fn door(flags: &[&str]) -> ClientListenerOptions {
     }
 }
 
-fn neighbours_of(flags: &[&str]) -> anyhow::Result<Option<PeerListenerOptions>> {
+fn peers_of(flags: &[&str]) -> anyhow::Result<Option<PeerListenerOptions>> {
     let start = ["toolgate", "proxy", "--control-plane", "https://a"];
     let cli = Cli::try_parse_from(start.iter().chain(flags)).unwrap();
     match cli.command {
@@ -31,22 +31,30 @@ fn neighbours_of(flags: &[&str]) -> anyhow::Result<Option<PeerListenerOptions>> 
 
 #[test]
 fn peers_need_a_reachable_address() {
-    assert!(neighbours_of(&[]).unwrap().is_none());
-    let listen = "--neighbour-listen";
-    assert!(neighbours_of(&[listen, "10.0.0.1:7402"]).unwrap().is_some());
-    let error = neighbours_of(&[listen, "0.0.0.0:7402"]).unwrap_err();
-    assert!(error.to_string().contains("--neighbour-address"), "{error}");
-    let address = "--neighbour-address";
-    let told = neighbours_of(&[listen, "0.0.0.0:7402", address, "proxy-1:7402"]);
-    assert_eq!(told.unwrap().unwrap().address.unwrap(), "proxy-1:7402");
+    assert!(peers_of(&[]).unwrap().is_none());
+    let listen = "--peer-listen";
+    assert!(peers_of(&[listen, "10.0.0.1:7402"]).unwrap().is_some());
+    let error = peers_of(&[listen, "0.0.0.0:7402"]).unwrap_err();
+    assert!(error.to_string().contains("--peer-address"), "{error}");
+    let address = "--peer-address";
+    let named = peers_of(&[listen, "0.0.0.0:7402", address, "proxy-1:7402"]);
+    assert_eq!(named.unwrap().unwrap().address.unwrap(), "proxy-1:7402");
     for bad in ["proxy-1", ":7402", "proxy-1:0", "proxy-1:x"] {
-        assert!(neighbours_of(&[listen, "0.0.0.0:7402", address, bad]).is_err());
+        assert!(peers_of(&[listen, "0.0.0.0:7402", address, bad]).is_err());
     }
+    let former = [
+        "--neighbour-listen",
+        "0.0.0.0:7402",
+        "--neighbour-address",
+        "proxy-1:7402",
+    ];
+    let named = peers_of(&former).unwrap().unwrap();
+    assert_eq!(named.address.unwrap(), "proxy-1:7402");
 }
 
 #[test]
 fn caller_quotas_are_configurable() {
-    let usual = request_limits(&door(&[]).limits);
+    let usual = request_limits(&listener_options(&[]).limits);
     assert_eq!((usual.requests, usual.rate_per_token), (16_384, None));
     let flags = [
         "--max-requests",
@@ -58,16 +66,28 @@ fn caller_quotas_are_configurable() {
         "--burst-per-token",
         "2",
     ];
-    assert_eq!(mebibytes(door(&[]).limits.body_memory), 256 << 20);
-    let said = request_limits(&door(&flags).limits);
-    assert_eq!((said.requests, said.requests_per_token), (10, 5));
-    assert_eq!((said.rate_per_token, said.burst_per_token), (Some(3), 2));
+    assert_eq!(
+        mebibytes(listener_options(&[]).limits.body_memory),
+        256 << 20
+    );
+    let configured = request_limits(&listener_options(&flags).limits);
+    assert_eq!(
+        (configured.requests, configured.requests_per_token),
+        (10, 5)
+    );
+    assert_eq!(
+        (configured.rate_per_token, configured.burst_per_token),
+        (Some(3), 2)
+    );
 }
 
 #[test]
 fn a_proxy_announces_the_public_name_of_its_endpoint() {
-    assert_eq!(advertised_url(&door(&[])), "http://127.0.0.1:7300");
-    let public = door(&[
+    assert_eq!(
+        advertised_url(&listener_options(&[])),
+        "http://127.0.0.1:7300"
+    );
+    let public = listener_options(&[
         "--listen",
         "0.0.0.0:443",
         "--public-host",
@@ -82,7 +102,10 @@ fn a_proxy_announces_the_public_name_of_its_endpoint() {
         "--public-host",
         "mcp.example.com:8443",
     ];
-    assert_eq!(advertised_url(&door(&tls)), "https://mcp.example.com:8443");
+    assert_eq!(
+        advertised_url(&listener_options(&tls)),
+        "https://mcp.example.com:8443"
+    );
 }
 
 #[test]

@@ -75,9 +75,9 @@ impl ProxyFeed {
                     }
                     self.timer = Some(cx.after(at.since(self.state.now()), FeedMessage::Tick));
                 }
-                PushAction::Close(why) => {
-                    if why != PushCloseReason::Disconnected {
-                        self.send(Err(Status::aborted(why.to_string())));
+                PushAction::Close(reason) => {
+                    if reason != PushCloseReason::Disconnected {
+                        self.send(Err(Status::aborted(reason.to_string())));
                     }
                     self.out = None;
                     self.closing = true;

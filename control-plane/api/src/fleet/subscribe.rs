@@ -79,7 +79,7 @@ impl Push for ProxyServices {
             let (out, alive) = taken.unzip();
             ProxyFeed::new(Arc::clone(&state), Arc::clone(&writer), out, alive)
         });
-        let pump = SubscriptionTask {
+        let task = SubscriptionTask {
             services: self.clone(),
             peer: caller.peer.clone(),
             feed,
@@ -88,7 +88,7 @@ impl Push for ProxyServices {
             last_snapshot: None,
         };
         let inbound = request.into_inner();
-        self.drain.spawn("push stream", pump.run(inbound, ended));
+        self.drain.spawn("push stream", task.run(inbound, ended));
         let updates = ReceiverStream::new(outgoing).flat_map(parts);
         Ok(Response::new(Box::pin(updates)))
     }
@@ -181,7 +181,7 @@ impl SubscriptionTask {
     /// resources from the proxy.
     async fn send_snapshot(&mut self, published: &mut dyn StateWatcher) -> Result<(), Status> {
         let snapshot = Arc::clone(&published.latest().compiled.snapshot);
-        let known = |wanted: &Arc<Snapshot>| Arc::ptr_eq(wanted, &snapshot);
+        let known = |target: &Arc<Snapshot>| Arc::ptr_eq(target, &snapshot);
         if snapshot.version == Version::default() || self.last_snapshot.as_ref().is_some_and(known)
         {
             return Ok(());

@@ -22,8 +22,8 @@ impl AdminResource for Credential {
         let input = CredentialInput::from_proto(message).map_err(status::invalid_message)?;
         let value = match (&input.value, stored) {
             (Some(value), _) => {
-                let place = EncryptionContext::credential_value(&input.name);
-                let sealed = secrets.sealer.seal(&place, value.expose());
+                let encryption_context = EncryptionContext::credential_value(&input.name);
+                let sealed = secrets.sealer.seal(&encryption_context, value.expose());
                 sealed.map_err(|error| status::seal(&error))?
             }
             (None, Some(stored)) => {

@@ -86,10 +86,10 @@ macro_rules! define_watch {
             now: Timestamp,
         ) -> Option<Object> {
             $(if let ObjectKey::$D(id) = key {
-                return shown::<$DObject>(id, published, now).map(Object::$DMessage);
+                return render::<$DObject>(id, published, now).map(Object::$DMessage);
             })*
             $(if let ObjectKey::$O(id) = key {
-                return shown::<$OObject>(id, published, now).map(Object::$OMessage);
+                return render::<$OObject>(id, published, now).map(Object::$OMessage);
             })*
             None
         }
@@ -118,7 +118,7 @@ fn fingerprints_of<K: WatchedKind>(
     }
 }
 
-fn shown<K: WatchedKind>(
+fn render<K: WatchedKind>(
     id: &K::Id,
     published: &PublishedState,
     now: Timestamp,

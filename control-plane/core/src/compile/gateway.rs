@@ -47,8 +47,8 @@ pub fn compile(
     for (index, binding) in active_bindings(gateway) {
         let field = format!("spec.bindings[{index}]");
         if !bound.insert(&binding.server) {
-            let twice = ProblemKind::BoundTwice(binding.server.clone());
-            exposure.report(format!("{field}.server"), twice);
+            let duplicate = ProblemKind::BoundTwice(binding.server.clone());
+            exposure.report(format!("{field}.server"), duplicate);
             continue;
         }
         let name = ObjectName::new(gateway.name.org.clone(), binding.server.clone());

@@ -167,15 +167,15 @@ impl<'a> ChangeBuilder<'a> {
     fn sweep_proxies(&mut self) {
         let now = self.now();
         let proxies = self.state.proxies.iter();
-        let gone =
+        let expired =
             proxies.filter(|(_, proxy)| now.since(proxy.last_seen) > limits::PROXY_RETENTION);
-        let gone = gone.map(|(id, _)| ObjectKey::Proxy(id.clone()));
+        let expired = expired.map(|(id, _)| ObjectKey::Proxy(id.clone()));
         let written = |key: &ObjectKey| self.puts.iter().any(|(put, _)| put == key);
-        let gone: Vec<ObjectKey> = gone
+        let expired: Vec<ObjectKey> = expired
             .filter(|key| !written(key) && !self.deletes.contains(key))
             .take(limits::SWEEP_BATCH)
             .collect();
-        for key in gone {
+        for key in expired {
             self.delete(key);
         }
     }

@@ -188,12 +188,12 @@ fn describe(before: Option<&ServerDefinitions>, next: &ServerDefinitions) -> Str
             &next.templates,
         ),
     ];
-    let said = lists.iter().filter_map(|(what, always, before, next)| {
+    let changes = lists.iter().filter_map(|(what, always, before, next)| {
         let before = before.map_or(&[][..], Vec::as_slice);
         let new = next.iter().filter(|it| !before.contains(it)).count();
         let named = *always || !before.is_empty() || !next.is_empty();
         named.then(|| format!("{} {what}, {new} new or changed", next.len()))
     });
-    let said: Vec<String> = said.collect();
-    format!("probe of server {server}: {}", said.join("; "))
+    let changes: Vec<String> = changes.collect();
+    format!("probe of server {server}: {}", changes.join("; "))
 }

@@ -37,9 +37,9 @@ impl FleetShareTracker {
         self.counted = count;
         if count >= self.sent {
             self.smaller_since = None;
-            let grown = count > self.sent;
+            let has_grown = count > self.sent;
             self.sent = count;
-            return grown.then_some(count);
+            return has_grown.then_some(count);
         }
         let since = *self.smaller_since.get_or_insert(now);
         if now.since(since) < SHRINK_DELAY {

@@ -89,16 +89,16 @@ impl PushSession {
         }
     }
 
-    fn close(&mut self, why: PushCloseReason, now: Timestamp, out: &mut Vec<PushAction>) {
+    fn close(&mut self, reason: PushCloseReason, now: Timestamp, out: &mut Vec<PushAction>) {
         let phase = std::mem::replace(&mut self.phase, SessionPhase::Closed);
         match phase {
             SessionPhase::Open(mut open) => {
                 open.proxy.connected = false;
                 open.touch(now);
                 out.push(PushAction::RecordProxy(open.proxy));
-                out.push(PushAction::Close(why));
+                out.push(PushAction::Close(reason));
             }
-            SessionPhase::AwaitingHello { .. } => out.push(PushAction::Close(why)),
+            SessionPhase::AwaitingHello { .. } => out.push(PushAction::Close(reason)),
             SessionPhase::Closed => {}
         }
     }
@@ -108,13 +108,13 @@ impl PushSession {
         let SessionPhase::Open(open) = &mut self.phase else {
             return;
         };
-        let Some(wanted) = &self.target else { return };
+        let Some(target) = &self.target else { return };
         // Within an epoch a proxy never moves to an older version: a control plane that lags behind sends nothing.
-        if open.in_flight.is_some() || wanted.version < open.proxy.acked {
+        if open.in_flight.is_some() || target.version < open.proxy.acked {
             return;
         }
-        let delta = open.missing_from(wanted);
-        if delta.is_empty() && open.proxy.acked == wanted.version {
+        let delta = open.missing_from(target);
+        if delta.is_empty() && open.proxy.acked == target.version {
             return;
         }
         self.last_nonce += 1;
@@ -165,19 +165,19 @@ impl ConnectedProxy {
         }
     }
 
-    fn missing_from(&self, wanted: &Snapshot) -> Delta {
-        let mut delta = wanted.since(&self.holds);
+    fn missing_from(&self, target: &Snapshot) -> Delta {
+        let mut delta = target.since(&self.holds);
         delta.puts.retain(|(key, entry)| {
             let refused = self.refused.get(key);
             refused.is_none_or(|(digest, _)| *digest != entry.digest)
         });
         // A proxy may deny a gateway that it rejected, so a rejected resource is removed explicitly.
-        let gone = |key: &&ResourceKey| {
-            !wanted.entries.contains_key(*key) && !self.holds.contains_key(*key)
+        let removed = |key: &&ResourceKey| {
+            !target.entries.contains_key(*key) && !self.holds.contains_key(*key)
         };
         delta
             .removes
-            .extend(self.refused.keys().filter(gone).cloned());
+            .extend(self.refused.keys().filter(removed).cloned());
         delta
     }
 

@@ -93,7 +93,7 @@ fn a_problem_contains_no_address_and_no_server_text() {
             rpc: Some(rpc),
         })),
         ClientError::NoCommonVersion {
-            theirs: canary.to_owned(),
+            offered: canary.to_owned(),
         },
     ];
     for error in &errors {

@@ -185,10 +185,10 @@ fn silences(feeds: &[Option<u64>]) -> Vec<Duration> {
     let mut now = Duration::ZERO;
     schedule.step(worked(true), now, 0);
     let mut all = Vec::new();
-    for stood in feeds {
-        now += secs(stood.unwrap_or_default());
-        let stood = stood.is_some();
-        let step = schedule.step(ScheduleEvent::FeedEnded { stood }, now, u64::MAX / 2);
+    for was_open in feeds {
+        now += secs(was_open.unwrap_or_default());
+        let was_open = was_open.is_some();
+        let step = schedule.step(ScheduleEvent::FeedEnded { was_open }, now, u64::MAX / 2);
         let ScheduleAction::Wake(wait) = step else {
             panic!("{step:?}")
         };
@@ -225,7 +225,7 @@ fn event() -> impl Strategy<Value = ScheduleEvent> {
         Just(ScheduleEvent::Changed),
         Just(ScheduleEvent::Requested),
         Just(ScheduleEvent::Announced),
-        any::<bool>().prop_map(|stood| ScheduleEvent::FeedEnded { stood }),
+        any::<bool>().prop_map(|was_open| ScheduleEvent::FeedEnded { was_open }),
         Just(ScheduleEvent::Due),
         any::<(bool, bool)>().prop_map(|(well, changed)| ScheduleEvent::Ended { well, changed }),
     ]

@@ -43,8 +43,8 @@ pub(super) fn list(
         return Err(StoreError::Compacted(compacted));
     }
     if revision > latest {
-        let why = format!("revision {revision} lies in the future; the latest is {latest}");
-        return Err(StoreError::InvalidRequest(why));
+        let reason = format!("revision {revision} lies in the future; the latest is {latest}");
+        return Err(StoreError::InvalidRequest(reason));
     }
     let mut listing = PageBuilder::new(revision, limit);
     if revision == latest {

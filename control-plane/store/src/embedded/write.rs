@@ -91,8 +91,8 @@ pub(super) fn compact(database: &Database, revision: Revision) -> Result<(), Sto
         let mut tables = WriteTables::open(&txn)?;
         let latest = tables.counter(REVISION)?;
         if revision > latest {
-            let why = format!("revision {revision} lies in the future; the latest is {latest}");
-            return Err(StoreError::InvalidRequest(why));
+            let reason = format!("revision {revision} lies in the future; the latest is {latest}");
+            return Err(StoreError::InvalidRequest(reason));
         }
         tables.compact(revision)?;
     }
@@ -263,8 +263,8 @@ impl<'t> WriteTables<'t> {
     fn logged_keys(&self, at: Revision) -> Result<Vec<(u32, String)>, StoreError> {
         let mut keys = Vec::new();
         for entry in self.log.range((at, 0)..=(at, u32::MAX)).or_store_error()? {
-            let (place, key) = entry.or_store_error()?;
-            keys.push((place.value().1, key.value().to_owned()));
+            let (position, key) = entry.or_store_error()?;
+            keys.push((position.value().1, key.value().to_owned()));
         }
         Ok(keys)
     }

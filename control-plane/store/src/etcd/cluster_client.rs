@@ -30,7 +30,7 @@ pub(super) struct ClusterClient {
 
 impl fmt::Debug for ClusterClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Members")
+        f.debug_struct("ClusterClient")
             .field("endpoints", &self.endpoints)
             .finish_non_exhaustive()
     }
@@ -45,19 +45,19 @@ pub(super) struct MemberClient {
 impl ClusterClient {
     pub(super) fn new(options: EtcdOptions) -> Result<Self, StoreError> {
         if options.endpoints.is_empty() {
-            let why =
+            let reason =
                 "no etcd endpoint is configured; name at least one, e.g. http://127.0.0.1:2379";
-            return Err(StoreError::InvalidRequest(why.to_owned()));
+            return Err(StoreError::InvalidRequest(reason.to_owned()));
         }
         for endpoint in &options.endpoints {
             let https = endpoint.starts_with("https://");
             if !https && !endpoint.starts_with("http://") {
-                let why = format!("etcd endpoint `{endpoint}` is not an http or https URL");
-                return Err(StoreError::InvalidRequest(why));
+                let reason = format!("etcd endpoint `{endpoint}` is not an http or https URL");
+                return Err(StoreError::InvalidRequest(reason));
             }
             if !https && options.tls.is_some() {
-                let why = format!("etcd endpoint `{endpoint}` has TLS options but is not https");
-                return Err(StoreError::InvalidRequest(why));
+                let reason = format!("etcd endpoint `{endpoint}` has TLS options but is not https");
+                return Err(StoreError::InvalidRequest(reason));
             }
         }
         let mut connect = ConnectOptions::new()
@@ -86,10 +86,10 @@ impl ClusterClient {
         F: FnOnce(Client) -> Fut,
         Fut: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let mut place = None;
+        let mut index = None;
         let attempt = async {
             let member = self.member().await?;
-            place = Some(member.index);
+            index = Some(member.index);
             ask(member.client).await.map_err(from_etcd)
         };
         let result = match timeout(CALL_TIMEOUT, attempt).await {
@@ -98,53 +98,47 @@ impl ClusterClient {
                 "etcd did not answer within 2 s".to_owned(),
             )),
         };
-        if let (Err(StoreError::Unavailable(_)), Some(place)) = (&result, place) {
-            self.fail_over(place);
+        if let (Err(StoreError::Unavailable(_)), Some(index)) = (&result, index) {
+            self.fail_over(index);
         }
         result
     }
 
     /// Returns a client of a member that has responded.
     pub(super) async fn member(&self) -> Result<MemberClient, StoreError> {
-        if let Some((place, client)) = self.client().clone() {
-            return Ok(MemberClient {
-                index: place,
-                client,
-            });
+        if let Some((index, client)) = self.client().clone() {
+            return Ok(MemberClient { index, client });
         }
         let mut problem = StoreError::Unavailable("no etcd member answers".to_owned());
         for _ in &self.endpoints {
-            let place = self.current.load(Ordering::Relaxed) % self.endpoints.len();
-            let connect = timeout(CONNECT_TIMEOUT, self.connect(place)).await;
+            let index = self.current.load(Ordering::Relaxed) % self.endpoints.len();
+            let connect = timeout(CONNECT_TIMEOUT, self.connect(index)).await;
             match connect {
                 Ok(Ok(client)) => {
-                    *self.client() = Some((place, client.clone()));
-                    return Ok(MemberClient {
-                        index: place,
-                        client,
-                    });
+                    *self.client() = Some((index, client.clone()));
+                    return Ok(MemberClient { index, client });
                 }
-                Ok(Err(error)) => problem = self.with_member_host(place, error),
+                Ok(Err(error)) => problem = self.with_member_host(index, error),
                 Err(_elapsed) => {}
             }
-            self.fail_over(place);
+            self.fail_over(index);
         }
         Err(problem)
     }
 
     /// Adds the host of the member to an error, without URL parts before the host, such as a password.
-    fn with_member_host(&self, place: usize, error: StoreError) -> StoreError {
-        let endpoint = self.endpoints.get(place);
+    fn with_member_host(&self, index: usize, error: StoreError) -> StoreError {
+        let endpoint = self.endpoints.get(index);
         let host =
             endpoint.and_then(|endpoint| endpoint.rsplit(['@', '/']).find(|it| !it.is_empty()));
-        let (StoreError::Unavailable(why), Some(host)) = (&error, host) else {
+        let (StoreError::Unavailable(reason), Some(host)) = (&error, host) else {
             return error;
         };
-        StoreError::Unavailable(format!("etcd at {host}: {why}"))
+        StoreError::Unavailable(format!("etcd at {host}: {reason}"))
     }
 
-    async fn connect(&self, place: usize) -> Result<Client, StoreError> {
-        let endpoint: Vec<&String> = self.endpoints.get(place).into_iter().collect();
+    async fn connect(&self, index: usize) -> Result<Client, StoreError> {
+        let endpoint: Vec<&String> = self.endpoints.get(index).into_iter().collect();
         let options = Some(self.options.clone());
         let client = Client::connect(endpoint, options)
             .await
@@ -160,19 +154,19 @@ impl ClusterClient {
     }
 
     /// Drops the connection to the member at index `place` and selects the next member.
-    pub(super) fn fail_over(&self, place: usize) {
+    pub(super) fn fail_over(&self, index: usize) {
         let mut client = self.client();
         if client
             .as_ref()
-            .is_some_and(|(current, _)| *current == place)
+            .is_some_and(|(current, _)| *current == index)
         {
             *client = None;
         }
-        let next = (place + 1) % self.endpoints.len();
+        let next = (index + 1) % self.endpoints.len();
         // A concurrent call may have selected another member already. Its choice is kept.
         let _moved =
             self.current
-                .compare_exchange(place, next, Ordering::Relaxed, Ordering::Relaxed);
+                .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn client(&self) -> MutexGuard<'_, Option<(usize, Client)>> {

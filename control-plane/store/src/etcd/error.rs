@@ -13,7 +13,9 @@ pub(super) fn from_etcd(error: Error) -> StoreError {
         Error::InvalidArgs(_) | Error::InvalidUri(_) | Error::InvalidMetadataValue(_) => {
             StoreError::InvalidRequest(error.to_string())
         }
-        Error::LeaseKeepAliveError(why) if why.contains("not found") => StoreError::LeaseNotFound,
+        Error::LeaseKeepAliveError(reason) if reason.contains("not found") => {
+            StoreError::LeaseNotFound
+        }
         Error::LeaseKeepAliveError(_)
         | Error::IoError(_)
         | Error::TransportError(_)
@@ -28,16 +30,16 @@ pub(super) fn from_etcd(error: Error) -> StoreError {
 
 fn from_status(status: &Status) -> StoreError {
     let text = status.message();
-    let says = |part: &str| text.contains(part);
+    let contains = |part: &str| text.contains(part);
     match status.code() {
-        Code::OutOfRange if says("has been compacted") => StoreError::Compacted(0),
+        Code::OutOfRange if contains("has been compacted") => StoreError::Compacted(0),
         // The receive limit of the client: the watch cannot catch up any more, but a listing can.
-        Code::OutOfRange if says("message length too large") => StoreError::Compacted(0),
-        Code::ResourceExhausted if says("space exceeded") => StoreError::NoSpace,
-        Code::ResourceExhausted if says("message larger") => {
+        Code::OutOfRange if contains("message length too large") => StoreError::Compacted(0),
+        Code::ResourceExhausted if contains("space exceeded") => StoreError::NoSpace,
+        Code::ResourceExhausted if contains("message larger") => {
             StoreError::InvalidRequest(text.to_owned())
         }
-        Code::NotFound if says("lease not found") => StoreError::LeaseNotFound,
+        Code::NotFound if contains("lease not found") => StoreError::LeaseNotFound,
         Code::InvalidArgument
         | Code::OutOfRange
         | Code::FailedPrecondition

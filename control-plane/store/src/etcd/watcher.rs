@@ -42,10 +42,10 @@ impl EtcdWatcher {
             .with_prev_key()
             .with_progress_notify()
             .with_start_revision(revision_to_etcd(from.max(1))?);
-        let mut place = 0;
+        let mut member_index = 0;
         let open = async {
             let member = members.member().await?;
-            place = member.index;
+            member_index = member.index;
             let mut client = member
                 .client
                 .watch_client()
@@ -63,11 +63,11 @@ impl EtcdWatcher {
                 "the watch was not opened within 2 s".to_owned(),
             )),
         };
-        let (stream, created) = opened.inspect_err(|_| members.fail_over(place))?;
+        let (stream, created) = opened.inspect_err(|_| members.fail_over(member_index))?;
         let mut watcher = Self {
             members,
             namespace,
-            member_index: place,
+            member_index,
             stream,
             first_batch: None,
             idle_timer: Box::pin(sleep(WATCH_IDLE_TIMEOUT)),
@@ -94,8 +94,8 @@ impl EtcdWatcher {
                 }
                 () = &mut self.idle_timer => {
                     if self.progress_requested {
-                        let why = "the member we watch has fallen silent".to_owned();
-                        return Err(StoreError::Unavailable(why));
+                        let reason = "the member we watch has fallen silent".to_owned();
+                        return Err(StoreError::Unavailable(reason));
                     }
                     self.progress_requested = true;
                     self.idle_timer = Box::pin(sleep(WATCH_PROGRESS_TIMEOUT));
@@ -119,9 +119,9 @@ impl EtcdWatcher {
             return Err(StoreError::Compacted(compacted));
         }
         if message.canceled() {
-            let why = message.cancel_reason();
+            let reason = message.cancel_reason();
             return Err(StoreError::Unavailable(format!(
-                "the watch was cancelled: {why}"
+                "the watch was cancelled: {reason}"
             )));
         }
         let events: Vec<StoreEvent> = message

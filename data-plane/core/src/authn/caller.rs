@@ -12,10 +12,10 @@ use crate::{
 
 /// Authenticated caller of a request. Cheap to clone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Caller(Arc<CallerIdentity>);
+pub struct Caller(Arc<CallerState>);
 
 #[derive(PartialEq, Eq)]
-struct CallerIdentity {
+struct CallerState {
     principal: Arc<Principal>,
     grant: Arc<Grant>,
     authn: Authn,
@@ -52,7 +52,7 @@ pub struct AuthnId(pub [u8; 32]);
 impl Caller {
     /// Creates a caller from what a verified proof stands for.
     pub fn new(principal: Arc<Principal>, grant: Arc<Grant>, authn: Authn) -> Self {
-        Self(Arc::new(CallerIdentity {
+        Self(Arc::new(CallerState {
             principal,
             grant,
             authn,
@@ -64,7 +64,7 @@ impl Caller {
     #[must_use]
     pub fn with_admit_filters(self, admit: FilterChain) -> Self {
         let Self(identity) = self;
-        Self(Arc::new(CallerIdentity {
+        Self(Arc::new(CallerState {
             principal: Arc::clone(&identity.principal),
             grant: Arc::clone(&identity.grant),
             authn: identity.authn,

@@ -22,7 +22,7 @@ pub enum CallEffect {
     ProbeSession,
     /// Answer a request of the server on behalf of the client.
     RespondUpstream(Bytes),
-    /// Refuse a request of the server that no client gets.
+    /// Answer a request of the server that no client gets: with a pong or a rejection.
     RefuseUpstream(Bytes),
     /// Report to the circuit breaker how the response came out, and read no more of it if it is complete.
     SettleUpstream(UpstreamVerdict),
@@ -45,8 +45,8 @@ pub enum CallEffect {
     /// Seal a `requestState`. Its result is [`CallEvent::Sealed`](super::CallEvent::Sealed).
     Seal(SealRequest),
     /// Keep the call until its client comes back, and end the request with this reply. If there is no room,
-    /// [`CallEvent::ParkRefused`](super::CallEvent::ParkRefused) follows and the reply is dropped.
-    Park(ClientResponse),
+    /// [`CallEvent::SuspensionRefused`](super::CallEvent::SuspensionRefused) follows and the reply is dropped.
+    Suspend(ClientResponse),
     /// The call is over. No other effect follows.
     Finish(CallEnd),
 }

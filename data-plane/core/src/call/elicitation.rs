@@ -10,7 +10,7 @@ use bytes::Bytes;
 use toolgate_mcp::{RpcError, error::codes, message, object, text::quote};
 use toolgate_model::{Slug, Timestamp};
 
-use request::ClientResponse;
+use request::ElicitationResponse;
 pub use request::{Elicitation, ElicitationId, ElicitationKind, MAX_SIZE};
 
 /// Maximum number of elicitations of one call that wait for answers.
@@ -119,7 +119,7 @@ impl PendingElicitations {
     }
 
     /// Shortens all deadlines: the stream of the call has ended, and answers in flight arrive soon or never.
-    pub(super) fn client_gone(&mut self, now: Timestamp) {
+    pub(super) fn on_client_gone(&mut self, now: Timestamp) {
         self.shorten(now.after(GRACE_PERIOD));
     }
 
@@ -131,10 +131,10 @@ impl PendingElicitations {
                 id,
                 elicitation,
                 own,
-            } => self.requested(id, &elicitation, own, now, &mut out),
-            ElicitationEvent::Withdrawn(id) => self.withdrawn(&id, &mut out),
+            } => self.on_requested(id, &elicitation, own, now, &mut out),
+            ElicitationEvent::Withdrawn(id) => self.on_withdrawn(&id, &mut out),
             ElicitationEvent::RoundRequested(round) => self.round_requested(round, now, &mut out),
-            ElicitationEvent::Answered(own, frame) => self.answered(&own, &frame, &mut out),
+            ElicitationEvent::Answered(own, frame) => self.on_answered(&own, &frame, &mut out),
             ElicitationEvent::Tick => self.expire(now, "there was no answer in time", &mut out),
             ElicitationEvent::Drain => {
                 self.shorten(now);
@@ -155,7 +155,7 @@ impl PendingElicitations {
         }
     }
 
-    fn requested(
+    fn on_requested(
         &mut self,
         id: Box<str>,
         elicitation: &Elicitation,
@@ -191,7 +191,7 @@ impl PendingElicitations {
         self.pending.iter().position(same)
     }
 
-    fn withdrawn(&mut self, id: &str, out: &mut Vec<ElicitationOutput>) {
+    fn on_withdrawn(&mut self, id: &str, out: &mut Vec<ElicitationOutput>) {
         if let Some(at) = self.position(id) {
             let entry = self.pending.remove(at);
             let notice = cancelled(&entry.own, "the server withdrew it");
@@ -233,13 +233,18 @@ impl PendingElicitations {
         }
     }
 
-    fn answered(&mut self, own: &ElicitationId, frame: &Bytes, out: &mut Vec<ElicitationOutput>) {
+    fn on_answered(
+        &mut self,
+        own: &ElicitationId,
+        frame: &Bytes,
+        out: &mut Vec<ElicitationOutput>,
+    ) {
         let Some(at) = self.pending.iter().position(|entry| entry.own == *own) else {
             return;
         };
         let entry = self.pending.remove(at);
         out.push(ElicitationOutput::Close(entry.own));
-        let response = ClientResponse::read(frame);
+        let response = ElicitationResponse::read(frame);
         match entry.origin {
             RequestOrigin::Request(id) => out.push(ElicitationOutput::Respond(match response {
                 Some(response) => response.to_response(&id),
@@ -295,14 +300,14 @@ impl PendingElicitations {
 
 /// Converts a response to a member of `inputResponses`, which knows no errors: an error to a form or URL is a cancelled
 /// one. Returns `None` where the round has no way to say so.
-fn round_answer(response: Option<ClientResponse>, kind: ElicitationKind) -> Option<Bytes> {
+fn round_answer(response: Option<ElicitationResponse>, kind: ElicitationKind) -> Option<Bytes> {
     match (response?, kind) {
-        (ClientResponse::Result(result), _) => Some(result),
-        (ClientResponse::Error(_), ElicitationKind::Form | ElicitationKind::Url) => {
+        (ElicitationResponse::Result(result), _) => Some(result),
+        (ElicitationResponse::Error(_), ElicitationKind::Form | ElicitationKind::Url) => {
             Some(Bytes::from_static(b"{\"action\":\"cancel\"}"))
         }
         (
-            ClientResponse::Error(_),
+            ElicitationResponse::Error(_),
             ElicitationKind::Sampling | ElicitationKind::SamplingWithTools | ElicitationKind::Roots,
         ) => None,
     }

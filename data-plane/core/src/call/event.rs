@@ -34,8 +34,8 @@ pub enum CallEvent {
     Registered(Vec<Option<ElicitationId>>),
     /// Result of [`CallEffect::Seal`](super::CallEffect::Seal): the sealed text; `None` if it cannot be sealed.
     Sealed(Option<String>),
-    /// [`CallEffect::Park`](super::CallEffect::Park) failed: there is no room for another suspended call.
-    ParkRefused,
+    /// [`CallEffect::Suspend`](super::CallEffect::Suspend) failed: there is no room for another suspended call.
+    SuspensionRefused,
     /// The client of a suspended call came back.
     Resumed(ResumedCall),
     /// The client answered an elicitation with this frame.

@@ -19,7 +19,7 @@ use super::{
     verdict::{UpstreamVerdict, may_be_running},
 };
 use crate::{
-    plan::{CallPlan, ClientProtocol},
+    plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{CallOutcome, ClientResponse, ResponseRelay, ServerNotification, failure_response},
     session::LogLevel,
@@ -94,7 +94,7 @@ impl CallMachine {
             Some(Era::Modern) => Era::Modern,
             Some(Era::Legacy) | None => Era::Legacy,
         };
-        let url_elicitations = plan.visited.map_or(0, |visited| visited.times);
+        let url_elicitations = plan.url_elicitation_result.map_or(0, |result| result.times);
         Self {
             relay: ResponseRelay::new(plan, era, 0, log_level),
             phase: CallPhase::Sending,
@@ -110,8 +110,8 @@ impl CallMachine {
     /// Begins the call: sends it, unless the user declined a URL that the server insists on.
     pub fn start(&mut self) -> CallEffects {
         let mut out = CallEffects::default();
-        let visited = self.relay.call().visited;
-        if visited.is_some_and(|visited| visited.declined) {
+        let url_elicitation_result = self.relay.call().url_elicitation_result;
+        if url_elicitation_result.is_some_and(|result| result.declined) {
             let reply = self.relay.fail(UpstreamFailure::InputNotGiven);
             self.finish(CallEnd::ClientResponse(reply), &mut out);
         } else {
@@ -127,20 +127,22 @@ impl CallMachine {
             return out;
         }
         match event {
-            CallEvent::UpstreamHead(head) => self.head(head, &mut out),
-            CallEvent::UpstreamMessage(message) => self.message(&message, now, &mut out),
-            CallEvent::UpstreamEnd(end) => self.upstream_end(end, &mut out),
-            CallEvent::SessionProbed(known) => self.probed(known, &mut out),
-            CallEvent::Registered(ids) => self.registered(ids, now, &mut out),
-            CallEvent::Sealed(text) => self.sealed(text.as_deref(), &mut out),
-            CallEvent::ParkRefused => self.park_refused(&mut out),
-            CallEvent::Resumed(resumed) => self.resumed(resumed, &mut out),
+            CallEvent::UpstreamHead(head) => self.on_upstream_head(head, &mut out),
+            CallEvent::UpstreamMessage(message) => {
+                self.on_upstream_message(&message, now, &mut out)
+            }
+            CallEvent::UpstreamEnd(end) => self.on_upstream_end(end, &mut out),
+            CallEvent::SessionProbed(known) => self.on_session_probed(known, &mut out),
+            CallEvent::Registered(ids) => self.on_registered(ids, now, &mut out),
+            CallEvent::Sealed(text) => self.on_sealed(text.as_deref(), &mut out),
+            CallEvent::SuspensionRefused => self.on_suspension_refused(&mut out),
+            CallEvent::Resumed(resumed) => self.on_resumed(resumed, &mut out),
             CallEvent::ClientAnswer(id, frame) => {
                 self.elicitation(ElicitationEvent::Answered(id, frame), now, &mut out);
             }
-            CallEvent::ClientGone => self.client_gone(now, &mut out),
+            CallEvent::ClientGone => self.on_client_gone(now, &mut out),
             CallEvent::Cancel => self.cancel(&mut out),
-            CallEvent::Deadline => self.deadline(now, &mut out),
+            CallEvent::Deadline => self.on_deadline(now, &mut out),
             CallEvent::Drain => {
                 self.draining = true;
                 self.elicitation(ElicitationEvent::Drain, now, &mut out);
@@ -170,10 +172,9 @@ impl CallMachine {
         conversation.map_or(0, |conversation| conversation.pending.pending())
     }
 
-    /// Reports if the call goes on when the client closes its stream. Closing a stream cancels nothing in the legacy
-    /// era.
+    /// Returns [`CallPlan::outlives_stream`] of the call.
     pub fn outlives_stream(&self) -> bool {
-        matches!(self.relay.call().client, ClientProtocol::Legacy { .. })
+        self.relay.call().outlives_stream()
     }
 
     fn conversation(&mut self) -> &mut ConversationState {
@@ -184,7 +185,7 @@ impl CallMachine {
         })
     }
 
-    fn upstream_end(&mut self, end: UpstreamEnd, out: &mut CallEffects) {
+    fn on_upstream_end(&mut self, end: UpstreamEnd, out: &mut CallEffects) {
         match (&self.phase, end) {
             (CallPhase::Streaming, UpstreamEnd::Interrupted(failure)) => {
                 out.push(CallEffect::ResumeStream(failure));

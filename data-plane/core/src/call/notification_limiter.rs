@@ -47,12 +47,12 @@ const MAX_PENALTY: Duration = Duration::from_secs(10);
 /// Rate limiter of the notifications of one call.
 #[derive(Debug)]
 pub struct NotificationLimiter<N> {
-    progress: RateLimit,
+    progress: GcraState,
     /// Time at which progress was forwarded last.
     forwarded: Duration,
     /// The newest progress that was not forwarded.
     held: Option<N>,
-    logs: RateLimit,
+    logs: GcraState,
     queue: VecDeque<(LogLevel, Bytes)>,
     queued_bytes: usize,
     /// End of the flood, during which only notes are sent.
@@ -80,7 +80,7 @@ struct DroppedLogs {
 
 /// A rate with a burst of [`BURST`] (generic cell rate algorithm).
 #[derive(Debug)]
-struct RateLimit {
+struct GcraState {
     each: Duration,
     slack: Duration,
     /// Theoretical arrival time of all that passed.
@@ -90,10 +90,10 @@ struct RateLimit {
 impl<N> Default for NotificationLimiter<N> {
     fn default() -> Self {
         Self {
-            progress: RateLimit::new(PROGRESS_RATE),
+            progress: GcraState::new(PROGRESS_RATE),
             forwarded: Duration::ZERO,
             held: None,
-            logs: RateLimit::new(LOG_RATE),
+            logs: GcraState::new(LOG_RATE),
             queue: VecDeque::new(),
             queued_bytes: 0,
             flood_end: None,
@@ -234,7 +234,7 @@ impl<N> NotificationLimiter<N> {
     }
 }
 
-impl RateLimit {
+impl GcraState {
     fn new(rate: u32) -> Self {
         let each = Duration::from_secs(1) / rate;
         Self {

@@ -28,7 +28,7 @@ pub struct CallTicket {
     /// Digest of the request: see [`digest`].
     pub request: Digest,
     /// Proxy that holds the call.
-    pub home: OwningProxy,
+    pub owner: OwningProxy,
 }
 
 /// Digest of [server](crate::ServerView::identity), method, name and canonical arguments. A retry is the same request
@@ -59,7 +59,7 @@ impl CallTicket {
         plain.push(FORMAT);
         plain.extend_from_slice(&self.handle);
         plain.extend_from_slice(&self.request.0);
-        self.home.write(&mut plain);
+        self.owner.write(&mut plain);
         sealer.seal(SealPurpose::SuspendedCall, binding, nonce, &plain)
     }
 
@@ -69,14 +69,14 @@ impl CallTicket {
         let (&[format], rest) = plain.split_first_chunk()?;
         let (handle, rest) = rest.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
-        let (home, _later) = OwningProxy::read(rest)?;
+        let (owner, _later) = OwningProxy::read(rest)?;
         if format != FORMAT {
             return None;
         }
         Some(Self {
             handle: *handle,
             request: Digest(*request),
-            home,
+            owner,
         })
     }
 }

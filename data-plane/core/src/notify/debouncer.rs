@@ -102,13 +102,13 @@ impl Debouncer {
         let changed = std::mem::take(&mut self.changed).methods();
         let updated = std::mem::take(&mut self.updated).into_iter();
         let tasks = std::mem::take(&mut self.tasks).into_values();
-        let told: Vec<ChangeNotification> = changed
+        let notifications: Vec<ChangeNotification> = changed
             .map(ChangeNotification::ListChanged)
             .chain(updated.map(ChangeNotification::ResourceUpdated))
             .chain(tasks.map(ChangeNotification::TaskStatus))
             .collect();
-        self.delaying = !told.is_empty();
-        told
+        self.delaying = !notifications.is_empty();
+        notifications
     }
 
     /// Drops all pending notifications.

@@ -118,8 +118,8 @@ impl SubscriptionMachine {
         if self.acknowledged.is_some() {
             return;
         }
-        let told = message::acknowledged(&self.id, &filter.to_json());
-        out.push(Output::Write(told));
+        let acknowledgement = message::acknowledged(&self.id, &filter.to_json());
+        out.push(Output::Write(acknowledgement));
         self.acknowledged = Some(filter);
         // Changes that occurred while the servers were asked.
         self.start_delay(out);
@@ -146,10 +146,12 @@ impl SubscriptionMachine {
         if self.acknowledged.is_none() {
             return;
         }
-        let told = self.debouncer.take_due();
-        let messages = told.iter().filter_map(|it| it.to_message(Some(&self.id)));
+        let notifications = self.debouncer.take_due();
+        let messages = notifications
+            .iter()
+            .filter_map(|it| it.to_message(Some(&self.id)));
         out.extend(messages.map(Output::Write));
-        if !told.is_empty() {
+        if !notifications.is_empty() {
             out.push(Output::StartDelay(DebounceDelay::Cooldown));
         }
     }
@@ -157,8 +159,8 @@ impl SubscriptionMachine {
 
 /// Response to the request with this id, which ends its stream.
 pub fn final_response(id: &str, server: &Implementation) -> Bytes {
-    let (key, us) = (quote(method::META_SUBSCRIPTION), quote(method::META_SERVER));
-    let meta = format!("{{{us}:{},{key}:{id}}}", server.to_json());
+    let (key, server_key) = (quote(method::META_SUBSCRIPTION), quote(method::META_SERVER));
+    let meta = format!("{{{server_key}:{},{key}:{id}}}", server.to_json());
     message::response(
         id,
         &format!("{{\"resultType\":\"complete\",\"_meta\":{meta}}}"),

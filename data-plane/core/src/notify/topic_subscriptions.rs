@@ -151,8 +151,8 @@ impl<W> TopicSubscriptions<W> {
         match self.state {
             State::Idle => "idle",
             State::Opening(_) => "opening",
-            State::Open(_) => "standing",
-            State::BackingOff => "pausing",
+            State::Open(_) => "open",
+            State::BackingOff => "backing off",
             State::Ended => "ended",
         }
     }
@@ -176,8 +176,8 @@ impl<W> TopicSubscriptions<W> {
                 self.remove(interest);
                 self.reconcile(&mut out);
             }
-            Event::Opened(outcome) => self.opened(outcome, &mut out),
-            Event::Received(told) => self.notify_change(told, &mut out),
+            Event::Opened(outcome) => self.on_opened(outcome, &mut out),
+            Event::Received(change) => self.notify_change(change, &mut out),
             Event::Lost => {
                 if matches!(self.state, State::Open(_)) {
                     self.missed = true;
@@ -199,11 +199,11 @@ impl<W> TopicSubscriptions<W> {
     fn subscribe(
         &mut self,
         interest: InterestId,
-        wish: TopicInterest,
+        topic_interest: TopicInterest,
         waiter: W,
         out: &mut Vec<Output<W>>,
     ) {
-        let known = self.by_topic.contains_key(&wish.topic);
+        let known = self.by_topic.contains_key(&topic_interest.topic);
         let failure = if self.state == State::Ended {
             Some(UpstreamFailure::Unreachable)
         } else if self.interests.len() >= MAX_INTERESTS
@@ -217,10 +217,13 @@ impl<W> TopicSubscriptions<W> {
             out.push(Output::Answer(waiter, Err(failure)));
             return;
         }
-        let all = self.by_topic.entry(wish.topic.clone()).or_default();
+        let all = self
+            .by_topic
+            .entry(topic_interest.topic.clone())
+            .or_default();
         all.insert(interest);
-        let agreed = self.agreed.contains(&wish.topic);
-        self.interests.insert(interest, wish);
+        let agreed = self.agreed.contains(&topic_interest.topic);
+        self.interests.insert(interest, topic_interest);
         if agreed {
             out.push(Output::Answer(waiter, Ok(())));
         } else {
@@ -231,14 +234,14 @@ impl<W> TopicSubscriptions<W> {
 
     fn remove(&mut self, interest: InterestId) {
         self.waiters.remove(&interest);
-        let Some(wish) = self.interests.remove(&interest) else {
+        let Some(topic_interest) = self.interests.remove(&interest) else {
             return;
         };
-        if let Some(all) = self.by_topic.get_mut(&wish.topic) {
+        if let Some(all) = self.by_topic.get_mut(&topic_interest.topic) {
             all.remove(&interest);
             if all.is_empty() {
-                self.by_topic.remove(&wish.topic);
-                self.agreed.remove(&wish.topic);
+                self.by_topic.remove(&topic_interest.topic);
+                self.agreed.remove(&topic_interest.topic);
             }
         }
     }
@@ -250,43 +253,49 @@ impl<W> TopicSubscriptions<W> {
     /// Reopens or closes the feed if its topics differ from the requested ones, unless it is being opened or in
     /// backoff.
     fn reconcile(&mut self, out: &mut Vec<Output<W>>) {
-        let wanted = match &self.state {
+        let topics = match &self.state {
             State::Idle if self.by_topic.is_empty() => {
                 self.state = State::Ended;
                 out.push(Output::Stop);
                 return;
             }
             State::Idle => self.requested_topics(),
-            State::Open(asked) if asked.iter().ne(self.by_topic.keys()) => self.requested_topics(),
+            State::Open(requested) if requested.iter().ne(self.by_topic.keys()) => {
+                self.requested_topics()
+            }
             State::Open(_) | State::Opening(_) | State::BackingOff | State::Ended => return,
         };
-        if wanted.is_empty() {
+        if topics.is_empty() {
             self.state = State::Ended;
             out.extend([Output::Close, Output::Stop]);
             return;
         }
-        self.state = State::Opening(wanted.clone());
-        out.push(Output::Open(wanted));
+        self.state = State::Opening(topics.clone());
+        out.push(Output::Open(topics));
     }
 
-    fn opened(&mut self, outcome: Result<ChangeTopics, UpstreamFailure>, out: &mut Vec<Output<W>>) {
-        let State::Opening(asked) = std::mem::replace(&mut self.state, State::Idle) else {
+    fn on_opened(
+        &mut self,
+        outcome: Result<ChangeTopics, UpstreamFailure>,
+        out: &mut Vec<Output<W>>,
+    ) {
+        let State::Opening(requested) = std::mem::replace(&mut self.state, State::Idle) else {
             self.state = State::Ended;
             out.extend([Output::Close, Output::Stop]);
             return;
         };
         match outcome {
             Ok(agreed) => {
-                for topic in &asked {
-                    let yes = agreed.contains(topic);
-                    if !yes {
+                for topic in &requested {
+                    let is_agreed = agreed.contains(topic);
+                    if !is_agreed {
                         self.reject(topic, out);
                     } else if self.by_topic.contains_key(topic) {
                         self.agreed.insert(topic.clone());
                         self.answer(topic, Ok(()), out);
                     }
                 }
-                self.state = State::Open(asked);
+                self.state = State::Open(requested);
                 if std::mem::take(&mut self.missed) {
                     for topic in self.agreed.clone() {
                         // The status of a task is unknown; clients poll it from time to time.
@@ -298,7 +307,7 @@ impl<W> TopicSubscriptions<W> {
                 self.reconcile(out);
             }
             Err(failure) => {
-                for topic in &asked {
+                for topic in &requested {
                     self.answer(topic, Err(failure), out);
                 }
                 if self.by_topic.is_empty() {
@@ -340,8 +349,8 @@ impl<W> TopicSubscriptions<W> {
         }
     }
 
-    fn notify_change(&self, told: TopicChange, out: &mut Vec<Output<W>>) {
-        match told {
+    fn notify_change(&self, change: TopicChange, out: &mut Vec<Output<W>>) {
+        match change {
             TopicChange::Updated(uri) => self.notify_update(&uri, out),
             TopicChange::Task(id, params) => {
                 let interests = self
@@ -367,8 +376,8 @@ impl<W> TopicSubscriptions<W> {
                 continue;
             };
             for interest in interests {
-                if let Some(wish) = self.interests.get(interest) {
-                    let exposed = format!("{}{rest}", wish.exposed);
+                if let Some(topic_interest) = self.interests.get(interest) {
+                    let exposed = format!("{}{rest}", topic_interest.exposed);
                     out.push(Output::Notify(
                         *interest,
                         SubscriberUpdate::Updated(exposed.into()),
@@ -379,8 +388,8 @@ impl<W> TopicSubscriptions<W> {
     }
 
     fn end(&mut self, out: &mut Vec<Output<W>>) {
-        let gone = |waiter| Output::Answer(waiter, Err(UpstreamFailure::Unreachable));
-        out.extend(std::mem::take(&mut self.waiters).into_values().map(gone));
+        let failed = |waiter| Output::Answer(waiter, Err(UpstreamFailure::Unreachable));
+        out.extend(std::mem::take(&mut self.waiters).into_values().map(failed));
         self.interests.clear();
         self.by_topic.clear();
         self.agreed.clear();
@@ -388,7 +397,7 @@ impl<W> TopicSubscriptions<W> {
             State::Idle | State::BackingOff => out.push(Output::Stop),
             State::Open(_) => out.extend([Output::Close, Output::Stop]),
             // The feed is closed once it is open.
-            State::Opening(asked) => self.state = State::Opening(asked),
+            State::Opening(requested) => self.state = State::Opening(requested),
             State::Ended => {}
         }
     }

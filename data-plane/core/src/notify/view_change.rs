@@ -113,22 +113,22 @@ impl<'a> ViewComparison<'a> {
         gateway: &Slug,
         authn: &AuthnId,
     ) -> Option<(&'a Arc<GatewayView>, &'a Grant)> {
-        let now = visible_gateway(self.after, gateway, authn)?;
-        Some((now.gateway, now.grant))
+        let current = visible_gateway(self.after, gateway, authn)?;
+        Some((current.gateway, current.grant))
     }
 
     /// Returns the lists that changed for the caller at the gateway, or `None` if it no longer has access to it.
     pub fn changes_for(&mut self, gateway: &Slug, authn: &AuthnId) -> Option<ListChanges> {
-        let now = visible_gateway(self.after, gateway, authn)?;
-        let Some(was) = visible_gateway(self.before, gateway, authn) else {
+        let current = visible_gateway(self.after, gateway, authn)?;
+        let Some(previous) = visible_gateway(self.before, gateway, authn) else {
             return Some(ListChanges::ALL);
         };
-        let (old, new) = (was.grant.list_digest(), now.grant.list_digest());
-        if old == new && Arc::ptr_eq(was.gateway, now.gateway) {
+        let (old, new) = (previous.grant.list_digest(), current.grant.list_digest());
+        if old == new && Arc::ptr_eq(previous.gateway, current.gateway) {
             return Some(ListChanges::NONE);
         }
         let known = self.computed.entry((gateway.clone(), old, new));
-        Some(*known.or_insert_with(|| diff(was, now)))
+        Some(*known.or_insert_with(|| diff(previous, current)))
     }
 }
 
@@ -152,21 +152,21 @@ fn visible_gateway<'a>(
     })
 }
 
-fn diff(was: VisibleGateway<'_>, now: VisibleGateway<'_>) -> ListChanges {
+fn diff(previous: VisibleGateway<'_>, current: VisibleGateway<'_>) -> ListChanges {
     // Prompts and resources are visible as a whole or not at all.
-    let rest = |sight: VisibleGateway<'_>| {
-        let gateway = sight.gateway;
+    let rest = |visible: VisibleGateway<'_>| {
+        let gateway = visible.gateway;
         let digests = (gateway.prompts_digest, gateway.resources_digest);
-        sight
+        visible
             .grant
             .allows_prompts_and_resources()
             .then_some(digests)
             .unzip()
     };
-    let ((old_prompts, old_resources), (prompts, resources)) = (rest(was), rest(now));
-    let (before, offers) = (&was.gateway.features, &now.gateway.features);
+    let ((old_prompts, old_resources), (prompts, resources)) = (rest(previous), rest(current));
+    let (before, offers) = (&previous.gateway.features, &current.gateway.features);
     ListChanges {
-        tools: visible_tools_digest(was) != visible_tools_digest(now),
+        tools: visible_tools_digest(previous) != visible_tools_digest(current),
         // Clients do not expect changes of a kind that was never advertised.
         prompts: old_prompts != prompts && (before.prompts || offers.prompts),
         resources: old_resources != resources && (before.resources || offers.resources),
@@ -174,13 +174,13 @@ fn diff(was: VisibleGateway<'_>, now: VisibleGateway<'_>) -> ListChanges {
 }
 
 /// Digest of the listed tools. Tools of a progressive gateway are not listed; clients search for them again.
-fn visible_tools_digest(sight: VisibleGateway<'_>) -> Digest {
-    if sight.grant.is_unfiltered() || sight.gateway.is_progressive() {
-        return sight.gateway.tools_digest;
+fn visible_tools_digest(visible: VisibleGateway<'_>) -> Digest {
+    if visible.grant.is_unfiltered() || visible.gateway.is_progressive() {
+        return visible.gateway.tools_digest;
     }
     let mut bytes = Vec::new();
-    for tool in sight.gateway.tools() {
-        if sight.grant.allows_tool(&tool.exposed) {
+    for tool in visible.gateway.tools() {
+        if visible.grant.allows_tool(&tool.exposed) {
             bytes.extend_from_slice(tool.exposed.as_bytes());
             bytes.push(0);
             bytes.extend_from_slice(&tool.exposed_digest.0);

@@ -132,8 +132,8 @@ fn read_run_tool_call<'a>(
     params: &MessageParams<'a>,
 ) -> Result<RunToolCall<'a>, Refusal> {
     let named = || invalid("`arguments.name` must be the name of a tool that search_tools found");
-    let around = arguments(params)?.ok_or_else(named)?;
-    let read = nested_call::read(envelope.source, around);
+    let outer = arguments(params)?.ok_or_else(named)?;
+    let read = nested_call::read(envelope.source, outer);
     let read = read.ok_or_else(|| invalid("`arguments` cannot be read"))?;
     if let Some(member) = read.unknown {
         let advice = "; what is for the tool that is run goes into its own `arguments`";
@@ -144,7 +144,7 @@ fn read_run_tool_call<'a>(
         (Some(_), _) | (None, None) => Err(named()),
         (None, Some(name)) => Ok(RunToolCall {
             name,
-            run_tool_arguments: around,
+            run_tool_arguments: outer,
             arguments: read.arguments,
         }),
     }

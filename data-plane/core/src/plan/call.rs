@@ -16,9 +16,8 @@ use crate::{
     call::suspended,
     plan::{
         PlanInput, RequestTarget, ResumeRequest, ReturnedState, UrlElicitationResult,
-        builtin_tools,
+        builtin_tools, continuation,
         find::{self, LocatedTarget, find, is_argument},
-        retry,
     },
     seal::task::TaskSealer,
     session::{LogLevel, session_id::ClientCapabilities},
@@ -42,11 +41,11 @@ pub struct CallPlan {
     /// Trace context of the client.
     pub trace: Option<CallTrace>,
     /// Suspended call that this request resumes with the client's responses.
-    pub retry: Option<ResumeRequest>,
+    pub resume: Option<ResumeRequest>,
     /// Request state of the server from an earlier response, which this call continues.
-    pub returned: Option<ReturnedState>,
+    pub returned_state: Option<ReturnedState>,
     /// Set if this call is repeated after the client was asked to visit URLs.
-    pub visited: Option<UrlElicitationResult>,
+    pub url_elicitation_result: Option<UrlElicitationResult>,
     /// Sealer of the id if the call may become a task; `None` if it may not.
     pub task_sealer: Option<TaskSealer>,
     /// Spans of the request body that are rewritten.
@@ -105,6 +104,12 @@ impl CallPlan {
         self.target.server()
     }
 
+    /// Returns `true` if the call goes on when the client closes its stream. Closing a stream cancels nothing in the
+    /// legacy era.
+    pub fn outlives_stream(&self) -> bool {
+        matches!(self.client, ClientProtocol::Legacy { .. })
+    }
+
     /// Maximum duration of the call, if the gateway configures one for this server.
     pub fn timeout(&self) -> Option<Duration> {
         self.gateway.timeout(self.server())
@@ -127,7 +132,7 @@ impl CallPlan {
 
     /// Returns `true` if the client's `requestState` is addressed to the gateway and not to a server.
     pub fn is_continuation(&self) -> bool {
-        self.retry.is_some() || self.visited.is_some()
+        self.resume.is_some() || self.url_elicitation_result.is_some()
     }
 
     /// Digest that a retry of this call must match. `body` is the body that was planned.
@@ -261,11 +266,11 @@ pub(super) fn plan(
         let argument = argument.filter(|argument| is_argument(argument));
         argument.ok_or_else(|| invalid("`argument` must have a name and a value"))?;
     }
-    let place = match &inner {
+    let arguments_span = match &inner {
         None => params.arguments,
         Some(inner) => inner.arguments,
     };
-    let arguments = place.map_or(&b"{}"[..], |span| envelope.slice(span));
+    let arguments = arguments_span.map_or(&b"{}"[..], |span| envelope.slice(span));
     // Clients do not repeat arguments of a tool called through `run_tool` in headers.
     let headers = headers.filter(|_| inner.is_none());
     check_arguments(&target, arguments, headers)?;
@@ -285,21 +290,21 @@ pub(super) fn plan(
         progress: progress.map(|token| token.raw.into()),
         log_level: log_level.transpose()?,
         trace: input.trace.map(CallTrace::from),
-        retry: None,
-        returned: None,
-        visited: None,
+        resume: None,
+        returned_state: None,
+        url_elicitation_result: None,
         task_sealer: tasks,
         declared,
         spans: CallSpans {
             id: id.span,
             params: params.span,
             target_name: subject,
-            arguments: place,
+            arguments: arguments_span,
             run_tool_arguments: inner.map(|inner| inner.run_tool_arguments),
             meta: meta.map(|meta| meta.span),
         },
     };
-    retry::complete(input, envelope, params, call)
+    continuation::complete(input, envelope, params, call)
 }
 
 /// Checks that the target accepts these arguments, and that headers repeat them where required.

@@ -44,17 +44,17 @@ fn session<'a>(presented: SessionLookup<'a>) -> Result<&'a SessionClaims, Refusa
     match presented {
         SessionLookup::Absent => Err(Refusal::MissingSession),
         SessionLookup::Unknown => Err(Refusal::UnknownSession),
-        SessionLookup::Valid(facts) => Ok(facts),
+        SessionLookup::Valid(claims) => Ok(claims),
     }
 }
 
 fn initialize(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Plan, Refusal> {
     let params = envelope.params.as_ref();
-    let asked = params.and_then(|params| params.protocol_version.as_ref());
-    let asked = asked.ok_or(Refusal::InvalidParams(
+    let requested = params.and_then(|params| params.protocol_version.as_ref());
+    let requested = requested.ok_or(Refusal::InvalidParams(
         "`protocolVersion` must be a string".into(),
     ))?;
-    let version = versions::negotiate(asked.as_str());
+    let version = versions::negotiate(requested.as_str());
     let capabilities = params.and_then(|params| params.capabilities);
     let capabilities = capabilities.map(|object| ClientCapabilities::read(envelope.slice(object)));
     Ok(Plan::Initialize(InitializePlan {

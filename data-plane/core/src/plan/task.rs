@@ -55,13 +55,13 @@ pub(super) fn plan(
 }
 
 /// Returns the static name of a method of the extension, or `None` for other methods.
-pub(super) fn known_method(asked: &str) -> Option<&'static str> {
+pub(super) fn known_method(name: &str) -> Option<&'static str> {
     let all = [
         method::TASKS_GET,
         method::TASKS_UPDATE,
         method::TASKS_CANCEL,
     ];
-    all.into_iter().find(|known| *known == asked)
+    all.into_iter().find(|known| *known == name)
 }
 
 /// Finds the task of the request. Unknown, foreign, forged and no longer granted tasks get the same refusal.
@@ -126,9 +126,9 @@ pub(super) fn followed_task(
         progress: None,
         log_level: None,
         trace: None,
-        retry: None,
-        returned: None,
-        visited: None,
+        resume: None,
+        returned_state: None,
+        url_elicitation_result: None,
         task_sealer: None,
         spans: CallSpans {
             id: nowhere,

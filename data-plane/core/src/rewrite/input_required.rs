@@ -22,9 +22,9 @@ pub fn input_required<'q>(
     let requests: Vec<String> = requests.collect();
     let (requests, state) = (requests.join(","), quote(state));
     let meta = quote(method::META_SERVER);
-    let us = call.gateway.server_info.to_json();
+    let server_info = call.gateway.server_info.to_json();
     let result = format!(
-        "{{\"resultType\":\"input_required\",\"inputRequests\":{{{requests}}},\"requestState\":{state},\"_meta\":{{{meta}:{us}}}}}"
+        "{{\"resultType\":\"input_required\",\"inputRequests\":{{{requests}}},\"requestState\":{state},\"_meta\":{{{meta}:{server_info}}}}}"
     );
     ClientResponse {
         body: SegmentedBytes::from(message::response(&call.id, &result)),

@@ -64,7 +64,7 @@ pub fn request<'a>(
     let given = spans.arguments.map_or(&b"{}"[..], |span| span.of(body));
     let own = call.target.reserved_arguments();
     let merged = own.and_then(|own| own.merged(given));
-    let goes = merged.as_deref().unwrap_or(given);
+    let outgoing_arguments = merged.as_deref().unwrap_or(given);
     match (spans.run_tool_arguments, spans.arguments, &merged) {
         (None, None, None) | (None, Some(_), None) => {}
         (None, Some(span), Some(merged)) => edits.push(ByteEdit::replace(span, &merged[..])),
@@ -72,13 +72,18 @@ pub fn request<'a>(
             edits.push(object::insert(body, spans.params, "arguments", merged));
         }
         // The arguments of `run_tool` are cut away around the inner arguments, which stay in place.
-        (Some(around), Some(span), None) => edits.extend([
-            ByteEdit::replace(ByteSpan::new(around.start, span.start), &b""[..]),
-            ByteEdit::replace(ByteSpan::new(span.end, around.end), &b""[..]),
+        (Some(run_tool_arguments), Some(span), None) => edits.extend([
+            ByteEdit::replace(
+                ByteSpan::new(run_tool_arguments.start, span.start),
+                &b""[..],
+            ),
+            ByteEdit::replace(ByteSpan::new(span.end, run_tool_arguments.end), &b""[..]),
         ]),
-        (Some(around), _, _) => edits.push(ByteEdit::replace(around, goes)),
+        (Some(run_tool_arguments), _, _) => {
+            edits.push(ByteEdit::replace(run_tool_arguments, outgoing_arguments))
+        }
     }
-    if let Some(returned) = &call.returned {
+    if let Some(returned) = &call.returned_state {
         edits.push(ByteEdit::replace(
             returned.span,
             returned.literal.as_bytes(),
@@ -93,7 +98,7 @@ pub fn request<'a>(
     }
     Ok(UpstreamRequest {
         body: splice(body, edits)?,
-        headers: mcp_headers(goes, call, to),
+        headers: mcp_headers(outgoing_arguments, call, to),
     })
 }
 
@@ -117,22 +122,22 @@ fn upstream_meta(
         added.push((method::META_VERSION, version.as_bytes()));
         added.push((method::META_CAPABILITIES, &capabilities));
         added.push((method::META_CLIENT, CLIENT_INFO.as_bytes()));
-        if let Some(wanted) = to.log_level {
-            level = quote(wanted.as_str());
+        if let Some(log_level) = to.log_level {
+            level = quote(log_level.as_str());
             added.push((method::META_LOG_LEVEL, level.as_bytes()));
         }
     }
     if call.progress.is_some() {
         added.push((method::META_PROGRESS, token.as_bytes()));
     }
-    let told = call.trace.as_ref();
-    let of_headers = told.filter(|trace| !trace.in_meta);
-    if let Some(goes) = to.traceparent.or(of_headers.map(|trace| &*trace.parent)) {
-        parent = quote(goes);
+    let client_trace = call.trace.as_ref();
+    let of_headers = client_trace.filter(|trace| !trace.in_meta);
+    if let Some(value) = to.traceparent.or(of_headers.map(|trace| &*trace.parent)) {
+        parent = quote(value);
         added.push((trace::TRACEPARENT, parent.as_bytes()));
     }
-    if let Some(goes) = of_headers.and_then(|trace| trace.state.as_deref()) {
-        state = quote(goes);
+    if let Some(value) = of_headers.and_then(|trace| trace.state.as_deref()) {
+        state = quote(value);
         added.push((trace::TRACESTATE, state.as_bytes()));
     }
     if before.is_none() && added.is_empty() {
@@ -141,8 +146,10 @@ fn upstream_meta(
     let keep = |name: &str| match name {
         // Baggage may hold personal data; it is not disclosed to servers.
         "baggage" => false,
-        trace::TRACEPARENT => told.is_some_and(|trace| trace.in_meta),
-        trace::TRACESTATE => told.is_some_and(|trace| trace.in_meta && trace.state.is_some()),
+        trace::TRACEPARENT => client_trace.is_some_and(|trace| trace.in_meta),
+        trace::TRACESTATE => {
+            client_trace.is_some_and(|trace| trace.in_meta && trace.state.is_some())
+        }
         other => message::is_forwarded_meta(other),
     };
     Some(object::rebuild_from(members, keep, &added))
@@ -186,7 +193,7 @@ fn declared_capabilities(meta: &[object::ObjectMember<'_>], call: &CallPlan) -> 
 
 /// Adds the `inputResponses` and the `requestState` (JSON string as written) requested by a modern server to the
 /// request.
-pub fn again(
+pub fn with_input_responses(
     body: &Bytes,
     responses: Option<&[u8]>,
     state: Option<&str>,

@@ -21,7 +21,7 @@ use toolgate_mcp::{
 use toolgate_model::Era;
 
 pub use notification::ServerNotification;
-pub use url_elicitation::links;
+pub use url_elicitation::url_elicitation_response;
 
 use crate::{
     call::{
@@ -59,8 +59,8 @@ pub enum RelayAction {
     Log(LogLevel, ServerNotification),
     /// Send the message unchanged, ahead of the response.
     Forward(Bytes),
-    /// Post this response to a request of the server.
-    Respond(Bytes),
+    /// Answer a request of the server without the client: a pong, or a rejection.
+    LocalReply(Bytes),
     /// A legacy server requests input of the client: its request id, as written, and the request.
     ServerRequest(Box<str>, Elicitation),
     /// A legacy server cancelled its request with this id, as written.
@@ -194,17 +194,17 @@ impl ResponseRelay {
                     }
                     return RelayAction::InputRequired(required);
                 }
-                let shown = self.exposed_result(message, result.span);
+                let rewritten = self.exposed_result(message, result.span);
                 if let Some(state) = self.state_to_seal(&answer, result) {
                     if state.len() > STATE_LIMIT {
                         return RelayAction::Final(self.fail(UpstreamFailure::StateTooLarge));
                     }
-                    self.awaiting_seal = Some(shown.unwrap_or_else(|| message.clone()));
+                    self.awaiting_seal = Some(rewritten.unwrap_or_else(|| message.clone()));
                     return RelayAction::SealState(state);
                 }
-                let reply = match shown {
+                let reply = match rewritten {
                     None => self.result_response(message, &answer, result, None),
-                    Some(shown) => self.reread_result(&shown, None),
+                    Some(rewritten) => self.reread_result(&rewritten, None),
                 };
                 RelayAction::Final(self.finish(reply))
             }
@@ -270,7 +270,7 @@ impl ResponseRelay {
             RelayAction::Progress(_)
             | RelayAction::Log(..)
             | RelayAction::Forward(_)
-            | RelayAction::Respond(_)
+            | RelayAction::LocalReply(_)
             | RelayAction::ServerRequest(..)
             | RelayAction::Cancelled(_)
             | RelayAction::Ignore => Ok(self.fail(UpstreamFailure::Malformed)),
@@ -321,10 +321,10 @@ impl ResponseRelay {
             }
             None if Elicitation::is_too_large(method, params) => {
                 let most = MAX_SIZE / 1024;
-                let words = format!("what is asked of a client may have {most} KiB at most");
-                RelayAction::Respond(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
+                let words = format!("a request to a client may have at most {most} KiB");
+                RelayAction::LocalReply(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
             }
-            Some(_) | None => RelayAction::Respond(server_request_response(method, id.raw)),
+            Some(_) | None => RelayAction::LocalReply(server_request_response(method, id.raw)),
         }
     }
 

@@ -227,23 +227,23 @@ const FORMAT: u8 = 2;
 pub fn mint(
     sealer: &Sealer,
     binding: SealContext<'_>,
-    facts: &SessionClaims,
+    claims: &SessionClaims,
     nonce: &[u8; NONCE_LEN],
 ) -> String {
     let version = versions::LEGACY
         .iter()
-        .position(|known| *known == facts.version);
+        .position(|known| *known == claims.version);
     let version = version
         .and_then(|at| u8::try_from(at).ok())
         .unwrap_or_default();
     let mut plain = Vec::with_capacity(3 + 8 + RANDOM_LEN + 64);
-    plain.extend_from_slice(&[FORMAT, version, facts.capabilities.0]);
-    plain.extend_from_slice(&facts.issued.0.to_be_bytes());
-    plain.extend_from_slice(&facts.random);
-    facts.owner.write(&mut plain);
+    plain.extend_from_slice(&[FORMAT, version, claims.capabilities.0]);
+    plain.extend_from_slice(&claims.issued.0.to_be_bytes());
+    plain.extend_from_slice(&claims.random);
+    claims.owner.write(&mut plain);
     // Builds that do not know the opener ignore what follows the owner.
-    plain.extend_from_slice(&facts.opener.authn);
-    plain.extend_from_slice(&facts.opener.tools);
+    plain.extend_from_slice(&claims.opener.authn);
+    plain.extend_from_slice(&claims.opener.tools);
     sealer.seal(SealPurpose::Session, binding, nonce, &plain)
 }
 
@@ -258,19 +258,19 @@ pub fn open(
     let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
     let (issued, rest) = rest.split_first_chunk()?;
     let (random, rest) = rest.split_first_chunk()?;
-    let (home, rest) = OwningProxy::read(rest)?;
+    let (owner, rest) = OwningProxy::read(rest)?;
     if format != FORMAT {
         return None;
     }
-    let facts = SessionClaims {
+    let claims = SessionClaims {
         version: versions::LEGACY.get(usize::from(version)).copied()?,
         capabilities: ClientCapabilities(capabilities),
         issued: Timestamp(u64::from_be_bytes(*issued)),
         random: *random,
-        owner: home,
+        owner,
         opener: SessionOpener::read(rest).unwrap_or_default(),
     };
-    facts.is_current(now).then_some(facts)
+    claims.is_current(now).then_some(claims)
 }
 
 #[cfg(test)]

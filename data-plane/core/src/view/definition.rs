@@ -23,16 +23,16 @@ pub(super) fn expose(
     definition: &Definition,
     uris: UriMode,
 ) -> Result<ToolView, &'static str> {
-    let shown = match uris {
+    let exposed = match uris {
         UriMode::Prefixed => with_exposed_app_uri(server, &definition.json),
         UriMode::Through => None,
     };
-    let definition = shown.as_ref().unwrap_or(&definition.json);
+    let definition = exposed.as_ref().unwrap_or(&definition.json);
     let (mut arguments, mut shaped) = (None, None);
     if let Some(shape) = &tool.shape {
         arguments = shape::ReservedArguments::new(shape, definition)?;
-        let shown = shape::exposed_definition(shape, definition);
-        shaped = Some(shown.ok_or("its definition is not an object with a name")?);
+        let exposed = shape::exposed_definition(shape, definition);
+        shaped = Some(exposed.ok_or("its definition is not an object with a name")?);
     }
     let definition = shaped.as_ref().unwrap_or(definition);
     let json = definition.as_bytes();
@@ -55,7 +55,7 @@ pub(super) fn expose(
         digest: tool.digest,
         exposed_digest: shaped
             .as_ref()
-            .map_or(tool.digest, |shown| Digest::of_bytes(shown.as_bytes())),
+            .map_or(tool.digest, |exposed| Digest::of_bytes(exposed.as_bytes())),
         read_only: hint("readOnlyHint"),
         idempotent: hint("idempotentHint"),
         params: HeaderAnnotations::of_schema(input.value)
@@ -69,13 +69,13 @@ pub(super) fn expose(
 
 /// Definition with the exposed URI of its MCP Apps page, or `None` if the tool has no page.
 fn with_exposed_app_uri(server: &ServerView, definition: &str) -> Option<Arc<str>> {
-    let places = uri::uri_spans::of_definition(definition.as_bytes());
-    let edits = uri::prefix_edits(server.name.id.as_str(), definition.as_bytes(), &places);
+    let uri_spans = uri::uri_spans::of_definition(definition.as_bytes());
+    let edits = uri::prefix_edits(server.name.id.as_str(), definition.as_bytes(), &uri_spans);
     if edits.is_empty() {
         return None;
     }
-    let shown = splice(definition.as_bytes(), edits).ok()?;
-    std::str::from_utf8(&shown).ok().map(Arc::from)
+    let exposed = splice(definition.as_bytes(), edits).ok()?;
+    std::str::from_utf8(&exposed).ok().map(Arc::from)
 }
 
 /// Definition for legacy clients, which support output schemas of objects only; any other schema is left out. Returns

@@ -115,8 +115,8 @@ impl GatewayView {
     /// Returns the tools that match `query` and that the grant allows, as JSON for the client. Returns `None` if the
     /// gateway is not progressive.
     pub(crate) fn search(&self, grant: &Grant, query: &str, limit: usize) -> Option<String> {
-        let finder = self.tool_index.as_ref()?;
-        Some(finder.search(&self.tools, grant, query, limit))
+        let index = self.tool_index.as_ref()?;
+        Some(index.search(&self.tools, grant, query, limit))
     }
 
     /// Returns the prompt with this exposed name. The caller's grant is checked separately.
@@ -170,7 +170,7 @@ impl GatewayView {
         };
         let mut known = versions::LEGACY.iter().zip(&self.cached.initialize);
         match known.find(|(known, _)| **known == version) {
-            Some((_, said)) => said.get_or_init(write).clone(),
+            Some((_, text)) => text.get_or_init(write).clone(),
             None => write(),
         }
     }

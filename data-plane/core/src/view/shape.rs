@@ -117,15 +117,15 @@ pub(super) fn exposed_definition(shape: &ToolShape, definition: &str) -> Option<
             without_reserved(input.value, &kept, MAX_SCHEMA_DEPTH),
         ));
     }
-    let shown = splice(json, edits).ok()?;
-    std::str::from_utf8(&shown).ok().map(Arc::from)
+    let spliced = splice(json, edits).ok()?;
+    std::str::from_utf8(&spliced).ok().map(Arc::from)
 }
 
 /// Removes reserved arguments from the properties and required names of a schema. Subschemas that apply to the same
 /// object (`allOf`, `anyOf`) are modified as well.
 fn without_reserved(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
     let mut changed: Vec<(Cow<'_, str>, Vec<u8>)> = Vec::new();
-    let mut gone = BTreeSet::new();
+    let mut removed = BTreeSet::new();
     for member in object::members(schema) {
         let value = member.value;
         let without = |name: &str| !kept.contains(name);
@@ -134,11 +134,11 @@ fn without_reserved(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u
                 object::rebuild(value, without, &[])
             }
             "required" => match items(value, |item| named(item, kept)) {
-                left if left == b"[]" => {
-                    gone.insert(member.name);
+                remaining if remaining == b"[]" => {
+                    removed.insert(member.name);
                     continue;
                 }
-                left => left,
+                remaining => remaining,
             },
             "allOf" | "anyOf" if depth > 0 => {
                 each(value, |one| self::without_reserved(one, kept, depth - 1))
@@ -151,7 +151,7 @@ fn without_reserved(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u
         .iter()
         .map(|(name, value)| (&**name, &value[..]))
         .collect();
-    object::rebuild(schema, |name| !gone.contains(name), &added)
+    object::rebuild(schema, |name| !removed.contains(name), &added)
 }
 
 /// Returns `true` if the string `item` is not among the reserved names.
@@ -163,14 +163,14 @@ fn named(item: &[u8], kept: &BTreeSet<&str>) -> bool {
 /// Returns the array without the items that `keep` rejects.
 fn items(array: &[u8], keep: impl Fn(&[u8]) -> bool) -> Vec<u8> {
     let spans = object::elements(array).into_iter();
-    let left = spans.map(|span| span.of(array)).filter(|item| keep(item));
-    joined(left.map(Cow::Borrowed))
+    let remaining = spans.map(|span| span.of(array)).filter(|item| keep(item));
+    join_items(remaining.map(Cow::Borrowed))
 }
 
 /// Modifies each object of an array; other items stay unchanged.
 fn each(array: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     let spans = object::elements(array).into_iter();
-    joined(
+    join_items(
         spans
             .map(|span| span.of(array))
             .map(|item| match item.starts_with(b"{") {
@@ -180,7 +180,7 @@ fn each(array: &[u8], change: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
     )
 }
 
-fn joined<'a>(items: impl Iterator<Item = Cow<'a, [u8]>>) -> Vec<u8> {
+fn join_items<'a>(items: impl Iterator<Item = Cow<'a, [u8]>>) -> Vec<u8> {
     let mut out = vec![b'['];
     for item in items {
         if out.len() > 1 {

@@ -92,11 +92,11 @@ impl ToolIndex {
             let mut card = Vec::with_capacity(SHOWN_MEMBERS.len());
             let mut room = room;
             let members: Vec<_> = object::members(definition.as_bytes()).collect();
-            for shown in SHOWN_MEMBERS {
-                let Some(member) = members.iter().find(|member| member.name == shown) else {
+            for name in SHOWN_MEMBERS {
+                let Some(member) = members.iter().find(|member| member.name == name) else {
                     continue;
                 };
-                card.push((shown, member.span));
+                card.push((name, member.span));
                 if let Ok(text) = serde_json::from_slice::<String>(member.value) {
                     let text = truncated(&text, room);
                     room -= text.len();
@@ -108,7 +108,7 @@ impl ToolIndex {
         let words = words.into_iter();
         Self {
             words: words
-                .map(|(word, places)| (word, places.into_iter().collect()))
+                .map(|(word, positions)| (word, positions.into_iter().collect()))
                 .collect(),
             shown_members,
         }
@@ -147,12 +147,12 @@ impl ToolIndex {
         grant: &Grant,
         query: &str,
     ) -> Vec<(&'a ToolView, &'a ShownMembers)> {
-        let told = tools.iter().map(|tool| &**tool).zip(&self.shown_members);
+        let entries = tools.iter().map(|tool| &**tool).zip(&self.shown_members);
         let visible = |tool: &ToolView| grant.allows_tool(&tool.exposed);
         if query.is_empty() {
-            return told.filter(|(tool, _)| visible(tool)).collect();
+            return entries.filter(|(tool, _)| visible(tool)).collect();
         }
-        let scored = told.zip(self.scores(tools.len(), query));
+        let scored = entries.zip(self.scores(tools.len(), query));
         let mut found: Vec<_> = scored
             .filter(|((tool, _), _)| visible(tool))
             .map(|((tool, card), score)| {
@@ -176,10 +176,10 @@ impl ToolIndex {
         let mut best: Vec<Option<IndexedField>> = vec![None; tools];
         let words: BTreeSet<Box<str>> = WordIterator::of(query).take(MAX_QUERY_WORDS).collect();
         for word in words {
-            for place in self.positions(&word) {
-                let tool = usize::try_from(place.tool).unwrap_or(usize::MAX);
+            for position in self.positions(&word) {
+                let tool = usize::try_from(position.tool).unwrap_or(usize::MAX);
                 if let Some(best) = best.get_mut(tool) {
-                    *best = (*best).max(Some(place.field));
+                    *best = (*best).max(Some(position.field));
                 }
             }
             for (score, best) in scores.iter_mut().zip(&mut best) {
@@ -209,8 +209,8 @@ impl ToolIndex {
         let begin = begin.filter(move |(known, _)| **known == *word || is_prefix(word));
         let within = unparted.iter().take(MAX_UNSEGMENTED_WORDS);
         let within = within.filter(move |(known, _)| known.contains(word));
-        let places = begin.chain(within).flat_map(|(_, places)| places);
-        places.take(MAX_POSITIONS)
+        let positions = begin.chain(within).flat_map(|(_, positions)| positions);
+        positions.take(MAX_POSITIONS)
     }
 }
 

@@ -35,15 +35,15 @@ pub fn unprefixed(exposed: &str) -> Option<(&str, Cow<'_, str>)> {
 }
 
 /// Edits that add the prefix of the server with this id to the URIs at these spans of `source`.
-pub fn prefix_edits<'e>(server: &str, source: &[u8], places: &[ByteSpan]) -> Vec<ByteEdit<'e>> {
-    let shown = |place: &ByteSpan| {
-        let original: String = serde_json::from_slice(place.of(source)).ok()?;
+pub fn prefix_edits<'e>(server: &str, source: &[u8], spans: &[ByteSpan]) -> Vec<ByteEdit<'e>> {
+    let exposed = |span: &ByteSpan| {
+        let original: String = serde_json::from_slice(span.of(source)).ok()?;
         match prefixed(server, &original) {
             Cow::Borrowed(_) => None,
-            Cow::Owned(shown) => Some(ByteEdit::replace(*place, quote(&shown).into_bytes())),
+            Cow::Owned(exposed) => Some(ByteEdit::replace(*span, quote(&exposed).into_bytes())),
         }
     };
-    places.iter().filter_map(shown).collect()
+    spans.iter().filter_map(exposed).collect()
 }
 
 /// Returns `true` for `http` and `https` URIs, which clients can fetch directly.

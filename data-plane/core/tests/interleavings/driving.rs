@@ -39,7 +39,7 @@ impl World {
         let (mut result, mut over) = (None, false);
         for effect in effects {
             assert!(!over, "an effect after the end: {effect:?}");
-            over = matches!(effect, CallEffect::Finish(_) | CallEffect::Park(_));
+            over = matches!(effect, CallEffect::Finish(_) | CallEffect::Suspend(_));
             let next = self.run(id, effect);
             assert!(next.is_none() || result.is_none(), "two results");
             result = next.or(result);
@@ -119,7 +119,7 @@ impl World {
                 self.proxies[proxy].elicitations.remove(&own.random);
             }
             CallEffect::Seal(content) => return Some(CallEvent::Sealed(self.seal(id, content))),
-            CallEffect::Park(reply) => return self.park(id, &reply),
+            CallEffect::Suspend(reply) => return self.suspend(id, &reply),
             CallEffect::Finish(end) => self.finish_call(id, end),
         }
         None
@@ -209,11 +209,11 @@ impl World {
             SealRequest::Ticket => {
                 self.seen.insert("ticket");
                 call.handle = Some(handle);
-                let home = OwningProxy::new(self.proxies[proxy].name.clone(), None);
+                let owner = OwningProxy::new(self.proxies[proxy].name.clone(), None);
                 let ticket = CallTicket {
                     handle,
                     request,
-                    home,
+                    owner,
                 };
                 Some(ticket.seal(&self.sealer, self.binding(client), &nonce))
             }
@@ -248,7 +248,7 @@ impl World {
             CallEvent::Deadline,
             CallEvent::Drain,
             CallEvent::Sealed(None),
-            CallEvent::ParkRefused,
+            CallEvent::SuspensionRefused,
             CallEvent::UpstreamMessage("{}".into()),
             CallEvent::UpstreamEnd(UpstreamEnd::Failed(UpstreamFailure::Broken)),
             CallEvent::UpstreamHead(UpstreamHead::SessionEnded),
@@ -351,7 +351,7 @@ pub const RESOURCE_CONSTRUCTORS: [&str; 21] = [
     "close elicitation",
     "finish",
     "hold timeouts",
-    "park",
+    "suspend",
     "probe session",
     "refuse upstream",
     "request state",
@@ -385,7 +385,7 @@ fn name(effect: &CallEffect) -> &'static str {
         CallEffect::AskClient(_) => "ask client",
         CallEffect::CloseElicitation(_) => "close elicitation",
         CallEffect::Seal(_) => "seal",
-        CallEffect::Park(_) => "park",
+        CallEffect::Suspend(_) => "suspend",
         CallEffect::Finish(_) => "finish",
     }
 }

@@ -173,7 +173,7 @@ impl CallRequest<'_> {
         let planned = plan(&PlanInput {
             gateway: view().gateway("main").unwrap(),
             caller: view().caller(&AuthnId::from(token)).unwrap(),
-            ask: EndpointRequest::Post(PostedMessage {
+            request: EndpointRequest::Post(PostedMessage {
                 framing: &framing,
                 envelope: &envelope,
                 headers: standard,

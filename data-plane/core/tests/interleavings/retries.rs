@@ -19,9 +19,9 @@ use crate::{
 
 impl World {
     /// The call is suspended, and its client answered with a ticket; now and then there is no room.
-    pub fn park(&mut self, id: CallId, reply: &ClientResponse) -> Option<CallEvent> {
+    pub fn suspend(&mut self, id: CallId, reply: &ClientResponse) -> Option<CallEvent> {
         if self.next().is_multiple_of(13) {
-            return Some(CallEvent::ParkRefused);
+            return Some(CallEvent::SuspensionRefused);
         }
         let mut call = self.calls.remove(&id).unwrap();
         let handle = call.handle.expect("suspended without a ticket");
@@ -78,21 +78,21 @@ impl World {
             "a state opened for another principal"
         );
         assert!(same, "a state of another request");
-        let Some(retry) = plan.retry.clone() else {
+        let Some(retry) = plan.resume.clone() else {
             // The server has not run it, or keeps its state with the client: the call is sent.
             self.seen.insert("sent again by the client");
             return self.begin(number, work, client, which % PROXIES, (plan, body));
         };
-        let home = |proxy: &crate::world::Proxy| proxy.name == retry.ticket.home.proxy;
-        let home = self.proxies.iter().position(home).unwrap();
+        let owner = |proxy: &crate::world::Proxy| proxy.name == retry.ticket.owner.proxy;
+        let owner = self.proxies.iter().position(owner).unwrap();
         let handle = retry.ticket.handle;
-        if let Some(suspended) = self.proxies[home].suspended.get(&handle) {
+        if let Some(suspended) = self.proxies[owner].suspended.get(&handle) {
             assert_eq!(
                 suspended.principal, by,
                 "a ticket opened for another principal"
             );
         }
-        let Some(id) = self.on_suspended(home, handle, SuspensionEvent::Claimed(number)) else {
+        let Some(id) = self.on_suspended(owner, handle, SuspensionEvent::Claimed(number)) else {
             // It is told that there is no such call; nothing runs in its stead.
             return self.end(number, client, work);
         };

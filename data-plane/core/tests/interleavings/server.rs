@@ -273,8 +273,8 @@ impl World {
         let session = self.session_of(client);
         let literal = quote(&id.name());
         let id = ElicitationId::parse(&literal).unwrap();
-        let home = self.proxies.iter().position(|proxy| proxy.name == id.proxy);
-        let elicitations = &mut self.proxies[home.unwrap()].elicitations;
+        let owner = self.proxies.iter().position(|proxy| proxy.name == id.proxy);
+        let elicitations = &mut self.proxies[owner.unwrap()].elicitations;
         let theirs = |waiting: &Waiting| {
             waiting.session == session && waiting.principal == principal_of(client)
         };

@@ -6,13 +6,13 @@ use super::*;
 
 #[test]
 fn connections_are_spread_evenly_and_slots_are_released() {
-    let carriers = WorkerPool::start(3).unwrap();
+    let pool = WorkerPool::start(3).unwrap();
     let (say, said) = mpsc::sync_channel(16);
     let mut ends = Vec::new();
     for _ in 0..6 {
         let (end, ended) = oneshot::channel::<()>();
         let say = say.clone();
-        carriers.spawn(move || async move {
+        pool.spawn(move || async move {
             say.send(thread::current().id()).unwrap();
             let _gone = ended.await;
             say.send(thread::current().id()).unwrap();
@@ -28,10 +28,10 @@ fn connections_are_spread_evenly_and_slots_are_released() {
     assert_eq!(count(&said), 3);
     drop(ends);
     assert_eq!(count(&said), 3);
-    while carriers
+    while pool
         .workers
         .iter()
-        .any(|carrier| carrier.connections.load(Ordering::Relaxed) > 0)
+        .any(|worker| worker.connections.load(Ordering::Relaxed) > 0)
     {
         thread::sleep(Duration::from_millis(1));
     }
@@ -39,13 +39,13 @@ fn connections_are_spread_evenly_and_slots_are_released() {
 
 #[test]
 fn tasks_end_with_their_worker_pool() {
-    let carriers = WorkerPool::start(1).unwrap();
+    let pool = WorkerPool::start(1).unwrap();
     let (say, said) = mpsc::sync_channel::<()>(1);
-    carriers.spawn(move || async move {
+    pool.spawn(move || async move {
         let _kept = say;
         std::future::pending::<()>().await;
     });
-    drop(carriers);
+    drop(pool);
     // The task's sender was dropped with the worker.
     let gone = said.recv_timeout(crate::HANG_GUARD);
     assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));

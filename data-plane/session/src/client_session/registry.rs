@@ -55,7 +55,7 @@ pub struct SessionRegistry {
 #[derive(Debug, Clone, Copy)]
 pub struct SessionContext<'a> {
     /// Content of the session id.
-    pub facts: &'a SessionClaims,
+    pub claims: &'a SessionClaims,
     /// Gateway of the session.
     pub gateway: &'a Arc<GatewayView>,
     /// Caller, as authenticated for this request.
@@ -109,13 +109,13 @@ impl SessionRegistry {
 
     /// Returns `true` if the session has expired or was terminated on this proxy. Other proxies do not know of a
     /// termination: there, the id is unknown only when it has expired.
-    pub fn has_ended(&self, facts: &SessionClaims) -> bool {
-        !facts.is_current(self.now()) || self.table.terminated.contains(&facts.random)
+    pub fn has_ended(&self, claims: &SessionClaims) -> bool {
+        !claims.is_current(self.now()) || self.table.terminated.contains(&claims.random)
     }
 
     /// Returns the log level that the client set, without asking the actor.
-    pub fn level(&self, facts: &SessionClaims) -> Option<LogLevel> {
-        self.table.sessions.get(&facts.random)?.state.level()
+    pub fn level(&self, claims: &SessionClaims) -> Option<LogLevel> {
+        self.table.sessions.get(&claims.random)?.state.level()
     }
 
     /// Stores the log level.
@@ -157,8 +157,8 @@ impl SessionRegistry {
     }
 
     /// Sends a message that belongs to no request, if the session has state here.
-    pub fn send(&self, facts: &SessionClaims, message: Bytes) {
-        if let Some(entry) = self.table.sessions.get(&facts.random) {
+    pub fn send(&self, claims: &SessionClaims, message: Bytes) {
+        if let Some(entry) = self.table.sessions.get(&claims.random) {
             entry.tell(SessionMessage::Send(message));
         }
     }
@@ -177,7 +177,7 @@ impl SessionRegistry {
         }
         let context = SubscriberContext {
             principal: subject.caller.principal(),
-            session: Some(subject.facts.random),
+            session: Some(subject.claims.random),
             subscriber: Arc::new(entry.handle.clone()),
         };
         let topic = FeedTopic::resource(target);
@@ -187,17 +187,17 @@ impl SessionRegistry {
     }
 
     /// Ends the subscription to the resource with this URI, as the client knows it.
-    pub fn unsubscribe_resource(&self, facts: &SessionClaims, exposed: &str) {
-        if let Some(entry) = self.table.sessions.get(&facts.random) {
+    pub fn unsubscribe_resource(&self, claims: &SessionClaims, exposed: &str) {
+        if let Some(entry) = self.table.sessions.get(&claims.random) {
             entry.state.subscriptions.remove(exposed);
         }
     }
 
     /// Terminates the session: its streams end, and this proxy rejects its id from now on.
     pub fn terminate(&self, subject: SessionContext<'_>) {
-        let (facts, principal) = (subject.facts, subject.caller.principal());
-        self.table.terminated.insert(principal, facts, self.now());
-        if let Some(entry) = self.table.sessions.get(&facts.random) {
+        let (claims, principal) = (subject.claims, subject.caller.principal());
+        self.table.terminated.insert(principal, claims, self.now());
+        if let Some(entry) = self.table.sessions.get(&claims.random) {
             entry.tell(SessionMessage::Terminate);
         }
     }
@@ -218,11 +218,11 @@ impl SessionRegistry {
     }
 
     fn entry(&self, subject: SessionContext<'_>) -> Result<Arc<SessionEntry>, Refusal> {
-        let key = subject.facts.random;
+        let key = subject.claims.random;
         // An actor that has just ended is replaced.
         let is_gone = |entry: &Arc<SessionEntry>| entry.handle.is_gone();
         self.table.sessions.remove_if(&key, is_gone);
-        if self.has_ended(subject.facts) {
+        if self.has_ended(subject.claims) {
             return Err(Refusal::UnknownSession);
         }
         let table = &self.table;

@@ -48,15 +48,21 @@ impl TerminatedSessions {
     }
 
     /// Records a terminated session for as long as its id can be opened.
-    pub(crate) fn insert(&self, principal: &Arc<Principal>, facts: &SessionClaims, now: Timestamp) {
+    pub(crate) fn insert(
+        &self,
+        principal: &Arc<Principal>,
+        claims: &SessionClaims,
+        now: Timestamp,
+    ) {
         let mut owners = self.by_principal();
         let owned = owners.entry(Arc::clone(principal)).or_default();
         self.remove_expired(owned, now);
         if owned.len() >= TERMINATED_SESSIONS_PER_PRINCIPAL {
             self.remove_oldest(owned);
         }
-        owned.insert((facts.issued, facts.random));
-        self.sessions.update(&facts.random, |over| *over = Some(()));
+        owned.insert((claims.issued, claims.random));
+        self.sessions
+            .update(&claims.random, |over| *over = Some(()));
         if self.sessions.len() > TERMINATED_SESSIONS {
             self.make_room(&mut owners, now);
         }

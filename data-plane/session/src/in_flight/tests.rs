@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::*;
-use crate::fixture::{HANG_GUARD, facts};
+use crate::fixture::{HANG_GUARD, claims};
 
 const SOON: Duration = Duration::from_millis(100);
 
 fn enter(calls: &InFlight, session: u32, id: &str) -> Result<InFlightGuard, Refusal> {
-    calls.enter(&facts(session), BudgetOwner::of(&"ada"), id)
+    calls.enter(&claims(session), BudgetOwner::of(&"ada"), id)
 }
 
 #[tokio::test]
@@ -18,10 +18,10 @@ async fn a_call_is_cancelled_by_session_and_id() {
     let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
     // Another session, and an id of another JSON type.
-    assert!(!calls.cancel(&facts(2), "1"));
-    assert!(!calls.cancel(&facts(1), "\"1\""));
+    assert!(!calls.cancel(&claims(2), "1"));
+    assert!(!calls.cancel(&claims(1), "\"1\""));
     assert!(timeout(SOON, call.cancelled()).await.is_err());
-    assert!(calls.cancel(&facts(1), "1"));
+    assert!(calls.cancel(&claims(1), "1"));
     assert!(timeout(HANG_GUARD, call.cancelled()).await.is_ok());
 }
 
@@ -29,7 +29,7 @@ async fn a_call_is_cancelled_by_session_and_id() {
 async fn a_cancellation_before_the_wait_is_not_lost() {
     let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
-    assert!(calls.cancel(&facts(1), "1"));
+    assert!(calls.cancel(&claims(1), "1"));
     assert!(timeout(HANG_GUARD, call.cancelled()).await.is_ok());
 }
 
@@ -43,7 +43,7 @@ async fn a_request_id_is_free_again_after_its_call() {
     ));
     drop(call);
     assert_eq!(calls.count(), 0);
-    assert!(!calls.cancel(&facts(1), "1"));
+    assert!(!calls.cancel(&claims(1), "1"));
     assert!(enter(&calls, 1, "1").is_ok());
 }
 
@@ -61,12 +61,12 @@ fn in_flight_calls_are_limited_per_principal_under_load() {
     assert_eq!(refused, Refusal::TooManyOpen("calls"));
     assert_eq!(calls.count(), 6, "a refusal takes nothing");
     let bob = calls
-        .enter(&facts(9), BudgetOwner::of(&"bob"), "a")
+        .enter(&claims(9), BudgetOwner::of(&"bob"), "a")
         .unwrap();
     // A refused id costs no quota.
     assert!(
         calls
-            .enter(&facts(9), BudgetOwner::of(&"bob"), "a")
+            .enter(&claims(9), BudgetOwner::of(&"bob"), "a")
             .is_err()
     );
     assert_eq!(calls.principals.owners(), 2);
@@ -87,7 +87,7 @@ async fn a_handle_cancels_its_call_without_the_id() {
     handle.cancel();
     assert!(timeout(SOON, call.cancelled()).await.is_ok());
     assert!(timeout(SOON, other.cancelled()).await.is_err());
-    calls.cancel(&facts(1), "1");
+    calls.cancel(&claims(1), "1");
     assert!(
         timeout(SOON, handle.cancelled()).await.is_ok(),
         "either way"

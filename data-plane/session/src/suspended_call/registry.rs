@@ -62,7 +62,7 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
     }
 
     /// Keeps a call through `gateway` under an unguessable handle. Returns the call if there is no room.
-    pub fn park(
+    pub fn suspend(
         &self,
         name: SuspensionHandle,
         principal: &Arc<Principal>,

@@ -27,13 +27,13 @@ async fn a_dropped_future_runs_to_completion_and_delays_the_drain() {
             ran.fetch_add(1, Ordering::SeqCst);
         }
     };
-    let finish = DetachOnDrop::new(work(Arc::clone(&ran)), drain.clone());
+    let finish = DetachOnDrop::new(Box::pin(work(Arc::clone(&ran))), drain.clone());
     // Work that cannot end yet is dropped.
     let waited = tokio::time::timeout(Duration::from_millis(5), finish).await;
     assert!(waited.is_err());
     assert_eq!(ran.load(Ordering::SeqCst), 0);
     go.add_permits(1);
-    DetachOnDrop::new(work(Arc::clone(&ran)), drain.clone()).await;
+    DetachOnDrop::new(Box::pin(work(Arc::clone(&ran))), drain.clone()).await;
     let outcome = trigger.drain(HANG_GUARD).await;
     assert_eq!(outcome, DrainOutcome::Drained);
     assert_eq!(ran.load(Ordering::SeqCst), 2);

@@ -22,7 +22,7 @@ fn four_failures_and_a_success_leave_it_closed() {
         }
         assert_eq!(circuit.admit(0), BreakerAdmission::Pass);
         circuit.answered();
-        assert!(circuit.is_untroubled());
+        assert!(circuit.has_no_failures());
     }
 }
 
@@ -94,7 +94,7 @@ fn the_three_states_follow_one_another() {
     assert_eq!(breaker.state, BreakerState::Closed { failures: 0 });
     breaker.failed(false, 0, 0);
     assert_eq!(breaker.state, BreakerState::Closed { failures: 1 });
-    assert!(!breaker.is_open() && !breaker.is_untroubled());
+    assert!(!breaker.is_open() && !breaker.has_no_failures());
     for _ in 1..FAILURES {
         breaker.failed(false, 0, 0);
     }
@@ -114,7 +114,7 @@ fn an_answer_to_a_call_in_flight_closes_an_open_circuit() {
     let mut breaker = opened();
     breaker.answered();
     assert_eq!(breaker.admit(0), BreakerAdmission::Pass);
-    assert!(breaker.is_untroubled());
+    assert!(breaker.has_no_failures());
 }
 
 #[test]

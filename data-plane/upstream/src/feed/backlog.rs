@@ -13,22 +13,22 @@ const BACKLOG_BYTES: usize = 1024 * 1024;
 /// Unread changes, in the order of their last update.
 #[derive(Debug, Default)]
 pub(super) struct FeedBacklog {
-    told: VecDeque<TopicChange>,
+    changes: VecDeque<TopicChange>,
     bytes: usize,
 }
 
 impl FeedBacklog {
     /// Adds a change, which replaces an older one of the same topic. The oldest changes are dropped if there is no
     /// room.
-    pub(super) fn push(&mut self, told: TopicChange) {
-        if let Some(at) = self.told.iter().position(|before| same(before, &told))
-            && let Some(before) = self.told.remove(at)
+    pub(super) fn push(&mut self, change: TopicChange) {
+        if let Some(at) = self.changes.iter().position(|before| same(before, &change))
+            && let Some(before) = self.changes.remove(at)
         {
             self.bytes -= size(&before);
         }
-        self.bytes += size(&told);
-        self.told.push_back(told);
-        while self.told.len() > BACKLOG || self.bytes > BACKLOG_BYTES {
+        self.bytes += size(&change);
+        self.changes.push_back(change);
+        while self.changes.len() > BACKLOG || self.bytes > BACKLOG_BYTES {
             if self.pop().is_none() {
                 break;
             }
@@ -37,9 +37,9 @@ impl FeedBacklog {
 
     /// Removes the oldest change.
     pub(super) fn pop(&mut self) -> Option<TopicChange> {
-        let told = self.told.pop_front()?;
-        self.bytes -= size(&told);
-        Some(told)
+        let change = self.changes.pop_front()?;
+        self.bytes -= size(&change);
+        Some(change)
     }
 }
 
@@ -53,8 +53,8 @@ fn same(one: &TopicChange, other: &TopicChange) -> bool {
     }
 }
 
-fn size(told: &TopicChange) -> usize {
-    match told {
+fn size(change: &TopicChange) -> usize {
+    match change {
         TopicChange::Updated(uri) => uri.len(),
         TopicChange::Task(id, notice) => id.len() + notice.len(),
     }

@@ -13,7 +13,7 @@ use toolgate_mcp::{message, method, text::quote};
 
 use crate::{failure, session::UpstreamSessionHandle};
 
-use super::{FeedNetwork, FeedTarget, OpenResult};
+use super::{FeedNetwork, FeedOpenResult, FeedTarget};
 
 /// Interval at which the upstream session is marked as used.
 const TOUCH_INTERVAL: Duration = Duration::from_secs(60);
@@ -30,14 +30,14 @@ pub(super) async fn open(
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
     topics: ChangeTopics,
-) -> OpenResult {
+) -> FeedOpenResult {
     let mut session = feeds.sessions.open(&key).await?;
     if session.is_lost() {
         session = feeds.sessions.reopen(&key, &session).await?;
     }
     let mut target = feeds.reach(&key).await?;
     let mut opened = stream(&target, &session).await;
-    if forgotten(&opened) {
+    if is_session_unknown(&opened) {
         session = feeds.sessions.reopen(&key, &session).await?;
         opened = stream(&target, &session).await;
     }
@@ -70,13 +70,13 @@ async fn stream(
 }
 
 /// Reports if the server does not know the session any more.
-fn forgotten<T>(outcome: &Result<T, ClientError>) -> bool {
+fn is_session_unknown<T>(outcome: &Result<T, ClientError>) -> bool {
     matches!(outcome, Err(ClientError::Status(problem)) if problem.status.as_u16() == 404)
 }
 
 impl LegacyFeed {
     /// Subscribes to a resource or unsubscribes from it. Returns `true` if the server agrees.
-    async fn say(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
+    async fn set_subscription(&self, method: &str, uri: &str) -> Result<bool, UpstreamFailure> {
         let mut target = self.feeds.reach(&self.key).await?;
         let id = self.session.next_id().to_string();
         let params = format!("{{\"uri\":{}}}", quote(uri));
@@ -104,19 +104,24 @@ impl LegacyFeed {
         }
     }
 
-    async fn changed(mut self: Box<Self>, topics: ChangeTopics) -> OpenResult {
-        let gone: Vec<ChangeTopic> = self.agreed.difference(&topics).cloned().collect();
-        for topic in gone {
+    async fn apply_topics(mut self: Box<Self>, topics: ChangeTopics) -> FeedOpenResult {
+        let removed: Vec<ChangeTopic> = self.agreed.difference(&topics).cloned().collect();
+        for topic in removed {
             if let ChangeTopic::Resource(uri) = &topic {
                 // Best effort: later updates of this resource are dropped.
-                let _agreed = self.say(method::RESOURCES_UNSUBSCRIBE, uri).await;
+                let _agreed = self
+                    .set_subscription(method::RESOURCES_UNSUBSCRIBE, uri)
+                    .await;
             }
             self.agreed.remove(&topic);
         }
-        let more: Vec<ChangeTopic> = topics.difference(&self.agreed).cloned().collect();
-        for topic in more {
+        let added: Vec<ChangeTopic> = topics.difference(&self.agreed).cloned().collect();
+        for topic in added {
             let agrees = match &topic {
-                ChangeTopic::Resource(uri) => self.say(method::RESOURCES_SUBSCRIBE, uri).await?,
+                ChangeTopic::Resource(uri) => {
+                    self.set_subscription(method::RESOURCES_SUBSCRIBE, uri)
+                        .await?
+                }
                 ChangeTopic::Task(_) => false,
             };
             if agrees {
@@ -156,14 +161,14 @@ impl ChangeFeed for LegacyFeed {
         })
     }
 
-    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, OpenResult> {
-        Box::pin(self.changed(topics))
+    fn change(self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, FeedOpenResult> {
+        Box::pin(self.apply_topics(topics))
     }
 
     fn close(self: Box<Self>) -> BoxedFuture<'static, ()> {
         Box::pin(async move {
             // The session stays open for calls.
-            let _closed = self.changed(ChangeTopics::new()).await;
+            let _closed = self.apply_topics(ChangeTopics::new()).await;
         })
     }
 }

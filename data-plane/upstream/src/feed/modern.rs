@@ -16,7 +16,7 @@ use toolgate_mcp::{message::ModernRequestMeta, versions};
 
 use crate::failure;
 
-use super::{FeedNetwork, OpenResult, backlog::FeedBacklog};
+use super::{FeedNetwork, FeedOpenResult, backlog::FeedBacklog};
 
 /// Maximum number of changes that are read of a feed before it is replaced.
 const MAX_DRAINED: usize = 10_000;
@@ -34,7 +34,7 @@ pub(super) async fn open(
     feeds: FeedNetwork,
     key: UpstreamSessionKey,
     topics: ChangeTopics,
-) -> OpenResult {
+) -> FeedOpenResult {
     let (changes, agreed) = begin(&feeds, &key, &topics).await?;
     Ok(Box::new(ModernFeed {
         feeds,
@@ -110,7 +110,7 @@ fn filter(topics: &ChangeTopics) -> SubscriptionFilter {
 }
 
 /// Converts a change of a watched topic. The control plane watches lists.
-fn told(change: ServerChange) -> Option<TopicChange> {
+fn topic_change(change: ServerChange) -> Option<TopicChange> {
     match change {
         ServerChange::Updated(uri) => Some(TopicChange::Updated(uri)),
         ServerChange::Task(id, params) => {
@@ -127,8 +127,8 @@ impl ModernFeed {
             let Some(change) = self.changes.next_buffered() else {
                 break;
             };
-            if let Some(told) = told(change) {
-                self.backlog.push(told);
+            if let Some(change) = topic_change(change) {
+                self.backlog.push(change);
             }
         }
     }
@@ -141,12 +141,17 @@ impl ChangeFeed for ModernFeed {
 
     fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>> {
         Box::pin(async {
-            if let Some(told) = self.backlog.pop() {
-                return Some(told);
+            if let Some(change) = self.backlog.pop() {
+                return Some(change);
             }
             loop {
-                match self.changes.next().await.map(|change| change.map(told)) {
-                    Ok(Some(Some(told))) => return Some(told),
+                match self
+                    .changes
+                    .next()
+                    .await
+                    .map(|change| change.map(topic_change))
+                {
+                    Ok(Some(Some(change))) => return Some(change),
                     Ok(Some(None)) => {}
                     Ok(None) | Err(_) => return None,
                 }
@@ -154,7 +159,7 @@ impl ChangeFeed for ModernFeed {
         })
     }
 
-    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, OpenResult> {
+    fn change(mut self: Box<Self>, topics: ChangeTopics) -> BoxedFuture<'static, FeedOpenResult> {
         Box::pin(async move {
             let (changes, agreed) = begin(&self.feeds, &self.key, &topics).await?;
             self.drain();

@@ -167,7 +167,7 @@ async fn answers_and_refusals_go_to_the_session_of_the_call() {
     let (server, _events) = streaming().await;
     let (_head, mut call) = send_call(&server, Era::Legacy).await;
     let answer = Bytes::from_static(br#"{"jsonrpc":"2.0","id":5,"result":{}}"#);
-    call.server_request_response(answer, Timestamp(9_000));
+    call.respond(answer, Timestamp(9_000));
     call.refuse(Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":6,"error":{}}"#,
     ));
@@ -191,7 +191,7 @@ async fn answers_and_refusals_go_to_the_session_of_the_call() {
 async fn a_modern_call_has_no_session_to_answer_in() {
     let server = FakeServer::start(|_seen| reply(200, "application/json", "{}")).await;
     let (_head, mut call) = send_call(&server, Era::Modern).await;
-    call.server_request_response(Bytes::from_static(b"{}"), Timestamp(1));
+    call.respond(Bytes::from_static(b"{}"), Timestamp(1));
     call.refuse(Bytes::from_static(b"{}"));
     assert!(!call.resume_stream(Timestamp(1)));
     call.hold_timeouts();

@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn early_notifications_are_queued_and_early_requests_are_rejected() {
     let calls = InFlightCalls::default();
-    let mut subscriber = Subscriber::subscribe(&calls);
+    let mut subscriber = SharedStreamSubscriber::subscribe(&calls);
     let message = Bytes::from_static(b"{}");
     assert!(
         !calls.deliver_to_sole_call(&message, true),
@@ -21,7 +21,7 @@ async fn early_notifications_are_queued_and_early_requests_are_rejected() {
 #[tokio::test]
 async fn messages_that_the_call_does_not_read_are_bounded() {
     let calls = InFlightCalls::default();
-    let subscriber = Subscriber::subscribe(&calls);
+    let subscriber = SharedStreamSubscriber::subscribe(&calls);
     subscriber.open();
     let message = Bytes::from_static(b"{}");
     let taken = (0..2 * QUEUE).filter(|_| calls.deliver_to_sole_call(&message, true));
@@ -32,7 +32,10 @@ async fn messages_that_the_call_does_not_read_are_bounded() {
 async fn a_call_that_has_ended_is_not_subscribed_and_two_calls_hear_nothing() {
     let calls = InFlightCalls::default();
     let message = Bytes::from_static(b"{}");
-    let (first, second) = (Subscriber::subscribe(&calls), Subscriber::subscribe(&calls));
+    let (first, second) = (
+        SharedStreamSubscriber::subscribe(&calls),
+        SharedStreamSubscriber::subscribe(&calls),
+    );
     first.open();
     second.open();
     assert!(

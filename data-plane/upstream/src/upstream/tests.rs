@@ -160,11 +160,11 @@ fn an_open_circuit_is_counted_and_closed_by_an_answer_in_flight() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let mut in_flight = upstream.permit().unwrap();
-    assert!(!upstream.is_troubled());
+    assert!(!upstream.has_failures());
     broken(&upstream);
-    assert!(upstream.is_troubled() && upstream.is_circuit_open());
+    assert!(upstream.has_failures() && upstream.is_circuit_open());
     in_flight.answered();
-    assert!(!upstream.is_troubled() && !upstream.is_circuit_open());
+    assert!(!upstream.has_failures() && !upstream.is_circuit_open());
 }
 
 #[test]

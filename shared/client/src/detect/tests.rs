@@ -206,7 +206,7 @@ async fn an_unsupported_version_ends_the_handshake() {
     })
     .await;
     assert!(
-        matches!(peer.unwrap_err(), ClientError::NoCommonVersion { theirs } if theirs == "2024-10-07")
+        matches!(peer.unwrap_err(), ClientError::NoCommonVersion { offered } if offered == "2024-10-07")
     );
     assert_eq!(asked, ["initialize"]);
 }

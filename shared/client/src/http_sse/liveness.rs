@@ -44,10 +44,10 @@ enum ProbeState {
 
 impl LivenessProbe {
     /// Advances by one tick, given the total number of chunks received and `true` if a request is pending.
-    pub(crate) fn tick(&mut self, heard: u64, waiting: bool) -> LivenessVerdict {
-        if heard != self.chunks || !waiting {
+    pub(crate) fn tick(&mut self, chunks: u64, waiting: bool) -> LivenessVerdict {
+        if chunks != self.chunks || !waiting {
             *self = Self {
-                chunks: heard,
+                chunks,
                 ..Self::default()
             };
             return LivenessVerdict::Healthy;

@@ -36,8 +36,8 @@ impl<'a> NameSet<'a> {
         if known.contains(&&*name) || (!self.more.is_empty() && self.more.contains(&name)) {
             return false;
         }
-        if let (&Cow::Borrowed(name), Some(place)) = (&name, self.inline.get_mut(self.filled)) {
-            *place = name;
+        if let (&Cow::Borrowed(name), Some(slot)) = (&name, self.inline.get_mut(self.filled)) {
+            *slot = name;
             self.filled += 1;
         } else {
             self.more.insert(name);

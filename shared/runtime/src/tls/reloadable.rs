@@ -58,7 +58,7 @@ impl ReloadableIdentity {
     ) -> Result<Self, TlsError> {
         let mut seen = modified_times([&chain, &key]);
         let identity = Self::new(TlsIdentity::from_files(&chain, &key)?)?;
-        let (ours, stop) = (identity.clone(), drain.draining());
+        let (current, stop) = (identity.clone(), drain.draining());
         drain.spawn("certificate files", async move {
             tokio::pin!(stop);
             let mut ticks = interval(every);
@@ -72,7 +72,8 @@ impl ReloadableIdentity {
                 if now == seen {
                     continue;
                 }
-                let files = TlsIdentity::from_files(&chain, &key).and_then(|next| ours.set(next));
+                let files =
+                    TlsIdentity::from_files(&chain, &key).and_then(|next| current.set(next));
                 match files {
                     Ok(()) => {
                         seen = now;
@@ -137,6 +138,7 @@ impl fmt::Debug for ReloadableIdentity {
 
 impl fmt::Debug for CertificateResolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Resolver").finish_non_exhaustive()
+        f.debug_struct("CertificateResolver")
+            .finish_non_exhaustive()
     }
 }

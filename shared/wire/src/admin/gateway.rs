@@ -81,18 +81,18 @@ impl ProtoConversion for Gateway {
 fn binding(given: &pb::Binding) -> Result<ServerBinding, FieldViolation> {
     let server = field::slug("server", &given.server)?;
     let tools = selection("tools", &given.tools, given.all_tools)?;
-    let unsaid = ServerBinding::tools(server, tools);
+    let defaults = ServerBinding::tools(server, tools);
     let prompts = match given.all_prompts {
-        None if given.prompts.is_empty() => unsaid.prompts,
+        None if given.prompts.is_empty() => defaults.prompts,
         all => selection("prompts", &given.prompts, all.unwrap_or_default())?,
     };
     Ok(ServerBinding {
         prompts,
-        resources: given.resources.unwrap_or(unsaid.resources),
+        resources: given.resources.unwrap_or(defaults.resources),
         shapes: shapes(&given.shapes)?,
         timeout: timeout(given.timeout.as_ref())?,
         rate_limits: rate_limit::limits("rate_limits", &given.rate_limits)?,
-        ..unsaid
+        ..defaults
     })
 }
 

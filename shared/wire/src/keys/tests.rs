@@ -76,6 +76,6 @@ fn debug_output_contains_no_secrets() {
     assert!(!format!("{token:?}").contains("s3cret"));
     assert_eq!(
         format!("{:?}", PlaintextValue::new(b"s3cret".to_vec())),
-        "OpenValue(…)"
+        "PlaintextValue(…)"
     );
 }

@@ -28,14 +28,14 @@ pub async fn create(
     ttl: Option<Duration>,
 ) -> Result<ClientToken, CliError> {
     let id = format!("{}-{}", client.id, gateway_access::short_id());
-    let wish = TokenRequest {
+    let token_request = TokenRequest {
         gateways: vec![gateway.to_owned()],
         description: description(client),
         ttl,
         ..TokenRequest::default()
     };
-    let made = token::create_token(admin, &id, &wish).await?;
-    let secret = made["secret"].as_str().unwrap_or_default().to_owned();
+    let created = token::create_token(admin, &id, &token_request).await?;
+    let secret = created["secret"].as_str().unwrap_or_default().to_owned();
     Ok(ClientToken { id, secret })
 }
 
@@ -62,15 +62,15 @@ pub async fn revoke(
 
 /// Finds the token created by `connect` whose hint occurs in the entry. Returns `None` if more than one matches.
 fn find_token(tokens: &[Value], client: &ClientProfile, entry: &str) -> Option<String> {
-    let ours = |token: &&Value| {
+    let is_client_token = |token: &&Value| {
         let hint = token.pointer("/status/hint").and_then(Value::as_str);
         let hint = hint.map(|hint| hint.trim_end_matches('…'));
-        let made = token.pointer("/spec/description").and_then(Value::as_str);
+        let described = token.pointer("/spec/description").and_then(Value::as_str);
         token.pointer("/status/revoked") != Some(&Value::Bool(true))
-            && made == Some(description(client).as_str())
+            && described == Some(description(client).as_str())
             && hint.is_some_and(|hint| !hint.is_empty() && entry.contains(hint))
     };
-    let mut found = tokens.iter().filter(ours);
+    let mut found = tokens.iter().filter(is_client_token);
     match (found.next(), found.next()) {
         (Some(token), None) => Some(cell::id(token, "/metadata/name")),
         (Some(_) | None, _) => None,

@@ -183,7 +183,7 @@ fn read(path: &Path) -> Result<(PathBuf, String), CliError> {
 
 /// Writes a temporary file beside the target and renames it, so that the client never reads a partial file.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
-    let beside = path.with_extension("toolgate-new");
+    let temporary = path.with_extension("toolgate-new");
     let written = path
         .parent()
         .map_or(Ok(()), fs::create_dir_all)
@@ -193,10 +193,10 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
                 .create(true)
                 .truncate(true)
                 .mode(mode)
-                .open(&beside)?;
+                .open(&temporary)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
-            fs::rename(&beside, path)
+            fs::rename(&temporary, path)
         });
     written.map_err(|error| CliError::error(format!("cannot write {}: {error}", path.display())))
 }

@@ -172,7 +172,7 @@ fn trimmed(words: &[String]) -> Vec<&str> {
 /// Lists selected names that the probed definitions of their server do not contain, with suggestions.
 pub fn unknown_names(what: SelectableKind, bindings: &Value, catalogues: &[Value]) -> Vec<String> {
     let (list, _) = what.members();
-    let mut slips = Vec::new();
+    let mut warnings = Vec::new();
     for binding in bindings.as_array().into_iter().flatten() {
         let server = binding["server"].as_str().unwrap_or_default();
         let catalogue = catalogues
@@ -185,15 +185,15 @@ pub fn unknown_names(what: SelectableKind, bindings: &Value, catalogues: &[Value
             // Usually not probed yet.
             continue;
         }
-        let asked = binding[list].as_array().into_iter().flatten();
-        let asked = asked.filter_map(Value::as_str);
-        slips.extend(asked.filter(|name| !names.contains(name)).map(|name| {
+        let requested = binding[list].as_array().into_iter().flatten();
+        let requested = requested.filter_map(Value::as_str);
+        warnings.extend(requested.filter(|name| !names.contains(name)).map(|name| {
             let near = suggestions::suggestion(name, names.iter().copied());
             let what = what.noun();
             format!("server {server} does not offer a {what} `{name}`{near}")
         }));
     }
-    slips
+    warnings
 }
 
 #[cfg(test)]

@@ -35,11 +35,14 @@ fn human_readable_durations_are_parsed() {
 
 #[test]
 fn a_ttl_becomes_a_point_in_time() {
-    let wish = TokenRequest {
+    let token_request = TokenRequest {
         ttl: Some(Duration::from_secs(60)),
         ..TokenRequest::default()
     };
-    assert_eq!(spec_of(&wish, 0)["expireTime"], "1970-01-01T00:01:00Z");
+    assert_eq!(
+        spec_of(&token_request, 0)["expireTime"],
+        "1970-01-01T00:01:00Z"
+    );
     assert!(
         spec_of(&TokenRequest::default(), 0)
             .get("expireTime")

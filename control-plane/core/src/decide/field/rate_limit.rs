@@ -53,8 +53,8 @@ fn one(field: &str, level: RateLimitLevel, limit: &RateLimit) -> Result<(), Reje
     check_names(&tools, &limit.tools)?;
     let mut seen = BTreeSet::new();
     match limit.tools.iter().position(|tool| !seen.insert(tool)) {
-        Some(twice) => {
-            let field = format!("{tools}[{twice}]");
+        Some(duplicate) => {
+            let field = format!("{tools}[{duplicate}]");
             Err(Rejection::invalid(field, "is there twice; keep one"))
         }
         None => Ok(()),
@@ -84,7 +84,7 @@ pub(in crate::decide) fn check_exposed(
 
 fn key_reason(level: RateLimitLevel, key: RateLimitKey) -> String {
     let permitted: Vec<String> = level.keys().iter().map(|key| format!("`{key}`")).collect();
-    let place = match key {
+    let path = match key {
         RateLimitKey::Organization => "; a limit per organization belongs to the organization",
         RateLimitKey::Gateway => "; a limit per gateway belongs to the gateway",
         RateLimitKey::Server | RateLimitKey::Tool => {
@@ -97,5 +97,5 @@ fn key_reason(level: RateLimitLevel, key: RateLimitKey) -> String {
         RateLimitKey::Token => "",
     };
     let (level, permitted) = (level.as_str(), permitted.join(", "));
-    format!("a limit of a {level} is per {permitted}, not per `{key}`{place}")
+    format!("a limit of a {level} is per {permitted}, not per `{key}`{path}")
 }

@@ -118,8 +118,8 @@ impl Elicitation {
 
     /// Reports if only the size keeps this request from being an elicitation.
     pub(crate) fn is_too_large(method: &str, params: Option<&[u8]>) -> bool {
-        let asks = [ELICIT, SAMPLE, ROOTS].contains(&method);
-        asks && params.is_some_and(|params| params.len() > MAX_SIZE)
+        let requests_input = [ELICIT, SAMPLE, ROOTS].contains(&method);
+        requests_input && params.is_some_and(|params| params.len() > MAX_SIZE)
     }
 
     /// Returns the size of the parameters in bytes.
@@ -152,8 +152,8 @@ impl Elicitation {
             params = object::rebuild(&params, |name| name != "elicitationId", &[]);
         }
         let method = quote(self.kind.method());
-        let ours: [(&str, &[u8]); 2] = [("method", method.as_bytes()), ("params", &params)];
-        object::rebuild(written, |_| true, &ours)
+        let members: [(&str, &[u8]); 2] = [("method", method.as_bytes()), ("params", &params)];
+        object::rebuild(written, |_| true, &members)
     }
 
     /// Builds the member of `elicitations` of an error. Its message names the server.
@@ -270,12 +270,12 @@ impl ElicitationId {
 
 /// Response of a client to an elicitation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum ClientResponse {
+pub(super) enum ElicitationResponse {
     Result(Bytes),
     Error(Bytes),
 }
 
-impl ClientResponse {
+impl ElicitationResponse {
     /// Reads the frame of a response.
     pub(super) fn read(frame: &Bytes) -> Option<Self> {
         let envelope = toolgate_mcp::envelope::parse(frame, &FrameLimits::REQUEST).ok()?;

@@ -16,12 +16,12 @@ use crate::{
         url_elicitation::key,
     },
     refusal::UpstreamFailure,
-    rewrite::{input_required, links},
+    rewrite::{input_required, url_elicitation_response},
 };
 
 impl CallMachine {
     /// Elicitations got their ids.
-    pub(super) fn registered(
+    pub(super) fn on_registered(
         &mut self,
         ids: Vec<Option<ElicitationId>>,
         now: CallTime,
@@ -117,7 +117,7 @@ impl CallMachine {
         out.push(CallEffect::Seal(SealRequest::Ticket));
     }
 
-    pub(super) fn sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
+    pub(super) fn on_sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
         if !matches!(self.phase, CallPhase::Sealing(_)) {
             return;
         }
@@ -135,7 +135,7 @@ impl CallMachine {
                         let requests = keys.iter().map(|key| &**key).zip(&urls);
                         input_required(plan, requests, state)
                     }
-                    None => links(plan, &urls),
+                    None => url_elicitation_response(plan, &urls),
                 };
                 self.finish(CallEnd::ClientResponse(reply), out);
             }
@@ -151,16 +151,16 @@ impl CallMachine {
 
     fn ticket_sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
         let (Some(state), Some(conversation)) = (text, &self.conversation) else {
-            return self.park_refused(out);
+            return self.on_suspension_refused(out);
         };
         let requests = conversation.suspended.iter();
         let requests = requests.map(|entry| (&*entry.key, &entry.elicitation));
         let reply = input_required(self.relay.call(), requests, state);
-        out.push(CallEffect::Park(reply));
+        out.push(CallEffect::Suspend(reply));
     }
 
     /// The call cannot be suspended: its server hears that the client cannot be asked, and goes on.
-    pub(super) fn park_refused(&mut self, out: &mut CallEffects) {
+    pub(super) fn on_suspension_refused(&mut self, out: &mut CallEffects) {
         let (CallPhase::Suspended, Some(conversation)) = (&self.phase, &mut self.conversation)
         else {
             return;
@@ -174,7 +174,7 @@ impl CallMachine {
     }
 
     /// The client came back: the server gets the answers. The client is asked again for what it did not answer.
-    pub(super) fn resumed(&mut self, resumed: ResumedCall, out: &mut CallEffects) {
+    pub(super) fn on_resumed(&mut self, resumed: ResumedCall, out: &mut CallEffects) {
         let (CallPhase::Suspended, Some(conversation)) = (&self.phase, &mut self.conversation)
         else {
             return;
@@ -202,18 +202,18 @@ impl CallMachine {
     }
 
     /// The client closed the stream of the call. In the modern era this cancels the call.
-    pub(super) fn client_gone(&mut self, now: CallTime, out: &mut CallEffects) {
+    pub(super) fn on_client_gone(&mut self, now: CallTime, out: &mut CallEffects) {
         if !self.outlives_stream() {
             return self.cancel(out);
         }
         self.attached = false;
         if let Some(conversation) = &mut self.conversation {
-            conversation.pending.client_gone(now.wall);
+            conversation.pending.on_client_gone(now.wall);
         }
     }
 
     /// Handles all that is due at `now`.
-    pub(super) fn deadline(&mut self, now: CallTime, out: &mut CallEffects) {
+    pub(super) fn on_deadline(&mut self, now: CallTime, out: &mut CallEffects) {
         self.elicitation(ElicitationEvent::Tick, now, out);
         let running = matches!(
             self.phase,

@@ -17,11 +17,11 @@ use crate::{
         verdict::{self, UpstreamVerdict, may_be_running},
     },
     refusal::UpstreamFailure,
-    rewrite::{IncompleteResponse, InputRequirement, RelayAction, links},
+    rewrite::{IncompleteResponse, InputRequirement, RelayAction, url_elicitation_response},
 };
 
 impl CallMachine {
-    pub(super) fn head(&mut self, head: UpstreamHead, out: &mut CallEffects) {
+    pub(super) fn on_upstream_head(&mut self, head: UpstreamHead, out: &mut CallEffects) {
         if !matches!(self.phase, CallPhase::Sending) {
             return;
         }
@@ -65,7 +65,7 @@ impl CallMachine {
         }
     }
 
-    pub(super) fn probed(&mut self, known: bool, out: &mut CallEffects) {
+    pub(super) fn on_session_probed(&mut self, known: bool, out: &mut CallEffects) {
         if let CallPhase::Probing = self.phase {
             let step = self.retry.probed(known);
             self.step(step, out);
@@ -107,17 +107,22 @@ impl CallMachine {
                     failure,
                     running,
                 }));
-                let told = if success {
+                let reported = if success {
                     failure
                 } else {
                     UpstreamFailure::Status
                 };
-                self.step(RetryStep::Fail(told), out);
+                self.step(RetryStep::Fail(reported), out);
             }
         }
     }
 
-    pub(super) fn message(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
+    pub(super) fn on_upstream_message(
+        &mut self,
+        message: &Bytes,
+        now: CallTime,
+        out: &mut CallEffects,
+    ) {
         match self.phase {
             CallPhase::Document { success } => match self.relay.on_single_response(message) {
                 Ok(reply) => self.conclude(reply, success, out),
@@ -127,7 +132,7 @@ impl CallMachine {
                 }
                 Err(IncompleteResponse::UrlElicitation(urls)) => self.url_elicitation(urls, out),
             },
-            CallPhase::Streaming => self.streamed(message, now, out),
+            CallPhase::Streaming => self.on_streamed_message(message, now, out),
             CallPhase::Sending
             | CallPhase::Probing
             | CallPhase::AwaitingClient
@@ -137,7 +142,7 @@ impl CallMachine {
         }
     }
 
-    fn streamed(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
+    fn on_streamed_message(&mut self, message: &Bytes, now: CallTime, out: &mut CallEffects) {
         match self.relay.on(message) {
             RelayAction::Final(reply) => self.conclude(reply, true, out),
             RelayAction::Progress(notice) => {
@@ -159,9 +164,9 @@ impl CallMachine {
                 self.notify(passed, out);
             }
             RelayAction::Forward(message) => self.send_client(message, out),
-            RelayAction::Respond(message) => out.push(CallEffect::RefuseUpstream(message)),
+            RelayAction::LocalReply(message) => out.push(CallEffect::RefuseUpstream(message)),
             RelayAction::ServerRequest(id, elicitation) => {
-                self.requested(id, elicitation, now, out)
+                self.on_server_request(id, elicitation, now, out)
             }
             RelayAction::Cancelled(id) => {
                 self.conversation().batcher.remove(&id);
@@ -175,7 +180,7 @@ impl CallMachine {
     }
 
     /// A legacy server sent a request for the client.
-    fn requested(
+    fn on_server_request(
         &mut self,
         id: Box<str>,
         elicitation: Elicitation,
@@ -223,8 +228,8 @@ impl CallMachine {
 
     fn can_ask(&self) -> bool {
         let registering = |conversation: &ConversationState| conversation.registering.is_some();
-        let busy = self.conversation.as_deref().is_some_and(registering);
-        self.attached && !self.draining && !busy
+        let is_registering = self.conversation.as_deref().is_some_and(registering);
+        self.attached && !self.draining && !is_registering
     }
 
     /// A modern server gave its modern client a state to come back with.
@@ -249,7 +254,7 @@ impl CallMachine {
                 }));
             }
             None => {
-                let reply = links(self.relay.call(), &urls);
+                let reply = url_elicitation_response(self.relay.call(), &urls);
                 self.finish(CallEnd::ClientResponse(reply), out);
             }
         }

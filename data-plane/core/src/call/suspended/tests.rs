@@ -12,7 +12,7 @@ fn ticket() -> CallTicket {
     CallTicket {
         handle: [3; HANDLE],
         request: digest("files", "tools/call", "files__read", b"{}").unwrap(),
-        home: OwningProxy::new(slug("proxy-1"), Some("10.0.0.1:7402")),
+        owner: OwningProxy::new(slug("proxy-1"), Some("10.0.0.1:7402")),
     }
 }
 

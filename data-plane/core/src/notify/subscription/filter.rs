@@ -51,8 +51,10 @@ impl SubscriptionFilter {
             (self.list_changes.prompts, "promptsListChanged"),
             (self.list_changes.resources, "resourcesListChanged"),
         ];
-        let wanted = kinds.into_iter().filter(|(wanted, _)| *wanted);
-        let mut members: Vec<String> = wanted.map(|(_, name)| format!("\"{name}\":true")).collect();
+        let enabled = kinds.into_iter().filter(|(enabled, _)| *enabled);
+        let mut members: Vec<String> = enabled
+            .map(|(_, name)| format!("\"{name}\":true"))
+            .collect();
         let named = [
             ("resourceSubscriptions", &self.uris),
             ("taskIds", &self.tasks),
@@ -66,8 +68,8 @@ impl SubscriptionFilter {
 
     /// Returns the requested resource that equals `uri` or has it as a part.
     pub fn covering(&self, uri: &str) -> Option<&str> {
-        let mut asked = self.uris.iter().map(|uri| &**uri);
-        asked.find(|whole| relative_part(whole, uri).is_some())
+        let mut subscribed = self.uris.iter().map(|uri| &**uri);
+        subscribed.find(|whole| relative_part(whole, uri).is_some())
     }
 }
 

@@ -177,11 +177,11 @@ fn each_notification_has_its_effect() {
 fn get_and_delete_need_a_known_session() {
     let world = GatewayFixture::new();
     let legacy = RequestEra::Legacy { version: None };
-    let ask = |ask, session| {
+    let ask = |request, session| {
         plan(&PlanInput {
             gateway: world.gateway(),
             caller: &world.caller("all"),
-            ask,
+            request,
             trace: None,
             session,
             sealer: &world.sealer,

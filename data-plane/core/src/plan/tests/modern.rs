@@ -351,14 +351,14 @@ fn modern_requests_have_no_sessions() {
         assert!(matches!(planned, Plan::Respond(_)));
     }
     let framing = RequestEra::Modern;
-    for ask in [
+    for request in [
         EndpointRequest::Get { framing: &framing },
         EndpointRequest::Delete { framing: &framing },
     ] {
         let refusal = refused(plan(&PlanInput {
             gateway: world.gateway(),
             caller: &world.caller("all"),
-            ask,
+            request,
             trace: None,
             session: SessionLookup::Valid(&world.session),
             sealer: &world.sealer,

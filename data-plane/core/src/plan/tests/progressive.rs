@@ -400,8 +400,8 @@ proptest! {
         prop_assert_eq!(&one.progress, &two.progress);
         prop_assert_eq!(one.timeout(), two.timeout());
         prop_assert_eq!(one.task_sealer.is_some(), two.task_sealer.is_some());
-        prop_assert_eq!(&one.retry, &None::<ResumeRequest>);
-        prop_assert_eq!(&two.retry, &None::<ResumeRequest>);
+        prop_assert_eq!(&one.resume, &None::<ResumeRequest>);
+        prop_assert_eq!(&two.resume, &None::<ResumeRequest>);
         let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
         prop_assert_eq!(digest(one, &direct), digest(two, &nested));
         let (headers, mut wanted) = sent(one, &direct, server);
@@ -448,7 +448,7 @@ fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
     let ticket = CallTicket {
         handle: [3; 16],
         request: call.digest(first.as_bytes()).unwrap(),
-        home: world.session.owner.clone(),
+        owner: world.session.owner.clone(),
     };
     let caller = world.caller("all");
     let binding = SealContext {
@@ -463,7 +463,7 @@ fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
         );
         world.modern("all", &body(Era::Modern, &again), &[])
     };
-    let taken_up = planned(retry("files__read", arguments)).retry.unwrap();
+    let taken_up = planned(retry("files__read", arguments)).resume.unwrap();
     assert_eq!(taken_up.ticket, ticket);
     for (tool, arguments) in [
         ("files__list", arguments),

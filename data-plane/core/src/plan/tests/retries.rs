@@ -76,7 +76,7 @@ fn ti_07_a_matching_retry_returns_its_state_to_the_server() {
         let Plan::Call(call) = world.modern("all", &body, &[]) else {
             panic!("refused");
         };
-        assert!(call.retry.is_none(), "nothing waits with us");
+        assert!(call.resume.is_none(), "nothing waits with us");
         let to = UpstreamRequestOptions {
             era: Era::Modern,
             version: "2026-07-28",
@@ -191,7 +191,7 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
             br#"{"x":"1","y":[2.0]}"#,
         )
         .unwrap(),
-        home: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
+        owner: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     assert_eq!(ticket.request, entrusted.request);
     let task = TaskId {
@@ -293,9 +293,9 @@ fn ti_07_a_retry_after_a_url_elicitation_works_through_any_proxy_until_expiry() 
         let Plan::Call(call) = world.modern("all", &body, &[]) else {
             panic!("refused");
         };
-        assert!(call.retry.is_none(), "nothing waits with us");
+        assert!(call.resume.is_none(), "nothing waits with us");
         assert_eq!(
-            call.visited,
+            call.url_elicitation_result,
             Some(UrlElicitationResult { times: 4, declined })
         );
     }

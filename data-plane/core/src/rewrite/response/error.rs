@@ -40,15 +40,15 @@ impl ResponseRelay {
         } else {
             200
         };
-        let told = self.translate(&read);
+        let translated = self.translate(&read);
         let data = self.exposed_data(&read);
-        let body = match (told, data) {
+        let body = match (translated, data) {
             (ErrorTranslation::Failure(failure), _) => return fail(failure),
             (ErrorTranslation::AsIs, None) => {
                 segmented_splice(source, vec![answer.with_id(&self.call.id)])
             }
-            (told, data) => {
-                let code = match told {
+            (translated, data) => {
+                let code = match translated {
                     ErrorTranslation::Code(code) => code,
                     ErrorTranslation::AsIs | ErrorTranslation::Failure(_) => read.code,
                 };
@@ -124,8 +124,10 @@ impl ResponseRelay {
                 .gateway
                 .exposed_uri(self.call.server(), uri)
                 .into_owned(),
-            (None, RequestTarget::Resource(asked)) if error.code == codes::RESOURCE_NOT_FOUND => {
-                asked.exposed.to_string()
+            (None, RequestTarget::Resource(resource))
+                if error.code == codes::RESOURCE_NOT_FOUND =>
+            {
+                resource.exposed.to_string()
             }
             (Some(_) | None, _) => return None,
         };

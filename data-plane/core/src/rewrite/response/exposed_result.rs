@@ -19,7 +19,7 @@ impl ResponseRelay {
     /// Returns the message with its result rewritten for the client, or `None` if it is unchanged.
     pub(super) fn exposed_result(&self, source: &Bytes, result: ByteSpan) -> Option<Bytes> {
         let inner = result.of(source);
-        let places = match &self.call.target {
+        let uri_spans = match &self.call.target {
             RequestTarget::Completion(_) => {
                 let edit = cap_completions(inner)?;
                 return splice(source, vec![offset_edit(edit, result)]).ok();
@@ -32,7 +32,7 @@ impl ResponseRelay {
             RequestTarget::Task(_) => uri_spans::of_task(inner),
         };
         let server = self.call.server().name.id.as_str();
-        let edits = uri::prefix_edits(server, inner, &places).into_iter();
+        let edits = uri::prefix_edits(server, inner, &uri_spans).into_iter();
         let edits: Vec<ByteEdit<'_>> = edits.map(|edit| offset_edit(edit, result)).collect();
         if edits.is_empty() {
             return None;

@@ -32,8 +32,8 @@ impl ResponseRelay {
         } = notice;
         let edits = match part {
             RewrittenPart::Token(span) => {
-                let asked = self.call.progress.as_ref()?.as_bytes();
-                vec![ByteEdit::replace(*span, asked.to_vec())]
+                let client_token = self.call.progress.as_ref()?.as_bytes();
+                vec![ByteEdit::replace(*span, client_token.to_vec())]
             }
             RewrittenPart::Logger(params) => {
                 self.prefix_logger(source, *params).into_iter().collect()
@@ -77,10 +77,10 @@ impl ResponseRelay {
     ) -> Option<RelayAction> {
         self.call.progress.as_ref()?;
         let token = params.progress_token?;
-        let ours = token.raw.parse() == Ok(self.id);
+        let is_own_token = token.raw.parse() == Ok(self.id);
         let value = result::number(object::get(params.span.of(source), "progress")?)?;
         let grows = self.progress.is_none_or(|before| value > before);
-        if !ours || !grows {
+        if !is_own_token || !grows {
             return None;
         }
         self.progress = Some(value);
@@ -92,13 +92,13 @@ impl ResponseRelay {
 
     /// Accepts a log message if it is severe enough.
     fn log_action(&self, source: &Bytes, params: &MessageParams<'_>) -> Option<RelayAction> {
-        let wanted = self.log_level?;
+        let minimum = self.log_level?;
         let level = LogLevel::parse(params.level.as_ref()?.as_str())?;
         let notice = ServerNotification {
             source: source.clone(),
             rewritten: RewrittenPart::Logger(params.span),
         };
-        (level >= wanted).then_some(RelayAction::Log(level, notice))
+        (level >= minimum).then_some(RelayAction::Log(level, notice))
     }
 
     /// Prefixes the logger with the server's id, because the client only knows the gateway.

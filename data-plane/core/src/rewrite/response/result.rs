@@ -92,10 +92,10 @@ impl ResponseRelay {
             return None;
         }
         let kind = result.result_type.as_ref();
-        let asks = kind.is_some_and(|kind| kind.as_str() == INPUT_REQUIRED);
+        let requires_input = kind.is_some_and(|kind| kind.as_str() == INPUT_REQUIRED);
         // Between two legacy parties these members have no special meaning.
-        let foreign = self.era == Era::Legacy && !self.is_modern();
-        if asks || foreign || result.mistyped.is_some() {
+        let both_legacy = self.era == Era::Legacy && !self.is_modern();
+        if requires_input || both_legacy || result.mistyped.is_some() {
             return None;
         }
         let keep = |name: &str| match name {
@@ -132,8 +132,13 @@ impl ResponseRelay {
         result: &ResultMembers<'_>,
     ) -> Option<Box<str>> {
         let state = result.request_state.as_ref()?;
-        let asks = result.result_type.as_ref()?.as_str() == INPUT_REQUIRED && self.is_modern();
-        if !asks || self.is_task_request() || self.era == Era::Legacy || result.mistyped.is_some() {
+        let requires_input =
+            result.result_type.as_ref()?.as_str() == INPUT_REQUIRED && self.is_modern();
+        if !requires_input
+            || self.is_task_request()
+            || self.era == Era::Legacy
+            || result.mistyped.is_some()
+        {
             return None;
         }
         self.server_requests(answer, result)?;

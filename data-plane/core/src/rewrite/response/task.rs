@@ -50,9 +50,9 @@ impl ResponseRelay {
                 let is_id = |(member, _): &(ObjectMember<'_>, ByteSpan)| member.name == "taskId";
                 let id = members_with_spans(answer, result).find(is_id);
                 let (member, span) = id.ok_or(InvalidEdit(result.span.start))?;
-                let ours = self.seal_task_id(seal, member.value);
-                let ours = ours.ok_or(InvalidEdit(span.start))?;
-                edits.push(ByteEdit::replace(span, quote(&ours).into_bytes()));
+                let sealed_id = self.seal_task_id(seal, member.value);
+                let sealed_id = sealed_id.ok_or(InvalidEdit(span.start))?;
+                edits.push(ByteEdit::replace(span, quote(&sealed_id).into_bytes()));
             }
             (_, Some(_) | None) => {}
         }

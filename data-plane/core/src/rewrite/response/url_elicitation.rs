@@ -40,14 +40,14 @@ impl ResponseRelay {
         let Some(pages) = self.urls(error) else {
             return failure_response(&self.call, UpstreamFailure::NeedsInput);
         };
-        let told = match self.call.client {
+        let supports_data = match self.call.client {
             ClientProtocol::Legacy { version, .. } if version >= FIRST_REVISION => {
                 self.supports_urls()
             }
             ClientProtocol::Legacy { .. } | ClientProtocol::Modern { .. } => false,
         };
-        if !told {
-            return links(&self.call, &pages);
+        if !supports_data {
+            return url_elicitation_response(&self.call, &pages);
         }
         let server = &self.call.server().name.id;
         let signed = pages.iter().map(|page| page.to_elicitation(server));
@@ -84,10 +84,10 @@ impl ResponseRelay {
             return None;
         }
         let all = error.data.as_ref()?.get(ELICITATIONS)?.as_array()?;
-        let page = |asked: &Value| {
+        let page = |elicitation: &Value| {
             let question = Elicitation::read(
                 ElicitationKind::Url.method(),
-                Some(asked.to_string().as_bytes()),
+                Some(elicitation.to_string().as_bytes()),
             );
             question.filter(|question| question.kind() == ElicitationKind::Url)
         };
@@ -97,7 +97,7 @@ impl ResponseRelay {
 }
 
 /// Builds an answer with the URLs as text: a failed tool for the model, an error for programs.
-pub fn links<'q>(
+pub fn url_elicitation_response<'q>(
     call: &CallPlan,
     pages: impl IntoIterator<Item = &'q Elicitation>,
 ) -> ClientResponse {
@@ -106,7 +106,7 @@ pub fn links<'q>(
     let lines: Vec<String> = lines.collect();
     let noun = call.target.noun();
     let text = format!(
-        "this {noun} needs somebody to visit a page first: show the user where, and ask again when they have been there\n{}",
+        "this {noun} requires that the user visits a page first: show the user the URL, and repeat the call afterwards\n{}",
         lines.join("\n")
     );
     let (body, outcome) = match &call.target {

@@ -12,7 +12,7 @@ use crate::{
     fixture::{GatewayFixture, META},
     plan::CallPlan,
     refusal::UpstreamFailure,
-    rewrite::{CallOutcome, RelayAction, ResponseRelay, again, input_required},
+    rewrite::{CallOutcome, RelayAction, ResponseRelay, input_required, with_input_responses},
     seal::{NONCE_LEN, SealContext},
     session::session_id::ClientCapabilities,
 };
@@ -65,7 +65,7 @@ fn server_requests_need_a_declared_client_capability() {
             (r#""\u0031""#, ElicitationKind::Url)
         );
         let sample = r#"{"jsonrpc":"2.0","id":2,"method":"sampling/createMessage","params":{}}"#;
-        let RelayAction::Respond(refused) = on(&mut relay, sample) else {
+        let RelayAction::LocalReply(refused) = on(&mut relay, sample) else {
             panic!("not refused");
         };
         assert_eq!(json(&refused)["error"]["code"], -32601);
@@ -108,7 +108,7 @@ fn a_retry_carries_exactly_the_state_of_the_server() {
     let body = Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"read","requestState":"old","arguments":{"n":1.0}}}"#,
     );
-    let sent = again(&body, Some(br#"{"a":{}}"#), Some(r#""s\u0031""#)).unwrap();
+    let sent = with_input_responses(&body, Some(br#"{"a":{}}"#), Some(r#""s\u0031""#)).unwrap();
     assert_eq!(
         sent,
         r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"read","arguments":{"n":1.0},"inputResponses":{"a":{}},"requestState":"s\u0031"}}"#
@@ -151,7 +151,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
     let ticket = |request| CallTicket {
         handle: [1; HANDLE],
         request,
-        home: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
+        owner: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
     let binding = SealContext {
@@ -171,7 +171,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
     let Plan::Call(taken_up) = retry(r#"{ "x" : 1 }"#, r#","inputResponses":{}"#) else {
         panic!("refused");
     };
-    let retry_of = taken_up.retry.as_ref().unwrap();
+    let retry_of = taken_up.resume.as_ref().unwrap();
     assert_eq!(retry_of.ticket, ticket(digest(r#"{"x":1}"#)));
     assert!(retry_of.responses.is_some());
     let refused = |plan: Plan| matches!(plan, Plan::Refuse(Refusal::InvalidParams(_)));
@@ -194,7 +194,7 @@ fn a_too_large_server_request_is_rejected_as_such() {
         let ask = format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{{"message":"{text}"}}}}"#
         );
-        let RelayAction::Respond(refused) = on(&mut relay, &ask) else {
+        let RelayAction::LocalReply(refused) = on(&mut relay, &ask) else {
             panic!("not refused");
         };
         let error = &json(&refused)["error"];

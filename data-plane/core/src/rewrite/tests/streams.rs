@@ -87,11 +87,11 @@ fn log_messages_reach_clients_that_requested_their_level() {
 fn server_requests_are_answered_immediately() {
     let mut relay = relay(Era::Modern, Era::Legacy, "");
     let ask = |method: &str| format!(r#"{{"jsonrpc":"2.0","id":"s\u0031","method":"{method}"}}"#);
-    let RelayAction::Respond(pong) = on(&mut relay, &ask("ping")) else {
+    let RelayAction::LocalReply(pong) = on(&mut relay, &ask("ping")) else {
         panic!("no answer");
     };
     assert_eq!(pong, r#"{"jsonrpc":"2.0","id":"s\u0031","result":{}}"#);
-    let RelayAction::Respond(refused) = on(&mut relay, &ask("elicitation/create")) else {
+    let RelayAction::LocalReply(refused) = on(&mut relay, &ask("elicitation/create")) else {
         panic!("no answer");
     };
     assert_eq!(json(&refused)["error"]["code"], json!(-32601));

@@ -12,12 +12,12 @@ proptest! {
         at in proptest::option::of("[a-z0-9.]{1,150}:[0-9]{1,5}"),
         rest in proptest::collection::vec(any::<u8>(), 0..20),
     ) {
-        let home = OwningProxy::new(slug(&proxy), at.as_deref());
+        let owner = OwningProxy::new(slug(&proxy), at.as_deref());
         let mut bytes = Vec::new();
-        home.write(&mut bytes);
+        owner.write(&mut bytes);
         let length = bytes.len();
         bytes.extend(&rest);
-        prop_assert_eq!(OwningProxy::read(&bytes), Some((home, &rest[..])));
+        prop_assert_eq!(OwningProxy::read(&bytes), Some((owner, &rest[..])));
         for cut in 0..length {
             prop_assert_eq!(OwningProxy::read(&bytes[..cut]), None);
         }

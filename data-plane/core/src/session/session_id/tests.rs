@@ -58,7 +58,7 @@ proptest! {
         bits in 0_u8..128,
         random in any::<[u8; RANDOM_LEN]>(),
         nonce in any::<[u8; NONCE_LEN]>(),
-        home in "[a-z]{1,40}",
+        owner in "[a-z]{1,40}",
         at in proptest::option::of("[a-z]{1,100}:[0-9]{4}"),
         opener in any::<([u8; 8], [u8; 8])>().prop_map(|(authn, tools)| SessionOpener { authn, tools }),
     ) {
@@ -67,7 +67,7 @@ proptest! {
             capabilities: ClientCapabilities(bits),
             issued: NOW,
             random,
-            owner: OwningProxy::new(slug(&home), at.as_deref()),
+            owner: OwningProxy::new(slug(&owner), at.as_deref()),
             opener,
         };
         let (gateway, sealer) = (slug("main"), sealer(&[1]));

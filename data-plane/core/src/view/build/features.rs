@@ -197,7 +197,7 @@ pub(super) fn features(
 /// be listed.
 fn has_app_pages(catalogue: &DefinitionsResource) -> bool {
     let listed = |resource: &Definition| resource.name.starts_with(apps::URI_SCHEME);
-    let shown = |tool: &Definition| {
+    let has_page = |tool: &Definition| {
         let meta = object::get(tool.json.as_bytes(), "_meta");
         meta.is_some_and(|meta| {
             let page = |at: &[u8], name: &str| object::get(at, name).is_some();
@@ -207,7 +207,7 @@ fn has_app_pages(catalogue: &DefinitionsResource) -> bool {
     };
     catalogue.resources.iter().any(listed)
         || catalogue.templates.iter().any(listed)
-        || catalogue.tools.iter().any(shown)
+        || catalogue.tools.iter().any(has_page)
 }
 
 fn server_definitions<'a>(

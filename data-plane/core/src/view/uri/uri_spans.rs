@@ -33,7 +33,7 @@ pub fn of_task(result: &[u8]) -> Vec<ByteSpan> {
         return Vec::new();
     };
     let found = of_tool(held.of(result)).into_iter();
-    found.map(|place| offset_span(place, held)).collect()
+    found.map(|span| offset_span(span, held)).collect()
 }
 
 /// Positions in a prompt result.
@@ -95,19 +95,19 @@ fn items(object: &[u8], member: &str) -> Vec<ByteSpan> {
 
 /// Span of the string at the end of a path of members.
 fn string_at(source: &[u8], object: ByteSpan, path: &[&str]) -> Option<ByteSpan> {
-    value_at(source, object, path).filter(|place| place.of(source).starts_with(b"\""))
+    value_at(source, object, path).filter(|span| span.of(source).starts_with(b"\""))
 }
 
 /// Span of the value at the end of a path of members.
 fn value_at(source: &[u8], object: ByteSpan, path: &[&str]) -> Option<ByteSpan> {
-    path.iter().try_fold(object, |place, name| {
-        let mut members = object::members(place.of(source));
+    path.iter().try_fold(object, |span, name| {
+        let mut members = object::members(span.of(source));
         let found: ObjectMember<'_> = members.find(|member| member.name == *name)?;
-        Some(offset_span(found.span, place))
+        Some(offset_span(found.span, span))
     })
 }
 
 /// Shifts a span of a part to its position in the whole.
-fn offset_span(place: ByteSpan, part: ByteSpan) -> ByteSpan {
-    ByteSpan::new(part.start + place.start, part.start + place.end)
+fn offset_span(span: ByteSpan, part: ByteSpan) -> ByteSpan {
+    ByteSpan::new(part.start + span.start, part.start + span.end)
 }

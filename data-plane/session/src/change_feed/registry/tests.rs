@@ -15,7 +15,7 @@ use toolgate_runtime::{clock::ManualClock, drain};
 use super::*;
 use crate::{
     SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry,
-    fixture::{NOW, caller, facts, gateway, name, snapshot, until, view},
+    fixture::{NOW, caller, claims, gateway, name, snapshot, until, view},
 };
 
 const URI: &str = "file:///a";
@@ -109,7 +109,7 @@ impl FeedFixture {
             original_json: format!("{URI:?}").into(),
         };
         let context = SessionContext {
-            facts: &facts(1),
+            claims: &claims(1),
             gateway: gateway(view),
             caller: &caller(view, "ada"),
         };
@@ -128,7 +128,7 @@ fn server_at(url: &str) -> View {
 async fn a_feed_of_a_changed_server_is_forgotten_when_it_ends() {
     let (before, after) = (server_at(URL), server_at(OTHER_URL));
     let endings: [fn(&FeedFixture); 3] = [
-        |bench| bench.sessions.unsubscribe_resource(&facts(1), URI),
+        |bench| bench.sessions.unsubscribe_resource(&claims(1), URI),
         |bench| bench.feeds.view_changed(&View::empty()),
         |bench| bench.feeds.end_all(),
     ];
@@ -141,7 +141,7 @@ async fn a_feed_of_a_changed_server_is_forgotten_when_it_ends() {
         assert_eq!(bench.feeds.count(), 1);
         end(&bench);
         until("the feed is forgotten", || bench.feeds.count() == 0).await;
-        bench.sessions.unsubscribe_resource(&facts(1), URI);
+        bench.sessions.unsubscribe_resource(&claims(1), URI);
         bench.subscribe(&before).await;
         assert_eq!(bench.transport.opened(), [URL, OTHER_URL, URL]);
         assert_eq!(bench.feeds.count(), 1);

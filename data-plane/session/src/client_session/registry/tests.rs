@@ -14,7 +14,7 @@ use super::*;
 use crate::{
     SESSION_IDLE_TIMEOUT,
     fixture::{
-        HANG_GUARD, NOW, caller, facts, gateway, reaching, snapshot, until, view, with_tools,
+        HANG_GUARD, NOW, caller, claims, gateway, reaching, snapshot, until, view, with_tools,
     },
     stream::STREAM_QUEUE,
 };
@@ -55,13 +55,13 @@ impl SessionFixture {
 
     async fn open(
         &self,
-        facts: &SessionClaims,
+        claims: &SessionClaims,
         token: &str,
     ) -> Result<SessionEventStream, Refusal> {
         let caller = caller(&self.view, token);
         let gateway = gateway(&self.view);
         let subject = SessionContext {
-            facts,
+            claims,
             gateway,
             caller: &caller,
         };
@@ -73,11 +73,11 @@ impl SessionFixture {
         self.sessions.view_changed(&mut views);
     }
 
-    fn end(&self, facts: &SessionClaims, token: &str) {
+    fn end(&self, claims: &SessionClaims, token: &str) {
         let caller = caller(&self.view, token);
         let gateway = gateway(&self.view);
         self.sessions.terminate(SessionContext {
-            facts,
+            claims,
             gateway,
             caller: &caller,
         });
@@ -100,11 +100,11 @@ impl SessionFixture {
         assert!(settled.is_ok(), "not {count} streams");
     }
 
-    fn set_level(&self, facts: &SessionClaims, level: LogLevel) -> Result<(), Refusal> {
+    fn set_level(&self, claims: &SessionClaims, level: LogLevel) -> Result<(), Refusal> {
         let caller = caller(&self.view, "ada");
         let gateway = gateway(&self.view);
         let subject = SessionContext {
-            facts,
+            claims,
             gateway,
             caller: &caller,
         };
@@ -126,7 +126,7 @@ async fn event(stream: &mut SessionEventStream) -> Option<String> {
 #[tokio::test]
 async fn a_stream_sends_an_initial_comment_and_keepalives() {
     let bench = SessionFixture::new();
-    let mut stream = bench.open(&facts(1), "ada").await.unwrap();
+    let mut stream = bench.open(&claims(1), "ada").await.unwrap();
     for _ in 0..3 {
         let alive = timeout(HANG_GUARD, stream.next()).await;
         assert_eq!(alive.unwrap().unwrap(), ": \n\n");
@@ -136,8 +136,8 @@ async fn a_stream_sends_an_initial_comment_and_keepalives() {
 #[tokio::test]
 async fn a_tool_change_is_notified_once() {
     let bench = SessionFixture::new();
-    let mut ada = bench.open(&facts(1), "ada").await.unwrap();
-    let mut bob = bench.open(&facts(2), "bob").await.unwrap();
+    let mut ada = bench.open(&claims(1), "ada").await.unwrap();
+    let mut bob = bench.open(&claims(2), "bob").await.unwrap();
     let two = with_tools(&["one", "two"]);
     let three = with_tools(&["one", "two", "three"]);
     bench.changed(&bench.view, &two);
@@ -153,7 +153,7 @@ async fn a_tool_change_is_notified_once() {
 #[tokio::test]
 async fn a_changed_grant_is_notified_once_and_not_with_every_later_view() {
     let bench = SessionFixture::new();
-    let mut ada = bench.open(&facts(1), "ada").await.unwrap();
+    let mut ada = bench.open(&claims(1), "ada").await.unwrap();
     let narrow = || reaching(&["one"], &AllowList::of(vec!["other".to_owned()]));
     bench.changed(&bench.view, &narrow());
     // A caller with access to some tools only sees no prompts and no resources either.
@@ -168,28 +168,28 @@ async fn a_changed_grant_is_notified_once_and_not_with_every_later_view() {
 #[tokio::test]
 async fn a_log_level_is_readable_immediately() {
     let bench = SessionFixture::new();
-    assert_eq!(bench.sessions.level(&facts(1)), None);
-    bench.set_level(&facts(1), LogLevel::Error).unwrap();
-    assert_eq!(bench.sessions.level(&facts(1)), Some(LogLevel::Error));
-    assert_eq!(bench.sessions.level(&facts(2)), None);
-    bench.set_level(&facts(1), LogLevel::Debug).unwrap();
-    assert_eq!(bench.sessions.level(&facts(1)), Some(LogLevel::Debug));
+    assert_eq!(bench.sessions.level(&claims(1)), None);
+    bench.set_level(&claims(1), LogLevel::Error).unwrap();
+    assert_eq!(bench.sessions.level(&claims(1)), Some(LogLevel::Error));
+    assert_eq!(bench.sessions.level(&claims(2)), None);
+    bench.set_level(&claims(1), LogLevel::Debug).unwrap();
+    assert_eq!(bench.sessions.level(&claims(1)), Some(LogLevel::Debug));
 }
 
 #[tokio::test]
 async fn the_end_of_a_session_ends_its_streams_and_its_id() {
     let bench = SessionFixture::new();
-    let mut stream = bench.open(&facts(1), "ada").await.unwrap();
-    bench.end(&facts(1), "ada");
+    let mut stream = bench.open(&claims(1), "ada").await.unwrap();
+    bench.end(&claims(1), "ada");
     assert_eq!(event(&mut stream).await, None);
-    assert!(bench.sessions.has_ended(&facts(1)));
-    assert!(!bench.sessions.has_ended(&facts(2)));
+    assert!(bench.sessions.has_ended(&claims(1)));
+    assert!(!bench.sessions.has_ended(&claims(2)));
     assert!(matches!(
-        bench.open(&facts(1), "ada").await,
+        bench.open(&claims(1), "ada").await,
         Err(Refusal::UnknownSession)
     ));
     assert_eq!(
-        bench.set_level(&facts(1), LogLevel::Info),
+        bench.set_level(&claims(1), LogLevel::Info),
         Err(Refusal::UnknownSession)
     );
     until("forgotten", || bench.sessions.count() == 0).await;
@@ -198,8 +198,8 @@ async fn the_end_of_a_session_ends_its_streams_and_its_id() {
 #[tokio::test]
 async fn a_removed_token_ends_only_its_streams() {
     let bench = SessionFixture::new();
-    let mut ada = bench.open(&facts(1), "ada").await.unwrap();
-    let mut bob = bench.open(&facts(2), "bob").await.unwrap();
+    let mut ada = bench.open(&claims(1), "ada").await.unwrap();
+    let mut bob = bench.open(&claims(2), "bob").await.unwrap();
     let without = view(&snapshot("https://old.example/mcp", "Main", &["ada"]));
     bench.changed(&without, &without);
     assert_eq!(event(&mut bob).await, None);
@@ -209,8 +209,8 @@ async fn a_removed_token_ends_only_its_streams() {
 #[tokio::test]
 async fn a_session_without_state_is_removed() {
     let bench = SessionFixture::new();
-    let stream = bench.open(&facts(1), "ada").await.unwrap();
-    bench.set_level(&facts(2), LogLevel::Info).unwrap();
+    let stream = bench.open(&claims(1), "ada").await.unwrap();
+    bench.set_level(&claims(2), LogLevel::Info).unwrap();
     assert_eq!(bench.sessions.count(), 2);
     drop(stream);
     bench.has_streams(0).await;
@@ -219,15 +219,15 @@ async fn a_session_without_state_is_removed() {
     bench.clock.advance(SESSION_IDLE_TIMEOUT);
     until("the second is forgotten", || bench.sessions.count() == 0).await;
     // The id is still valid.
-    assert!(bench.open(&facts(1), "ada").await.is_ok());
+    assert!(bench.open(&claims(1), "ada").await.is_ok());
 }
 
 #[tokio::test]
 async fn a_client_that_does_not_read_loses_only_its_stream() {
     let bench = SessionFixture::new();
-    let mut stream = bench.open(&facts(1), "ada").await.unwrap();
+    let mut stream = bench.open(&claims(1), "ada").await.unwrap();
     for n in 0..2 * STREAM_QUEUE {
-        bench.sessions.send(&facts(1), Bytes::from(format!("{n}")));
+        bench.sessions.send(&claims(1), Bytes::from(format!("{n}")));
     }
     // The stream is taken away before anything of it is read.
     bench.has_streams(0).await;
@@ -237,26 +237,26 @@ async fn a_client_that_does_not_read_loses_only_its_stream() {
     }
     assert!(read < STREAM_QUEUE);
     // Messages that were not sent wait for the next stream.
-    let mut again = bench.open(&facts(1), "ada").await.unwrap();
+    let mut again = bench.open(&claims(1), "ada").await.unwrap();
     assert!(event(&mut again).await.is_some());
 }
 
 #[tokio::test]
 async fn the_oldest_stream_ends_at_the_limit_and_queued_messages_stay_whole() {
     let bench = SessionFixture::new();
-    bench.set_level(&facts(1), LogLevel::Info).unwrap();
+    bench.set_level(&claims(1), LogLevel::Info).unwrap();
     for n in 0..2 * STREAM_QUEUE {
-        bench.sessions.send(&facts(1), Bytes::from(format!("{n}")));
+        bench.sessions.send(&claims(1), Bytes::from(format!("{n}")));
     }
-    let mut first = bench.open(&facts(1), "ada").await.unwrap();
+    let mut first = bench.open(&claims(1), "ada").await.unwrap();
     let notification = event(&mut first).await.unwrap();
     assert_eq!(notification.matches("data: ").count(), 2 * STREAM_QUEUE);
     let mut others = Vec::new();
     for _ in 0..MAX_STREAMS {
-        others.push(bench.open(&facts(1), "ada").await.unwrap());
+        others.push(bench.open(&claims(1), "ada").await.unwrap());
     }
     assert_eq!(event(&mut first).await, None);
-    bench.sessions.send(&facts(1), Bytes::from_static(b"new"));
+    bench.sessions.send(&claims(1), Bytes::from_static(b"new"));
     let newest = others.last_mut().unwrap();
     assert_eq!(event(newest).await.as_deref(), Some("data: new\n\n"));
 }
@@ -264,13 +264,13 @@ async fn the_oldest_stream_ends_at_the_limit_and_queued_messages_stay_whole() {
 #[tokio::test]
 async fn an_expired_id_is_rejected() {
     let bench = SessionFixture::new();
-    bench.set_level(&facts(1), LogLevel::Info).unwrap();
+    bench.set_level(&claims(1), LogLevel::Info).unwrap();
     bench.clock.advance(LIFETIME);
-    assert!(!bench.sessions.has_ended(&facts(1)));
+    assert!(!bench.sessions.has_ended(&claims(1)));
     bench.clock.advance(Duration::from_secs(1));
-    assert!(bench.sessions.has_ended(&facts(1)));
+    assert!(bench.sessions.has_ended(&claims(1)));
     assert!(matches!(
-        bench.open(&facts(1), "ada").await,
+        bench.open(&claims(1), "ada").await,
         Err(Refusal::UnknownSession)
     ));
 }
@@ -279,15 +279,15 @@ async fn an_expired_id_is_rejected() {
 async fn sessions_are_limited_per_principal() {
     let bench = SessionFixture::new();
     for n in 0..SESSIONS_PER_PRINCIPAL {
-        let session = facts(u32::try_from(n).unwrap());
+        let session = claims(u32::try_from(n).unwrap());
         bench.set_level(&session, LogLevel::Info).unwrap();
     }
-    let more = facts(1_000_000);
+    let more = claims(1_000_000);
     assert_eq!(
         bench.set_level(&more, LogLevel::Info),
         Err(Refusal::TooManyOpen("sessions"))
     );
     // Existing sessions continue.
-    assert_eq!(bench.set_level(&facts(0), LogLevel::Error), Ok(()));
+    assert_eq!(bench.set_level(&claims(0), LogLevel::Error), Ok(()));
     assert!(bench.open(&more, "bob").await.is_ok());
 }

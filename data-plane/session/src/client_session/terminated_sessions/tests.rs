@@ -5,7 +5,7 @@ use std::time::Duration;
 use toolgate_model::PrincipalSubject;
 
 use super::*;
-use crate::fixture::{NOW, facts, slug};
+use crate::fixture::{NOW, claims, slug};
 
 fn principal(number: usize) -> Arc<Principal> {
     Arc::new(Principal {
@@ -15,9 +15,9 @@ fn principal(number: usize) -> Arc<Principal> {
 }
 
 fn session(number: usize) -> SessionClaims {
-    let mut facts = facts(u32::try_from(number).unwrap());
-    facts.issued = NOW.after(Duration::from_millis(number as u64));
-    facts
+    let mut claims = claims(u32::try_from(number).unwrap());
+    claims.issued = NOW.after(Duration::from_millis(number as u64));
+    claims
 }
 
 #[test]

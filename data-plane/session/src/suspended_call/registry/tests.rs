@@ -27,7 +27,7 @@ async fn a_suspended_call_is_resumed_once_and_only_by_its_principal() {
     let (suspended, gone) = (suspended(), Arc::default());
     let (ada, bob) = (principal("ada"), principal("bob"));
     let call = Call(Arc::clone(&gone));
-    assert!(suspended.park([1; 16], &ada, &slug("all"), call).is_ok());
+    assert!(suspended.suspend([1; 16], &ada, &slug("all"), call).is_ok());
     assert!(suspended.claim(&[1; 16], &bob).await.is_none());
     assert!(suspended.claim(&[2; 16], &ada).await.is_none());
     let claimed = suspended.claim(&[1; 16], &ada).await;
@@ -44,7 +44,7 @@ async fn suspended_calls_are_limited_per_principal() {
     let park = |number: usize, who: &Arc<Principal>| {
         let mut name = [0; 16];
         name[..8].copy_from_slice(&number.to_be_bytes());
-        suspended.park(name, who, &slug("all"), Call(Arc::clone(&gone)))
+        suspended.suspend(name, who, &slug("all"), Call(Arc::clone(&gone)))
     };
     for number in 0..SUSPENDED_CALLS_PER_PRINCIPAL {
         assert!(park(number, &ada).is_ok());
@@ -66,7 +66,7 @@ async fn removing_a_gateway_cancels_only_its_suspended_calls() {
     let ada = principal("ada");
     for (name, gateway) in [([1; 16], "gone"), ([2; 16], "kept")] {
         let call = Call(Arc::clone(&gone));
-        assert!(suspended.park(name, &ada, &slug(gateway), call).is_ok());
+        assert!(suspended.suspend(name, &ada, &slug(gateway), call).is_ok());
     }
     suspended.retain(|gateway| gateway.as_str() == "kept");
     until("the call is let go of", || suspended.count() == 1).await;
@@ -83,7 +83,7 @@ async fn a_client_that_does_not_come_back_in_time_finds_its_call_cancelled() {
     let suspended = SuspendedCalls::new(system, Arc::clone(&clock) as SharedClock, 4);
     let ada = principal("ada");
     let call = Call(Arc::clone(&gone));
-    assert!(suspended.park([1; 16], &ada, &slug("all"), call).is_ok());
+    assert!(suspended.suspend([1; 16], &ada, &slug("all"), call).is_ok());
     assert_eq!(format!("{suspended:?}"), "SuspendedCalls(1)");
     let entry = suspended.calls.get(&[1; 16]).unwrap();
     // The timer fires early: the clock decides.

@@ -45,9 +45,9 @@ proptest! {
                 TopicChange::Updated(id.into())
             };
             backlog.push(told.clone());
-            prop_assert_eq!(backlog.told.back(), Some(&told));
-            prop_assert_eq!(backlog.bytes, backlog.told.iter().map(size).sum::<usize>());
-            prop_assert!(backlog.told.len() <= BACKLOG && backlog.bytes <= BACKLOG_BYTES);
+            prop_assert_eq!(backlog.changes.back(), Some(&told));
+            prop_assert_eq!(backlog.bytes, backlog.changes.iter().map(size).sum::<usize>());
+            prop_assert!(backlog.changes.len() <= BACKLOG && backlog.bytes <= BACKLOG_BYTES);
         }
     }
 }

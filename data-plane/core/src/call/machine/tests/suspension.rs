@@ -35,7 +35,7 @@ fn a_call_is_suspended_resumed_in_part_and_resumed() {
     let ticket = CallEffect::Seal(SealRequest::Ticket);
     assert_eq!(effects, [CallEffect::HoldTimeouts, ticket.clone()]);
     let out = on(&mut machine, sealed("ticket"));
-    let [CallEffect::Park(reply)] = &out[..] else {
+    let [CallEffect::Suspend(reply)] = &out[..] else {
         panic!("{out:?}");
     };
     let result = &value(&reply.body.to_bytes())["result"];
@@ -60,7 +60,7 @@ fn a_call_is_suspended_resumed_in_part_and_resumed() {
     );
     assert_eq!(*again, ticket);
     let out = on(&mut machine, sealed("another"));
-    let [CallEffect::Park(reply)] = &out[..] else {
+    let [CallEffect::Suspend(reply)] = &out[..] else {
         panic!("{out:?}");
     };
     let left = &value(&reply.body.to_bytes())["result"]["inputRequests"];
@@ -84,11 +84,11 @@ fn a_call_is_suspended_resumed_in_part_and_resumed() {
 fn a_call_that_cannot_be_suspended_goes_on() {
     for refused in [CallEvent::Sealed(None), sealed("ticket")] {
         let (mut machine, _effects) = due(&[7, 8]);
-        let parks = matches!(refused, CallEvent::Sealed(Some(_)));
+        let suspends = matches!(refused, CallEvent::Sealed(Some(_)));
         let mut out = on(&mut machine, refused);
-        if parks {
-            assert!(matches!(out[..], [CallEffect::Park(_)]));
-            out = on(&mut machine, CallEvent::ParkRefused);
+        if suspends {
+            assert!(matches!(out[..], [CallEffect::Suspend(_)]));
+            out = on(&mut machine, CallEvent::SuspensionRefused);
         }
         assert!(
             matches!(
@@ -114,7 +114,7 @@ fn keys_of_elicitations_are_not_used_twice() {
     on(&mut machine, asks(9));
     all(machine.on(CallEvent::Deadline, later(60)));
     let out = on(&mut machine, sealed("ticket"));
-    let [CallEffect::Park(reply)] = &out[..] else {
+    let [CallEffect::Suspend(reply)] = &out[..] else {
         panic!("{out:?}");
     };
     let asked = value(&reply.body.to_bytes())["result"]["inputRequests"].clone();
@@ -180,7 +180,7 @@ fn a_declined_url_ends_the_call_unsent() {
     let mut plan = CallPlan::clone(&plan(Era::Modern, Era::Legacy, ""));
     for declined in [false, true] {
         let times = 3;
-        plan.visited = Some(crate::plan::UrlElicitationResult { times, declined });
+        plan.url_elicitation_result = Some(crate::plan::UrlElicitationResult { times, declined });
         let mut machine = of_plan(&Arc::new(plan.clone()));
         let effects = all(machine.start());
         if declined {

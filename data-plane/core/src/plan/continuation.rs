@@ -1,4 +1,4 @@
-//! Requests of modern clients with `requestState` or `inputResponses`. The state of a modern server is unsealed and
+//! Requests of modern clients that continue an earlier one: with `requestState` or `inputResponses`. The state of a modern server is unsealed and
 //! goes back to it. The ticket of a suspended call of a legacy server resumes that call. The state of a URL elicitation
 //! sends the call anew. Each is valid for the same request only.
 
@@ -41,7 +41,7 @@ pub struct ReturnedState {
     pub literal: Box<str>,
 }
 
-/// Completes the plan if the request is a retry.
+/// Completes the plan if the request continues an earlier one.
 pub(super) fn complete(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -63,24 +63,24 @@ pub(super) fn complete(
             "`inputResponses` need the `requestState` of their question",
         )),
         (ClientProtocol::Modern { .. }, Some(state)) if stateless => {
-            returned(input, envelope, state, call)
+            with_returned_state(input, envelope, state, call)
         }
         (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
             if let Some(elicitation) =
                 UrlElicitation::open(input.sealer, binding(input), state.as_str())
             {
-                return visited(input, envelope, &elicitation, responses, call);
+                return after_url_elicitation(input, envelope, &elicitation, responses, call);
             }
-            let ticket = ticket(input, envelope, state, &call)?;
-            let retry = Some(ResumeRequest { ticket, responses });
-            Ok(CallPlan { retry, ..call })
+            let ticket = open_ticket(input, envelope, state, &call)?;
+            let resume = Some(ResumeRequest { ticket, responses });
+            Ok(CallPlan { resume, ..call })
         }
     }
 }
 
 /// Plans a call that was not run before a URL elicitation.
-fn visited(
+fn after_url_elicitation(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     elicitation: &UrlElicitation,
@@ -95,11 +95,14 @@ fn visited(
         &call,
     )?;
     let responses = responses.map_or(&b"{}"[..], |span| envelope.slice(span));
-    let visited = Some(UrlElicitationResult {
+    let result = Some(UrlElicitationResult {
         times: elicitation.times,
         declined: elicitation.is_declined(responses),
     });
-    Ok(CallPlan { visited, ..call })
+    Ok(CallPlan {
+        url_elicitation_result: result,
+        ..call
+    })
 }
 
 /// Checks that a state was sealed for this request and has not expired.
@@ -120,7 +123,7 @@ fn check_state(
 }
 
 /// Opens the ticket of a suspended call.
-fn ticket(
+fn open_ticket(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     state: &JsonString<'_>,
@@ -135,7 +138,7 @@ fn ticket(
 }
 
 /// Plans a call with the unsealed state of a modern server.
-fn returned(
+fn with_returned_state(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
     state: &JsonString<'_>,
@@ -144,12 +147,12 @@ fn returned(
     let state_of_server = SealedRequestState::open(input.sealer, binding(input), state.as_str());
     let opened = state_of_server.ok_or_else(not_valid)?;
     check_state(input, envelope, opened.request, opened.until, &call)?;
-    let returned = ReturnedState {
+    let returned_state = ReturnedState {
         span: state.span,
         literal: opened.literal,
     };
     Ok(CallPlan {
-        returned: Some(returned),
+        returned_state: Some(returned_state),
         ..call
     })
 }
