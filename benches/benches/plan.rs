@@ -41,6 +41,7 @@ fn fixture() -> Option<PlanFixture> {
         issued: Timestamp(1),
         random: [7; 16],
         owner: toolgate_data_core::OwningProxy::new("proxy-1".parse().ok()?, None),
+        opener: Default::default(),
     };
     Some(PlanFixture {
         world,

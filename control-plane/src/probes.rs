@@ -18,6 +18,7 @@ use toolgate_discovery::{
 };
 use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
+use url::Url;
 
 use crate::{leader_election::Leadership, write_path::StoreWriter};
 
@@ -191,17 +192,25 @@ impl HeaderSource for CredentialHeaders {
         &self,
         server: &ObjectName,
         credential: &CredentialRef,
+        url: &Url,
     ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
-        let found = self.open(&ObjectName::new(server.org.clone(), credential.id.clone()));
+        let name = ObjectName::new(server.org.clone(), credential.id.clone());
+        let found = self.open(&name, url);
         Box::pin(async move { found })
     }
 }
 
 impl CredentialHeaders {
-    fn open(&self, name: &ObjectName) -> Result<(HeaderName, HeaderValue), HeaderError> {
+    fn open(&self, name: &ObjectName, url: &Url) -> Result<(HeaderName, HeaderValue), HeaderError> {
         let state = Arc::clone(&self.published.borrow().state);
         let missing = || HeaderError(format!("there is no credential {name}; create it"));
         let credential = state.credentials.get(name).ok_or_else(missing)?;
+        if !credential.hosts.permits(url) {
+            let hosts = &credential.hosts;
+            let reason =
+                format!("credential {name} may be sent to {hosts} only; change its spec.hosts");
+            return Err(HeaderError(reason));
+        }
         let CredentialKind::StaticHeader { header, value } = &credential.kind;
         let unusable = || HeaderError(format!("credential {name} cannot be opened; set it again"));
         let context = EncryptionContext::credential_value(name);
@@ -212,3 +221,6 @@ impl CredentialHeaders {
         Ok((header, value))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,7 +185,13 @@ impl ControlPlane {
         });
         let control_api = Arc::clone(&write_path);
         let (actors, readiness) = (context.actors.clone(), context.readiness.clone());
-        let fleet = FleetService::new(control_api, actors, readiness, context.drain.clone());
+        let fleet = FleetService::new(
+            control_api,
+            actors,
+            readiness,
+            &context.metrics,
+            context.drain.clone(),
+        );
         Ok(Self {
             write_path,
             context,

@@ -11,7 +11,7 @@ use toolgate_data_core::{
     plan::InitializePlan,
     seal::SealContext,
     segmented_bytes::SegmentedBytes as Pieces,
-    session::session_id::{self, SessionClaims},
+    session::session_id::{self, SessionClaims, SessionOpener},
 };
 use toolgate_ingress::{
     ResponseBody,
@@ -24,7 +24,7 @@ use crate::{
     call,
     config_source::{ConfigSource, KeySet as _},
     pipeline::{Answer, RequestRefusal, respond_refused},
-    proxy_state::ProxyState,
+    proxy_state::{ElicitingCall, ProxyState},
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     session_header::SessionHeader,
@@ -149,10 +149,11 @@ fn answer_elicitation<S: ConfigSource>(
     id: &str,
     frame: Bytes,
 ) -> Result<Answer, Refusal> {
-    let principal = subject.caller.principal();
+    let (principal, grant) = (subject.caller.principal(), subject.caller.grant());
+    let granted = |call: &ElicitingCall| call.plan.target.is_granted(grant);
     match state
         .elicitations
-        .take_recipient(subject.claims, principal, id)
+        .take_recipient(subject.claims, principal, id, granted)
     {
         AnswerRecipient::Call(id, eliciting_call) => eliciting_call.answers.send(id, frame),
         AnswerRecipient::Unknown => {}
@@ -216,6 +217,7 @@ fn open_session<S: ConfigSource>(
         issued: state.clock.now(),
         random: random::bytes(),
         owner: state.peers.this_proxy(),
+        opener: SessionOpener::of(caller),
     };
     let binding = SealContext {
         gateway: &gateway.name.id,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use toolgate_data_core::{
     AuthnId, Caller, Refusal, View,
     notify::view_change::{self, ViewComparison},
+    plan::CallPlan,
 };
 use toolgate_model::{SessionSharing, Slug};
 use toolgate_peers::Peers;
@@ -56,6 +57,8 @@ pub(crate) struct ElicitingCall {
     pub(crate) gateway: Slug,
     /// Proof by which the client was authenticated.
     pub(crate) authn: AuthnId,
+    /// Plan of the call.
+    pub(crate) plan: Arc<CallPlan>,
 }
 
 impl ElicitingCall {

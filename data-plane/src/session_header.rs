@@ -74,7 +74,9 @@ impl SessionIdCache {
             caller.principal(),
             slot,
         ) {
-            Some(claims) if !sessions.has_ended(&claims) => SessionHeader::Open(claims),
+            Some(claims) if claims.opener.admits(caller) && !sessions.has_ended(&claims) => {
+                SessionHeader::Open(claims)
+            }
             Some(_) | None => SessionHeader::Unknown,
         }
     }

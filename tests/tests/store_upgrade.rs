@@ -128,6 +128,7 @@ apiVersion: toolgate/v1
 kind: Credential
 metadata: {name: weather-key, displayName: Other key}
 spec:
+  hosts: ['http://127.0.0.1:9', 'http://127.0.0.1:19']
   staticHeader: {header: x-key, value: another-secret}
 ---
 apiVersion: toolgate/v1
@@ -147,6 +148,32 @@ spec:
   listing: TOOL_LISTING_PROGRESSIVE
   bindings: [{server: demo, allTools: true}]
 ";
+
+/// The server of the fixture, which refers to a credential of the earlier build, at another endpoint.
+const REPOINTED: &str = "\
+apiVersion: toolgate/v1
+kind: Server
+metadata: {name: weather}
+spec: {url: 'http://127.0.0.1:19/mcp', credential: weather-key}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_of_an_earlier_build_goes_nowhere_else_until_it_has_hosts() {
+    let sandbox = Sandbox::new("upgrade-unbound").unwrap();
+    let up = upgraded(&sandbox).await.unwrap();
+    let file = sandbox.join("repointed.yaml");
+    std::fs::write(&file, REPOINTED).unwrap();
+    let cli = up.cli().unwrap();
+    let apply = ["apply", "-f", file.to_str().unwrap()];
+    let (_code, refused) = cli.fails(&apply).await.unwrap();
+    assert!(refused.contains("is not bound to hosts"), "{refused}");
+    let listed = cli.run(&["get", "credentials"]).await.unwrap();
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("not bound"), "{listed}");
+    let server = object(&up, "servers", "weather").await.unwrap();
+    assert_eq!(server["spec"]["credential"], "weather-key");
+    assert_eq!(server["spec"]["url"], "http://127.0.0.1:9/mcp");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn updates_write_the_new_form_which_a_second_start_reads() {

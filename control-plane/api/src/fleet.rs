@@ -15,7 +15,7 @@ use toolgate_proto::{
     credential::v1::credentials_server::CredentialsServer,
     push::v1::{fleet_server::FleetServer, push_server::PushServer},
 };
-use toolgate_runtime::{Drain, Readiness};
+use toolgate_runtime::{Drain, Metrics, Readiness};
 
 use crate::{
     access_control::{self, AccessControl},
@@ -31,6 +31,7 @@ mod feed;
 mod membership;
 mod revocations;
 mod subscribe;
+mod unreferenced;
 
 /// Maximum size of a message, in bytes. The list of resource digests that a proxy holds can be long.
 const MAX_MESSAGE: usize = 16 * 1024 * 1024;
@@ -71,18 +72,27 @@ pub(crate) struct ProxyServices {
     pub(crate) drain: Drain,
     pub(crate) actors: ActorSystem,
     pub(crate) feeds: Arc<subscribe::FeedRegistry>,
+    pub(crate) unreferenced: Arc<unreferenced::UnreferencedResolves>,
 }
 
 impl FleetService {
-    /// Creates the server. Feeds run in `actors`; the health service reports `readiness`.
+    /// Creates the server. Feeds run in `actors`; the health service reports `readiness`, and `metrics` count what is
+    /// refused.
     pub fn new(
         control_api: Arc<dyn ControlApi>,
         actors: ActorSystem,
         readiness: Readiness,
+        metrics: &Metrics,
         drain: Drain,
     ) -> Self {
         let serve = ServeOptions {
-            router: router(Arc::clone(&control_api), actors, readiness, drain.clone()),
+            router: router(
+                Arc::clone(&control_api),
+                actors,
+                readiness,
+                metrics,
+                drain.clone(),
+            ),
             http1: false,
             drain,
             name: "proxy connection",
@@ -128,6 +138,7 @@ pub(crate) fn router(
     control_api: Arc<dyn ControlApi>,
     actors: ActorSystem,
     readiness: Readiness,
+    metrics: &Metrics,
     drain: Drain,
 ) -> Router {
     let access_control = Arc::new(AccessControl {
@@ -147,6 +158,7 @@ pub(crate) fn router(
         drain,
         actors,
         feeds: Arc::default(),
+        unreferenced: Arc::new(unreferenced::UnreferencedResolves::new(metrics)),
     };
     Routes::new(FleetServer::new(members.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(PushServer::new(members.clone()).max_decoding_message_size(MAX_MESSAGE))

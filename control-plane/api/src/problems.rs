@@ -29,6 +29,7 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::TooMany { .. }
         | ProblemKind::IdTaken(_)
         | ProblemKind::NoCredential(_)
+        | ProblemKind::CredentialElsewhere { .. }
         | ProblemKind::NoApprovals
         | ProblemKind::ServerNotServed(_)
         | ProblemKind::NotOffered { .. }

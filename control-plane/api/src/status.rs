@@ -9,7 +9,7 @@ use toolgate_control_core::{
     ObjectKey, Rejection, Revision,
     port::{IssueError, ProbeError, SealError, StoreError, SubmitError},
 };
-use toolgate_model::Slug;
+use toolgate_model::{ObjectName, Slug};
 use toolgate_wire::{InvalidMessage, InvalidResourceName, ResourceName};
 
 const DOMAIN: &str = "toolgate";
@@ -39,6 +39,18 @@ pub(crate) fn invalid_name(field: &str, error: &InvalidResourceName) -> Status {
 /// Error for an object that does not exist or that the caller may not see. Both give the same answer.
 pub(crate) fn not_found(key: &ObjectKey) -> Status {
     rejected(&Rejection::NotFound(key.clone()), None)
+}
+
+/// Error for a credential that the server of a proxy's request does not refer to. Credentials that exist and others give
+/// the same answer.
+pub(crate) fn unreferenced(server: Option<&ObjectName>, credential: &ObjectName) -> Status {
+    let subject = match server {
+        Some(server) => format!("server {server} is not served or does not refer"),
+        None => "no server that is served refers".to_owned(),
+    };
+    let message =
+        format!("{subject} to credential {credential}; name it in the server's spec.credential");
+    Status::with_error_details(Code::NotFound, message, details("UNREFERENCED", &[]))
 }
 
 /// Error for a caller that cannot be authenticated.
@@ -110,6 +122,11 @@ pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
         Rejection::Invalid { field, reason } => invalid(field, reason),
+        Rejection::MissingRight { field, right, .. } => {
+            let mut details = details("MISSING_RIGHT", &[("right", right)]);
+            details.add_bad_request_violation(field, message.as_str());
+            Status::with_error_details(Code::PermissionDenied, message, details)
+        }
         Rejection::Limit {
             field,
             name,

@@ -5,7 +5,7 @@
 //!            own organization                                   whole deployment
 //! viewer     read all objects
 //! editor     + write gateways and servers, probe
-//! admin      + write credentials and tokens, update the organization
+//! admin      + write credentials and tokens, use credentials in servers, update the organization
 //! system     everything, in every organization                  + organizations, proxies, versions, join tokens
 //! proxy                                                          push, credentials, keyring, renewal
 //! anonymous                                                      join (the vault checks the secret)
@@ -29,6 +29,9 @@ pub enum AccessRight {
     CreateOrganization,
     /// Probe a server on demand.
     Probe,
+    /// Choose where the value of a credential is sent: name a credential in a server, or change the endpoints of a
+    /// server that has one.
+    UseCredential,
     /// Read the version log.
     ReadVersions,
     /// Create a join token.
@@ -86,6 +89,7 @@ fn least_role(right: AccessRight) -> Option<AdminRole> {
         AccessRight::Read(kind) => kind.read_role(),
         AccessRight::Write(kind) => kind.write_role(),
         AccessRight::Probe => AdminRole::Editor,
+        AccessRight::UseCredential => AdminRole::Admin,
         AccessRight::CreateOrganization
         | AccessRight::ReadVersions
         | AccessRight::CreateJoinToken
@@ -110,6 +114,7 @@ fn is_proxy_only(right: AccessRight) -> bool {
         | AccessRight::Write(_)
         | AccessRight::CreateOrganization
         | AccessRight::Probe
+        | AccessRight::UseCredential
         | AccessRight::ReadVersions
         | AccessRight::CreateJoinToken
         | AccessRight::Join => false,

@@ -8,7 +8,12 @@ use toolgate_model::{
     for_each_kind, kind::KindObject as _,
 };
 
-use crate::{access_right::CallerIdentity, key::ObjectKey, object::JoinToken, port::Revision};
+use crate::{
+    access_right::{AccessRight, CallerIdentity, is_allowed},
+    key::ObjectKey,
+    object::JoinToken,
+    port::Revision,
+};
 
 /// Request to change the stored state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,6 +124,15 @@ pub enum CommandAuthor {
 impl CommandAuthor {
     /// Author of the commands that the control plane itself gives when it starts.
     pub const SYSTEM: Self = Self::Caller(CallerIdentity::System);
+
+    /// Returns `true` if the author has `right` in organization `org`. A background task has no rights: what it writes
+    /// needs none.
+    pub fn has_right(&self, right: AccessRight, org: &Slug) -> bool {
+        match self {
+            Self::Caller(identity) => is_allowed(identity, right, Some(org)),
+            Self::Task(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for CommandAuthor {

@@ -7,7 +7,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use toolgate_model::{ObjectName, ResourceKey, Slug, Snapshot};
+use toolgate_model::{CredentialHosts, ObjectName, ResourceKey, Slug, Snapshot};
 
 use crate::{port::Revision, state::StoreState};
 
@@ -88,6 +88,19 @@ pub enum ProblemKind {
     /// The credential of a server does not exist.
     #[error("there is no credential {0}; create it first, or remove it from the server")]
     NoCredential(ObjectName),
+    /// An endpoint of a server is outside the hosts of its credential.
+    #[error(
+        "credential {credential} may be sent to {hosts} only, and the server has the endpoint `{url}`; add its origin to \
+         the credential's spec.hosts, or use another credential"
+    )]
+    CredentialElsewhere {
+        /// Credential of the server.
+        credential: ObjectName,
+        /// Origins that the credential is bound to.
+        hosts: CredentialHosts,
+        /// First endpoint outside.
+        url: String,
+    },
     /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
@@ -223,6 +236,7 @@ impl ProblemKind {
             | Self::TooMany { .. }
             | Self::IdTaken(_)
             | Self::NoCredential(_)
+            | Self::CredentialElsewhere { .. }
             | Self::NoApprovals => true,
             Self::ServerNotServed(_)
             | Self::NotProbed(_)

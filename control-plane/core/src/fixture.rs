@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    AdminRole, AllowList, CallTimeouts, Credential, CredentialKind, Definition, Digest,
-    DriftPolicy, Era, EraPolicy, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode,
+    AdminRole, AllowList, CallTimeouts, Credential, CredentialHosts, CredentialKind, Definition,
+    Digest, DriftPolicy, Era, EraPolicy, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode,
     RelayPolicy, SealedBlob, Server, ServerBinding, ServerDefinitions, SessionSharing, Slug,
     Timestamp, Token, TokenHash, TokenSubject,
 };
@@ -59,6 +59,7 @@ pub(crate) fn credential(org: &str, id: &str) -> Credential {
     Credential {
         name: name(org, id),
         meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
             value: sealed(),

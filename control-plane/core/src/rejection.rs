@@ -38,6 +38,20 @@ pub enum Rejection {
         /// Description of the error and of a valid value.
         reason: String,
     },
+    /// The author lacks a right that the value of a field requires.
+    #[error(
+        "{field}: {action} needs the right to {right}, which the author does not have; ask {holder}"
+    )]
+    MissingRight {
+        /// Field path in the API.
+        field: String,
+        /// Description of the change.
+        action: &'static str,
+        /// Description of the right.
+        right: &'static str,
+        /// Description of the authors that have it.
+        holder: &'static str,
+    },
     /// A limit is exceeded.
     #[error("{field}: {found} is more than the limit of {limit} ({name})")]
     Limit {
@@ -75,7 +89,9 @@ impl Rejection {
     /// Returns the invalid field, if the rejection has one.
     pub fn field(&self) -> Option<&str> {
         match self {
-            Self::Invalid { field, .. } | Self::Limit { field, .. } => Some(field),
+            Self::Invalid { field, .. }
+            | Self::MissingRight { field, .. }
+            | Self::Limit { field, .. } => Some(field),
             Self::RequestReused(_) => Some("request_id"),
             Self::NotFound(_)
             | Self::AlreadyExists(_)

@@ -93,7 +93,10 @@ impl ServerInspector {
         let header = match &target.credential {
             None => None,
             Some(credential) => {
-                let header = self.headers.header(&target.server, credential).await;
+                let header = self
+                    .headers
+                    .header(&target.server, credential, &target.url)
+                    .await;
                 Some(header.map_err(|error| problem_text::of_header(&error, target))?)
             }
         };

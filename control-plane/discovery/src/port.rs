@@ -3,6 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use toolgate_control_core::port::BoxFuture;
 use toolgate_model::{ObjectName, ServerDefinitions, snapshot::CredentialRef};
+use url::Url;
 
 /// Storage of server definitions.
 pub trait DefinitionsSink: Send + Sync + 'static {
@@ -20,11 +21,13 @@ pub struct SinkError(pub String);
 
 /// Source of the credential header for a server.
 pub trait HeaderSource: Send + Sync + 'static {
-    /// Returns the header for `server`. The caller marks the value as sensitive and does not keep it.
+    /// Returns the header for `server`, to be sent to `url` only. The caller marks the value as sensitive and does not
+    /// keep it.
     fn header(
         &self,
         server: &ObjectName,
         credential: &CredentialRef,
+        url: &Url,
     ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>>;
 }
 

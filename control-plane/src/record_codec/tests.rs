@@ -8,8 +8,8 @@ use toolgate_control_core::{
     object::{JoinToken, RequestRecord, VersionMarker, VersionRecord},
 };
 use toolgate_model::{
-    Credential, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey, ResourceKind,
-    ResourceRefusal, SealedBlob, TokenHash, Version,
+    Credential, CredentialHosts, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey,
+    ResourceKind, ResourceRefusal, SealedBlob, TokenHash, Version,
 };
 
 use super::*;
@@ -29,6 +29,7 @@ fn desired() -> Vec<(ObjectKey, ControlObject)> {
     let credential = Credential {
         name: name("key"),
         meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
             value: sealed(),

@@ -315,6 +315,7 @@ impl GatewayFixture {
                 issued: NOW,
                 random: [7; 16],
                 owner: crate::OwningProxy::new(slug("proxy-1"), None),
+                opener: Default::default(),
             },
         }
     }

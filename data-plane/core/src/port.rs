@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 
 use toolgate_model::{
-    CredentialScope, ObjectName, Principal, SessionSharing, Timestamp, TokenSubject,
+    CredentialHosts, CredentialScope, ObjectName, Principal, SessionSharing, Timestamp,
     snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
@@ -144,6 +144,8 @@ pub struct HeaderCredential {
     pub name: Box<str>,
     /// Header value.
     pub value: Zeroizing<Vec<u8>>,
+    /// Origins that the header may be sent to.
+    pub hosts: CredentialHosts,
 }
 
 /// Identity of an upstream session. Callers with equal keys share one session with the server.
@@ -197,9 +199,8 @@ impl UpstreamSessionKey {
             SessionSharing::PerPrincipal => (Arc::clone(principal), None),
             SessionSharing::PerSession => (Arc::clone(principal), conversation),
             SessionSharing::Shared => {
-                let org = server.name.org.clone();
-                let subject = TokenSubject::Organization;
-                (Arc::new(Principal { org, subject }), None)
+                let shared = Principal::all_callers(server.name.org.clone());
+                (Arc::new(shared), None)
             }
         };
         Self {

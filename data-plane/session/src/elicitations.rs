@@ -107,12 +107,14 @@ impl<A: Clone> ElicitationRegistry<A> {
         })
     }
 
-    /// Finds the recipient of the answer with this id, a literal as written.
+    /// Finds the recipient of the answer with this id, a literal as written. `may_answer` selects the recipients that the
+    /// caller may answer to.
     pub fn take_recipient(
         &self,
         session: &SessionClaims,
         principal: &Arc<Principal>,
         literal: &str,
+        may_answer: impl Fn(&A) -> bool,
     ) -> AnswerRecipient<A> {
         let Some(id) = ElicitationId::parse(literal) else {
             return AnswerRecipient::Unknown;
@@ -120,7 +122,8 @@ impl<A: Clone> ElicitationRegistry<A> {
         if id.proxy != self.proxy {
             return AnswerRecipient::OtherProxy(id.proxy);
         }
-        let same = |entry: &WaitingEntry<A>| entry.principal == *principal;
+        let same =
+            |entry: &WaitingEntry<A>| entry.principal == *principal && may_answer(&entry.recipient);
         let taken = self.waiting.take(&session.random, &id.random, same);
         taken.map_or(AnswerRecipient::Unknown, |entry| {
             AnswerRecipient::Call(id, entry.recipient)

@@ -192,6 +192,7 @@ pub(crate) fn claims(number: u32) -> SessionClaims {
         issued: NOW,
         random,
         owner: toolgate_data_core::OwningProxy::new(slug("proxy-1"), None),
+        opener: Default::default(),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Effects of the [`CallMachine`](toolgate_data_core::call::CallMachine), carried out by the driver. None of them
 //! waits.
 
+use std::sync::Arc;
+
 use toolgate_data_core::{
     call::{
         CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, RetrySession, SealRequest,
@@ -137,6 +139,7 @@ impl<S: ConfigSource> CallDriver<S> {
             call: self.in_flight.as_ref()?.cancel_handle(),
             gateway: context.plan.gateway.name.id.clone(),
             authn: context.authn,
+            plan: Arc::clone(&context.plan),
         };
         let registered =
             state

@@ -1,7 +1,7 @@
 //! Tests of the state of rate limits, with a clock that is advanced by hand.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, RateLimit, RateLimitKey, Snapshot, Timestamp, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject, RateLimit, RateLimitKey, Snapshot, Timestamp};
 use toolgate_runtime::clock::ManualClock;
 
 use super::*;
@@ -24,7 +24,7 @@ fn filter() -> RateLimitFilter {
 fn user(id: usize) -> BucketKey {
     BucketKey::Principal(Arc::new(Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::User(format!("user-{id}").parse().unwrap()),
+        subject: PrincipalSubject::User(format!("user-{id}").parse().unwrap()),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Tests that a proof gets its quota, no more, and releases it.
 
 use toolgate_data_core::{Authn, AuthnKind, Grant};
-use toolgate_model::{AllowList, TokenSubject};
+use toolgate_model::{AllowList, PrincipalSubject};
 
 use super::*;
 
@@ -11,7 +11,7 @@ const B: AuthnId = AuthnId([2; 32]);
 fn alice() -> Principal {
     Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::Organization,
+        subject: PrincipalSubject::AllCallers,
     }
 }
 

@@ -29,7 +29,7 @@ use toolgate_data_core::{
     refusal::UpstreamFailure,
 };
 use toolgate_model::{
-    CredentialScope, ObjectName, Principal, TokenSubject, Version, snapshot::CredentialRef,
+    CredentialScope, ObjectName, Principal, PrincipalSubject, Version, snapshot::CredentialRef,
 };
 use toolgate_proto::credential::v1::{
     self as pb, ResolveRequest, credentials_client::CredentialsClient,
@@ -298,6 +298,7 @@ impl CacheState {
         let value = Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: resolved.header.into_boxed_str(),
             value: Zeroizing::new(resolved.value.expose().to_vec()),
+            hosts: resolved.hosts,
         }));
         let cached = CachedCredential {
             credential: id.clone(),
@@ -318,9 +319,10 @@ impl CacheState {
 
 fn principal_to_proto(principal: &Principal) -> pb::Principal {
     let subject = match &principal.subject {
-        TokenSubject::Organization => pb::principal::Subject::Organization(true),
-        TokenSubject::Team(id) => pb::principal::Subject::Team(id.to_string()),
-        TokenSubject::User(id) => pb::principal::Subject::User(id.to_string()),
+        PrincipalSubject::AllCallers => pb::principal::Subject::Organization(true),
+        PrincipalSubject::Token(id) => pb::principal::Subject::Token(id.to_string()),
+        PrincipalSubject::Team(id) => pb::principal::Subject::Team(id.to_string()),
+        PrincipalSubject::User(id) => pb::principal::Subject::User(id.to_string()),
     };
     let subject = Some(subject);
     pb::Principal { subject }

@@ -26,6 +26,7 @@ mod list_changes;
 mod log_levels;
 mod meta;
 mod personal_credentials;
+mod principals;
 mod progressive;
 mod prompts_and_resources;
 mod rate_limits;

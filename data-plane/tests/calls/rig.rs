@@ -23,9 +23,9 @@ use toolgate_data_core::{
 };
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, CredentialScope, Definition, Digest, Era, ObjectName, RelayPolicy,
-    ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, TokenSubject,
-    Version,
+    AllowList, CallTimeouts, CredentialHosts, CredentialScope, Definition, Digest, Era, ObjectName,
+    RelayPolicy, ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource,
+    TokenSubject, Version,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -235,6 +235,23 @@ impl TestRig {
             };
             change(&mut server);
             *entry = SnapshotEntry::new(SnapshotResource::Server(server));
+        });
+    }
+
+    /// Changes a token.
+    pub fn edit_token(&self, id: &str, change: impl FnOnce(&mut TokenResource)) {
+        self.source.configure(|snapshot| {
+            let key = ResourceKey {
+                kind: ResourceKind::Token,
+                name: name(id),
+            };
+            let entry = snapshot.entries.get_mut(&key).unwrap();
+            let SnapshotResource::Token(mut token) = SnapshotResource::clone(&entry.resource)
+            else {
+                panic!("no token");
+            };
+            change(&mut token);
+            *entry = SnapshotEntry::new(SnapshotResource::Token(token));
         });
     }
 
@@ -553,6 +570,7 @@ impl CredentialResolver for FixedSource {
         let credential = UpstreamCredential::Header(HeaderCredential {
             name: "authorization".into(),
             value: value.into_bytes().into(),
+            hosts: CredentialHosts::default(),
         });
         Box::pin(async move { Ok(Arc::new(credential)) })
     }

@@ -23,6 +23,8 @@ pub(crate) struct CallTarget {
 
 /// Endpoint of a server, without a credential and with the shared one.
 pub(crate) struct EndpointTarget {
+    /// Endpoint as configured.
+    configured: Endpoint,
     /// Endpoint without a credential.
     bare: Arc<AuthenticatedEndpoint>,
     /// Endpoint with the shared credential that was presented last. A credential of one principal is not kept here:
@@ -98,7 +100,8 @@ impl EndpointTarget {
         endpoint: &Endpoint,
         answers: &Arc<MemoryBudget>,
     ) -> Result<Self, UpstreamFailure> {
-        let endpoint = ServerEndpoint::new(&endpoint.url, None, server.timeouts);
+        let configured = endpoint.clone();
+        let endpoint = ServerEndpoint::new(&configured.url, None, server.timeouts);
         let endpoint = endpoint.map_err(|error| {
             tracing::error!(server = %server.name, %error, "the server cannot be called");
             UpstreamFailure::Unreachable
@@ -113,6 +116,7 @@ impl EndpointTarget {
             credential: None,
         });
         Ok(Self {
+            configured,
             bare,
             authenticated: ArcSwapOption::empty(),
         })
@@ -151,6 +155,11 @@ impl EndpointTarget {
         credential: Arc<UpstreamCredential>,
     ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
         let UpstreamCredential::Header(header) = &*credential;
+        if !header.hosts.permits(&self.configured.url) {
+            let (url, hosts) = (&self.configured.url, &header.hosts);
+            tracing::error!(%url, %hosts, "a credential is not sent to an endpoint outside its hosts");
+            return Err(UpstreamFailure::Credential);
+        }
         let name = HeaderName::from_bytes(header.name.as_bytes());
         let value = HeaderValue::from_bytes(&header.value);
         let (Ok(name), Ok(mut value)) = (name, value) else {

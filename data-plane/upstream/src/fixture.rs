@@ -240,6 +240,7 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
         issued: Timestamp(1_000),
         random: [7; 16],
         owner: toolgate_data_core::OwningProxy::new(slug("proxy-1"), None),
+        opener: Default::default(),
     };
     let standard = headers::StandardHeaders {
         version: headers::ReceivedHeader::Once(b"2025-11-25"),

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CredentialScope, ObjectName, ProtocolVersion, RateLimit, SealedBlob, ServerSource, Slug,
-    Timestamp, TokenHash,
+    CredentialHosts, CredentialScope, ObjectName, ProtocolVersion, RateLimit, SealedBlob,
+    ServerSource, Slug, Timestamp, TokenHash,
 };
 
 /// Metadata common to all kinds.
@@ -235,6 +235,8 @@ pub struct Credential {
     pub name: ObjectName,
     /// Common metadata.
     pub meta: ObjectMeta,
+    /// Origins that the value may be sent to.
+    pub hosts: CredentialHosts,
     /// Kind of the credential, with its values.
     pub kind: CredentialKind,
 }

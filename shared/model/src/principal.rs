@@ -4,13 +4,27 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Slug;
+use crate::{ObjectName, Slug};
 
-/// Subject that a token represents within its organization.
+/// Subject that a token represents within its organization, as written by an operator.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TokenSubject {
-    /// The organization itself.
+    /// No team and no user: the token stands for itself.
     Organization,
+    /// A team.
+    Team(Slug),
+    /// A user.
+    User(Slug),
+}
+
+/// Subject of a principal within its organization.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum PrincipalSubject {
+    /// All callers together. Not a caller: the neutral principal of what they share, such as the session with a server
+    /// that keeps no state between calls.
+    AllCallers,
+    /// The token with this id, which stands for no team and no user.
+    Token(Slug),
     /// A team.
     Team(Slug),
     /// A user.
@@ -23,15 +37,36 @@ pub struct Principal {
     /// Organization of the caller.
     pub org: Slug,
     /// Subject within the organization.
-    pub subject: TokenSubject,
+    pub subject: PrincipalSubject,
+}
+
+impl Principal {
+    /// Returns the principal of a token.
+    pub fn of_token(token: &ObjectName, subject: &TokenSubject) -> Self {
+        let subject = match subject {
+            TokenSubject::Organization => PrincipalSubject::Token(token.id.clone()),
+            TokenSubject::Team(team) => PrincipalSubject::Team(team.clone()),
+            TokenSubject::User(user) => PrincipalSubject::User(user.clone()),
+        };
+        let org = token.org.clone();
+        Self { org, subject }
+    }
+
+    /// Returns the neutral principal of an organization, for what all its callers share.
+    pub fn all_callers(org: Slug) -> Self {
+        let subject = PrincipalSubject::AllCallers;
+        Self { org, subject }
+    }
 }
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let org = &self.org;
         match &self.subject {
-            TokenSubject::Organization => write!(f, "{}", self.org),
-            TokenSubject::Team(team) => write!(f, "{}/team:{team}", self.org),
-            TokenSubject::User(user) => write!(f, "{}/user:{user}", self.org),
+            PrincipalSubject::AllCallers => write!(f, "{org}"),
+            PrincipalSubject::Token(token) => write!(f, "{org}/token:{token}"),
+            PrincipalSubject::Team(team) => write!(f, "{org}/team:{team}"),
+            PrincipalSubject::User(user) => write!(f, "{org}/user:{user}"),
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use toolgate_model::{AllowList, Digest, MaxAnswer, Slug, Timestamp, TokenHash};
+use toolgate_model::{
+    AllowList, CredentialHosts, Digest, MaxAnswer, OriginPattern, Slug, Timestamp, TokenHash,
+};
 
 use crate::invalid::FieldViolation;
 
@@ -237,6 +239,27 @@ pub(crate) fn allow_list_to_proto<T: ToString>(given: &AllowList<T>) -> (Vec<Str
         AllowList::All => (Vec::new(), false),
         AllowList::Only(items) => (items.iter().map(T::to_string).collect(), items.is_empty()),
     }
+}
+
+/// Parses the origins that a credential is bound to. An empty list is accepted: stored credentials may have none.
+pub(crate) fn credential_hosts(
+    field: &str,
+    given: &[String],
+) -> Result<CredentialHosts, FieldViolation> {
+    max_count(field, given.len(), crate::limits::CREDENTIAL_HOSTS)?;
+    let pattern = |(at, given): (usize, &String)| {
+        let path = format!("{field}[{at}]");
+        let given = required(&path, given, crate::limits::URL)?;
+        let parsed = given.parse::<OriginPattern>();
+        parsed.map_err(|invalid| FieldViolation::new(path, format!("`{given}` {invalid}")))
+    };
+    let patterns: Result<Vec<_>, _> = given.iter().enumerate().map(pattern).collect();
+    patterns.map(CredentialHosts::new)
+}
+
+/// Converts to the texts of the origins.
+pub(crate) fn credential_hosts_to_proto(given: &CredentialHosts) -> Vec<String> {
+    given.patterns().iter().map(ToString::to_string).collect()
 }
 
 /// Validates and lower-cases the name of an HTTP header that a credential may set on requests to a server.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use toolgate_model::Timestamp;
+use toolgate_model::{CredentialHosts, Timestamp};
 use toolgate_proto::credential::v1 as pb;
 use zeroize::Zeroizing;
 
@@ -48,6 +48,8 @@ pub struct ResolvedCredential {
     pub revision: u64,
     /// Expiry time. `None` means valid as long as the revision is current.
     pub expires: Option<Timestamp>,
+    /// Origins that the header may be sent to.
+    pub hosts: CredentialHosts,
 }
 
 impl ProtoConversion for ProxyKeyring {
@@ -97,6 +99,7 @@ impl ProtoConversion for ResolvedCredential {
             value: PlaintextValue::new(proto.value.clone()),
             revision: proto.revision,
             expires: (proto.expire_time_ms != 0).then_some(Timestamp(proto.expire_time_ms)),
+            hosts: field::credential_hosts("hosts", &proto.hosts)?,
         })
     }
 
@@ -106,6 +109,7 @@ impl ProtoConversion for ResolvedCredential {
             value: self.value.expose().to_vec(),
             revision: self.revision,
             expire_time_ms: self.expires.map_or(0, |at| at.0.max(1)),
+            hosts: field::credential_hosts_to_proto(&self.hosts),
         }
     }
 }

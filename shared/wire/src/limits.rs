@@ -41,6 +41,8 @@ pub const CAPABILITIES: usize = 64 * 1024;
 pub const URL: usize = 8 * 1024;
 /// Maximum number of endpoints of a server.
 pub const ENDPOINTS: usize = 16;
+/// Maximum number of origins that a credential is bound to.
+pub const CREDENTIAL_HOSTS: usize = 32;
 /// Maximum length of a header name in bytes.
 pub const HEADER_NAME: usize = 128;
 /// Maximum length of a header value in bytes.

@@ -21,13 +21,14 @@ pub use decode::{InvalidRecord, decode};
 /// |---|---|
 /// | 1 | the first form |
 /// | 2 | a server has `endpoints` instead of `url`; objects have rate limits |
+/// | 3 | a credential has `hosts` |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
-pub const SCHEMA: u32 = 2;
+pub const SCHEMA: u32 = 3;
 
-/// Returns the lowest schema that can express the object. A control plane that does not know a limit must not read the
-/// object without it: it would serve it unlimited, and write it back so.
+/// Returns the lowest schema that can express the object. A control plane that does not know a limit, or the hosts of a
+/// credential, must not read the object without it: it would serve it unlimited, and write it back so.
 fn schema_of(object: &pb::record::Object) -> u32 {
     use pb::record::Object as In;
     let beyond_first = match object {
@@ -47,8 +48,12 @@ fn schema_of(object: &pb::record::Object) -> u32 {
             let spec = it.token.as_ref().and_then(|token| token.spec.as_ref());
             spec.is_some_and(|spec| !spec.rate_limits.is_empty())
         }
-        In::Credential(_)
-        | In::Catalogue(_)
+        In::Credential(it) => {
+            let spec = it.credential.as_ref().and_then(|it| it.spec.as_ref());
+            let bound = spec.is_some_and(|spec| !spec.hosts.is_empty());
+            return if bound { 3 } else { 1 };
+        }
+        In::Catalogue(_)
         | In::Proxy(_)
         | In::Marker(_)
         | In::Sealed(_)

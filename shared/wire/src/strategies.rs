@@ -225,11 +225,19 @@ pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {
 }
 
 pub(crate) fn credential() -> impl Strategy<Value = Credential> {
-    (name(), meta(), "x-[a-z]{1,10}", sealed()).prop_map(|(name, meta, header, value)| Credential {
+    let fields = (name(), meta(), hosts(), "x-[a-z]{1,10}", sealed());
+    fields.prop_map(|(name, meta, hosts, header, value)| Credential {
         name,
         meta,
+        hosts,
         kind: CredentialKind::StaticHeader { header, value },
     })
+}
+
+pub(crate) fn hosts() -> impl Strategy<Value = CredentialHosts> {
+    let origin = "https?://(\\*\\.)?[a-z]{1,5}\\.[a-z]{1,5}(:[1-9][0-9]{0,3})?";
+    let origin = origin.prop_map(|origin: String| origin.parse().unwrap());
+    collection::vec(origin, 0..3).prop_map(CredentialHosts::new)
 }
 
 pub(crate) fn subject() -> impl Strategy<Value = TokenSubject> {

@@ -114,6 +114,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             NAME,
             TITLE,
             column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            column("HOSTS", |o, _| credential_hosts(o)),
             AGE,
         ],
     ),
@@ -310,6 +311,20 @@ fn server_urls(server: &Value) -> String {
     }
 }
 
+/// Returns the origins of a credential, or a note that none bind it.
+fn credential_hosts(credential: &Value) -> String {
+    let hosts = credential["spec"]["hosts"].as_array();
+    let hosts: Vec<&str> = hosts
+        .into_iter()
+        .flatten()
+        .flat_map(Value::as_str)
+        .collect();
+    match hosts.is_empty() {
+        true => "not bound".to_owned(),
+        false => hosts.join(","),
+    }
+}
+
 fn max_answer(server: &Value) -> String {
     format!("{} MiB", server["spec"]["maxAnswerMib"])
 }
@@ -319,7 +334,7 @@ fn token_scope(token: &Value) -> String {
     match (spec["team"].as_str(), spec["user"].as_str()) {
         (Some(team), _) => format!("team {team}"),
         (None, Some(user)) => format!("user {user}"),
-        (None, None) => "organization".to_owned(),
+        (None, None) => "itself".to_owned(),
     }
 }
 

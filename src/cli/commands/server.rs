@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use toolgate_model::{MaxAnswer, ProtocolVersion};
+use toolgate_model::{MaxAnswer, OriginPattern, ProtocolVersion};
 
 use crate::cli::{
     client::{
@@ -53,7 +53,8 @@ pub struct AddServerArgs {
     /// Absolute http or https URL of its endpoint: Streamable HTTP, or HTTP+SSE as of 2024-11-05.
     #[arg(long)]
     pub url: String,
-    /// Header to present to it, e.g. `Authorization=Bearer …`. It is sealed into a credential of the server's name.
+    /// Header to present to it, e.g. `Authorization=Bearer …`. It is sealed into a credential of the server's name, which
+    /// is bound to the origin of the URL.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
     /// Protocol era to speak.
@@ -189,7 +190,9 @@ impl AddServerArgs {
         header: &str,
         value: &str,
     ) -> Result<(), CliError> {
+        let origin = single_origin(&self.url)?;
         let credential = json!({ "spec": {
+            "hosts": [origin.to_string()],
             "description": format!("Presented to the server {}", self.name),
             "staticHeader": { "header": header, "value": value },
         } });
@@ -354,6 +357,16 @@ fn definition_counts(catalogue: &Value) -> String {
     });
     let counted: Vec<_> = counted.into_iter().flatten().collect();
     counted.join(", ")
+}
+
+/// Returns the origin of a server's URL, which its credential is bound to.
+fn single_origin(url: &str) -> Result<OriginPattern, CliError> {
+    let origin = url.parse().ok().as_ref().and_then(OriginPattern::of_url);
+    origin.ok_or_else(|| {
+        CliError::usage(format!(
+            "--url: `{url}` is not an absolute http or https URL, e.g. https://example.com/mcp"
+        ))
+    })
 }
 
 /// Parses the header of a credential, which holds exactly one. `Name: value` is accepted too.

@@ -40,7 +40,7 @@ pub struct CreateTokenArgs {
     /// Time until it expires, e.g. 30d, 12h, 1h30m. Without: it works until it is revoked.
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub ttl: Option<Duration>,
-    /// User it stands for. Without user and team: the organization itself.
+    /// User it stands for. Without user and team, it stands for itself.
     #[arg(long, conflicts_with = "team")]
     pub user: Option<String>,
     /// Team it stands for.

@@ -1,15 +1,15 @@
 //! Credentials service: gives proxies the secrets that must not be part of a snapshot.
 
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{StateKind as _, StoreState, port::EncryptionContext};
-use toolgate_model::{Credential, CredentialKind, CredentialScope, ObjectName, TokenSubject};
+use toolgate_control_core::{StateKind as _, port::EncryptionContext};
+use toolgate_model::{Credential, CredentialKind, CredentialScope, ObjectName, PrincipalSubject};
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
     principal::Subject,
 };
 use toolgate_wire::{PlaintextValue, ProtoConversion as _, keys::ResolvedCredential};
 
-use super::ProxyServices;
+use super::{ProxyServices, unreferenced};
 use crate::{api_context::wait_published, caller::AdminCaller, status};
 
 #[tonic::async_trait]
@@ -18,7 +18,8 @@ impl credentials_server::Credentials for ProxyServices {
         &self,
         request: Request<ResolveRequest>,
     ) -> Result<Response<ResolveResponse>, Status> {
-        AdminCaller::of(&request)?.require_globally()?;
+        let caller = AdminCaller::of(&request)?;
+        caller.require_globally()?;
         let request = request.into_inner();
         let slug = |field, text: &str| text.parse().map_err(|e| status::invalid(field, e));
         let name = ObjectName::new(
@@ -36,7 +37,12 @@ impl credentials_server::Credentials for ProxyServices {
             wait_published(&*self.state, revision).await;
         }
         let published = self.state.published();
-        check_reference(&published.state, server.as_ref(), &name)?;
+        // A proxy resolves only what its configuration refers to, for what refers to it.
+        if !unreferenced::is_referenced(&published.compiled.snapshot, server.as_ref(), &name) {
+            let refused = status::unreferenced(server.as_ref(), &name);
+            self.unreferenced.record(&caller.author(), (server, name));
+            return Err(refused);
+        }
         let stored = published.state.credentials.get(&name);
         let stored = stored.ok_or_else(|| status::not_found(&Credential::key(name.clone())))?;
         if stored.kind.scope() == CredentialScope::PerPrincipal && principal.is_none() {
@@ -53,6 +59,7 @@ impl credentials_server::Credentials for ProxyServices {
             value: PlaintextValue::new((*opened).as_ref().to_vec()),
             revision: stored.mod_revision,
             expires: None,
+            hosts: stored.hosts.clone(),
         };
         Ok(Response::new(resolved.to_proto()))
     }
@@ -66,50 +73,17 @@ impl credentials_server::Credentials for ProxyServices {
     }
 }
 
-/// Refuses a credential that the server does not refer to: a proxy resolves only what its configuration refers to, for
-/// what refers to it. Without a server, as in requests of the previous build, any server may refer to it.
-fn check_reference(
-    state: &StoreState,
-    server: Option<&ObjectName>,
-    credential: &ObjectName,
-) -> Result<(), Status> {
-    let is_referenced = |server: &ObjectName| {
-        let stored = state.servers.get(server);
-        stored.is_some_and(|stored| stored.credential.as_ref() == Some(&credential.id))
-    };
-    let (is_referenced, referrer) = match server {
-        Some(server) => (is_referenced(server), format!("server {}", server.id)),
-        None => {
-            let of_org = |(name, _): &(&ObjectName, _)| name.org == credential.org;
-            let mut servers = state.servers.iter().filter(of_org);
-            let any = servers.any(|(name, _)| is_referenced(name));
-            (any, "no server".to_owned())
-        }
-    };
-    if is_referenced {
-        return Ok(());
-    }
-    let verb = if server.is_some() {
-        "does not refer"
-    } else {
-        "refers"
-    };
-    Err(Status::failed_precondition(format!(
-        "{referrer} {verb} to credential {}: name it in the server's spec.credential",
-        credential.id
-    )))
-}
-
 /// Reads the principal of a request.
-fn principal(given: Option<&pb::Principal>) -> Result<Option<TokenSubject>, Status> {
+fn principal(given: Option<&pb::Principal>) -> Result<Option<PrincipalSubject>, Status> {
     let Some(given) = given else {
         return Ok(None);
     };
     let slug = |field, text: &str| text.parse().map_err(|e| status::invalid(field, e));
     match &given.subject {
-        Some(Subject::Organization(true)) => Ok(Some(TokenSubject::Organization)),
-        Some(Subject::Team(id)) => Ok(Some(TokenSubject::Team(slug("principal.team", id)?))),
-        Some(Subject::User(id)) => Ok(Some(TokenSubject::User(slug("principal.user", id)?))),
+        Some(Subject::Organization(true)) => Ok(Some(PrincipalSubject::AllCallers)),
+        Some(Subject::Token(id)) => Ok(Some(PrincipalSubject::Token(slug("principal.token", id)?))),
+        Some(Subject::Team(id)) => Ok(Some(PrincipalSubject::Team(slug("principal.team", id)?))),
+        Some(Subject::User(id)) => Ok(Some(PrincipalSubject::User(slug("principal.user", id)?))),
         Some(Subject::Organization(false)) | None => Err(status::invalid(
             "principal",
             "is empty or unknown to this build",

@@ -14,7 +14,8 @@ use toolgate_control_core::{
     port::{PublishedState, StateReader as _},
 };
 use toolgate_model::{
-    CallTimeouts, Credential, CredentialKind, ObjectMeta, ObjectName, Server, Slug, Version,
+    CallTimeouts, Credential, CredentialHosts, CredentialKind, ObjectMeta, ObjectName, Server,
+    Slug, Version,
 };
 use toolgate_proto::{
     credential::v1::{ResolveRequest, credentials_client::CredentialsClient},
@@ -39,6 +40,7 @@ mod shares;
 struct FleetFixture {
     control_api: Arc<MemoryControlApi>,
     fleet: FleetService,
+    metrics: Metrics,
     actors: ActorSystem,
     trigger: DrainTrigger,
 }
@@ -50,10 +52,13 @@ fn fixture(bomb: Option<&str>) -> FleetFixture {
     let (drain, trigger) = drain::new();
     let actors = ActorSystem::start(1).unwrap();
     let shared: Arc<dyn ControlApi> = control_api.clone();
-    let fleet = FleetService::new(shared, actors.clone(), Readiness::new(), drain);
+    let metrics = Metrics::new();
+    let readiness = Readiness::new();
+    let fleet = FleetService::new(shared, actors.clone(), readiness, &metrics, drain);
     FleetFixture {
         control_api,
         fleet,
+        metrics,
         actors,
         trigger,
     }
@@ -330,6 +335,7 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
     let credential = Credential {
         name: name("git"),
         meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["https://example.com".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".into(),
             value,
@@ -349,7 +355,7 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
     for server in ["forge", ""] {
         request.server = server.into();
         let refused = client.resolve(request.clone()).await.unwrap_err();
-        assert_eq!(refused.code(), Code::FailedPrecondition, "{server:?}");
+        assert_eq!(refused.code(), Code::NotFound, "{server:?}");
         assert!(refused.message().contains("spec.credential"), "{refused}");
     }
     add_server_with(&rig.control_api, "plain", None);
@@ -357,7 +363,7 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
     request.config_revision = revision_with_server;
     request.server = "plain".into();
     let refused = client.resolve(request.clone()).await.unwrap_err();
-    assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(refused.code(), Code::NotFound);
     // A proxy of the previous build names no server.
     request.server = String::new();
     client.resolve(request.clone()).await.unwrap();
@@ -374,10 +380,64 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
     assert_eq!(resolved.value, b"Bearer s3cret");
     request.credential = "other".into();
     let missing = client.resolve(request).await.unwrap_err();
-    assert_eq!(missing.code(), Code::FailedPrecondition);
+    assert_eq!(missing.code(), Code::NotFound);
+    let text = rig.metrics.render();
+    let counted = "toolgate_credentials_unreferenced_total 4";
+    assert!(text.contains(counted), "{text}");
     let keyring = client.get_keyring(toolgate_proto::credential::v1::GetKeyringRequest {});
     let keyring = keyring.await.unwrap().into_inner();
     toolgate_wire::keys::ProxyKeyring::from_proto(&keyring).unwrap();
+}
+
+#[tokio::test]
+async fn a_credential_is_resolved_only_for_a_server_that_the_snapshot_contains() {
+    let rig = fixture(None);
+    let place = toolgate_control_core::port::EncryptionContext::credential_value(&name("git"));
+    let credential = |hosts: &str| Credential {
+        name: name("git"),
+        meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec![hosts.parse().unwrap()]),
+        kind: CredentialKind::StaticHeader {
+            header: "authorization".into(),
+            value: rig.control_api.seal(&place, b"Bearer s3cret").unwrap(),
+        },
+    };
+    let git = credential("https://example.com");
+    let create = Command::Create(OperatorObject::Credential(git));
+    rig.control_api.command(create).unwrap();
+    let config_revision = add_server_with(&rig.control_api, "forge", Some("git"));
+    let mut client = CredentialsClient::new(channel(&rig.fleet).await);
+    let request = ResolveRequest {
+        org: "acme".into(),
+        credential: "git".into(),
+        server: "forge".into(),
+        config_revision,
+        ..ResolveRequest::default()
+    };
+    let resolved = client.resolve(request.clone()).await.unwrap().into_inner();
+    assert_eq!(resolved.hosts, ["https://example.com"]);
+    // The credential of another organization, and the same names in another organization, do not exist.
+    for (org, server) in [("rival", "forge"), ("acme", "forge2"), ("rival", "")] {
+        let mut foreign = request.clone();
+        foreign.org = org.into();
+        foreign.server = server.into();
+        let refused = client.resolve(foreign).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound, "{org} {server:?}");
+    }
+    let delete = Command::Delete {
+        key: toolgate_control_core::ObjectKey::Server(name("forge")),
+        expected: None,
+    };
+    let config_revision = rig.control_api.command(delete).unwrap().revision;
+    for server in ["forge", ""] {
+        let gone = ResolveRequest {
+            server: server.into(),
+            config_revision,
+            ..request.clone()
+        };
+        let refused = client.resolve(gone).await.unwrap_err();
+        assert_eq!(refused.code(), Code::NotFound, "{server:?}");
+    }
 }
 
 /// Connects a client that the listener identifies as `peer`.

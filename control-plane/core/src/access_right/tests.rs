@@ -10,6 +10,7 @@ fn all_rights() -> Vec<AccessRight> {
     rights.extend([
         AccessRight::CreateOrganization,
         AccessRight::Probe,
+        AccessRight::UseCredential,
         AccessRight::ReadVersions,
         AccessRight::CreateJoinToken,
         AccessRight::Join,
@@ -68,10 +69,12 @@ fn each_role_includes_the_lower_role_and_adds_its_own_rights() {
             && editor.contains(&AccessRight::Probe)
     );
     assert!(!editor.contains(&AccessRight::Write(ObjectKind::Credential)));
+    assert!(!editor.contains(&AccessRight::UseCredential));
     assert!(!editor.contains(&AccessRight::Write(ObjectKind::Token)));
     let admin = has(AdminRole::Admin);
     assert!(editor.iter().all(|right| admin.contains(right)));
     assert!(admin.contains(&AccessRight::Write(ObjectKind::Token)));
+    assert!(admin.contains(&AccessRight::UseCredential));
     assert!(!admin.contains(&AccessRight::CreateOrganization));
 }
 

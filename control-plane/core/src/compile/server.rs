@@ -9,7 +9,8 @@ use crate::state::StoreState;
 
 use super::{ConfigProblem, ProblemKind};
 
-/// Compiles `server` into its resource. Fails if the credential is missing or the drift policy is not implemented:
+/// Compiles `server` into its resource. Fails if the credential is missing or bound to other hosts, or the drift policy
+/// is not implemented:
 /// calling the server without its credential or against its policy is worse than not calling it.
 pub fn compile(state: &StoreState, server: &Server) -> Result<ServerResource, ConfigProblem> {
     match server.drift {
@@ -38,17 +39,31 @@ fn credential(state: &StoreState, server: &Server) -> Result<Option<CredentialRe
         return Ok(None);
     };
     let name = ObjectName::new(server.name.org.clone(), id.clone());
-    match state.credentials.get(&name) {
-        Some(stored) => Ok(Some(CredentialRef {
-            id: id.clone(),
-            revision: stored.mod_revision,
-            scope: stored.kind.scope(),
-        })),
-        None => Err(ConfigProblem {
-            field: "spec.credential".to_owned(),
-            kind: ProblemKind::NoCredential(name),
-        }),
+    let field = || "spec.credential".to_owned();
+    let Some(stored) = state.credentials.get(&name) else {
+        let kind = ProblemKind::NoCredential(name);
+        return Err(ConfigProblem {
+            field: field(),
+            kind,
+        });
+    };
+    let mut endpoints = server.source.endpoints().iter();
+    if let Some(outside) = endpoints.find(|it| !stored.hosts.permits(&it.url)) {
+        let kind = ProblemKind::CredentialElsewhere {
+            credential: name,
+            hosts: stored.hosts.clone(),
+            url: outside.url.to_string(),
+        };
+        return Err(ConfigProblem {
+            field: field(),
+            kind,
+        });
     }
+    Ok(Some(CredentialRef {
+        id: id.clone(),
+        revision: stored.mod_revision,
+        scope: stored.kind.scope(),
+    }))
 }
 
 /// Returns the protocol era and version of a server. A version or an era set by the operator takes precedence over what

@@ -63,6 +63,7 @@ pub(super) fn update<K: KindRules>(
         return Ok(Change::empty(key));
     }
     let next = stored_form(object, Some(&current.object), draft.now());
+    next.check_update(current, &draft)?;
     draft.add_description(format!("update {}", key.describe()));
     draft.put(key.clone(), next.to_object());
     Ok(draft.finish(key))

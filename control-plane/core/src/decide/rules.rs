@@ -41,6 +41,11 @@ pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
         Ok(())
     }
 
+    /// Checks an update of `current` to this object against the state.
+    fn check_update(&self, _current: &Self, _draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+        Ok(())
+    }
+
     /// Sets the values that a command cannot change: to those of `current`, or to their initial values.
     fn keep_immutable(&mut self, _current: Option<&Self>) {}
 

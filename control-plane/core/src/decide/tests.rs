@@ -16,6 +16,7 @@ use crate::{
     object::JoinToken,
 };
 
+mod credential_use;
 mod random;
 mod rate_limits;
 mod shapes;

@@ -43,6 +43,7 @@ impl HeaderSource for StaticHeaders {
         &self,
         _server: &ObjectName,
         credential: &CredentialRef,
+        _url: &url::Url,
     ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
         let known = credential.id.as_str() == "good";
         Box::pin(async move {

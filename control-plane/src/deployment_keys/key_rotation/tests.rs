@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use toolgate_model::{ObjectMeta, TokenHash};
+use toolgate_model::{CredentialHosts, ObjectMeta, TokenHash};
 use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
@@ -31,6 +31,7 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let object = OperatorObject::Credential(Credential {
         name: credential.clone(),
         meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
             value: old.seal(&place, VALUE).unwrap(),

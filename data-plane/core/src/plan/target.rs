@@ -7,7 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use toolgate_mcp::{headers::params::HeaderAnnotations, method};
 
-use crate::{PromptView, ServerView, ToolView, plan::TaskTarget, view::shape::ReservedArguments};
+use crate::{
+    Grant, PromptView, ServerView, ToolView, plan::TaskTarget, view::shape::ReservedArguments,
+};
 
 /// Target of a call.
 #[derive(Debug, Clone)]
@@ -88,6 +90,17 @@ impl RequestTarget {
             Self::Resource(resource) => Some(&resource.exposed),
             Self::Task(task) => Some(&task.tool.exposed),
             Self::Completion(_) => None,
+        }
+    }
+
+    /// Returns `true` if this grant allows the call. Checked again when a client acts on a call that is running.
+    pub fn is_granted(&self, grant: &Grant) -> bool {
+        match self {
+            Self::Tool(tool) => grant.allows_tool(&tool.exposed),
+            Self::Task(task) => grant.allows_tool(&task.tool.exposed),
+            Self::Prompt(_) | Self::Resource(_) | Self::Completion(_) => {
+                grant.allows_prompts_and_resources()
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Digest, ObjectName, Principal, RateLimit, RateLimitKey, Slug, TokenSubject,
+    Digest, ObjectName, Principal, PrincipalSubject, RateLimit, RateLimitKey, Slug,
     snapshot::{RateLimitScope, ScopedRateLimit},
 };
 
@@ -74,8 +74,10 @@ impl RateLimitFilter {
             RateLimitKey::Token => Some(BucketKey::Token(caller.authn().id)),
             RateLimitKey::Principal => Some(BucketKey::Principal(Arc::clone(caller.principal()))),
             RateLimitKey::Team => match &caller.principal().subject {
-                TokenSubject::Team(team) => Some(BucketKey::Team(team.clone())),
-                TokenSubject::Organization | TokenSubject::User(_) => None,
+                PrincipalSubject::Team(team) => Some(BucketKey::Team(team.clone())),
+                PrincipalSubject::AllCallers
+                | PrincipalSubject::Token(_)
+                | PrincipalSubject::User(_) => None,
             },
             RateLimitKey::Tool => tool.map(|tool| BucketKey::Tool(tool.original.clone())),
             RateLimitKey::Server | RateLimitKey::Gateway | RateLimitKey::Organization => {

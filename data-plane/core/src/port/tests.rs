@@ -1,5 +1,7 @@
 //! Tests of the keys of upstream sessions: sessions are shared as the server's policy says.
 
+use toolgate_model::PrincipalSubject;
+
 use super::*;
 use crate::fixture::GatewayFixture;
 
@@ -10,7 +12,7 @@ fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
     let principal = |user: &str| {
         Arc::new(Principal {
             org: server.name.org.clone(),
-            subject: TokenSubject::User(user.parse().unwrap()),
+            subject: PrincipalSubject::User(user.parse().unwrap()),
         })
     };
     let (ada, bob) = (principal("ada"), principal("bob"));
@@ -66,7 +68,7 @@ fn a_change_feed_has_an_upstream_session_apart_from_calls() {
     let server = world.view.servers().next().unwrap();
     let principal = Arc::new(Principal {
         org: server.name.org.clone(),
-        subject: TokenSubject::User("ada".parse().unwrap()),
+        subject: PrincipalSubject::User("ada".parse().unwrap()),
     });
     let key = |sharing, session: Option<u8>| {
         let server = Arc::new(ServerView {

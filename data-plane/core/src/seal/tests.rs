@@ -1,7 +1,7 @@
 //! Tests of sealing: a sealed text opens only in the context that it was sealed for.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -10,7 +10,7 @@ use crate::fixture::{sealer, slug};
 fn ada() -> Principal {
     Principal {
         org: slug("acme"),
-        subject: TokenSubject::User(slug("ada")),
+        subject: PrincipalSubject::User(slug("ada")),
     }
 }
 
@@ -18,7 +18,7 @@ fn ada() -> Principal {
 fn a_sealed_value_opens_only_for_its_purpose_gateway_and_principal() {
     let (gateway, other_gateway, ada) = (slug("main"), slug("side"), ada());
     let team = Principal {
-        subject: TokenSubject::Team(slug("ada")),
+        subject: PrincipalSubject::Team(slug("ada")),
         ..ada.clone()
     };
     let here = SealContext {
@@ -77,7 +77,7 @@ fn two_key_epochs_open_and_the_newest_seals() {
 fn stable_seals_repeat_and_differ_by_seal_context() {
     let (gateway, ada) = (slug("main"), ada());
     let org = Principal {
-        subject: TokenSubject::Organization,
+        subject: PrincipalSubject::AllCallers,
         ..ada.clone()
     };
     let here = SealContext {

@@ -7,7 +7,7 @@ use toolgate_mcp::{apps, object, versions};
 use toolgate_model::Timestamp;
 
 use crate::{
-    OwningProxy, Sealer,
+    Caller, OwningProxy, Sealer,
     seal::{NONCE_LEN, SealContext, SealPurpose, task::EXTENSION},
 };
 
@@ -34,13 +34,58 @@ pub struct SessionClaims {
     pub random: [u8; RANDOM_LEN],
     /// Proxy that opened the session.
     pub owner: OwningProxy,
+    /// Caller that opened the session.
+    pub opener: SessionOpener,
 }
+
+/// Caller that opened a session, as far as access to it depends on the caller: its proof and its tools, shortened.
+/// Unknown in ids of builds that did not record it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SessionOpener {
+    authn: [u8; OPENER_PART_LEN],
+    tools: [u8; OPENER_PART_LEN],
+}
+
+const OPENER_PART_LEN: usize = 8;
 
 impl SessionClaims {
     /// Returns `true` if the id is still valid.
     pub fn is_current(&self, now: Timestamp) -> bool {
         now.since(self.issued) <= LIFETIME
     }
+}
+
+impl SessionOpener {
+    /// Returns the opener of a session that `caller` opens.
+    pub fn of(caller: &Caller) -> Self {
+        Self {
+            authn: shortened(&caller.authn().id.0),
+            tools: shortened(&caller.grant().list_digest().0),
+        }
+    }
+
+    /// Returns `true` if `caller`, of the same principal, may use and end the session: it has opened it, it may see and
+    /// call the same tools, or its tools are not restricted. A session conveys results, questions and notifications of
+    /// all tools of its opener.
+    pub fn admits(self, caller: &Caller) -> bool {
+        let Self { authn, tools } = Self::of(caller);
+        caller.grant().is_unfiltered() || self.authn == authn || self.tools == tools
+    }
+
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (authn, rest) = bytes.split_first_chunk()?;
+        let (tools, _later) = rest.split_first_chunk()?;
+        Some(Self {
+            authn: *authn,
+            tools: *tools,
+        })
+    }
+}
+
+fn shortened(digest: &[u8; 32]) -> [u8; OPENER_PART_LEN] {
+    let mut part = [0; OPENER_PART_LEN];
+    part.copy_from_slice(&digest[..OPENER_PART_LEN]);
+    part
 }
 
 impl ClientCapabilities {
@@ -196,6 +241,9 @@ pub fn mint(
     plain.extend_from_slice(&claims.issued.0.to_be_bytes());
     plain.extend_from_slice(&claims.random);
     claims.owner.write(&mut plain);
+    // Builds that do not know the opener ignore what follows the owner.
+    plain.extend_from_slice(&claims.opener.authn);
+    plain.extend_from_slice(&claims.opener.tools);
     sealer.seal(SealPurpose::Session, binding, nonce, &plain)
 }
 
@@ -210,7 +258,7 @@ pub fn open(
     let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
     let (issued, rest) = rest.split_first_chunk()?;
     let (random, rest) = rest.split_first_chunk()?;
-    let (owner, _later) = OwningProxy::read(rest)?;
+    let (owner, rest) = OwningProxy::read(rest)?;
     if format != FORMAT {
         return None;
     }
@@ -220,6 +268,7 @@ pub fn open(
         issued: Timestamp(u64::from_be_bytes(*issued)),
         random: *random,
         owner,
+        opener: SessionOpener::read(rest).unwrap_or_default(),
     };
     claims.is_current(now).then_some(claims)
 }

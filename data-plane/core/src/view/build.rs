@@ -196,10 +196,7 @@ impl<'a> ViewAssembly<'a> {
                 .or_insert_with(|| Arc::clone(grant));
             return Arc::clone(same);
         }
-        let principal = Principal {
-            org: key.name.org.clone(),
-            subject: token.subject.clone(),
-        };
+        let principal = Principal::of_token(&key.name, &token.subject);
         let principal = self
             .principals
             .entry(principal)

@@ -21,7 +21,7 @@ use toolgate_data_core::{
         session_id::{self, ClientCapabilities, RANDOM_LEN, SessionClaims},
     },
 };
-use toolgate_model::{Principal, Slug, Timestamp, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject, Slug, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::{linking::FakeSession, plans::PRINCIPALS};
@@ -198,7 +198,7 @@ impl World {
         };
         let principal = |name: &str| Principal {
             org: "acme".parse().unwrap(),
-            subject: TokenSubject::User(name.parse().unwrap()),
+            subject: PrincipalSubject::User(name.parse().unwrap()),
         };
         Self {
             now: Timestamp(1_000),
@@ -263,6 +263,7 @@ impl World {
             issued: self.now,
             random,
             owner: OwningProxy::new(self.proxies[0].name.clone(), None),
+            opener: Default::default(),
         };
         let text = session_id::mint(&self.sealer, self.binding(client), &facts, &nonce);
         self.sessions[client] = Some(text);

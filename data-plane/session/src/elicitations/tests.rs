@@ -5,6 +5,22 @@ use toolgate_mcp::text::quote;
 use super::*;
 use crate::fixture::{claims, principal, slug};
 
+fn any(_recipient: &u32) -> bool {
+    true
+}
+
+#[test]
+fn an_answer_without_the_right_to_it_leaves_the_elicitation_waiting() {
+    let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), ELICITATIONS);
+    let ada = principal("ada");
+    let asked = registry.register(&claims(1), &ada, 7).unwrap();
+    let literal = quote(&asked.id().name());
+    let refused = registry.take_recipient(&claims(1), &ada, &literal, |call| *call != 7);
+    assert!(matches!(refused, AnswerRecipient::Unknown));
+    let taken = registry.take_recipient(&claims(1), &ada, &literal, any);
+    assert!(matches!(taken, AnswerRecipient::Call(_, 7)));
+}
+
 #[test]
 fn an_answer_matches_one_request_of_its_session_and_principal() {
     let registry: ElicitationRegistry<u32> = ElicitationRegistry::new(slug("here"), ELICITATIONS);
@@ -12,20 +28,31 @@ fn an_answer_matches_one_request_of_its_session_and_principal() {
     let asked = registry.register(&claims(1), &ada, 7).unwrap();
     let literal = quote(&asked.id().name());
     let nobody = |recipient| matches!(recipient, AnswerRecipient::Unknown);
-    assert!(nobody(registry.take_recipient(&claims(2), &ada, &literal)));
-    assert!(nobody(registry.take_recipient(&claims(1), &bob, &literal)));
-    assert!(nobody(registry.take_recipient(&claims(1), &ada, "1")));
+    assert!(nobody(registry.take_recipient(
+        &claims(2),
+        &ada,
+        &literal,
+        any
+    )));
+    assert!(nobody(registry.take_recipient(
+        &claims(1),
+        &bob,
+        &literal,
+        any
+    )));
+    assert!(nobody(registry.take_recipient(&claims(1), &ada, "1", any)));
     let elsewhere = literal.replace("here", "there");
     assert!(matches!(
-        registry.take_recipient(&claims(1), &ada, &elsewhere),
+        registry.take_recipient(&claims(1), &ada, &elsewhere, any),
         AnswerRecipient::OtherProxy(proxy) if proxy == slug("there")
     ));
-    let AnswerRecipient::Call(id, 7) = registry.take_recipient(&claims(1), &ada, &literal) else {
+    let AnswerRecipient::Call(id, 7) = registry.take_recipient(&claims(1), &ada, &literal, any)
+    else {
         panic!("nobody");
     };
     assert_eq!(id, *asked.id());
     assert!(
-        nobody(registry.take_recipient(&claims(1), &ada, &literal)),
+        nobody(registry.take_recipient(&claims(1), &ada, &literal, any)),
         "twice"
     );
 }
@@ -42,13 +69,13 @@ fn the_end_of_a_session_ends_only_its_server_requests() {
     assert_eq!(over, [7, 8]);
     assert_eq!(registry.session_over(&claims(1).random), [0; 0]);
     let literal = quote(&first.id().name());
-    let recipient = registry.take_recipient(&claims(1), &ada, &literal);
+    let recipient = registry.take_recipient(&claims(1), &ada, &literal, any);
     assert!(matches!(recipient, AnswerRecipient::Unknown));
     assert_eq!(registry.count(), 1);
     drop((first, second));
     assert_eq!(registry.count(), 1, "counted once");
     let literal = quote(&other.id().name());
-    let recipient = registry.take_recipient(&claims(2), &ada, &literal);
+    let recipient = registry.take_recipient(&claims(2), &ada, &literal, any);
     assert!(matches!(recipient, AnswerRecipient::Call(_, 9)));
     drop(other);
     assert_eq!(registry.count(), 0);
@@ -67,7 +94,7 @@ fn only_unanswerable_server_requests_are_removed() {
     assert_eq!(registry.take_if(|n| n % 3 == 0), [0; 0]);
     assert_eq!(registry.count(), 4);
     let literal = quote(&kept[1].id().name());
-    let recipient = registry.take_recipient(&claims(1), &ada, &literal);
+    let recipient = registry.take_recipient(&claims(1), &ada, &literal, any);
     assert!(matches!(recipient, AnswerRecipient::Call(_, 1)));
     drop(kept);
     assert_eq!(registry.count(), 0);
@@ -83,7 +110,7 @@ fn a_dropped_server_request_is_removed() {
     drop(asked);
     assert_eq!(registry.count(), 0);
     assert!(matches!(
-        registry.take_recipient(&claims(1), &ada, &literal),
+        registry.take_recipient(&claims(1), &ada, &literal, any),
         AnswerRecipient::Unknown
     ));
 }

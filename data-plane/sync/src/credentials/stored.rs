@@ -15,7 +15,7 @@ use toolgate_data_core::{
     View,
     port::{HeaderCredential, UpstreamCredential},
 };
-use toolgate_model::{ObjectName, Principal, Slug, Timestamp};
+use toolgate_model::{CredentialHosts, ObjectName, Principal, Slug, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -46,6 +46,9 @@ struct StoredCredential {
     expires: Option<Timestamp>,
     header: String,
     value: SecretBytes,
+    /// Left out by builds that did not know it.
+    #[serde(default)]
+    hosts: CredentialHosts,
 }
 
 /// Entry of a file of version 1.
@@ -71,6 +74,7 @@ pub(super) fn save(disk: &SealedDirectory, entries: Vec<CredentialEntry>) -> Res
             expires: held.expires,
             header: header.name.to_string(),
             value: SecretBytes(header.value.to_vec()),
+            hosts: header.hosts.clone(),
         }
     };
     let file = CredentialFile {
@@ -112,7 +116,7 @@ fn parse(bytes: &[u8], view: &View) -> Option<Vec<CredentialEntry>> {
             credential: stored.credential,
             revision: stored.revision,
             expires: stored.expires,
-            value: header(&stored.header, &stored.value),
+            value: header(&stored.header, &stored.value, stored.hosts),
         };
         (stored.server, stored.principal, cached)
     };
@@ -129,7 +133,7 @@ fn migrated(first: &[FirstVersionCredential], view: &View) -> Vec<CredentialEntr
             credential: stored.id.clone(),
             revision: stored.revision,
             expires: stored.expires,
-            value: header(&stored.header, &stored.value),
+            value: header(&stored.header, &stored.value, CredentialHosts::default()),
         };
         Some((server.clone(), None, cached))
     };
@@ -138,10 +142,11 @@ fn migrated(first: &[FirstVersionCredential], view: &View) -> Vec<CredentialEntr
         .collect()
 }
 
-fn header(name: &str, value: &SecretBytes) -> Arc<UpstreamCredential> {
+fn header(name: &str, value: &SecretBytes, hosts: CredentialHosts) -> Arc<UpstreamCredential> {
     Arc::new(UpstreamCredential::Header(HeaderCredential {
         name: name.into(),
         value: Zeroizing::new(value.0.clone()),
+        hosts,
     }))
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use toolgate_data_core::AuthnId;
 use toolgate_data_core::port::{CredentialRequest, CredentialResolver as _, UpstreamCredential};
 use toolgate_model::{
-    CredentialScope, ObjectName, Principal, SnapshotResource, TokenSubject,
+    CredentialScope, ObjectName, Principal, PrincipalSubject, SnapshotResource,
     snapshot::{CredentialRef, SnapshotEntry},
 };
 use toolgate_proto::push::v1::{self as pb, from_proxy::Message};
@@ -31,7 +31,7 @@ fn files() -> ObjectName {
 fn user(id: &str) -> Principal {
     Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::User(id.parse().unwrap()),
+        subject: PrincipalSubject::User(id.parse().unwrap()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Upstreams follow the configuration.
 
 use toolgate_data_core::port::{HeaderCredential, UpstreamCredential};
-use toolgate_model::TokenSubject;
+use toolgate_model::{CredentialHosts, PrincipalSubject};
 
 use super::*;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 fn ada() -> Principal {
     Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::User("ada".parse().unwrap()),
+        subject: PrincipalSubject::User("ada".parse().unwrap()),
     }
 }
 
@@ -82,6 +82,7 @@ async fn a_credential_is_presented_again_until_it_changes() {
         Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: "x-key".into(),
             value: value.as_bytes().to_vec().into(),
+            hosts: CredentialHosts::default(),
         }))
     };
     let first = credential("a");
@@ -100,4 +101,31 @@ async fn a_credential_is_presented_again_until_it_changes() {
     assert!(personal.endpoint.header.is_some());
     let kept = target.authenticated().unwrap();
     assert!(Arc::ptr_eq(&kept, &changed));
+}
+
+#[tokio::test]
+async fn a_credential_is_not_presented_to_an_endpoint_outside_its_hosts() {
+    let registry = registry(None);
+    let server = server("one", 0);
+    let upstream = registry.upstream(&server).unwrap();
+    let target = upstream.target.only_endpoint().unwrap();
+    let bound = |hosts: &[String]| {
+        let hosts = hosts.iter().map(|host| host.parse().unwrap()).collect();
+        Arc::new(UpstreamCredential::Header(HeaderCredential {
+            name: "x-key".into(),
+            value: b"secret".to_vec().into(),
+            hosts: CredentialHosts::new(hosts),
+        }))
+    };
+    let own = server.endpoints.first().url.origin().ascii_serialization();
+    let elsewhere = "https://api.example.com".to_owned();
+    let outside = bound(std::slice::from_ref(&elsewhere));
+    for refused in [
+        target.with(Arc::clone(&outside)),
+        target.with_shared(outside),
+    ] {
+        assert_eq!(refused.err(), Some(UpstreamFailure::Credential));
+    }
+    let presented = target.with_shared(bound(&[elsewhere, own])).unwrap();
+    assert!(presented.endpoint.header.is_some());
 }

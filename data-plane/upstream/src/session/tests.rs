@@ -2,7 +2,7 @@
 
 use toolgate_client::fake_server::{accepted, initialized, reply, with_session};
 use toolgate_data_core::session::session_id::ClientCapabilities;
-use toolgate_model::{Era, Principal, Timestamp, TokenSubject};
+use toolgate_model::{Era, Principal, PrincipalSubject, Timestamp};
 
 use super::*;
 use crate::{circuit_breaker::FAILURES, fixture::FakeServer};
@@ -11,7 +11,7 @@ fn key(server: &FakeServer) -> UpstreamSessionKey {
     let context = server.context(Era::Legacy);
     let principal = Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::Organization,
+        subject: PrincipalSubject::AllCallers,
     };
     let capabilities = ClientCapabilities::ELICITATION;
     UpstreamSessionKey::new(

@@ -1,6 +1,8 @@
 //! Conversion of credentials. The value is received in plaintext, separate from the model, and is never sent back.
 
-use toolgate_model::{Credential, CredentialKind, ObjectMeta, ObjectName, SealedBlob};
+use toolgate_model::{
+    Credential, CredentialHosts, CredentialKind, ObjectMeta, ObjectName, SealedBlob,
+};
 use toolgate_proto::admin::v1 as pb;
 
 use super::meta::{meta, meta_to_proto, name};
@@ -22,6 +24,8 @@ pub struct CredentialInput {
     pub name: ObjectName,
     /// Common metadata.
     pub meta: ObjectMeta,
+    /// Origins that the value may be sent to. Empty only in stores written by builds that did not know the field.
+    pub hosts: CredentialHosts,
     /// Header name in lower case.
     pub header: String,
     /// Header value. `None` keeps the stored value.
@@ -35,6 +39,8 @@ impl CredentialInput {
         let name = resource_name::parse::<Credential>(name(proto.metadata.as_ref())?)
             .map_err(|e| FieldViolation::new("metadata.name", e))?;
         let meta = meta(proto.metadata.as_ref(), description)?;
+        let hosts = proto.spec.as_ref().map_or(&[][..], |spec| &spec.hosts);
+        let hosts = field::credential_hosts("spec.hosts", hosts)?;
         let kind = proto.spec.as_ref().and_then(|spec| spec.kind.as_ref());
         let Some(pb::credential_spec::Kind::StaticHeader(given)) = kind else {
             let reason = "is required: set `static_header` with `header` and `value`";
@@ -51,6 +57,7 @@ impl CredentialInput {
         Ok(Self {
             name,
             meta,
+            hosts,
             header,
             value,
         })
@@ -62,6 +69,7 @@ impl CredentialInput {
         Credential {
             name: self.name,
             meta: self.meta,
+            hosts: self.hosts,
             kind: CredentialKind::StaticHeader { header, value },
         }
     }
@@ -87,6 +95,7 @@ pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
         metadata: meta_to_proto(name, &credential.meta),
         spec: Some(pb::CredentialSpec {
             description: credential.meta.description.clone(),
+            hosts: field::credential_hosts_to_proto(&credential.hosts),
             kind: Some(kind),
         }),
     }

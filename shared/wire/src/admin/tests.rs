@@ -321,6 +321,7 @@ fn a_plain_credential_value_is_accepted_and_never_returned() {
     assert_eq!(error.field(), "spec.static_header");
     message.spec = Some(pb::CredentialSpec {
         description: String::new(),
+        hosts: vec!["https://*.Example.com:443".into()],
         kind: Some(pb::credential_spec::Kind::StaticHeader(pb::StaticHeader {
             header: "Authorization".into(),
             value: "Bearer s3cret".into(),

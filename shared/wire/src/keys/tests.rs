@@ -25,12 +25,14 @@ proptest! {
         value in "[!-~]{1,40}",
         revision in any::<u64>(),
         expires in proptest::option::of(1..=u64::MAX),
+        hosts in crate::strategies::hosts(),
     ) {
         let resolved = ResolvedCredential {
             header,
             value: PlaintextValue::new(value.into_bytes()),
             revision,
             expires: expires.map(Timestamp),
+            hosts,
         };
         prop_assert_eq!(ResolvedCredential::from_proto(&resolved.to_proto()), Ok(resolved));
     }

@@ -64,6 +64,13 @@ struct RecordHeader {
 
 /// Checks that the object has the form of its schema, and converts it to the newest form.
 fn migrated(schema: u32, object: pb::record::Object) -> Result<pb::record::Object, FieldViolation> {
+    if let pb::record::Object::Credential(stored) = &object {
+        let spec = stored.credential.as_ref().and_then(|it| it.spec.as_ref());
+        if schema < 3 && spec.is_some_and(|spec| !spec.hosts.is_empty()) {
+            let reason = format!("is not part of a record with schema {schema}");
+            return Err(FieldViolation::new("spec.hosts", reason));
+        }
+    }
     let pb::record::Object::Server(mut server) = object else {
         return Ok(object);
     };

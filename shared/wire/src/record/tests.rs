@@ -256,3 +256,23 @@ fn a_plain_credential_value_is_never_in_the_bytes() {
     let error = decode(&message.encode_to_vec()).unwrap_err().to_string();
     assert!(error.contains("credential"), "{error}");
 }
+
+proptest! {
+    #[test]
+    fn a_credential_with_hosts_is_kept_from_builds_that_would_drop_them(
+        given in crate::strategies::credential(),
+    ) {
+        let bound = given.hosts.is_bound();
+        let record = StoreRecord {
+            written: Timestamp(1),
+            author: "system".into(),
+            object: StoredObject::Credential(Arc::new(given)),
+        };
+        let bytes = encode(&record);
+        let mut message = pb::Record::decode(&*bytes).unwrap();
+        prop_assert_eq!(message.schema, if bound { 3 } else { 1 });
+        message.schema = 2;
+        let downgraded = decode(&message.encode_to_vec());
+        prop_assert_eq!(downgraded.is_err(), bound);
+    }
+}

@@ -45,9 +45,11 @@ fn the_examples_of_the_docs_parse() {
     let endpoints = &documents[0].object["spec"]["endpoints"];
     assert_eq!(endpoints[1]["url"], "https://us.weather.example/mcp");
     assert_eq!(endpoints[1]["region"], "us");
-    let progressive = &documents[2].object["spec"];
+    let hosts = &documents[1].object["spec"]["hosts"];
+    assert_eq!(hosts[0], "https://*.weather.example");
+    let progressive = &documents[3].object["spec"];
     assert_eq!(progressive["listing"], "TOOL_LISTING_PROGRESSIVE");
-    let binding = &documents[1].object["spec"]["bindings"][0];
+    let binding = &documents[2].object["spec"]["bindings"][0];
     assert_eq!(binding["timeout"], "10s");
     let forecast = &binding["shapes"]["forecast"];
     assert_eq!(forecast["alias"], "weather_in_bern");

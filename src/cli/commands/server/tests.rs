@@ -1,6 +1,6 @@
 //! Tests of headers at the command line and of the summary of a probe.
 
-use super::{single_header, summary};
+use super::{single_header, single_origin, summary};
 
 #[test]
 fn a_header_is_split_at_the_first_separator() {
@@ -14,6 +14,22 @@ fn a_header_is_split_at_the_first_separator() {
     }
     assert!(single_header(&["novalue".to_owned()]).is_err());
     assert!(single_header(&["a=1".to_owned(), "b=2".to_owned()]).is_err());
+}
+
+#[test]
+fn the_credential_of_a_server_is_bound_to_the_origin_of_its_url() {
+    for (url, origin) in [
+        (
+            "https://API.example.com:443/mcp?q=1",
+            "https://api.example.com",
+        ),
+        ("http://127.0.0.1:9/mcp", "http://127.0.0.1:9"),
+    ] {
+        assert_eq!(single_origin(url).unwrap().to_string(), origin);
+    }
+    for url in ["", "example.com", "ftp://example.com/mcp"] {
+        assert!(single_origin(url).is_err(), "{url}");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use toolgate_data_core::{
     seal::{NONCE_LEN, SealContext, SealPurpose, SealingKey, task::TaskId},
     session::session_id,
 };
-use toolgate_model::{Principal, Slug, Timestamp, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject, Slug, Timestamp};
 use zeroize::Zeroizing;
 
 /// Sealer with a fixed key.
@@ -28,7 +28,7 @@ pub(crate) fn slug(text: &str) -> Slug {
 pub(crate) fn user(name: &str) -> Principal {
     Principal {
         org: slug("acme"),
-        subject: TokenSubject::User(slug(name)),
+        subject: PrincipalSubject::User(slug(name)),
     }
 }
 

@@ -77,6 +77,7 @@ async fn a_credential_value_is_stored_sealed_and_never_returned() {
     let header = |value: &str| pb::Credential {
         spec: Some(CredentialSpec {
             description: String::new(),
+            hosts: vec!["https://git.example.com".into()],
             kind: Some(credential_spec::Kind::StaticHeader(StaticHeader {
                 header: "Authorization".into(),
                 value: value.into(),
@@ -147,4 +148,98 @@ async fn a_credential_value_is_stored_sealed_and_never_returned() {
         .open(&EncryptionContext::credential_value(name), value)
         .unwrap();
     assert_eq!((*opened).as_ref(), b"Bearer s3cret");
+}
+
+fn bound_to(hosts: &[&str]) -> CreateCredentialRequest {
+    CreateCredentialRequest {
+        parent: "organizations/acme".into(),
+        credential_id: "gh".into(),
+        credential: Some(pb::Credential {
+            spec: Some(CredentialSpec {
+                hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+                kind: Some(credential_spec::Kind::StaticHeader(StaticHeader {
+                    header: "Authorization".into(),
+                    value: "Bearer s3cret".into(),
+                })),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_credential_is_created_only_with_origins_that_bind_it() {
+    let (router, _control_api, _trigger) = start();
+    for (hosts, expected) in [
+        (&[][..], "spec.hosts: is required"),
+        (
+            &["https://api.example.com/mcp"],
+            "spec.hosts[0]: `https://api.example.com/mcp` contains more",
+        ),
+    ] {
+        let request = bound_to(hosts);
+        let refused = call(
+            &router,
+            "Credentials/CreateCredential",
+            Some("admin"),
+            &request,
+        )
+        .await;
+        assert_eq!(refused.code, Code::InvalidArgument);
+        let message = refused.status.message().to_owned();
+        assert!(message.starts_with(expected), "{message}");
+        assert!(
+            message.contains("e.g. `https://api.example.com`"),
+            "{message}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_uses_a_credential_only_by_an_admin_and_only_within_its_hosts() {
+    let (router, _control_api, _trigger) = start();
+    let request = bound_to(&["https://api.example.com"]);
+    let made = call(
+        &router,
+        "Credentials/CreateCredential",
+        Some("admin"),
+        &request,
+    )
+    .await;
+    assert_eq!(made.code, Code::Ok, "{:?}", made.status);
+    for (caller, url, expected) in [
+        (
+            "editor",
+            "https://api.example.com/mcp",
+            Code::PermissionDenied,
+        ),
+        ("editor", "https://evil.test/mcp", Code::PermissionDenied),
+        ("admin", "https://evil.test/mcp", Code::InvalidArgument),
+        ("admin", "https://api.example.com/mcp", Code::Ok),
+    ] {
+        let request = pb::CreateServerRequest {
+            parent: "organizations/acme".into(),
+            server_id: "git".into(),
+            server: Some(pb::Server {
+                spec: Some(pb::ServerSpec {
+                    url: url.into(),
+                    credential: "gh".into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        let answer = call(&router, "Servers/CreateServer", Some(caller), &request).await;
+        assert_eq!(answer.code, expected, "{caller} {url}: {:?}", answer.status);
+        if expected != Code::Ok {
+            let status = answer.status;
+            assert!(
+                status.message().starts_with("spec.credential: "),
+                "{status:?}"
+            );
+        }
+    }
 }

@@ -1,10 +1,14 @@
 //! Rules of credentials.
 
-use toolgate_model::{Credential, CredentialKind, ObjectName, Timestamp};
+use toolgate_model::{Credential, CredentialHosts, CredentialKind, ObjectName, Server, Timestamp};
 
 use super::KindRules;
 use crate::{
-    decide::field::check_limit, key::ObjectKey, limits, rejection::Rejection, state::StoreState,
+    decide::{change_builder::ChangeBuilder, field::check_limit},
+    key::ObjectKey,
+    limits,
+    rejection::Rejection,
+    state::StoreState,
 };
 
 /// Headers of the transport or the protocol, which a credential must not set.
@@ -48,14 +52,58 @@ impl KindRules for Credential {
         }
     }
 
+    fn prepare_create(&self, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+        require_hosts(&self.hosts)
+    }
+
+    /// Checks that the credential keeps its hosts, and that every server that refers to it is within new ones. A
+    /// credential of an earlier build may be changed without any: its value must be replaceable at all times.
+    fn check_update(&self, current: &Self, draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+        if self.hosts == current.hosts {
+            return Ok(());
+        }
+        require_hosts(&self.hosts)?;
+        for (name, server) in servers_of(draft.state, &self.name) {
+            let outside = server.source.endpoints().iter();
+            let mut outside = outside.filter(|endpoint| !self.hosts.permits(&endpoint.url));
+            if let Some(endpoint) = outside.next() {
+                let reason = format!(
+                    "server {name} refers to the credential and has the endpoint `{}`, which no entry matches; add its \
+                     origin, or change the server first",
+                    endpoint.url
+                );
+                return Err(Rejection::invalid("spec.hosts", reason));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the servers that use the credential.
     fn dependents(state: &StoreState, name: &ObjectName) -> Vec<ObjectKey> {
-        let servers = state.servers.iter();
-        let of_org = servers.filter(|(server, _)| server.org == name.org);
-        let uses = of_org.filter(|(_, server)| server.credential.as_ref() == Some(&name.id));
-        uses.map(|(server, _)| ObjectKey::Server(server.clone()))
+        servers_of(state, name)
+            .map(|(server, _)| ObjectKey::Server(server.clone()))
             .collect()
     }
+}
+
+/// Returns the servers that refer to the credential.
+fn servers_of<'a>(
+    state: &'a StoreState,
+    name: &'a ObjectName,
+) -> impl Iterator<Item = (&'a ObjectName, &'a Server)> {
+    let servers = state.servers.iter();
+    let of_org = servers.filter(|(server, _)| server.org == name.org);
+    of_org
+        .filter(|(_, server)| server.credential.as_ref() == Some(&name.id))
+        .map(|(server, stored)| (server, &**stored))
+}
+
+fn require_hosts(hosts: &CredentialHosts) -> Result<(), Rejection> {
+    if hosts.is_bound() {
+        return Ok(());
+    }
+    let reason = "is required: list the origins that the value may be sent to, e.g. `https://api.example.com`";
+    Err(Rejection::invalid("spec.hosts", reason))
 }
 
 fn check_header(header: &str) -> Result<(), Rejection> {

@@ -1,9 +1,12 @@
 //! Rules of servers.
 
-use toolgate_model::{CallTimeouts, Endpoint, ObjectName, RateLimitLevel, Server, Timestamp};
+use std::collections::BTreeSet;
+
+use toolgate_model::{CallTimeouts, Endpoint, ObjectName, RateLimitLevel, Server, Slug, Timestamp};
 
 use super::KindRules;
 use crate::{
+    access_right::AccessRight,
     change::Change,
     decide::{
         change_builder::ChangeBuilder,
@@ -41,6 +44,28 @@ impl KindRules for Server {
         timeouts(&self.timeouts)
     }
 
+    fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+        match &self.credential {
+            Some(id) => credential_use(self, id, "naming a credential", draft),
+            None => Ok(()),
+        }
+    }
+
+    /// Checks where the value of the credential is sent, if the update changes that.
+    fn check_update(&self, current: &Self, draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+        let Some(id) = &self.credential else {
+            return Ok(());
+        };
+        if current.credential.as_ref() != Some(id) {
+            return credential_use(self, id, "naming a credential", draft);
+        }
+        if urls(current) != urls(self) {
+            let action = "changing the endpoints of a server that has a credential";
+            return credential_use(self, id, action, draft);
+        }
+        Ok(())
+    }
+
     /// Returns the gateways that bind the server.
     fn dependents(state: &StoreState, name: &ObjectName) -> Vec<ObjectKey> {
         let gateways = state.gateways.iter();
@@ -69,6 +94,45 @@ impl KindRules for Server {
         }
         Ok(())
     }
+}
+
+/// Checks that the author may use the credential, and that it is bound to origins. The dry run checks that they match
+/// the endpoints.
+fn credential_use(
+    server: &Server,
+    id: &Slug,
+    action: &'static str,
+    draft: &ChangeBuilder<'_>,
+) -> Result<(), Rejection> {
+    let (field, org) = ("spec.credential", &server.name.org);
+    if !draft
+        .context
+        .author
+        .has_right(AccessRight::UseCredential, org)
+    {
+        return Err(Rejection::MissingRight {
+            field: field.to_owned(),
+            action,
+            right: "use credentials",
+            holder: "an admin of the organization",
+        });
+    }
+    let name = ObjectName::new(org.clone(), id.clone());
+    let stored = draft.state.credentials.get(&name);
+    if stored.is_none_or(|stored| stored.hosts.is_bound()) {
+        return Ok(());
+    }
+    let reason = format!(
+        "credential {name} is not bound to hosts, because an earlier version made it; list in its spec.hosts the origins \
+         that its value may be sent to, e.g. `https://api.example.com`, then repeat the change"
+    );
+    Err(Rejection::invalid(field, reason))
+}
+
+/// Returns the URLs that the value of the credential is sent to.
+fn urls(server: &Server) -> BTreeSet<&str> {
+    let endpoints = server.source.endpoints().iter();
+    endpoints.map(|endpoint| endpoint.url.as_str()).collect()
 }
 
 fn endpoint(path: &str, endpoint: &Endpoint) -> Result<(), Rejection> {

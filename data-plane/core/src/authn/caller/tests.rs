@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use toolgate_model::{AllowList, Slug, TokenSubject};
+use toolgate_model::{AllowList, PrincipalSubject, Slug};
 
 use super::*;
 use crate::fixture::{GatewayFixture, NOW, slug};
@@ -16,7 +16,7 @@ const KINDS: [AuthnKind; 3] = [
 fn caller(org: &str, gateways: AllowList<Slug>, kind: AuthnKind) -> Caller {
     let principal = Principal {
         org: slug(org),
-        subject: TokenSubject::User(slug("ada")),
+        subject: PrincipalSubject::User(slug("ada")),
     };
     let authn = Authn {
         id: AuthnId([3; 32]),

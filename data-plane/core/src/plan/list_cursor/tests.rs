@@ -1,6 +1,6 @@
 //! Tests of cursors: a cursor names a page of one state of one list, for one principal.
 
-use toolgate_model::{Principal, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject};
 
 use super::*;
 use crate::fixture::{sealer, slug};
@@ -10,10 +10,10 @@ fn a_cursor_is_bound_to_list_state_and_principal() {
     let (gateway, sealer) = (slug("main"), sealer(&[1]));
     let ada = Principal {
         org: slug("acme"),
-        subject: TokenSubject::User(slug("ada")),
+        subject: PrincipalSubject::User(slug("ada")),
     };
     let org = Principal {
-        subject: TokenSubject::Organization,
+        subject: PrincipalSubject::AllCallers,
         ..ada.clone()
     };
     let here = SealContext {

@@ -1,7 +1,7 @@
 //! Tests of task ids: an id opens to its contents, for its principal and gateway only.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject};
 
 use super::TaskId;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
 fn ada() -> Principal {
     Principal {
         org: slug("acme"),
-        subject: TokenSubject::User(slug("ada")),
+        subject: PrincipalSubject::User(slug("ada")),
     }
 }
 

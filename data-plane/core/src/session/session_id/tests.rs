@@ -1,7 +1,7 @@
 //! Tests of session ids: an id opens to its contents, is short, and is valid for its principal only.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, TokenSubject};
+use toolgate_model::{Principal, PrincipalSubject};
 
 use super::*;
 use crate::fixture::{NOW, sealer, slug};
@@ -60,6 +60,7 @@ proptest! {
         nonce in any::<[u8; NONCE_LEN]>(),
         owner in "[a-z]{1,40}",
         at in proptest::option::of("[a-z]{1,100}:[0-9]{4}"),
+        opener in any::<([u8; 8], [u8; 8])>().prop_map(|(authn, tools)| SessionOpener { authn, tools }),
     ) {
         let facts = SessionClaims {
             version: versions::LEGACY[version],
@@ -67,10 +68,11 @@ proptest! {
             issued: NOW,
             random,
             owner: OwningProxy::new(slug(&owner), at.as_deref()),
+            opener,
         };
         let (gateway, sealer) = (slug("main"), sealer(&[1]));
-        let ada = Principal { org: slug("acme"), subject: TokenSubject::User(slug("ada")) };
-        let bob = Principal { org: slug("acme"), subject: TokenSubject::User(slug("bob")) };
+        let ada = Principal { org: slug("acme"), subject: PrincipalSubject::User(slug("ada")) };
+        let bob = Principal { org: slug("acme"), subject: PrincipalSubject::User(slug("bob")) };
         let binding = SealContext { gateway: &gateway, principal: &ada };
         let text = mint(&sealer, binding, &facts, &nonce);
         let limit = if at.is_some() { 350 } else { 200 };
@@ -95,11 +97,12 @@ fn ti_03_guessed_session_ids_do_not_open() {
         issued: NOW,
         random: [7; RANDOM_LEN],
         owner: OwningProxy::new(slug("p"), None),
+        opener: Default::default(),
     };
     let (gateway, sealer) = (slug("main"), sealer(&[1]));
     let ada = Principal {
         org: slug("acme"),
-        subject: TokenSubject::User(slug("ada")),
+        subject: PrincipalSubject::User(slug("ada")),
     };
     let binding = SealContext {
         gateway: &gateway,
@@ -135,4 +138,22 @@ fn ti_03_guessed_session_ids_do_not_open() {
         opened += usize::from(open(&sealer, binding, &guess, NOW).is_some());
     }
     assert_eq!(opened, 0);
+}
+
+#[test]
+fn an_id_of_a_build_without_openers_opens_with_an_unknown_one() {
+    let opener = SessionOpener {
+        authn: [1; OPENER_PART_LEN],
+        tools: [2; OPENER_PART_LEN],
+    };
+    let mut bytes = [opener.authn, opener.tools].concat();
+    assert_eq!(SessionOpener::read(&bytes), Some(opener));
+    bytes.push(7);
+    assert_eq!(
+        SessionOpener::read(&bytes),
+        Some(opener),
+        "of a later build"
+    );
+    assert_eq!(SessionOpener::read(&bytes[..15]), None);
+    assert_eq!(SessionOpener::read(&[]), None);
 }

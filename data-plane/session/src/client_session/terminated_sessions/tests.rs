@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use toolgate_model::TokenSubject;
+use toolgate_model::PrincipalSubject;
 
 use super::*;
 use crate::fixture::{NOW, claims, slug};
@@ -10,7 +10,7 @@ use crate::fixture::{NOW, claims, slug};
 fn principal(number: usize) -> Arc<Principal> {
     Arc::new(Principal {
         org: slug("acme"),
-        subject: TokenSubject::User(slug(&format!("user-{number}"))),
+        subject: PrincipalSubject::User(slug(&format!("user-{number}"))),
     })
 }
 

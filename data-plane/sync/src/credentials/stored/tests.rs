@@ -1,6 +1,6 @@
 //! Tests of the stored form: both versions are read, and what is not valid is set aside.
 
-use toolgate_model::TokenSubject;
+use toolgate_model::PrincipalSubject;
 
 use super::*;
 use crate::fixture::{server, snapshot, token};
@@ -62,13 +62,17 @@ fn personal_credentials_round_trip_with_their_principal() {
             .unwrap(),
         Some(Principal {
             org: "acme".parse().unwrap(),
-            subject: TokenSubject::User("ada".parse().unwrap()),
+            subject: PrincipalSubject::User("ada".parse().unwrap()),
         }),
         CachedCredential {
             credential: "more-key".parse().unwrap(),
             revision: 4,
             expires: Some(Timestamp(9)),
-            value: header("authorization", &SecretBytes(b"of ada".to_vec())),
+            value: header(
+                "authorization",
+                &SecretBytes(b"of ada".to_vec()),
+                CredentialHosts::new(vec!["https://a.example".parse().unwrap()]),
+            ),
         },
     );
     save(&disk, vec![entry]).unwrap();
@@ -78,6 +82,8 @@ fn personal_credentials_round_trip_with_their_principal() {
         [r#"acme/more Some("acme/user:ada") more-key 4 of ada"#]
     );
     assert_eq!(entries[0].2.expires, Some(Timestamp(9)));
+    let UpstreamCredential::Header(header) = &*entries[0].2.value;
+    assert_eq!(header.hosts.to_string(), "https://a.example");
 }
 
 #[test]

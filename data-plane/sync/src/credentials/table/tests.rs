@@ -1,7 +1,7 @@
 //! Tests of the table: personal credentials are separate by principal and bounded in number.
 
 use toolgate_data_core::port::HeaderCredential;
-use toolgate_model::TokenSubject;
+use toolgate_model::{CredentialHosts, PrincipalSubject};
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn server(id: &str) -> ObjectName {
 fn user(id: &str) -> Principal {
     Principal {
         org: "acme".parse().unwrap(),
-        subject: TokenSubject::User(id.parse().unwrap()),
+        subject: PrincipalSubject::User(id.parse().unwrap()),
     }
 }
 
@@ -34,6 +34,7 @@ fn cached(value: &str, expires: Option<Timestamp>) -> CachedCredential {
         value: Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: "authorization".into(),
             value: value.as_bytes().to_vec().into(),
+            hosts: CredentialHosts::default(),
         })),
     }
 }
