@@ -131,6 +131,7 @@ impl AccessRight {
             | Self::ResolveCredential
             | Self::ReadKeyring => false,
             Self::Write(_)
+            | Self::UseCredential
             | Self::CreateOrganization
             | Self::Probe
             | Self::CreateJoinToken
