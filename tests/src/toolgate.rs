@@ -208,6 +208,33 @@ impl ControlPlaneProcess {
         Ok(this)
     }
 
+    /// Starts another control plane with the same store and keys.
+    pub async fn start_replica(&self, name: &str) -> Result<Self> {
+        let data = self.home.join(name);
+        std::fs::create_dir_all(&data)?;
+        for file in std::fs::read_dir(&self.data)? {
+            let file = file?;
+            if file.file_type()?.is_file() {
+                std::fs::copy(file.path(), data.join(file.file_name()))?;
+            }
+        }
+        let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
+        let command = Self::command(&data, admin, push, private, &self.endpoints)?;
+        let process = TestProcess::start(name, &self.home, command)?;
+        let mut replica = Self {
+            process,
+            admin,
+            push,
+            private,
+            data,
+            home: self.home.clone(),
+            name: name.to_owned(),
+            endpoints: self.endpoints.clone(),
+        };
+        await_ready(&mut replica.process, replica.private).await?;
+        Ok(replica)
+    }
+
     fn command(
         data: &Path,
         admin: SocketAddr,
