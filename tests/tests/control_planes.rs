@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use toolgate_tests::{
+    clock::{HANG_GUARD, eventually},
     etcd_cluster::TestEtcdCluster,
     sandbox::Sandbox,
     toolgate::{CommandLine, ControlPlaneProcess},
@@ -68,4 +69,51 @@ async fn commands_in_a_row_through_two_control_planes_are_never_falsely_rejected
     }
     let unavailable = run_in_turn(planes, 1_000).await.unwrap();
     println!("afterwards: {unavailable} unavailable");
+}
+
+/// Runs a command; returns its exit code, what it wrote, and what it told.
+async fn run(plane: &CommandLine, command: &[&str]) -> Result<(Option<i32>, String, String)> {
+    let output = plane.output(command).await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok((
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_quorum_is_told_by_every_command() {
+    let sandbox = Sandbox::new("quorum").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 3).await.unwrap();
+    let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    let url = "http://127.0.0.1:65000/mcp";
+    cli.run(&["server", "add", "before", "--url", url, "--no-wait"])
+        .await
+        .unwrap();
+    etcd.freeze(0).unwrap();
+    etcd.freeze(1).unwrap();
+    let (code, shown, told) = run(&cli, &["get", "servers"]).await.unwrap();
+    assert_eq!(code, Some(0), "{told}");
+    assert!(shown.contains("before"), "{shown}");
+    assert!(told.contains("may be out of date"), "{told}");
+    let add = ["server", "add", "during", "--url", url, "--no-wait"];
+    let (code, _, told) = run(&cli, &add).await.unwrap();
+    assert_eq!(code, Some(UNAVAILABLE), "{told}");
+    assert!(told.contains("nothing was written"), "{told}");
+    let (code, shown, told) = run(&cli, &["doctor"]).await.unwrap();
+    assert_eq!(code, Some(1), "{shown}{told}");
+    assert!(shown.contains("nothing can be written"), "{shown}");
+    etcd.thaw(0).unwrap();
+    etcd.thaw(1).unwrap();
+    eventually("writes go on", HANG_GUARD, || async {
+        let (code, _, told) = run(&cli, &add).await?;
+        anyhow::ensure!(code == Some(0), "{code:?} {told}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

@@ -210,6 +210,11 @@ impl AdminClient {
         self.bearer.is_some()
     }
 
+    /// Returns `false` once the control plane could not tell whether its state is the latest.
+    pub fn reads_latest(&self) -> bool {
+        self.reads_latest
+    }
+
     /// Calls `service/method`.
     pub async fn call(
         &mut self,

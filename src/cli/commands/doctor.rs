@@ -19,7 +19,7 @@ use crate::cli::{
 
 /// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
 const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
-/// Remaining lifetime below which a token is reported.
+/// Remaining lifetime below which a token is reported, unless a fifth of its whole lifetime is shorter.
 const EXPIRES_SOON_MILLIS: u64 = 7 * 24 * 3600 * 1000;
 
 /// Looks for what is wrong.
@@ -103,6 +103,7 @@ impl DoctorArgs {
         let is_reachable = reached.is_ok();
         findings.extend(admin_findings(&admin, &self.admin, reached));
         if is_reachable {
+            findings.push(store(admin.reads_latest()));
             findings.extend(servers(&mut admin).await?);
             findings.extend(gateways(&mut admin).await?);
             findings.extend(tokens(&mut admin).await?);
@@ -219,6 +220,19 @@ fn admin_findings(
     }
 }
 
+/// Checks that the control plane can tell whether its state is the latest, which takes a store that answers.
+fn store(reads_latest: bool) -> DoctorFinding {
+    match reads_latest {
+        true => DoctorFinding::fine("store", "answers"),
+        false => DoctorFinding::broken(
+            "store",
+            "does not answer: nothing can be written or revoked, and what is shown may be out of date",
+            "check that etcd has a quorum, or the file in the data folder; the control plane goes on by itself as soon as \
+             the store answers",
+        ),
+    }
+}
+
 fn clock(server_time: u64) -> DoctorFinding {
     let difference = crate::cli::now().abs_diff(server_time);
     if difference <= CLOCK_TOLERANCE_MILLIS {
@@ -252,7 +266,7 @@ async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError
         match catalogue["problem"].as_str() {
             Some(problem) if !problem.is_empty() => DoctorFinding::broken(
                 subject,
-                format!("the last probe failed: {problem} (seen {seen} ago)"),
+                format!("the last probe failed: {problem} (probed {seen} ago)"),
                 probe_advice::advice_for_probe(
                     problem,
                     &id,
@@ -263,7 +277,7 @@ async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError
             Some(_) | None => DoctorFinding::fine(
                 subject,
                 format!(
-                    "{} tools, {}, seen {seen} ago",
+                    "{} tools, {}, probed {seen} ago",
                     cell::count(catalogue, "/tools"),
                     cell::text(catalogue, "/era")
                 ),
@@ -289,7 +303,7 @@ async fn gateways(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliErro
             let tools = cell::count(gateway, "/status/tools");
             return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
         }
-        let fix = format!("`toolgate describe gateway {id}`, then mend its bindings");
+        let fix = format!("`toolgate describe gateway {id}`, then correct its bindings");
         DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
     };
     Ok(gateways.iter().map(finding).collect())
@@ -317,14 +331,21 @@ fn expiring_tokens(tokens: &[Value], now: u64) -> Vec<DoctorFinding> {
             return None;
         }
         let id = cell::id(token, "/metadata/name");
-        (now < at && at - now < EXPIRES_SOON_MILLIS && !id.starts_with("cli-")).then(|| {
-            let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
-            DoctorFinding::warning(
-                format!("token {id}"),
-                what,
-                "create its successor and hand it out in time",
-            )
-        })
+        let created = token
+            .pointer("/metadata/createTime")
+            .and_then(Value::as_str)
+            .and_then(cell::parse_timestamp);
+        let fifth = created.map_or(u64::MAX, |created| at.saturating_sub(created) / 5);
+        (now < at && at - now < EXPIRES_SOON_MILLIS.min(fifth) && !id.starts_with("cli-")).then(
+            || {
+                let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
+                DoctorFinding::warning(
+                    format!("token {id}"),
+                    what,
+                    "`toolgate token create` makes its successor; hand it out in time",
+                )
+            },
+        )
     };
     tokens.iter().filter_map(finding).collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{FindingSeverity, clock, expiring_tokens, fleet, transport};
+use super::{FindingSeverity, clock, expiring_tokens, fleet, store, transport};
 
 #[test]
 fn a_token_in_clear_text_over_a_network_is_reported() {
@@ -63,4 +63,24 @@ fn only_a_working_token_is_reported_as_expiring() {
         expiring_tokens(&[token(false)], 3_600_000).is_empty(),
         "it is over"
     );
+}
+
+#[test]
+fn a_short_lived_token_is_reported_in_the_last_fifth_of_its_life() {
+    let token = json!({
+        "metadata": {
+            "name": "organizations/default/tokens/short",
+            "createTime": "1970-01-01T00:00:00Z",
+        },
+        "spec": { "expireTime": "1970-01-01T01:00:00Z" },
+    });
+    let minute = 60_000;
+    assert!(expiring_tokens(std::slice::from_ref(&token), minute).is_empty());
+    assert_eq!(expiring_tokens(&[token], 50 * minute).len(), 1);
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_broken() {
+    assert_eq!(store(true).severity, FindingSeverity::Fine);
+    assert_eq!(store(false).severity, FindingSeverity::Broken);
 }
