@@ -107,7 +107,7 @@ impl UpstreamClient {
         };
         let Ok(authenticated) = self
             .registry
-            .authenticate(&upstream, &context.principal)
+            .authenticated_endpoint(&upstream, &context.principal)
             .await
         else {
             return true;
@@ -193,7 +193,7 @@ impl UpstreamClient {
         let permit = upstream.permit_for(context.holder)?;
         let authenticated = self
             .registry
-            .authenticate(&upstream, &context.principal)
+            .authenticated_endpoint(&upstream, &context.principal)
             .await?;
         let endpoint = authenticated.inside(session.as_deref());
         if let Some(session) = &session {

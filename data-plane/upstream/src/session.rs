@@ -71,7 +71,7 @@ async fn initialize(
     let (server, principal) = (&key.server, &key.principal);
     let upstream = registry.upstream(server)?;
     let mut permit = upstream.permit()?;
-    let authenticated = registry.authenticate(&upstream, principal).await?;
+    let authenticated = registry.authenticated_endpoint(&upstream, principal).await?;
     let us = Implementation {
         name: "toolgate".to_owned(),
         title: "Toolgate".to_owned(),
@@ -116,7 +116,7 @@ async fn terminate(
     let upstream = registry.upstream(server)?;
     // Bounded: a server that does not answer in time expires the other sessions itself.
     let _permit = upstream.message_permit().ok_or(UpstreamFailure::Busy)?;
-    let authenticated = registry.authenticate(&upstream, principal).await?;
+    let authenticated = registry.authenticated_endpoint(&upstream, principal).await?;
     let version = server
         .protocol_version
         .as_deref()
