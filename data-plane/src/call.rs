@@ -98,9 +98,13 @@ pub(crate) async fn serve<S: ConfigSource>(
         respond_refused(&RequestRefusal { refusal, id }, measurement)
     };
     let session = context.session.as_ref();
-    let in_flight = session.map(|session| state.in_flight.enter(session, context.holder, &plan.id));
-    let in_flight = match in_flight.transpose() {
-        Ok(in_flight) => in_flight,
+    let cancellation_guard = session.map(|session| {
+        state
+            .cancellable_calls
+            .enter(session, context.holder, &plan.id)
+    });
+    let cancellation_guard = match cancellation_guard.transpose() {
+        Ok(cancellation_guard) => cancellation_guard,
         Err(refusal) => return refused(refusal, measurement),
     };
     let sent = measurement.now();
@@ -111,7 +115,7 @@ pub(crate) async fn serve<S: ConfigSource>(
                     state: Arc::clone(state),
                     context,
                     permit,
-                    in_flight,
+                    cancellation_guard,
                     measurement,
                 };
                 Ok(CallDriver::run(parts, suspended).await)

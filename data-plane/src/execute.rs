@@ -105,7 +105,7 @@ pub(crate) async fn execute<S: ConfigSource>(
             Ok(empty_response(StatusCode::OK))
         }),
         Plan::Cancel(id) => with(subject, |subject| {
-            state.in_flight.cancel(subject.claims, &id);
+            state.cancellable_calls.cancel(subject.claims, &id);
             Ok(empty_response(StatusCode::ACCEPTED))
         }),
         Plan::DeliverResponse(id) => with(subject, |subject| {

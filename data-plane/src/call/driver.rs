@@ -17,7 +17,7 @@ use toolgate_data_core::call::{
     RoundAnswers, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
-use toolgate_session::{ElicitationRegistration, InFlightGuard};
+use toolgate_session::{CancellableCallGuard, ElicitationRegistration};
 use toolgate_upstream::{
     CallContext, InFlightCall, SendReport, SessionChoice, UpstreamClient, UpstreamSessionHandle,
 };
@@ -50,7 +50,7 @@ pub(super) struct CallDriver<S: ConfigSource> {
     measurement: RequestMeasurement,
     permit: RequestPermit,
     /// Registration of a legacy client's call, by which it is cancelled.
-    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) cancellation_guard: Option<CancellableCallGuard>,
     pub(super) upstream: UpstreamSide,
     /// Messages for the client, ahead of the answer.
     pub(super) outbox: VecDeque<Bytes>,
@@ -71,7 +71,7 @@ pub(super) struct CallParts<S: ConfigSource> {
     pub(super) context: CallContext,
     pub(super) permit: RequestPermit,
     /// Registration of a legacy client's call.
-    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) cancellation_guard: Option<CancellableCallGuard>,
     pub(super) measurement: RequestMeasurement,
 }
 
@@ -125,7 +125,7 @@ impl<S: ConfigSource> CallDriver<S> {
             state,
             context,
             permit,
-            in_flight,
+            cancellation_guard,
             measurement,
         } = parts;
         let now = measurement.now();
@@ -136,7 +136,7 @@ impl<S: ConfigSource> CallDriver<S> {
             began: now,
             measurement,
             permit,
-            in_flight,
+            cancellation_guard,
             upstream: UpstreamSide::default(),
             outbox: VecDeque::new(),
             end: None,
@@ -183,7 +183,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     let round = self.upstream.round.as_deref();
                     // Pinned where they are created: a future is moved with all the room that it will need.
                     let sending = pin!(perform(&self.state.calls, &self.context, round, request));
-                    let cancelled = pin!(cancelled(self.in_flight.as_ref(), &self.permit));
+                    let cancelled = pin!(cancelled(self.cancellation_guard.as_ref(), &self.permit));
                     or_cancelled(cancelled, sending).await
                 };
                 let event = result.map(|result| self.upstream.take_result(result));
@@ -193,7 +193,7 @@ impl<S: ConfigSource> CallDriver<S> {
             {
                 let read = {
                     let reading = pin!(call.read_document());
-                    let cancelled = pin!(cancelled(self.in_flight.as_ref(), &self.permit));
+                    let cancelled = pin!(cancelled(self.cancellation_guard.as_ref(), &self.permit));
                     or_cancelled(cancelled, reading).await
                 };
                 self.after(read);
@@ -287,7 +287,10 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Returns a future that ends when the call is cancelled or its token is revoked.
     fn cancellation(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let handle = self.in_flight.as_ref().map(InFlightGuard::cancel_handle);
+        let handle = self
+            .cancellation_guard
+            .as_ref()
+            .map(CancellableCallGuard::cancel_handle);
         let revoked = self.permit.authn_ended_static();
         Box::pin(async move {
             let cancelled = async {
@@ -451,9 +454,9 @@ async fn perform(
 }
 
 /// Ends when the call is cancelled by a message or its token is revoked.
-async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
+async fn cancelled(cancellation_guard: Option<&CancellableCallGuard>, permit: &RequestPermit) {
     let by_message = async {
-        match in_flight {
+        match cancellation_guard {
             Some(call) => call.cancelled().await,
             None => pending().await,
         }

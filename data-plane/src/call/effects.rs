@@ -136,7 +136,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let session = context.session.as_ref()?;
         let eliciting_call = ElicitingCall {
             answers: self.answers.sender(),
-            call: self.in_flight.as_ref()?.cancel_handle(),
+            call: self.cancellation_guard.as_ref()?.cancel_handle(),
             gateway: context.plan.gateway.name.id.clone(),
             authn: context.authn,
             plan: Arc::clone(&context.plan),

@@ -168,7 +168,9 @@ impl UpstreamClient {
             return None;
         }
         open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
-        Some(SharedStreamSubscriber::subscribe(&session.calls))
+        Some(SharedStreamSubscriber::subscribe(
+            &session.shared_stream_receivers,
+        ))
     }
 
     async fn attempt(

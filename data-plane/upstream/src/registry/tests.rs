@@ -76,7 +76,10 @@ fn answers_of_one_holder_leave_room_for_others() {
 async fn a_credential_is_presented_again_until_it_changes() {
     let registry = registry(None);
     let upstream = registry.upstream(&server("one", 0)).unwrap();
-    let bare = registry.authenticated_endpoint(&upstream, &ada()).await.unwrap();
+    let bare = registry
+        .authenticated_endpoint(&upstream, &ada())
+        .await
+        .unwrap();
     assert!(bare.endpoint.header.is_none());
     let credential = |value: &str| {
         Arc::new(UpstreamCredential::Header(HeaderCredential {
