@@ -219,12 +219,12 @@ fn open_session<S: ConfigSource>(
         owner: state.peers.this_proxy(),
         opener: SessionOpener::of(caller),
     };
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway.name.id,
         principal: caller.principal(),
     };
     let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
-    let id = session_id::mint(keys.sealer(), binding, &claims, &random::bytes());
+    let id = session_id::mint(keys.sealer(), context, &claims, &random::bytes());
     let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
     let mut answer = json_response(initialize.answer);
     answer.headers_mut().insert(transport_request::SESSION, id);

@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc};
 
 use http::{Response, request::Parts};
 use toolgate_data_core::{
-    Caller, GatewayView, OwningProxy, Plan, PlanInput, Refusal, Sealer, View,
+    Caller, ClientStateSealer, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
     authn::authenticate::{authenticate as verify, parse_bearer_token},
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan, route::route},
     session::session_id::SessionClaims,
@@ -270,7 +270,7 @@ struct PlanningContext<'a> {
     caller: &'a Caller,
     head: &'a Parts,
     session: &'a SessionHeader,
-    sealer: &'a Sealer,
+    sealer: &'a ClientStateSealer,
     now: Timestamp,
 }
 

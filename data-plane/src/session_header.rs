@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use toolgate_data_core::{
-    Caller, GatewayView, Sealer,
+    Caller, ClientStateSealer, GatewayView,
     seal::SealContext,
     session::session_id::{self, SessionClaims},
 };
@@ -55,7 +55,7 @@ impl SessionIdCache {
     pub(crate) fn session(
         &self,
         headers: &HeaderMap,
-        sealer: &Sealer,
+        sealer: &ClientStateSealer,
         gateway: &GatewayView,
         caller: &Caller,
         sessions: &SessionRegistry,
@@ -84,7 +84,7 @@ impl SessionIdCache {
     fn claims(
         &self,
         text: &str,
-        (sealer, now): (&Sealer, Timestamp),
+        (sealer, now): (&ClientStateSealer, Timestamp),
         gateway: &Slug,
         principal: &Arc<Principal>,
         slot: &CacheSlot,
@@ -96,8 +96,8 @@ impl SessionIdCache {
         let known = match last.or_else(|| self.0.get(text)) {
             Some(known) => known,
             None => {
-                let binding = SealContext { gateway, principal };
-                let claims = session_id::open(sealer, binding, text, now)?;
+                let context = SealContext { gateway, principal };
+                let claims = session_id::open(sealer, context, text, now)?;
                 let known = Arc::new(CachedSessionId {
                     text: text.into(),
                     gateway: gateway.clone(),

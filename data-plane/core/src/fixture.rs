@@ -15,7 +15,7 @@ use toolgate_model::{
 use zeroize::Zeroizing;
 
 use crate::{
-    AuthnId, Caller, GatewayView, Plan, PlanInput, Sealer, View,
+    AuthnId, Caller, ClientStateSealer, GatewayView, Plan, PlanInput, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     seal::SealingKey,
     session::session_id::{ClientCapabilities, SessionClaims},
@@ -294,7 +294,7 @@ pub(crate) fn test_servers() -> Vec<ServerFixture> {
 /// View, sealer and session for planning requests.
 pub(crate) struct GatewayFixture {
     pub(crate) view: View,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: ClientStateSealer,
     pub(crate) session: SessionClaims,
 }
 
@@ -387,13 +387,13 @@ pub(crate) fn parse(body: &str) -> Envelope<'_> {
     envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).unwrap()
 }
 
-pub(crate) fn sealer(epochs: &[u32]) -> Sealer {
+pub(crate) fn sealer(epochs: &[u32]) -> ClientStateSealer {
     let keys = epochs.iter().map(|epoch| SealingKey {
         epoch: *epoch,
         secret: Zeroizing::new(vec![u8::try_from(*epoch).unwrap(); 32]),
     });
     let keys: Vec<SealingKey> = keys.collect();
-    Sealer::new(&keys).unwrap()
+    ClientStateSealer::new(&keys).unwrap()
 }
 
 /// Members of a modern `_meta`, without braces.

@@ -23,7 +23,7 @@ use toolgate_mcp::{Envelope, RequestEra, headers, trace::TraceContext};
 use toolgate_model::Timestamp;
 
 use crate::{
-    Caller, GatewayView, Refusal, Sealer,
+    Caller, ClientStateSealer, GatewayView, Refusal,
     segmented_bytes::SegmentedBytes,
     session::{
         LogLevel,
@@ -51,7 +51,7 @@ pub struct PlanInput<'a> {
     /// Legacy session named by the request. Ignored for modern requests.
     pub session: SessionLookup<'a>,
     /// Sealer of state that clients hold for the gateway.
-    pub sealer: &'a Sealer,
+    pub sealer: &'a ClientStateSealer,
     /// Time of the request.
     pub now: Timestamp,
 }

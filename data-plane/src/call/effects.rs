@@ -160,7 +160,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let keys = state.source.keys()?;
         let (sealer, nonce) = (keys.sealer(), random::bytes());
         let request = context.plan.digest(&context.body)?;
-        let binding = SealContext {
+        let seal_context = SealContext {
             gateway: &context.plan.gateway.name.id,
             principal: &context.principal,
         };
@@ -173,7 +173,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     until,
                     literal,
                 };
-                state.seal(sealer, binding, &nonce)
+                state.seal(sealer, seal_context, &nonce)
             }
             SealRequest::UrlElicitation { number, urls } => {
                 let elicitation = UrlElicitation {
@@ -182,7 +182,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.seal(sealer, binding, &nonce))
+                Some(elicitation.seal(sealer, seal_context, &nonce))
             }
             SealRequest::Ticket => {
                 let ticket = CallTicket {
@@ -191,7 +191,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     owner: state.peers.this_proxy(),
                 };
                 self.handle = Some(ticket.handle);
-                Some(ticket.seal(sealer, binding, &nonce))
+                Some(ticket.seal(sealer, seal_context, &nonce))
             }
         }
     }

@@ -13,7 +13,7 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 use toolgate_data_core::{
-    AuthnId, Sealer, TokenHasher, View,
+    AuthnId, ClientStateSealer, TokenHasher, View,
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, HeaderCredential, RevocationList,
         UpstreamCredential,
@@ -119,7 +119,7 @@ pub struct FixedSource {
 
 pub struct FixedKeys {
     hasher: TokenHasher,
-    sealer: Sealer,
+    sealer: ClientStateSealer,
 }
 
 impl TestRig {
@@ -158,7 +158,7 @@ impl TestRig {
             epoch: 1,
             secret: vec![9; 32].into(),
         };
-        let sealer = Sealer::new(&[seal]).unwrap();
+        let sealer = ClientStateSealer::new(&[seal]).unwrap();
         let source = FixedSource {
             snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
@@ -539,7 +539,7 @@ impl KeySet for FixedKeys {
         &self.hasher
     }
 
-    fn sealer(&self) -> &Sealer {
+    fn sealer(&self) -> &ClientStateSealer {
         &self.sealer
     }
 }

@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_data_core::{
-    AuthnId, Plan, PlanInput, Sealer, ServerView, View,
+    AuthnId, ClientStateSealer, Plan, PlanInput, ServerView, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, UpstreamCredential, UpstreamSessionKey,
@@ -262,7 +262,7 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
         }),
         trace: None,
         session: SessionLookup::Valid(&session),
-        sealer: &Sealer::new(&[key]).unwrap(),
+        sealer: &ClientStateSealer::new(&[key]).unwrap(),
         now: Timestamp(1_000),
     });
     let Plan::Call(plan) = planned else {

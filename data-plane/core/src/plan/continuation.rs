@@ -68,7 +68,7 @@ pub(super) fn complete(
         (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
             if let Some(elicitation) =
-                UrlElicitation::open(input.sealer, binding(input), state.as_str())
+                UrlElicitation::open(input.sealer, seal_context(input), state.as_str())
             {
                 return after_url_elicitation(input, envelope, &elicitation, responses, call);
             }
@@ -129,7 +129,7 @@ fn open_ticket(
     state: &JsonString<'_>,
     call: &CallPlan,
 ) -> Result<CallTicket, Refusal> {
-    let ticket = CallTicket::open(input.sealer, binding(input), state.as_str());
+    let ticket = CallTicket::open(input.sealer, seal_context(input), state.as_str());
     let ticket = ticket.ok_or_else(not_valid)?;
     if call.digest(envelope.source) != Some(ticket.request) {
         return Err(other_request());
@@ -144,7 +144,8 @@ fn with_returned_state(
     state: &JsonString<'_>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
-    let state_of_server = SealedRequestState::open(input.sealer, binding(input), state.as_str());
+    let state_of_server =
+        SealedRequestState::open(input.sealer, seal_context(input), state.as_str());
     let opened = state_of_server.ok_or_else(not_valid)?;
     check_state(input, envelope, opened.request, opened.until, &call)?;
     let returned_state = ReturnedState {
@@ -157,7 +158,7 @@ fn with_returned_state(
     })
 }
 
-fn binding<'a>(input: &PlanInput<'a>) -> SealContext<'a> {
+fn seal_context<'a>(input: &PlanInput<'a>) -> SealContext<'a> {
     SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use toolgate_data_core::{
-    AuthnId, Plan, PlanInput, Sealer, View,
+    AuthnId, ClientStateSealer, Plan, PlanInput, View,
     plan::{CallPlan, EndpointRequest, PostedMessage, SessionLookup, plan},
     session::session_id::SessionClaims,
 };
@@ -135,7 +135,7 @@ impl CallRequest<'_> {
     /// The plan of the request and its body; `None` if it is refused.
     pub fn plan(
         &self,
-        sealer: &Sealer,
+        sealer: &ClientStateSealer,
         session: Option<&SessionClaims>,
         now: Timestamp,
     ) -> Option<(Arc<CallPlan>, Bytes)> {

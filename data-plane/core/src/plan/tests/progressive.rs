@@ -451,11 +451,11 @@ fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
         owner: world.session.owner.clone(),
     };
     let caller = world.caller("all");
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &world.gateway().name.id,
         principal: caller.principal(),
     };
-    let state = ticket.seal(&world.sealer, binding, &[1; NONCE_LEN]);
+    let state = ticket.seal(&world.sealer, context, &[1; NONCE_LEN]);
     let retry = |tool: &str, arguments: &str| {
         let again = format!(
             r#"{},"requestState":"{state}","inputResponses":{{"a":{{}}}}"#,

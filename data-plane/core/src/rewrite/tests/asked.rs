@@ -154,7 +154,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
         owner: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
@@ -164,7 +164,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
             .unwrap()
     };
     let retry = |arguments: &str, answers: &str| {
-        let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE_LEN]);
+        let state = ticket(digest(arguments)).seal(&world.sealer, context, &[2; NONCE_LEN]);
         let extra = format!(r#","requestState":"{state}"{answers}"#);
         planned(&world, Era::Modern, CAN, &extra)
     };
