@@ -59,9 +59,9 @@ impl PlanFixture {
         session: SessionLookup<'_>,
     ) -> Option<Plan> {
         let envelope = envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).ok()?;
-        let framing = era::classify(headers.version, session != SessionLookup::Absent, &envelope);
+        let era = era::classify(headers.version, session != SessionLookup::Absent, &envelope);
         let post = PostedMessage {
-            framing: &framing,
+            era: &era,
             envelope: &envelope,
             headers,
             params: &[],

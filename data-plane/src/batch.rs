@@ -39,11 +39,10 @@ impl<K: KeySet> Arrival<K> {
             return false;
         };
         let supports_batches = |claims: &Arc<SessionClaims>| claims.version == REVISION;
-        let framing =
-            || era::classify_bodiless(transport_request::version_header(&self.head.headers));
+        let era = || era::classify_bodiless(transport_request::version_header(&self.head.headers));
         batch::is_array(bytes)
             && self.session.claims().is_some_and(supports_batches)
-            && matches!(framing(), RequestEra::Legacy { .. })
+            && matches!(era(), RequestEra::Legacy { .. })
     }
 }
 

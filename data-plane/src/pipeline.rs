@@ -232,12 +232,12 @@ impl<K: KeySet> Arrival<K> {
             TransportRequest::Post(bytes) => planning.posted(bytes, measurement),
             TransportRequest::Get => planning.without_body(
                 MethodLabel::STREAM,
-                |framing| EndpointRequest::Get { framing },
+                |era| EndpointRequest::Get { era },
                 measurement,
             ),
             TransportRequest::Delete => planning.without_body(
                 MethodLabel::END,
-                |framing| EndpointRequest::Delete { framing },
+                |era| EndpointRequest::Delete { era },
                 measurement,
             ),
         }
@@ -285,11 +285,11 @@ impl PlanningContext<'_> {
             envelope::parse(bytes, &FrameLimits::REQUEST).map_err(RequestRefusal::unframed)?;
         let headers = transport_request::standard_headers(&self.head.headers);
         let in_session = !matches!(self.session, SessionHeader::Absent);
-        let framing = era::classify(headers.version, in_session, &envelope);
+        let era = era::classify(headers.version, in_session, &envelope);
         measurement.set_method(
             self.gateway,
             MethodLabel::of(envelope.method()),
-            self.version(&framing),
+            self.version(&era),
         );
         let trace = transport_request::trace(&self.head.headers, &envelope);
         if measurement.is_tracing() {
@@ -298,16 +298,16 @@ impl PlanningContext<'_> {
                 state: trace.and_then(|trace| trace.state),
             };
             let method = MethodLabel::of(envelope.method());
-            measurement.start_span(method.as_str(), self.version(&framing), incoming);
+            measurement.start_span(method.as_str(), self.version(&era), incoming);
         }
-        let params = match framing {
+        let params = match era {
             RequestEra::Modern => transport_request::param_headers(&self.head.headers),
             RequestEra::Unsupported { .. }
             | RequestEra::Legacy { .. }
             | RequestEra::BadVersion { .. } => Vec::new(),
         };
         let post = PostedMessage {
-            framing: &framing,
+            era: &era,
             envelope: &envelope,
             headers,
             params: &params,
@@ -323,9 +323,9 @@ impl PlanningContext<'_> {
         request: impl FnOnce(&RequestEra) -> EndpointRequest<'_>,
         measurement: &mut RequestMeasurement,
     ) -> Result<Plan, RequestRefusal> {
-        let framing = era::classify_bodiless(transport_request::version_header(&self.head.headers));
-        measurement.set_method(self.gateway, method, self.version(&framing));
-        Ok(self.decide(request(&framing), None)?)
+        let era = era::classify_bodiless(transport_request::version_header(&self.head.headers));
+        measurement.set_method(self.gateway, method, self.version(&era));
+        Ok(self.decide(request(&era), None)?)
     }
 
     fn decide(
@@ -361,8 +361,8 @@ impl PlanningContext<'_> {
     }
 
     /// Returns the protocol version for metrics; empty if none is agreed upon.
-    fn version(&self, framing: &RequestEra) -> &'static str {
-        match (framing, self.session) {
+    fn version(&self, era: &RequestEra) -> &'static str {
+        match (era, self.session) {
             (RequestEra::Modern, _) => versions::MODERN,
             (RequestEra::Legacy { .. }, SessionHeader::Open(claims)) => claims.version,
             (RequestEra::Legacy { version }, _) => version.unwrap_or_default(),

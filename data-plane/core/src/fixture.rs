@@ -365,12 +365,12 @@ impl GatewayFixture {
         params: &[(&str, &[u8])],
         session: SessionLookup<'_>,
     ) -> Plan {
-        let framing = era::classify(headers.version, session != SessionLookup::Absent, envelope);
+        let era = era::classify(headers.version, session != SessionLookup::Absent, envelope);
         plan(&PlanInput {
             gateway: self.gateway(),
             caller: &self.caller(token),
             request: EndpointRequest::Post(PostedMessage {
-                framing: &framing,
+                era: &era,
                 envelope,
                 headers,
                 params,

@@ -64,12 +64,12 @@ pub enum EndpointRequest<'a> {
     /// GET: opens a stream of server messages.
     Get {
         /// Result of `classify_bodiless`.
-        framing: &'a RequestEra,
+        era: &'a RequestEra,
     },
     /// DELETE: terminates a session.
     Delete {
         /// Result of `classify_bodiless`.
-        framing: &'a RequestEra,
+        era: &'a RequestEra,
     },
 }
 
@@ -77,7 +77,7 @@ pub enum EndpointRequest<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct PostedMessage<'a> {
     /// Result of `classify`.
-    pub framing: &'a RequestEra,
+    pub era: &'a RequestEra,
     /// Parsed message.
     pub envelope: &'a Envelope<'a>,
     /// Standard MCP headers.
@@ -153,7 +153,7 @@ fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
         return Err(Refusal::GatewayDenied);
     }
     match input.request {
-        EndpointRequest::Post(post) => match post.framing {
+        EndpointRequest::Post(post) => match post.era {
             RequestEra::Modern => modern::post(input, &post),
             RequestEra::Unsupported { requested } => {
                 Err(Refusal::UnsupportedVersion(requested.clone()))
@@ -161,11 +161,11 @@ fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
             RequestEra::Legacy { .. } => legacy::post(input, post.envelope),
             RequestEra::BadVersion { .. } => Err(Refusal::LegacyVersion),
         },
-        EndpointRequest::Get { framing } => {
-            legacy::check_bodiless(input, framing).map(|()| Plan::OpenStream)
+        EndpointRequest::Get { era } => {
+            legacy::check_bodiless(input, era).map(|()| Plan::OpenStream)
         }
-        EndpointRequest::Delete { framing } => {
-            legacy::check_bodiless(input, framing).map(|()| Plan::CloseSession)
+        EndpointRequest::Delete { era } => {
+            legacy::check_bodiless(input, era).map(|()| Plan::CloseSession)
         }
     }
 }

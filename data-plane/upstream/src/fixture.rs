@@ -255,7 +255,7 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
         gateway: view.gateway("main").unwrap(),
         caller,
         request: EndpointRequest::Post(PostedMessage {
-            framing: &era::classify(standard.version, true, &envelope),
+            era: &era::classify(standard.version, true, &envelope),
             envelope: &envelope,
             headers: standard,
             params: &[],

@@ -164,7 +164,7 @@ impl CallRequest<'_> {
             },
         };
         let session = session.map_or(SessionLookup::Absent, SessionLookup::Valid);
-        let framing = era::classify(
+        let era = era::classify(
             standard.version,
             session != SessionLookup::Absent,
             &envelope,
@@ -174,7 +174,7 @@ impl CallRequest<'_> {
             gateway: view().gateway("main").unwrap(),
             caller: view().caller(&AuthnId::from(token)).unwrap(),
             request: EndpointRequest::Post(PostedMessage {
-                framing: &framing,
+                era: &era,
                 envelope: &envelope,
                 headers: standard,
                 params: &[],

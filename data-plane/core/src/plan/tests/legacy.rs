@@ -189,8 +189,8 @@ fn get_and_delete_need_a_known_session() {
         })
     };
     let (get, delete) = (
-        EndpointRequest::Get { framing: &legacy },
-        EndpointRequest::Delete { framing: &legacy },
+        EndpointRequest::Get { era: &legacy },
+        EndpointRequest::Delete { era: &legacy },
     );
     let open = SessionLookup::Valid(&world.session);
     assert!(matches!(ask(get, open), Plan::OpenStream));
@@ -201,7 +201,7 @@ fn get_and_delete_need_a_known_session() {
         requested: "x".to_owned(),
     };
     assert_eq!(
-        refused(ask(EndpointRequest::Get { framing: &bad }, open)).status(),
+        refused(ask(EndpointRequest::Get { era: &bad }, open)).status(),
         400
     );
 }
