@@ -96,10 +96,10 @@ async fn initialize(
     let shaken = shaken.map_err(|error| {
         let failure = failure::of(&error);
         tracing::warn!(server = %server.name, %error, "no session with a server");
-        permit.failed(failure);
+        permit.record_failure(failure);
         failure
     })?;
-    permit.answered();
+    permit.record_success();
     let id = shaken.session.as_ref();
     // Copied: a header value keeps the buffer alive that it was read into.
     let id = id.and_then(|value| value.to_str().ok()).map(Box::from);
