@@ -106,7 +106,9 @@ impl CircuitBreaker {
     /// Opens the circuit for half of the ceiling plus jitter, so that the proxies of a fleet do not probe at once.
     fn open(&mut self, now: u64, random: u64) {
         let (first, longest) = OPEN_DURATION;
-        let ceiling = first.saturating_mul(1 << self.openings.min(16)).min(longest);
+        let ceiling = first
+            .saturating_mul(1 << self.openings.min(16))
+            .min(longest);
         let half = u64::try_from(ceiling.as_millis() / 2).unwrap_or(u64::MAX);
         self.openings = self.openings.saturating_add(1);
         let until = now.saturating_add(half).saturating_add(random % (half + 1));

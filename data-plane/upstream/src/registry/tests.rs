@@ -41,7 +41,9 @@ fn open_circuits_are_counted_by_server() {
     assert_eq!(registry.open_circuits(), 0);
     let sick = registry.upstream(&server("two", 0)).unwrap();
     for _ in 0..FAILURES {
-        sick.permit().unwrap().record_failure(UpstreamFailure::Timeout);
+        sick.permit()
+            .unwrap()
+            .record_failure(UpstreamFailure::Timeout);
     }
     assert_eq!(registry.open_circuits(), 1);
 }

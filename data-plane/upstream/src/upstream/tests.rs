@@ -18,7 +18,10 @@ fn upstream(clock: &Arc<ManualClock>) -> Arc<Upstream> {
 
 fn broken(upstream: &Arc<Upstream>) {
     for _ in 0..FAILURES {
-        upstream.permit().unwrap().record_failure(UpstreamFailure::Broken);
+        upstream
+            .permit()
+            .unwrap()
+            .record_failure(UpstreamFailure::Broken);
     }
 }
 
@@ -43,7 +46,10 @@ fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
     broken(&upstream);
     assert_eq!(upstream.trips(), 1);
     clock.advance(Duration::from_secs(2));
-    upstream.permit().unwrap().record_failure(UpstreamFailure::Broken);
+    upstream
+        .permit()
+        .unwrap()
+        .record_failure(UpstreamFailure::Broken);
     assert_eq!(upstream.trips(), 2);
     clock.advance(Duration::from_secs(60));
     upstream.permit().unwrap().record_success();

@@ -289,7 +289,7 @@ fn a_server_with_several_endpoints_fills_the_old_url_too() {
     let endpoints = EndpointList::new(endpoints.to_vec()).unwrap();
     let key = key_of(ResourceKind::Server);
     let ReceivedResource::Accepted(_, plain) = check_resource(&plain_server()) else {
-        panic!("refused");
+        panic!("rejected");
     };
     let SnapshotResource::Server(mut resource) = SnapshotResource::clone(&plain.resource) else {
         panic!("no server");
@@ -457,10 +457,10 @@ fn each_poisoned_resource_is_rejected_alone() {
     for (poison, field) in poisons().into_iter().chain(endpoint_poisons()) {
         update.puts.push(poison.clone());
         match check_resource(&poison) {
-            ReceivedResource::Rejected(refused) => assert!(
-                refused.reason.contains(&format!("{field}: ")),
+            ReceivedResource::Rejected(rejected) => assert!(
+                rejected.reason.contains(&format!("{field}: ")),
                 "{field}: {}",
-                refused.reason
+                rejected.reason
             ),
             taken @ (ReceivedResource::Accepted(..) | ReceivedResource::Denied(..)) => {
                 panic!("{field} was taken: {taken:?}")
@@ -482,10 +482,10 @@ fn a_gateway_with_an_unknown_security_field_is_denied() {
         gateway.display_name = "x".repeat(1 << 20);
     });
     match check_resource(&message) {
-        ReceivedResource::Denied(key, field, refused) => {
-            assert!(refused.reason.contains(&field), "{refused:?}");
+        ReceivedResource::Denied(key, field, rejected) => {
+            assert!(rejected.reason.contains(&field), "{rejected:?}");
             assert_eq!(key, key_of(ResourceKind::Gateway));
-            assert!(refused.reason.contains("geo_fence"), "{}", refused.reason);
+            assert!(rejected.reason.contains("geo_fence"), "{}", rejected.reason);
         }
         other @ (ReceivedResource::Accepted(..) | ReceivedResource::Rejected(_)) => {
             panic!("{other:?}")
