@@ -21,7 +21,7 @@ use toolgate_mcp::{
 use crate::{
     config_source::{ConfigSource, KeySet},
     execute::{PlannedRequest, execute},
-    pipeline::{Answer, Arrival, RequestRefusal, respond_refused},
+    pipeline::{Arrival, ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
@@ -51,7 +51,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     state: &Arc<ProxyState<S>>,
     mut arrival: Arrival<S::Keys>,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     let body = arrival.received.body();
     let members = match batch::split(&body, &FrameLimits::REQUEST) {
         Ok(members) => members,
@@ -96,7 +96,7 @@ async fn member<S: ConfigSource>(
     received: TransportRequest,
     mut measurement: RequestMeasurement,
     is_counted: bool,
-) -> Result<Answer, (RequestRefusal, RequestMeasurement)> {
+) -> Result<ClientHttpResponse, (RequestRefusal, RequestMeasurement)> {
     let permit = state.acquire_permit(&arrival.caller, measurement.started());
     let admitted = permit.and_then(|permit| {
         if !is_counted {
@@ -140,7 +140,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 struct Answers(BytesMut);
 
 impl Answers {
-    async fn take(&mut self, id: Option<&str>, answer: Answer) {
+    async fn take(&mut self, id: Option<&str>, answer: ClientHttpResponse) {
         let room = MAX_ANSWER_BYTES.saturating_sub(self.0.len());
         let read = read(answer, room).await;
         let answer = read
@@ -149,7 +149,7 @@ impl Answers {
         self.0.extend_from_slice(&answer);
     }
 
-    fn into_answer(mut self) -> Answer {
+    fn into_answer(mut self) -> ClientHttpResponse {
         if self.0.is_empty() {
             return empty_response(StatusCode::ACCEPTED);
         }
@@ -159,7 +159,7 @@ impl Answers {
 }
 
 /// Reads the message of an answer, or the last one of a stream. Earlier ones have no place in an array.
-async fn read(answer: Answer, room: usize) -> Result<Bytes, UpstreamFailure> {
+async fn read(answer: ClientHttpResponse, room: usize) -> Result<Bytes, UpstreamFailure> {
     let (head, mut body) = answer.into_parts();
     let kind = head.headers.get(header::CONTENT_TYPE);
     let streamed = kind.is_some_and(|kind| kind == "text/event-stream");

@@ -1,10 +1,10 @@
 //! Calls of servers: a planned request becomes a [`CallContext`], which a [`CallDriver`] carries to the server and
 //! back.
 
-mod answers;
 mod detach;
 mod driver;
 mod effects;
+mod elicitation_responses;
 mod stream;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -24,15 +24,15 @@ use toolgate_upstream::{CallContext, InFlightCall};
 use crate::{
     config_source::ConfigSource,
     execute::{PlannedRequest, body, events},
-    pipeline::{Answer, RequestRefusal, respond_refused},
+    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     streamed::StreamBody,
 };
 
-pub(crate) use answers::AnswerSender;
 use driver::{CallDriver, CallParts};
+pub(crate) use elicitation_responses::ElicitationResponseSender;
 pub use stream::CallStream;
 
 /// A call that waits at its server for its modern client. Dropped, it is cancelled at the server.
@@ -90,7 +90,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     context: CallContext,
     permit: RequestPermit,
     mut measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     let plan = Arc::clone(&context.plan);
     measurement.set_call(&plan);
     let refused = |refusal, measurement| {
@@ -148,7 +148,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     }
 }
 
-fn panicked(plan: &CallPlan) -> Answer {
+fn panicked(plan: &CallPlan) -> ClientHttpResponse {
     let (method, name) = (plan.target.method(), plan.target.exposed_name());
     tracing::error!(method, name, "a call panicked; it alone was lost");
     refusal_response(&Refusal::Internal, Some(&plan.id))

@@ -10,7 +10,7 @@ use toolgate_peers::ForwardedRequest;
 use crate::{
     config_source::ConfigSource,
     execute::PlannedRequest,
-    pipeline::{Answer, RequestRefusal, respond_refused},
+    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
@@ -51,7 +51,7 @@ pub(crate) fn forwarded_response(
     response: Response<Incoming>,
     permit: RequestPermit,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     measurement.finish_forwarded();
     response.map(|body| {
         let stream = ForwardedStream::new(body, permit);
@@ -63,7 +63,7 @@ pub(crate) fn forwarded_response(
 pub(crate) fn forward_failed(
     received: &TransportRequest,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     let refused = RequestRefusal {
         refusal: Refusal::PeerLost,
         id: received.id(),

@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Response to the client.
-pub(crate) type Answer = Response<ResponseBody<StreamBody>>;
+pub(crate) type ClientHttpResponse = Response<ResponseBody<StreamBody>>;
 
 /// Refusal with the id of the request that it answers, as written.
 pub(crate) struct RequestRefusal {
@@ -47,7 +47,10 @@ pub(crate) struct RequestRefusal {
 impl<S: ConfigSource> RequestHandler for ProxyState<S> {
     type Stream = StreamBody;
 
-    fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
+    fn serve(
+        self: Arc<Self>,
+        request: IncomingRequest,
+    ) -> impl Future<Output = ClientHttpResponse> + Send {
         serve(self, request)
     }
 }
@@ -58,13 +61,19 @@ pub(crate) struct PeerRequestHandler<S: ConfigSource>(pub(crate) Arc<ProxyState<
 impl<S: ConfigSource> RequestHandler for PeerRequestHandler<S> {
     type Stream = StreamBody;
 
-    fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
+    fn serve(
+        self: Arc<Self>,
+        request: IncomingRequest,
+    ) -> impl Future<Output = ClientHttpResponse> + Send {
         serve_forwarded(Arc::clone(&self.0), request)
     }
 }
 
 /// Serves a request of a client. A request whose state is on another proxy is forwarded to it.
-async fn serve<S: ConfigSource>(state: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
+async fn serve<S: ConfigSource>(
+    state: Arc<ProxyState<S>>,
+    request: IncomingRequest,
+) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
     let arrival = match arrive(&state, request, &measurement, RequestSource::Client).await {
         Ok(arrival) => arrival,
@@ -107,7 +116,7 @@ async fn serve<S: ConfigSource>(state: Arc<ProxyState<S>>, request: IncomingRequ
 async fn serve_forwarded<S: ConfigSource>(
     state: Arc<ProxyState<S>>,
     request: IncomingRequest,
-) -> Answer {
+) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
     let arrival = match arrive(&state, request, &measurement, RequestSource::Peer).await {
         Ok(arrival) => arrival,
@@ -372,7 +381,10 @@ impl PlanningContext<'_> {
 }
 
 /// Responds with a refusal and counts it.
-pub(crate) fn respond_refused(refused: &RequestRefusal, measurement: RequestMeasurement) -> Answer {
+pub(crate) fn respond_refused(
+    refused: &RequestRefusal,
+    measurement: RequestMeasurement,
+) -> ClientHttpResponse {
     measurement.finish_refused(&refused.refusal);
     refusal_response(&refused.refusal, refused.id.as_deref())
 }

@@ -17,7 +17,7 @@ use toolgate_session::{
 use toolgate_upstream::{UpstreamClient, UpstreamRegistry, UpstreamSessionHandle};
 
 use crate::{
-    call::{AnswerSender, SuspendedCall},
+    call::{ElicitationResponseSender, SuspendedCall},
     config_source::ConfigSource,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestPermit},
@@ -50,7 +50,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
 #[derive(Debug, Clone)]
 pub(crate) struct ElicitingCall {
     /// Receiver of the answer.
-    pub(crate) answers: AnswerSender,
+    pub(crate) elicitation_responses: ElicitationResponseSender,
     /// Cancels the call if no answer can come any more.
     pub(crate) call: CancelHandle,
     /// Gateway of the client.

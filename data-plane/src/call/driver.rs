@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::{sync::mpsc::Sender, time::sleep};
 use toolgate_data_core::call::{
-    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, ResumedCall,
-    RoundAnswers, suspended::SuspensionHandle,
+    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, InputResponses,
+    ResumedCall, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
 use toolgate_session::{CancellableCallGuard, ElicitationRegistration};
@@ -30,7 +30,8 @@ use crate::{
 };
 
 use super::{
-    CallAnswer, SuspendedCall, answers::AnswerChannel, detach::DetachOnDrop, stream::CallStream,
+    CallAnswer, SuspendedCall, detach::DetachOnDrop,
+    elicitation_responses::ElicitationResponseChannel, stream::CallStream,
 };
 
 /// Time that a streaming server may be silent before the client gets its response head, with a comment that keeps the
@@ -55,7 +56,7 @@ pub(super) struct CallDriver<S: ConfigSource> {
     /// Messages for the client, ahead of the answer.
     pub(super) outbox: VecDeque<Bytes>,
     pub(super) end: Option<CallEnd>,
-    pub(super) answers: AnswerChannel,
+    pub(super) elicitation_responses: ElicitationResponseChannel,
     pub(super) registrations: Vec<ElicitationRegistration<ElicitingCall>>,
     /// Handle under which the call is about to be suspended.
     pub(super) handle: Option<SuspensionHandle>,
@@ -81,7 +82,7 @@ pub(super) struct UpstreamSide {
     pub(super) call: Option<InFlightCall>,
     pub(super) session: Option<Arc<UpstreamSessionHandle>>,
     /// Answers that go with the call.
-    pub(super) round: Option<Arc<RoundAnswers>>,
+    pub(super) input_responses: Option<Arc<InputResponses>>,
     /// Request that is to be sent next.
     pub(super) request: Option<UpstreamOperation>,
     /// Request in flight.
@@ -140,7 +141,7 @@ impl<S: ConfigSource> CallDriver<S> {
             upstream: UpstreamSide::default(),
             outbox: VecDeque::new(),
             end: None,
-            answers: AnswerChannel::default(),
+            elicitation_responses: ElicitationResponseChannel::default(),
             registrations: Vec::new(),
             handle: None,
             is_disconnected: false,
@@ -180,9 +181,14 @@ impl<S: ConfigSource> CallDriver<S> {
         while self.end.is_none() && self.outbox.is_empty() {
             if let Some(request) = self.upstream.request.take() {
                 let result = {
-                    let round = self.upstream.round.as_deref();
+                    let input_responses = self.upstream.input_responses.as_deref();
                     // Pinned where they are created: a future is moved with all the room that it will need.
-                    let sending = pin!(perform(&self.state.calls, &self.context, round, request));
+                    let sending = pin!(perform(
+                        &self.state.calls,
+                        &self.context,
+                        input_responses,
+                        request
+                    ));
                     let cancelled = pin!(cancelled(self.cancellation_guard.as_ref(), &self.permit));
                     or_cancelled(cancelled, sending).await
                 };
@@ -327,7 +333,7 @@ impl<S: ConfigSource> CallDriver<S> {
     fn on_disconnect(&mut self) {
         self.is_disconnected = true;
         self.outbox.clear();
-        self.apply(CallEvent::ClientGone);
+        self.apply(CallEvent::ClientDisconnected);
     }
 
     fn keep_alive(&mut self, sink: &Sender<Bytes>) {
@@ -354,15 +360,15 @@ impl<S: ConfigSource> CallDriver<S> {
         let silence = silence.map(|most| most.saturating_sub(quiet));
         let draining =
             (self.machine.pending_elicitations() > 0).then(|| self.state.drain.draining());
-        let attached = sink.filter(|_| !self.is_disconnected);
+        let open_sink = sink.filter(|_| !self.is_disconnected);
         tokio::select! {
             biased;
             () = cancelled.as_mut() => DriverEvent::Call(CallEvent::Cancel),
-            () = closed(attached) => {
+            () = closed(open_sink) => {
                 self.is_disconnected = true;
-                DriverEvent::Call(CallEvent::ClientGone)
+                DriverEvent::Call(CallEvent::ClientDisconnected)
             }
-            (id, frame) = self.answers.next() => DriverEvent::Call(CallEvent::ClientAnswer(id, frame)),
+            (id, frame) = self.elicitation_responses.next() => DriverEvent::Call(CallEvent::ElicitationResponse(id, frame)),
             () = if_some(draining) => DriverEvent::Call(CallEvent::Drain),
             event = self.upstream.next() => event,
             () = if_some(deadline.map(sleep_until_due)) => DriverEvent::Call(CallEvent::Deadline),
@@ -374,9 +380,9 @@ impl<S: ConfigSource> CallDriver<S> {
     fn send_in_background(&mut self) {
         if let Some(request) = self.upstream.request.take() {
             let (calls, context) = (self.state.calls.clone(), self.context.clone());
-            let round = self.upstream.round.clone();
+            let input_responses = self.upstream.input_responses.clone();
             self.upstream.sending = Some(Box::pin(async move {
-                perform(&calls, &context, round.as_deref(), request).await
+                perform(&calls, &context, input_responses.as_deref(), request).await
             }));
         }
     }
@@ -440,12 +446,12 @@ pub(super) fn new_machine(context: &CallContext) -> CallMachine {
 async fn perform(
     calls: &UpstreamClient,
     context: &CallContext,
-    round: Option<&RoundAnswers>,
+    input_responses: Option<&InputResponses>,
     request: UpstreamOperation,
 ) -> RequestResult {
     match request {
         UpstreamOperation::Send(session) => {
-            RequestResult::Sent(calls.send(context, round, session).await)
+            RequestResult::Sent(calls.send(context, input_responses, session).await)
         }
         UpstreamOperation::Probe(session) => {
             RequestResult::Probed(calls.knows_session(context, &session).await)

@@ -51,8 +51,8 @@ impl<S: ConfigSource> CallDriver<S> {
 
     fn run_effect(&mut self, effect: CallEffect) -> Option<CallEvent> {
         match effect {
-            CallEffect::SendUpstream(round) => {
-                self.upstream.round = round.map(Into::into);
+            CallEffect::SendUpstream(input_responses) => {
+                self.upstream.input_responses = input_responses.map(Into::into);
                 self.send(SessionChoice::Current);
             }
             CallEffect::Retry(RetrySession::Same) => {
@@ -135,7 +135,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let (context, state) = (&self.context, &self.state);
         let session = context.session.as_ref()?;
         let eliciting_call = ElicitingCall {
-            answers: self.answers.sender(),
+            elicitation_responses: self.elicitation_responses.sender(),
             call: self.cancellation_guard.as_ref()?.cancel_handle(),
             gateway: context.plan.gateway.name.id.clone(),
             authn: context.authn,

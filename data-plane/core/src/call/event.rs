@@ -39,9 +39,9 @@ pub enum CallEvent {
     /// The client of a suspended call came back.
     Resumed(ResumedCall),
     /// The client answered an elicitation with this frame.
-    ClientAnswer(ElicitationId, Bytes),
+    ElicitationResponse(ElicitationId, Bytes),
     /// The client closed the stream of the call.
-    ClientGone,
+    ClientDisconnected,
     /// The client cancelled the call, or its credential was revoked.
     Cancel,
     /// The time that [`CallMachine::wait`](super::CallMachine::wait) named has passed.

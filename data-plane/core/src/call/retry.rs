@@ -15,9 +15,9 @@ pub enum RetrySession {
     New,
 }
 
-/// Answers that a call to a modern server is sent again with.
+/// `inputResponses` and `requestState` that a call to a modern server is sent again with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoundAnswers {
+pub struct InputResponses {
     /// `inputResponses`; `None` if nothing was requested.
     pub responses: Option<Bytes>,
     /// `requestState`: the JSON string as the server wrote it.

@@ -244,7 +244,7 @@ impl World {
         }
         let late = [
             CallEvent::Cancel,
-            CallEvent::ClientGone,
+            CallEvent::ClientDisconnected,
             CallEvent::Deadline,
             CallEvent::Drain,
             CallEvent::Sealed(None),

@@ -290,7 +290,10 @@ impl World {
             _ => format!(r#""result":{{"by":{by}}}"#),
         };
         let frame = format!(r#"{{"jsonrpc":"2.0","id":{literal},{body}}}"#);
-        self.feed(waiting.call, CallEvent::ClientAnswer(id, frame.into()));
+        self.feed(
+            waiting.call,
+            CallEvent::ElicitationResponse(id, frame.into()),
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         effect::{CallEffect, CallEffects, CallEnd, SealRequest},
         elicitation::{ElicitationEvent, ElicitationId, ElicitationOutput},
         event::{CallTime, ResumedCall},
-        retry::{RetryState, RoundAnswers},
+        retry::{InputResponses, RetryState},
         url_elicitation::key,
     },
     refusal::UpstreamFailure,
@@ -90,8 +90,8 @@ impl CallMachine {
         let state = self.conversation().request_state.take();
         self.phase = CallPhase::Sending;
         self.retry = RetryState::default();
-        let answers = RoundAnswers { responses, state };
-        out.push(CallEffect::SendUpstream(Some(answers)));
+        let input_responses = InputResponses { responses, state };
+        out.push(CallEffect::SendUpstream(Some(input_responses)));
     }
 
     /// The time that the client takes does not count as the server's.
@@ -189,7 +189,7 @@ impl CallMachine {
             responses,
         } = resumed;
         self.relay.resume(plan, log_level);
-        self.attached = true;
+        self.client_connected = true;
         let mut open = Vec::new();
         for entry in std::mem::take(&mut conversation.suspended) {
             match answer(&entry, &responses) {
@@ -206,13 +206,13 @@ impl CallMachine {
     }
 
     /// The client closed the stream of the call. In the modern era this cancels the call.
-    pub(super) fn on_client_gone(&mut self, now: CallTime, out: &mut CallEffects) {
+    pub(super) fn on_client_disconnected(&mut self, now: CallTime, out: &mut CallEffects) {
         if !self.outlives_stream() {
             return self.cancel(out);
         }
-        self.attached = false;
+        self.client_connected = false;
         if let Some(conversation) = &mut self.conversation {
-            conversation.pending.on_client_gone(now.wall);
+            conversation.pending.on_client_disconnected(now.wall);
         }
     }
 
