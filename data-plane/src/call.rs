@@ -154,16 +154,16 @@ fn panicked(plan: &CallPlan) -> ClientHttpResponse {
     refusal_response(&Refusal::Internal, Some(&plan.id))
 }
 
-/// Claims the suspended call that the request resumes, if it is a retry: the call itself is never sent again.
+/// Claims the suspended call that the request continues, if it is a retry: the call itself is never sent again.
 async fn suspended<S: ConfigSource>(
     state: &ProxyState<S>,
     context: &CallContext,
 ) -> Result<Option<SuspendedCall>, Refusal> {
-    let Some(resume) = &context.plan.resume else {
+    let Some(continuation) = &context.plan.continuation else {
         return Ok(None);
     };
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let CallTicket { owner, handle, .. } = &resume.ticket;
+    let CallTicket { owner, handle, .. } = &continuation.ticket;
     if owner.proxy != *state.source.proxy_id() {
         return Err(invalid(
             "`requestState` is of a proxy that cannot be reached: send the request afresh",

@@ -27,12 +27,14 @@ impl<S: ConfigSource> ProxyState<S> {
 }
 
 impl PlannedRequest {
-    /// Returns the owning proxy of the suspended call that this request resumes.
+    /// Returns the owning proxy of the suspended call that this request continues.
     pub(crate) fn owner(&self) -> Option<&OwningProxy> {
         let Plan::Call(call) = &self.plan else {
             return None;
         };
-        call.resume.as_ref().map(|resume| &resume.ticket.owner)
+        call.continuation
+            .as_ref()
+            .map(|continuation| &continuation.ticket.owner)
     }
 }
 

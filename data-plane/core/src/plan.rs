@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub use call::{CallPlan, CallSpans, CallTrace, ClientProtocol};
-pub use continuation::{ResumeRequest, ReturnedState, UrlElicitationResult};
+pub use continuation::{ContinuationRequest, ReturnedState, UrlElicitationResult};
 pub use listen::ListenPlan;
 pub use target::{CompletionTarget, RequestTarget, ResourceTarget};
 pub use task::{TaskTarget, may_follow};

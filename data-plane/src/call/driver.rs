@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::{sync::mpsc::Sender, time::sleep};
 use toolgate_data_core::call::{
-    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, InputResponses,
-    ResumedCall, suspended::SuspensionHandle,
+    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ContinuedCall, ElicitationId,
+    InputResponses, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
 use toolgate_session::{CancellableCallGuard, ElicitationRegistration};
@@ -172,7 +172,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// [`run_loop`](Self::run_loop).
     async fn drive(&mut self, suspended: Option<SuspendedCall>) -> LoopExit {
         match suspended {
-            Some(suspended) => self.resume(suspended),
+            Some(suspended) => self.continue_call(suspended),
             None => {
                 let effects = self.machine.start();
                 self.run_effects(effects);
@@ -219,19 +219,22 @@ impl<S: ConfigSource> CallDriver<S> {
     }
 
     /// Goes on with a suspended call.
-    fn resume(&mut self, suspended: SuspendedCall) {
+    fn continue_call(&mut self, suspended: SuspendedCall) {
         self.machine = suspended.machine;
         self.upstream.call = suspended.call;
         self.began = suspended.began;
         let (plan, body) = (&self.context.plan, &self.context.body);
-        let responses = plan.resume.as_ref().and_then(|resume| resume.responses);
+        let responses = plan
+            .continuation
+            .as_ref()
+            .and_then(|continuation| continuation.responses);
         let responses = responses.map_or(Bytes::from_static(b"{}"), |span| span.slice_bytes(body));
-        let resumed = ResumedCall {
+        let continued = ContinuedCall {
             plan: Arc::clone(plan),
             log_level: self.context.log_level,
             responses,
         };
-        self.apply(CallEvent::Resumed(resumed));
+        self.apply(CallEvent::Continued(continued));
     }
 
     fn after(&mut self, event: Option<CallEvent>) {

@@ -1,5 +1,5 @@
 //! Modern clients of a legacy server that sends requests: the client gets `input_required`, and the suspended call is
-//! resumed once by the same request of the same principal.
+//! continued once by the same request of the same principal.
 
 use serde_json::{Value, json};
 use toolgate_model::{
@@ -145,7 +145,7 @@ async fn a_suspended_call_may_have_several_rounds_and_repeats_missing_answers() 
 }
 
 #[tokio::test]
-async fn ti_07_only_the_same_request_of_the_same_principal_resumes_a_call() {
+async fn ti_07_only_the_same_request_of_the_same_principal_continues_a_call() {
     let rig = TestRig::start().await;
     let client = client(&rig);
     let asked = input_required(&client, "old__ask").await;

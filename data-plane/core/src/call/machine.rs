@@ -136,7 +136,7 @@ impl CallMachine {
             CallEvent::Registered(ids) => self.on_registered(ids, now, &mut out),
             CallEvent::Sealed(text) => self.on_sealed(text.as_deref(), &mut out),
             CallEvent::SuspensionRefused => self.on_suspension_refused(&mut out),
-            CallEvent::Resumed(resumed) => self.on_resumed(resumed, &mut out),
+            CallEvent::Continued(continued) => self.on_continued(continued, &mut out),
             CallEvent::ElicitationResponse(id, frame) => {
                 self.elicitation(ElicitationEvent::Answered(id, frame), now, &mut out);
             }

@@ -1,6 +1,6 @@
-//! Requests of modern clients that continue an earlier one: with `requestState` or `inputResponses`. The state of a modern server is unsealed and
-//! goes back to it. The ticket of a suspended call of a legacy server resumes that call. The state of a URL elicitation
-//! sends the call anew. Each is valid for the same request only.
+//! Requests of modern clients that continue an earlier one: with `requestState` or `inputResponses`. The state of a
+//! modern server is unsealed and goes back to it. The ticket of a suspended call of a legacy server continues that call.
+//! The state of a URL elicitation sends the call anew. Each is valid for the same request only.
 
 use toolgate_mcp::{ByteSpan, Envelope, JsonString, envelope::MessageParams};
 use toolgate_model::{Digest, Era, Timestamp};
@@ -14,9 +14,9 @@ use crate::{
     seal::SealContext,
 };
 
-/// A retry that resumes a suspended call.
+/// A retry that continues a suspended call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResumeRequest {
+pub struct ContinuationRequest {
     /// Ticket of the call.
     pub ticket: CallTicket,
     /// `params.inputResponses`.
@@ -73,8 +73,11 @@ pub(super) fn complete(
                 return after_url_elicitation(input, envelope, &elicitation, responses, call);
             }
             let ticket = open_ticket(input, envelope, state, &call)?;
-            let resume = Some(ResumeRequest { ticket, responses });
-            Ok(CallPlan { resume, ..call })
+            let continuation = Some(ContinuationRequest { ticket, responses });
+            Ok(CallPlan {
+                continuation,
+                ..call
+            })
         }
     }
 }

@@ -126,7 +126,7 @@ pub(super) fn followed_task(
         progress: None,
         log_level: None,
         trace: None,
-        resume: None,
+        continuation: None,
         returned_state: None,
         url_elicitation_result: None,
         task_sealer: None,

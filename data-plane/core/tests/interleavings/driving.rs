@@ -358,7 +358,7 @@ pub const RESOURCE_CONSTRUCTORS: [&str; 21] = [
     "respond upstream",
     "resume stream",
     "resume timeouts",
-    "resumed",
+    "continued",
     "retry",
     "round",
     "seal",

@@ -11,7 +11,7 @@ use crate::{
         batcher::ElicitationRound,
         effect::{CallEffect, CallEffects, CallEnd, SealRequest},
         elicitation::{ElicitationEvent, ElicitationId, ElicitationOutput},
-        event::{CallTime, ResumedCall},
+        event::{CallTime, ContinuedCall},
         retry::{InputResponses, RetryState},
         url_elicitation::key,
     },
@@ -178,17 +178,17 @@ impl CallMachine {
     }
 
     /// The client came back: the server gets the answers. The client is asked again for what it did not answer.
-    pub(super) fn on_resumed(&mut self, resumed: ResumedCall, out: &mut CallEffects) {
+    pub(super) fn on_continued(&mut self, continued: ContinuedCall, out: &mut CallEffects) {
         let (CallPhase::Suspended, Some(conversation)) = (&self.phase, &mut self.conversation)
         else {
             return;
         };
-        let ResumedCall {
+        let ContinuedCall {
             plan,
             log_level,
             responses,
-        } = resumed;
-        self.relay.resume(plan, log_level);
+        } = continued;
+        self.relay.continue_with(plan, log_level);
         self.client_connected = true;
         let mut open = Vec::new();
         for entry in std::mem::take(&mut conversation.suspended) {

@@ -107,7 +107,7 @@ enum Step {
 
 proptest! {
     #[test]
-    fn a_suspended_call_is_resumed_once_or_released_once(steps in prop::collection::vec(prop_oneof![
+    fn a_suspended_call_is_continued_once_or_released_once(steps in prop::collection::vec(prop_oneof![
         Just(Step::Claimed), (1_u64..120).prop_map(Step::Later), Just(Step::End),
     ], 0..30)) {
         let mut machine = SuspensionMachine::new(START);

@@ -9,7 +9,7 @@ use toolgate_model::{Era, SnapshotResource, snapshot::ToolShape};
 use crate::{
     Plan,
     fixture::{GatewayFixture, META, gateway, insert, progressive, test_servers},
-    plan::{CallPlan, ResumeRequest},
+    plan::{CallPlan, ContinuationRequest},
     rewrite::{UpstreamRequestOptions, request},
 };
 
@@ -400,8 +400,8 @@ proptest! {
         prop_assert_eq!(&one.progress, &two.progress);
         prop_assert_eq!(one.timeout(), two.timeout());
         prop_assert_eq!(one.task_sealer.is_some(), two.task_sealer.is_some());
-        prop_assert_eq!(&one.resume, &None::<ResumeRequest>);
-        prop_assert_eq!(&two.resume, &None::<ResumeRequest>);
+        prop_assert_eq!(&one.continuation, &None::<ContinuationRequest>);
+        prop_assert_eq!(&two.continuation, &None::<ContinuationRequest>);
         let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
         prop_assert_eq!(digest(one, &direct), digest(two, &nested));
         let (headers, mut wanted) = sent(one, &direct, server);
@@ -436,7 +436,7 @@ proptest! {
 }
 
 #[test]
-fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
+fn a_suspended_call_is_continued_by_the_same_run_tool_request() {
     use crate::{
         call::suspended::CallTicket,
         seal::{NONCE_LEN, SealContext},
@@ -463,7 +463,9 @@ fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
         );
         world.modern("all", &body(Era::Modern, &again), &[])
     };
-    let taken_up = planned(retry("files__read", arguments)).resume.unwrap();
+    let taken_up = planned(retry("files__read", arguments))
+        .continuation
+        .unwrap();
     assert_eq!(taken_up.ticket, ticket);
     for (tool, arguments) in [
         ("files__list", arguments),

@@ -76,7 +76,7 @@ fn ti_07_a_matching_retry_returns_its_state_to_the_server() {
         let Plan::Call(call) = world.modern("all", &body, &[]) else {
             panic!("refused");
         };
-        assert!(call.resume.is_none(), "nothing waits with us");
+        assert!(call.continuation.is_none(), "nothing waits with us");
         let to = UpstreamRequestOptions {
             era: Era::Modern,
             version: "2026-07-28",
@@ -293,7 +293,7 @@ fn ti_07_a_retry_after_a_url_elicitation_works_through_any_proxy_until_expiry() 
         let Plan::Call(call) = world.modern("all", &body, &[]) else {
             panic!("refused");
         };
-        assert!(call.resume.is_none(), "nothing waits with us");
+        assert!(call.continuation.is_none(), "nothing waits with us");
         assert_eq!(
             call.url_elicitation_result,
             Some(UrlElicitationResult { times: 4, declined })
