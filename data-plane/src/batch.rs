@@ -57,13 +57,13 @@ pub(crate) async fn serve<S: ConfigSource>(
         Ok(members) => members,
         Err(error) => return respond_refused(&RequestRefusal::unframed(error), measurement),
     };
-    if let SessionHeader::Open(claims) = &arrival.session {
+    if let SessionHeader::Valid(claims) = &arrival.session {
         let capabilities = ClientCapabilities::default();
         let claims = SessionClaims {
             capabilities,
             ..SessionClaims::clone(claims)
         };
-        arrival.session = SessionHeader::Open(Arc::new(claims));
+        arrival.session = SessionHeader::Valid(Arc::new(claims));
     }
     let mut first = Some(measurement);
     let mut answers = Answers::default();

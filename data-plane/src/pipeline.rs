@@ -167,7 +167,7 @@ async fn arrive<S: ConfigSource>(
         state.admit(gateway, &caller)?;
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
-    let session = state.session_cache.session(
+    let session = state.session_cache.check_session_id(
         &head.headers,
         keys.sealer(),
         gateway,
@@ -347,7 +347,7 @@ impl PlanningContext<'_> {
             caller: self.caller,
             request,
             trace,
-            session: self.session.as_presented(),
+            session: self.session.as_lookup(),
             sealer: self.sealer,
             now: self.now,
         });
@@ -373,7 +373,7 @@ impl PlanningContext<'_> {
     fn version(&self, era: &RequestEra) -> &'static str {
         match (era, self.session) {
             (RequestEra::Modern, _) => versions::MODERN,
-            (RequestEra::Legacy { .. }, SessionHeader::Open(claims)) => claims.version,
+            (RequestEra::Legacy { .. }, SessionHeader::Valid(claims)) => claims.version,
             (RequestEra::Legacy { version }, _) => version.unwrap_or_default(),
             (RequestEra::Unsupported { .. } | RequestEra::BadVersion { .. }, _) => "",
         }
@@ -391,18 +391,18 @@ pub(crate) fn respond_refused(
 
 impl SessionHeader {
     /// Converts the session to the input of a plan.
-    fn as_presented(&self) -> SessionLookup<'_> {
+    fn as_lookup(&self) -> SessionLookup<'_> {
         match self {
             Self::Absent => SessionLookup::Absent,
             Self::Unknown => SessionLookup::Unknown,
-            Self::Open(claims) => SessionLookup::Valid(claims),
+            Self::Valid(claims) => SessionLookup::Valid(claims),
         }
     }
 
     /// Returns the claims of an open session.
     pub(crate) fn claims(&self) -> Option<&Arc<SessionClaims>> {
         match self {
-            Self::Open(claims) => Some(claims),
+            Self::Valid(claims) => Some(claims),
             Self::Absent | Self::Unknown => None,
         }
     }

@@ -32,7 +32,7 @@ struct CachedSessionId {
     claims: Arc<SessionClaims>,
 }
 
-/// Result of resolving the session header; the owned form of the core's type.
+/// Result of resolving the session header; the owned form of the core's `SessionLookup`.
 #[derive(Debug, Clone)]
 pub(crate) enum SessionHeader {
     /// The header is absent.
@@ -40,7 +40,7 @@ pub(crate) enum SessionHeader {
     /// The id is not valid for this caller and gateway, or its session has ended.
     Unknown,
     /// The session is open.
-    Open(Arc<SessionClaims>),
+    Valid(Arc<SessionClaims>),
 }
 
 impl SessionIdCache {
@@ -51,8 +51,8 @@ impl SessionIdCache {
         Self(cache.build())
     }
 
-    /// Resolves the session header of a request.
-    pub(crate) fn session(
+    /// Checks the session id of a request: its seal, its gateway and principal, and that its session has not ended.
+    pub(crate) fn check_session_id(
         &self,
         headers: &HeaderMap,
         sealer: &ClientStateSealer,
@@ -75,7 +75,7 @@ impl SessionIdCache {
             slot,
         ) {
             Some(claims) if claims.opener.admits(caller) && !sessions.has_ended(&claims) => {
-                SessionHeader::Open(claims)
+                SessionHeader::Valid(claims)
             }
             Some(_) | None => SessionHeader::Unknown,
         }
