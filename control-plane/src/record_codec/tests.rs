@@ -9,7 +9,7 @@ use toolgate_control_core::{
 };
 use toolgate_model::{
     Credential, CredentialHosts, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey,
-    ResourceKind, ResourceRejection, SealedBlob, TokenHash, Version,
+    ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Version,
 };
 
 use super::*;
@@ -64,7 +64,7 @@ fn desired() -> Vec<(ObjectKey, ControlObject)> {
 fn observed() -> Vec<(ObjectKey, ControlObject)> {
     let rejection = ResourceRejection {
         resource: ResourceKey {
-            kind: ResourceKind::Gateway,
+            kind: SnapshotResourceKind::Gateway,
             name: name("tools"),
         },
         reason: "too odd".to_owned(),

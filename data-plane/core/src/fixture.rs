@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::{Envelope, FrameLimits, envelope, era, headers, trace::TraceContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, ResourceKey,
-    ResourceKind, Slug, Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject, UriMode,
+    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, ResourceKey, Slug,
+    Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash, TokenSubject, UriMode,
     Version,
     snapshot::{
         DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
@@ -31,7 +31,7 @@ pub(crate) fn name(org: &str, id: &str) -> ObjectName {
     ObjectName::new(slug(org), slug(id))
 }
 
-pub(crate) fn key(kind: ResourceKind, org: &str, id: &str) -> ResourceKey {
+pub(crate) fn key(kind: SnapshotResourceKind, org: &str, id: &str) -> ResourceKey {
     let name = name(org, id);
     ResourceKey { kind, name }
 }
@@ -159,10 +159,10 @@ pub(crate) fn token(text: &str) -> TokenResource {
 
 pub(crate) fn insert(snapshot: &mut Snapshot, org: &str, id: &str, resource: SnapshotResource) {
     let kind = match &resource {
-        SnapshotResource::Gateway(_) => ResourceKind::Gateway,
-        SnapshotResource::Server(_) => ResourceKind::Server,
-        SnapshotResource::Catalogue(_) => ResourceKind::Catalogue,
-        SnapshotResource::Token(_) => ResourceKind::Token,
+        SnapshotResource::Gateway(_) => SnapshotResourceKind::Gateway,
+        SnapshotResource::Server(_) => SnapshotResourceKind::Server,
+        SnapshotResource::Catalogue(_) => SnapshotResourceKind::Catalogue,
+        SnapshotResource::Token(_) => SnapshotResourceKind::Token,
     };
     snapshot
         .entries

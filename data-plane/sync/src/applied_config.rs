@@ -9,7 +9,8 @@ use std::{
 
 use toolgate_data_core::View;
 use toolgate_model::{
-    Digest, ResourceKey, ResourceKind, ResourceRejection, Snapshot, SnapshotResource, Version,
+    Digest, ResourceKey, ResourceRejection, Snapshot, SnapshotResource, SnapshotResourceKind,
+    Version,
     snapshot::{GatewayResource, SnapshotEntry},
 };
 use toolgate_wire::push::{ReceivedUpdate, RejectedResource, key_to_proto};
@@ -161,7 +162,7 @@ impl AppliedConfig {
     /// served, or denied, in its new form.
     fn restore_last_good(&self, built: &mut ViewBuild) {
         for ResourceRejection { resource, .. } in &built.rejections {
-            if resource.kind == ResourceKind::Gateway {
+            if resource.kind == SnapshotResourceKind::Gateway {
                 continue;
             }
             match self.snapshot.entries.get(resource) {

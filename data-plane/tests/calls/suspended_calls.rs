@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    MaxAnswer, ResourceKey, ResourceKind, SnapshotResource, snapshot::SnapshotEntry,
+    MaxAnswer, ResourceKey, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
 };
 
 use crate::{
@@ -299,7 +299,7 @@ async fn removing_a_gateway_cancels_its_suspended_calls() {
     assert!(has_suspended_calls(&rig, 2));
     rig.source.configure(|snapshot| {
         let key = ResourceKey {
-            kind: ResourceKind::Gateway,
+            kind: SnapshotResourceKind::Gateway,
             name: name("everything"),
         };
         assert!(snapshot.entries.remove(&key).is_some());

@@ -29,7 +29,7 @@ use toolgate_egress::{Egress, EgressPolicy};
 use toolgate_mcp::{FrameLimits, envelope, era, headers};
 use toolgate_model::{
     AllowList, CallTimeouts, Definition, Digest, Era, MaxAnswer, ObjectName, RelayPolicy,
-    ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, Timestamp,
+    ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp,
     TokenHash, TokenSubject,
     snapshot::{
         DefinitionsResource, ExposedTool, GatewayResource, ServerResource, SnapshotEntry,
@@ -175,7 +175,7 @@ fn view(url: &str, era: Era) -> View {
         max_answer: MaxAnswer::default(),
     };
     insert(
-        ResourceKind::Server,
+        SnapshotResourceKind::Server,
         "files",
         SnapshotResource::Server(server),
     );
@@ -191,7 +191,7 @@ fn view(url: &str, era: Era) -> View {
         ..DefinitionsResource::default()
     };
     insert(
-        ResourceKind::Catalogue,
+        SnapshotResourceKind::Catalogue,
         "files",
         SnapshotResource::Catalogue(catalogue),
     );
@@ -209,7 +209,7 @@ fn view(url: &str, era: Era) -> View {
         ..GatewayResource::default()
     };
     insert(
-        ResourceKind::Gateway,
+        SnapshotResourceKind::Gateway,
         "main",
         SnapshotResource::Gateway(gateway),
     );
@@ -221,7 +221,11 @@ fn view(url: &str, era: Era) -> View {
         expires: None,
         rate_limits: Vec::new(),
     };
-    insert(ResourceKind::Token, "ada", SnapshotResource::Token(token));
+    insert(
+        SnapshotResourceKind::Token,
+        "ada",
+        SnapshotResource::Token(token),
+    );
     View::build(&snapshot, None).0
 }
 

@@ -33,7 +33,7 @@ pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
 pub use snapshot::{
-    CredentialScope, Delta, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode,
+    CredentialScope, Delta, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode,
 };
 pub use time::Timestamp;
 pub use version::Version;

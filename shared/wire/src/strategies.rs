@@ -339,10 +339,10 @@ pub(crate) fn version() -> impl Strategy<Value = Version> {
 
 pub(crate) fn key() -> impl Strategy<Value = ResourceKey> {
     let kind = prop_oneof![
-        Just(ResourceKind::Gateway),
-        Just(ResourceKind::Server),
-        Just(ResourceKind::Catalogue),
-        Just(ResourceKind::Token)
+        Just(SnapshotResourceKind::Gateway),
+        Just(SnapshotResourceKind::Server),
+        Just(SnapshotResourceKind::Catalogue),
+        Just(SnapshotResourceKind::Token)
     ];
     (kind, name()).prop_map(|(kind, name)| ResourceKey { kind, name })
 }

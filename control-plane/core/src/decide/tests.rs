@@ -568,7 +568,7 @@ fn proxy_reports_are_bounded() {
     let mut world = world();
     let rejection = toolgate_model::ResourceRejection {
         resource: toolgate_model::ResourceKey {
-            kind: toolgate_model::ResourceKind::Gateway,
+            kind: toolgate_model::SnapshotResourceKind::Gateway,
             name: name("acme", "tools"),
         },
         reason: "é".repeat(limits::DESCRIPTION),

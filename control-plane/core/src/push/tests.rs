@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, ObjectName, ResourceKind, SnapshotResource, TokenHash, TokenSubject,
+    AllowList, ObjectName, SnapshotResource, SnapshotResourceKind, TokenHash, TokenSubject,
     snapshot::{SnapshotEntry, TokenResource},
 };
 
@@ -13,7 +13,7 @@ use super::*;
 fn key(id: u8) -> ResourceKey {
     let id = format!("t{id}");
     ResourceKey {
-        kind: ResourceKind::Token,
+        kind: SnapshotResourceKind::Token,
         name: ObjectName::new("acme".parse().unwrap(), id.parse().unwrap()),
     }
 }

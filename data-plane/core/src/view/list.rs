@@ -200,7 +200,12 @@ fn tool_pages(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
 }
 
 /// Serializes all items of another kind, or none.
-fn all_or_nothing_pages(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Vec<ListPage> {
+fn all_or_nothing_pages(
+    gateway: &GatewayView,
+    kind: ListKind,
+    seen: bool,
+    era: Era,
+) -> Vec<ListPage> {
     let head = head(gateway, kind, era);
     let resources = gateway.resources_digest;
     match kind {

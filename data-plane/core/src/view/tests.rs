@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, Definition, Digest, ResourceKind, Snapshot, SnapshotResource,
+    AllowList, Definition, Digest, Snapshot, SnapshotResource, SnapshotResourceKind,
     snapshot::{GatewayResource, ServerResource, SnapshotEntry, TokenResource},
 };
 
@@ -16,7 +16,7 @@ use crate::fixture::{
 
 fn edit(
     snapshot: &mut Snapshot,
-    kind: ResourceKind,
+    kind: SnapshotResourceKind,
     id: &str,
     change: impl FnOnce(&mut SnapshotResource),
 ) {
@@ -27,15 +27,20 @@ fn edit(
 }
 
 fn edit_gateway(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResource)) {
-    edit(snapshot, ResourceKind::Gateway, "main", |resource| {
-        if let SnapshotResource::Gateway(gateway) = resource {
-            change(gateway);
-        }
-    });
+    edit(
+        snapshot,
+        SnapshotResourceKind::Gateway,
+        "main",
+        |resource| {
+            if let SnapshotResource::Gateway(gateway) = resource {
+                change(gateway);
+            }
+        },
+    );
 }
 
 fn edit_server(snapshot: &mut Snapshot, id: &str, change: impl FnOnce(&mut ServerResource)) {
-    edit(snapshot, ResourceKind::Server, id, |resource| {
+    edit(snapshot, SnapshotResourceKind::Server, id, |resource| {
         if let SnapshotResource::Server(server) = resource {
             change(server);
         }

@@ -59,7 +59,7 @@ fn a_rejected_resource_keeps_its_last_valid_form_and_is_offered_again_after_a_he
         ..ReceivedUpdate::default()
     };
     let (next, rejected) = held.apply(incoming).unwrap();
-    let files = key(ResourceKind::Server, "files");
+    let files = key(SnapshotResourceKind::Server, "files");
     assert_eq!(rejected.len(), 1);
     assert_eq!(rejected[0].known.as_ref(), Some(&files));
     assert_eq!(next.view.counts(), [1, 1, 2]);
@@ -119,7 +119,7 @@ fn a_gateway_with_unknown_configuration_is_denied_alone() {
     let (restarted, rejected) = restarted.apply(all).unwrap();
     assert_eq!(rejected.len(), 1);
     for held in [later, restarted] {
-        let tools = key(ResourceKind::Gateway, "tools");
+        let tools = key(SnapshotResourceKind::Gateway, "tools");
         assert_eq!(held.digests().get(&tools), Some(&REJECTED_DIGEST));
         let mut wanted = small(8);
         wanted.entries.remove(&tools);
@@ -132,7 +132,7 @@ fn a_gateway_with_unknown_configuration_is_denied_alone() {
 /// Builder that refuses every token.
 fn disapproving(snapshot: &Snapshot, _previous: Option<&View>) -> (View, Vec<ResourceRejection>) {
     let keys = snapshot.entries.keys();
-    let tokens = keys.filter(|key| key.kind == ResourceKind::Token);
+    let tokens = keys.filter(|key| key.kind == SnapshotResourceKind::Token);
     let rejections = tokens.map(|key| ResourceRejection {
         resource: key.clone(),
         reason: "on purpose".to_owned(),
@@ -178,7 +178,7 @@ fn fragile(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<ResourceR
         assert!(
             !snapshot
                 .entries
-                .contains_key(&key(ResourceKind::Token, poison)),
+                .contains_key(&key(SnapshotResourceKind::Token, poison)),
             "on purpose"
         );
     }

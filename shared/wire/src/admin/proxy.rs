@@ -1,7 +1,7 @@
 //! Conversion of proxy statuses. `wanted` is not part of the status and is set by the sender of a response.
 
 use toolgate_model::{
-    ObjectName, ProxyStatus, ResourceKey, ResourceKind, ResourceRejection, Timestamp,
+    ObjectName, ProxyStatus, ResourceKey, ResourceRejection, SnapshotResourceKind, Timestamp,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -71,10 +71,10 @@ fn rejection(given: &pb::ResourceRefusal) -> Result<ResourceRejection, FieldViol
     let wrong = || FieldViolation::new("resource", "is not `<kind>/<organization>/<id>`");
     let mut parts = given.resource.splitn(3, '/');
     let kind = match parts.next() {
-        Some("gateway") => ResourceKind::Gateway,
-        Some("server") => ResourceKind::Server,
-        Some("catalogue") => ResourceKind::Catalogue,
-        Some("token") => ResourceKind::Token,
+        Some("gateway") => SnapshotResourceKind::Gateway,
+        Some("server") => SnapshotResourceKind::Server,
+        Some("catalogue") => SnapshotResourceKind::Catalogue,
+        Some("token") => SnapshotResourceKind::Token,
         Some(_) | None => return Err(wrong()),
     };
     let (Some(org), Some(id)) = (parts.next(), parts.next()) else {

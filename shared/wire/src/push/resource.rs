@@ -109,7 +109,7 @@ fn unknown(given: &pb::Resource) -> Option<&str> {
 }
 
 fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<SnapshotEntry, FieldViolation> {
-    use toolgate_model::ResourceKind as Kind;
+    use toolgate_model::SnapshotResourceKind as Kind;
     let resource = match (key.kind, &given.body) {
         (Kind::Gateway, Some(pb::resource::Body::Gateway(body))) => {
             SnapshotResource::Gateway(gateway::checked(body).map_err(|v| v.under("gateway"))?)

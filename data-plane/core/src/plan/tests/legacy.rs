@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use toolgate_mcp::{RequestEra, headers::StandardHeaders};
-use toolgate_model::{ResourceKind, SnapshotResource};
+use toolgate_model::{SnapshotResource, SnapshotResourceKind};
 
 use crate::{
     Plan, PlanInput, Refusal,
@@ -266,7 +266,7 @@ fn a_gateway_with_unknown_configuration_rejects_every_request() {
     denied.must_understand.push("geofence".to_owned());
     snapshot
         .entries
-        .remove(&key(ResourceKind::Gateway, "acme", "main"));
+        .remove(&key(SnapshotResourceKind::Gateway, "acme", "main"));
     insert(
         &mut snapshot,
         "acme",

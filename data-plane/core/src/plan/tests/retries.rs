@@ -151,7 +151,11 @@ fn ti_07_a_state_expires_and_is_bound_to_its_server() {
         assert!(refused(plan).contains("is over"));
     }
     let mut snapshot = test_snapshot(&test_servers());
-    let key = key(toolgate_model::ResourceKind::Server, "acme", "weather");
+    let key = key(
+        toolgate_model::SnapshotResourceKind::Server,
+        "acme",
+        "weather",
+    );
     let entry = snapshot.entries.get_mut(&key).unwrap();
     let SnapshotResource::Server(mut server) = SnapshotResource::clone(&entry.resource) else {
         panic!("no server");
