@@ -1,5 +1,5 @@
-//! Planning of requests. Authorization, renaming, filtering and the differences between the protocol eras are decided
-//! here and nowhere else.
+//! Planning of requests. Authorization, renaming and the differences between the protocol eras are decided here and
+//! nowhere else. Lists are filtered in `view/list.rs`, by the rule that also decides calls: the grant of `authn/grant.rs`.
 
 pub mod list_cursor;
 pub mod route;
