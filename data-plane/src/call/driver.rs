@@ -149,7 +149,7 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Runs the call, or goes on with a suspended one. Dropped by the disconnect of a modern client, it cancels the
+    /// Runs the call, or continues a suspended one. Dropped by the disconnect of a modern client, it cancels the
     /// call. The call of a legacy client is finished in the background.
     pub(super) async fn run(parts: CallParts<S>, suspended: Option<SuspendedCall>) -> CallAnswer {
         let drain = parts.state.drain.clone();
@@ -181,14 +181,9 @@ impl<S: ConfigSource> CallDriver<S> {
         while self.end.is_none() && self.outbox.is_empty() {
             if let Some(request) = self.upstream.request.take() {
                 let result = {
-                    let input_responses = self.upstream.input_responses.as_deref();
+                    let input = self.upstream.input_responses.as_deref();
                     // Pinned where they are created: a future is moved with all the room that it will need.
-                    let sending = pin!(perform(
-                        &self.state.calls,
-                        &self.context,
-                        input_responses,
-                        request
-                    ));
+                    let sending = pin!(perform(&self.state.calls, &self.context, input, request));
                     let cancelled = pin!(cancelled(self.cancellation_guard.as_ref(), &self.permit));
                     or_cancelled(cancelled, sending).await
                 };
@@ -218,16 +213,14 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Goes on with a suspended call.
+    /// Continues a suspended call.
     fn continue_call(&mut self, suspended: SuspendedCall) {
         self.machine = suspended.machine;
         self.upstream.call = suspended.call;
         self.began = suspended.began;
         let (plan, body) = (&self.context.plan, &self.context.body);
-        let responses = plan
-            .continuation
-            .as_ref()
-            .and_then(|continuation| continuation.responses);
+        let continuation = plan.continuation.as_ref();
+        let responses = continuation.and_then(|continuation| continuation.responses);
         let responses = responses.map_or(Bytes::from_static(b"{}"), |span| span.slice_bytes(body));
         let continued = ContinuedCall {
             plan: Arc::clone(plan),
@@ -296,10 +289,8 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Returns a future that ends when the call is cancelled or its token is revoked.
     fn cancellation(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let handle = self
-            .cancellation_guard
-            .as_ref()
-            .map(CancellableCallGuard::cancel_handle);
+        let guard = self.cancellation_guard.as_ref();
+        let handle = guard.map(CancellableCallGuard::cancel_handle);
         let revoked = self.permit.authn_ended_static();
         Box::pin(async move {
             let cancelled = async {
@@ -371,7 +362,9 @@ impl<S: ConfigSource> CallDriver<S> {
                 self.is_disconnected = true;
                 DriverEvent::Call(CallEvent::ClientDisconnected)
             }
-            (id, frame) = self.elicitation_responses.next() => DriverEvent::Call(CallEvent::ElicitationResponse(id, frame)),
+            (id, frame) = self.elicitation_responses.next() => {
+                DriverEvent::Call(CallEvent::ElicitationResponse(id, frame))
+            }
             () = if_some(draining) => DriverEvent::Call(CallEvent::Drain),
             event = self.upstream.next() => event,
             () = if_some(deadline.map(sleep_until_due)) => DriverEvent::Call(CallEvent::Deadline),
@@ -463,13 +456,8 @@ async fn perform(
 }
 
 /// Ends when the call is cancelled by a message or its token is revoked.
-async fn cancelled(cancellation_guard: Option<&CancellableCallGuard>, permit: &RequestPermit) {
-    let by_message = async {
-        match cancellation_guard {
-            Some(call) => call.cancelled().await,
-            None => pending().await,
-        }
-    };
+async fn cancelled(guard: Option<&CancellableCallGuard>, permit: &RequestPermit) {
+    let by_message = if_some(guard.map(CancellableCallGuard::cancelled));
     tokio::select! {
         () = by_message => {}
         () = permit.authn_ended() => {}

@@ -463,10 +463,10 @@ fn a_suspended_call_is_continued_by_the_same_run_tool_request() {
         );
         world.modern("all", &body(Era::Modern, &again), &[])
     };
-    let taken_up = planned(retry("files__read", arguments))
+    let continued = planned(retry("files__read", arguments))
         .continuation
         .unwrap();
-    assert_eq!(taken_up.ticket, ticket);
+    assert_eq!(continued.ticket, ticket);
     for (tool, arguments) in [
         ("files__list", arguments),
         ("files__read", r#","arguments":{"x":"2"}"#),

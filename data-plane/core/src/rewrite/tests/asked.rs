@@ -168,10 +168,10 @@ fn a_suspended_call_is_continued_only_by_the_same_request() {
         let extra = format!(r#","requestState":"{state}"{answers}"#);
         planned(&world, Era::Modern, CAN, &extra)
     };
-    let Plan::Call(taken_up) = retry(r#"{ "x" : 1 }"#, r#","inputResponses":{}"#) else {
+    let Plan::Call(continued) = retry(r#"{ "x" : 1 }"#, r#","inputResponses":{}"#) else {
         panic!("refused");
     };
-    let retry_of = taken_up.continuation.as_ref().unwrap();
+    let retry_of = continued.continuation.as_ref().unwrap();
     assert_eq!(retry_of.ticket, ticket(digest(r#"{"x":1}"#)));
     assert!(retry_of.responses.is_some());
     let refused = |plan: Plan| matches!(plan, Plan::Refuse(Refusal::InvalidParams(_)));
