@@ -117,6 +117,9 @@ impl World {
         if arrival == Arrival::Broken {
             let end = UpstreamEnd::Failed(UpstreamFailure::Broken);
             self.feed(id, CallEvent::UpstreamEnd(end));
+        } else if arrival == Arrival::Status500 {
+            // The body decides: here it is no answer of the call.
+            self.feed(id, CallEvent::UpstreamMessage("oops".into()));
         } else if arrival == Arrival::Document {
             self.answered(id);
         } else if arrival == Arrival::Urls {
