@@ -62,7 +62,7 @@ impl ReservedArguments {
         match names.find(|name| self.reserved.contains(name.as_ref())) {
             Some(name) => {
                 let name: String = name.chars().take(128).collect();
-                Err(format!("argument `{name}` is not for callers to give: leave it out").into())
+                Err(format!("argument `{name}` cannot be set by callers: leave it out").into())
             }
             None => Ok(()),
         }
