@@ -7,7 +7,7 @@ use toolgate_benches::fixture::{ConfigFixture, FixtureSize, HASH};
 use toolgate_data_core::plan::{EndpointRequest, PostedMessage, SessionLookup};
 use toolgate_data_core::seal::SealingKey;
 use toolgate_data_core::session::session_id::{ClientCapabilities, SessionClaims};
-use toolgate_data_core::{Caller, Plan, PlanInput, Sealer, plan};
+use toolgate_data_core::{Caller, ClientStateSealer, Plan, PlanInput, plan};
 use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
 use toolgate_mcp::{FrameLimits, envelope, era};
 use toolgate_model::Timestamp;
@@ -18,7 +18,7 @@ const TOOL: &str = "server-3__search_017";
 struct PlanFixture {
     world: ConfigFixture,
     caller: Caller,
-    sealer: Sealer,
+    sealer: ClientStateSealer,
     session: SessionClaims,
 }
 
@@ -30,7 +30,7 @@ fn fixture() -> Option<PlanFixture> {
     })
     .ok()?;
     let caller = world.view.caller(&HASH.into())?.clone();
-    let sealer = Sealer::new(&[SealingKey {
+    let sealer = ClientStateSealer::new(&[SealingKey {
         epoch: 1,
         secret: vec![1; 32].into(),
     }])
@@ -59,9 +59,9 @@ impl PlanFixture {
         session: SessionLookup<'_>,
     ) -> Option<Plan> {
         let envelope = envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).ok()?;
-        let framing = era::classify(headers.version, session != SessionLookup::Absent, &envelope);
+        let era = era::classify(headers.version, session != SessionLookup::Absent, &envelope);
         let post = PostedMessage {
-            framing: &framing,
+            era: &era,
             envelope: &envelope,
             headers,
             params: &[],

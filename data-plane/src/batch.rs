@@ -21,7 +21,7 @@ use toolgate_mcp::{
 use crate::{
     config_source::{ConfigSource, KeySet},
     execute::{PlannedRequest, execute},
-    pipeline::{Answer, Arrival, RequestRefusal, respond_refused},
+    pipeline::{Arrival, ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
@@ -39,11 +39,10 @@ impl<K: KeySet> Arrival<K> {
             return false;
         };
         let supports_batches = |claims: &Arc<SessionClaims>| claims.version == REVISION;
-        let framing =
-            || era::classify_bodiless(transport_request::version_header(&self.head.headers));
+        let era = || era::classify_bodiless(transport_request::version_header(&self.head.headers));
         batch::is_array(bytes)
             && self.session.claims().is_some_and(supports_batches)
-            && matches!(framing(), RequestEra::Legacy { .. })
+            && matches!(era(), RequestEra::Legacy { .. })
     }
 }
 
@@ -52,19 +51,19 @@ pub(crate) async fn serve<S: ConfigSource>(
     state: &Arc<ProxyState<S>>,
     mut arrival: Arrival<S::Keys>,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     let body = arrival.received.body();
     let members = match batch::split(&body, &FrameLimits::REQUEST) {
         Ok(members) => members,
         Err(error) => return respond_refused(&RequestRefusal::unframed(error), measurement),
     };
-    if let SessionHeader::Open(claims) = &arrival.session {
+    if let SessionHeader::Valid(claims) = &arrival.session {
         let capabilities = ClientCapabilities::default();
         let claims = SessionClaims {
             capabilities,
             ..SessionClaims::clone(claims)
         };
-        arrival.session = SessionHeader::Open(Arc::new(claims));
+        arrival.session = SessionHeader::Valid(Arc::new(claims));
     }
     let mut first = Some(measurement);
     let mut answers = Answers::default();
@@ -97,7 +96,7 @@ async fn member<S: ConfigSource>(
     received: TransportRequest,
     mut measurement: RequestMeasurement,
     is_counted: bool,
-) -> Result<Answer, (RequestRefusal, RequestMeasurement)> {
+) -> Result<ClientHttpResponse, (RequestRefusal, RequestMeasurement)> {
     let permit = state.acquire_permit(&arrival.caller, measurement.started());
     let admitted = permit.and_then(|permit| {
         if !is_counted {
@@ -141,7 +140,7 @@ const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 struct Answers(BytesMut);
 
 impl Answers {
-    async fn take(&mut self, id: Option<&str>, answer: Answer) {
+    async fn take(&mut self, id: Option<&str>, answer: ClientHttpResponse) {
         let room = MAX_ANSWER_BYTES.saturating_sub(self.0.len());
         let read = read(answer, room).await;
         let answer = read
@@ -150,7 +149,7 @@ impl Answers {
         self.0.extend_from_slice(&answer);
     }
 
-    fn into_answer(mut self) -> Answer {
+    fn into_answer(mut self) -> ClientHttpResponse {
         if self.0.is_empty() {
             return empty_response(StatusCode::ACCEPTED);
         }
@@ -160,7 +159,7 @@ impl Answers {
 }
 
 /// Reads the message of an answer, or the last one of a stream. Earlier ones have no place in an array.
-async fn read(answer: Answer, room: usize) -> Result<Bytes, UpstreamFailure> {
+async fn read(answer: ClientHttpResponse, room: usize) -> Result<Bytes, UpstreamFailure> {
     let (head, mut body) = answer.into_parts();
     let kind = head.headers.get(header::CONTENT_TYPE);
     let streamed = kind.is_some_and(|kind| kind == "text/event-stream");

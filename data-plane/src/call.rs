@@ -1,10 +1,10 @@
 //! Calls of servers: a planned request becomes a [`CallContext`], which a [`CallDriver`] carries to the server and
 //! back.
 
-mod answers;
 mod detach;
 mod driver;
 mod effects;
+mod elicitation_responses;
 mod stream;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -24,15 +24,15 @@ use toolgate_upstream::{CallContext, InFlightCall};
 use crate::{
     config_source::ConfigSource,
     execute::{PlannedRequest, body, events},
-    pipeline::{Answer, RequestRefusal, respond_refused},
+    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     streamed::StreamBody,
 };
 
-pub(crate) use answers::AnswerSender;
 use driver::{CallDriver, CallParts};
+pub(crate) use elicitation_responses::ElicitationResponseSender;
 pub use stream::CallStream;
 
 /// A call that waits at its server for its modern client. Dropped, it is cancelled at the server.
@@ -90,7 +90,7 @@ pub(crate) async fn serve<S: ConfigSource>(
     context: CallContext,
     permit: RequestPermit,
     mut measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     let plan = Arc::clone(&context.plan);
     measurement.set_call(&plan);
     let refused = |refusal, measurement| {
@@ -98,9 +98,13 @@ pub(crate) async fn serve<S: ConfigSource>(
         respond_refused(&RequestRefusal { refusal, id }, measurement)
     };
     let session = context.session.as_ref();
-    let in_flight = session.map(|session| state.in_flight.enter(session, context.holder, &plan.id));
-    let in_flight = match in_flight.transpose() {
-        Ok(in_flight) => in_flight,
+    let cancellation_guard = session.map(|session| {
+        state
+            .cancellable_calls
+            .enter(session, context.holder, &plan.id)
+    });
+    let cancellation_guard = match cancellation_guard.transpose() {
+        Ok(cancellation_guard) => cancellation_guard,
         Err(refusal) => return refused(refusal, measurement),
     };
     let sent = measurement.now();
@@ -111,7 +115,7 @@ pub(crate) async fn serve<S: ConfigSource>(
                     state: Arc::clone(state),
                     context,
                     permit,
-                    in_flight,
+                    cancellation_guard,
                     measurement,
                 };
                 Ok(CallDriver::run(parts, suspended).await)
@@ -144,22 +148,22 @@ pub(crate) async fn serve<S: ConfigSource>(
     }
 }
 
-fn panicked(plan: &CallPlan) -> Answer {
+fn panicked(plan: &CallPlan) -> ClientHttpResponse {
     let (method, name) = (plan.target.method(), plan.target.exposed_name());
     tracing::error!(method, name, "a call panicked; it alone was lost");
     refusal_response(&Refusal::Internal, Some(&plan.id))
 }
 
-/// Claims the suspended call that the request resumes, if it is a retry: the call itself is never sent again.
+/// Claims the suspended call that the request continues, if it is a retry: the call itself is never sent again.
 async fn suspended<S: ConfigSource>(
     state: &ProxyState<S>,
     context: &CallContext,
 ) -> Result<Option<SuspendedCall>, Refusal> {
-    let Some(resume) = &context.plan.resume else {
+    let Some(continuation) = &context.plan.continuation else {
         return Ok(None);
     };
     let invalid = |text: &'static str| Refusal::InvalidParams(text.into());
-    let CallTicket { owner, handle, .. } = &resume.ticket;
+    let CallTicket { owner, handle, .. } = &continuation.ticket;
     if owner.proxy != *state.source.proxy_id() {
         return Err(invalid(
             "`requestState` is of a proxy that cannot be reached: send the request afresh",

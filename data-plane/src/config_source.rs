@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use tokio::sync::watch::Receiver;
 use toolgate_data_core::{
-    AuthnId, Sealer, TokenHasher, View,
+    AuthnId, ClientStateSealer, TokenHasher, View,
     port::{CredentialResolver, RevocationList},
 };
 use toolgate_model::{Slug, Version};
@@ -48,7 +48,7 @@ pub trait KeySet: Send + Sync + 'static {
     fn hasher(&self) -> &TokenHasher;
 
     /// Returns the sealer of ids and cursors.
-    fn sealer(&self) -> &Sealer;
+    fn sealer(&self) -> &ClientStateSealer;
 }
 
 impl ConfigSource for SyncHandle {
@@ -92,7 +92,7 @@ impl KeySet for SharedKeys {
         &self.hasher
     }
 
-    fn sealer(&self) -> &Sealer {
+    fn sealer(&self) -> &ClientStateSealer {
         &self.sealer
     }
 }

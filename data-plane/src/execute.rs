@@ -23,7 +23,7 @@ use toolgate_session::{AnswerRecipient, SessionContext};
 use crate::{
     call,
     config_source::{ConfigSource, KeySet as _},
-    pipeline::{Answer, RequestRefusal, respond_refused},
+    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::{ElicitingCall, ProxyState},
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
@@ -50,7 +50,7 @@ pub(crate) async fn execute<S: ConfigSource>(
     state: &Arc<ProxyState<S>>,
     request: PlannedRequest,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     if let Plan::Call(plan) = &request.plan {
         if let Err(refusal) = state.before_call(&request.caller, plan) {
             return conclude(Err(refusal), &request.received, measurement);
@@ -105,7 +105,7 @@ pub(crate) async fn execute<S: ConfigSource>(
             Ok(empty_response(StatusCode::OK))
         }),
         Plan::Cancel(id) => with(subject, |subject| {
-            state.in_flight.cancel(subject.claims, &id);
+            state.cancellable_calls.cancel(subject.claims, &id);
             Ok(empty_response(StatusCode::ACCEPTED))
         }),
         Plan::DeliverResponse(id) => with(subject, |subject| {
@@ -117,10 +117,10 @@ pub(crate) async fn execute<S: ConfigSource>(
 }
 
 fn conclude(
-    done: Result<Answer, Refusal>,
+    done: Result<ClientHttpResponse, Refusal>,
     received: &TransportRequest,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     match done {
         Ok(answer) => {
             measurement.answered();
@@ -136,8 +136,8 @@ fn conclude(
 /// Runs `work` within the session of the request. A plan that needs a session is made only within one.
 fn with<'a>(
     subject: Option<SessionContext<'a>>,
-    work: impl FnOnce(SessionContext<'a>) -> Result<Answer, Refusal>,
-) -> Result<Answer, Refusal> {
+    work: impl FnOnce(SessionContext<'a>) -> Result<ClientHttpResponse, Refusal>,
+) -> Result<ClientHttpResponse, Refusal> {
     work(subject.ok_or(Refusal::Internal)?)
 }
 
@@ -148,14 +148,16 @@ fn answer_elicitation<S: ConfigSource>(
     subject: SessionContext<'_>,
     id: &str,
     frame: Bytes,
-) -> Result<Answer, Refusal> {
+) -> Result<ClientHttpResponse, Refusal> {
     let (principal, grant) = (subject.caller.principal(), subject.caller.grant());
     let granted = |call: &ElicitingCall| call.plan.target.is_granted(grant);
     match state
         .elicitations
         .take_recipient(subject.claims, principal, id, granted)
     {
-        AnswerRecipient::Call(id, eliciting_call) => eliciting_call.answers.send(id, frame),
+        AnswerRecipient::Call(id, eliciting_call) => {
+            eliciting_call.elicitation_responses.send(id, frame)
+        }
         AnswerRecipient::Unknown => {}
         AnswerRecipient::OtherProxy(proxy) => {
             tracing::warn!(%proxy, "an answer came to the wrong proxy");
@@ -167,7 +169,7 @@ fn answer_elicitation<S: ConfigSource>(
     Ok(empty_response(StatusCode::ACCEPTED))
 }
 
-fn json_response(pieces: Pieces) -> Answer {
+fn json_response(pieces: Pieces) -> ClientHttpResponse {
     let mut answer = json(200, Bytes::new());
     *answer.body_mut() = body(pieces);
     answer
@@ -187,7 +189,7 @@ pub(crate) fn body(pieces: Pieces) -> ResponseBody<StreamBody> {
 }
 
 /// Builds the answer of a stream of events, which intermediaries must not buffer.
-pub(crate) fn events(stream: StreamBody) -> Answer {
+pub(crate) fn events(stream: StreamBody) -> ClientHttpResponse {
     let body = match stream {
         StreamBody::LongLived(_) => ResponseBody::LongLived(stream),
         StreamBody::Call(_) | StreamBody::Forwarded(_) => ResponseBody::Stream(stream),
@@ -210,7 +212,7 @@ fn open_session<S: ConfigSource>(
     gateway: &GatewayView,
     caller: &Caller,
     initialize: InitializePlan,
-) -> Result<Answer, Refusal> {
+) -> Result<ClientHttpResponse, Refusal> {
     let claims = SessionClaims {
         version: initialize.version,
         capabilities: initialize.capabilities,
@@ -219,12 +221,12 @@ fn open_session<S: ConfigSource>(
         owner: state.peers.this_proxy(),
         opener: SessionOpener::of(caller),
     };
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway.name.id,
         principal: caller.principal(),
     };
     let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
-    let id = session_id::mint(keys.sealer(), binding, &claims, &random::bytes());
+    let id = session_id::mint(keys.sealer(), context, &claims, &random::bytes());
     let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
     let mut answer = json_response(initialize.answer);
     answer.headers_mut().insert(transport_request::SESSION, id);

@@ -10,7 +10,7 @@ use toolgate_peers::ForwardedRequest;
 use crate::{
     config_source::ConfigSource,
     execute::PlannedRequest,
-    pipeline::{Answer, RequestRefusal, respond_refused},
+    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
@@ -27,12 +27,14 @@ impl<S: ConfigSource> ProxyState<S> {
 }
 
 impl PlannedRequest {
-    /// Returns the owning proxy of the suspended call that this request resumes.
+    /// Returns the owning proxy of the suspended call that this request continues.
     pub(crate) fn owner(&self) -> Option<&OwningProxy> {
         let Plan::Call(call) = &self.plan else {
             return None;
         };
-        call.resume.as_ref().map(|resume| &resume.ticket.owner)
+        call.continuation
+            .as_ref()
+            .map(|continuation| &continuation.ticket.owner)
     }
 }
 
@@ -51,7 +53,7 @@ pub(crate) fn forwarded_response(
     response: Response<Incoming>,
     permit: RequestPermit,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     measurement.finish_forwarded();
     response.map(|body| {
         let stream = ForwardedStream::new(body, permit);
@@ -63,7 +65,7 @@ pub(crate) fn forwarded_response(
 pub(crate) fn forward_failed(
     received: &TransportRequest,
     measurement: RequestMeasurement,
-) -> Answer {
+) -> ClientHttpResponse {
     let refused = RequestRefusal {
         refusal: Refusal::PeerLost,
         id: received.id(),

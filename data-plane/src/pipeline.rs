@@ -6,7 +6,7 @@ use std::{future::Future, sync::Arc};
 
 use http::{Response, request::Parts};
 use toolgate_data_core::{
-    Caller, GatewayView, OwningProxy, Plan, PlanInput, Refusal, Sealer, View,
+    Caller, ClientStateSealer, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
     authn::authenticate::{authenticate as verify, parse_bearer_token},
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan, route::route},
     session::session_id::SessionClaims,
@@ -36,7 +36,7 @@ use crate::{
 };
 
 /// Response to the client.
-pub(crate) type Answer = Response<ResponseBody<StreamBody>>;
+pub(crate) type ClientHttpResponse = Response<ResponseBody<StreamBody>>;
 
 /// Refusal with the id of the request that it answers, as written.
 pub(crate) struct RequestRefusal {
@@ -47,7 +47,10 @@ pub(crate) struct RequestRefusal {
 impl<S: ConfigSource> RequestHandler for ProxyState<S> {
     type Stream = StreamBody;
 
-    fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
+    fn serve(
+        self: Arc<Self>,
+        request: IncomingRequest,
+    ) -> impl Future<Output = ClientHttpResponse> + Send {
         serve(self, request)
     }
 }
@@ -58,13 +61,19 @@ pub(crate) struct PeerRequestHandler<S: ConfigSource>(pub(crate) Arc<ProxyState<
 impl<S: ConfigSource> RequestHandler for PeerRequestHandler<S> {
     type Stream = StreamBody;
 
-    fn serve(self: Arc<Self>, request: IncomingRequest) -> impl Future<Output = Answer> + Send {
+    fn serve(
+        self: Arc<Self>,
+        request: IncomingRequest,
+    ) -> impl Future<Output = ClientHttpResponse> + Send {
         serve_forwarded(Arc::clone(&self.0), request)
     }
 }
 
 /// Serves a request of a client. A request whose state is on another proxy is forwarded to it.
-async fn serve<S: ConfigSource>(state: Arc<ProxyState<S>>, request: IncomingRequest) -> Answer {
+async fn serve<S: ConfigSource>(
+    state: Arc<ProxyState<S>>,
+    request: IncomingRequest,
+) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
     let arrival = match arrive(&state, request, &measurement, RequestSource::Client).await {
         Ok(arrival) => arrival,
@@ -107,7 +116,7 @@ async fn serve<S: ConfigSource>(state: Arc<ProxyState<S>>, request: IncomingRequ
 async fn serve_forwarded<S: ConfigSource>(
     state: Arc<ProxyState<S>>,
     request: IncomingRequest,
-) -> Answer {
+) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
     let arrival = match arrive(&state, request, &measurement, RequestSource::Peer).await {
         Ok(arrival) => arrival,
@@ -158,7 +167,7 @@ async fn arrive<S: ConfigSource>(
         state.admit(gateway, &caller)?;
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
-    let session = state.session_cache.session(
+    let session = state.session_cache.check_session_id(
         &head.headers,
         keys.sealer(),
         gateway,
@@ -232,12 +241,12 @@ impl<K: KeySet> Arrival<K> {
             TransportRequest::Post(bytes) => planning.posted(bytes, measurement),
             TransportRequest::Get => planning.without_body(
                 MethodLabel::STREAM,
-                |framing| EndpointRequest::Get { framing },
+                |era| EndpointRequest::Get { era },
                 measurement,
             ),
             TransportRequest::Delete => planning.without_body(
                 MethodLabel::END,
-                |framing| EndpointRequest::Delete { framing },
+                |era| EndpointRequest::Delete { era },
                 measurement,
             ),
         }
@@ -270,7 +279,7 @@ struct PlanningContext<'a> {
     caller: &'a Caller,
     head: &'a Parts,
     session: &'a SessionHeader,
-    sealer: &'a Sealer,
+    sealer: &'a ClientStateSealer,
     now: Timestamp,
 }
 
@@ -285,11 +294,11 @@ impl PlanningContext<'_> {
             envelope::parse(bytes, &FrameLimits::REQUEST).map_err(RequestRefusal::unframed)?;
         let headers = transport_request::standard_headers(&self.head.headers);
         let in_session = !matches!(self.session, SessionHeader::Absent);
-        let framing = era::classify(headers.version, in_session, &envelope);
+        let era = era::classify(headers.version, in_session, &envelope);
         measurement.set_method(
             self.gateway,
             MethodLabel::of(envelope.method()),
-            self.version(&framing),
+            self.version(&era),
         );
         let trace = transport_request::trace(&self.head.headers, &envelope);
         if measurement.is_tracing() {
@@ -298,16 +307,16 @@ impl PlanningContext<'_> {
                 state: trace.and_then(|trace| trace.state),
             };
             let method = MethodLabel::of(envelope.method());
-            measurement.start_span(method.as_str(), self.version(&framing), incoming);
+            measurement.start_span(method.as_str(), self.version(&era), incoming);
         }
-        let params = match framing {
+        let params = match era {
             RequestEra::Modern => transport_request::param_headers(&self.head.headers),
             RequestEra::Unsupported { .. }
             | RequestEra::Legacy { .. }
             | RequestEra::BadVersion { .. } => Vec::new(),
         };
         let post = PostedMessage {
-            framing: &framing,
+            era: &era,
             envelope: &envelope,
             headers,
             params: &params,
@@ -323,9 +332,9 @@ impl PlanningContext<'_> {
         request: impl FnOnce(&RequestEra) -> EndpointRequest<'_>,
         measurement: &mut RequestMeasurement,
     ) -> Result<Plan, RequestRefusal> {
-        let framing = era::classify_bodiless(transport_request::version_header(&self.head.headers));
-        measurement.set_method(self.gateway, method, self.version(&framing));
-        Ok(self.decide(request(&framing), None)?)
+        let era = era::classify_bodiless(transport_request::version_header(&self.head.headers));
+        measurement.set_method(self.gateway, method, self.version(&era));
+        Ok(self.decide(request(&era), None)?)
     }
 
     fn decide(
@@ -338,7 +347,7 @@ impl PlanningContext<'_> {
             caller: self.caller,
             request,
             trace,
-            session: self.session.as_presented(),
+            session: self.session.as_lookup(),
             sealer: self.sealer,
             now: self.now,
         });
@@ -361,10 +370,10 @@ impl PlanningContext<'_> {
     }
 
     /// Returns the protocol version for metrics; empty if none is agreed upon.
-    fn version(&self, framing: &RequestEra) -> &'static str {
-        match (framing, self.session) {
+    fn version(&self, era: &RequestEra) -> &'static str {
+        match (era, self.session) {
             (RequestEra::Modern, _) => versions::MODERN,
-            (RequestEra::Legacy { .. }, SessionHeader::Open(claims)) => claims.version,
+            (RequestEra::Legacy { .. }, SessionHeader::Valid(claims)) => claims.version,
             (RequestEra::Legacy { version }, _) => version.unwrap_or_default(),
             (RequestEra::Unsupported { .. } | RequestEra::BadVersion { .. }, _) => "",
         }
@@ -372,25 +381,28 @@ impl PlanningContext<'_> {
 }
 
 /// Responds with a refusal and counts it.
-pub(crate) fn respond_refused(refused: &RequestRefusal, measurement: RequestMeasurement) -> Answer {
+pub(crate) fn respond_refused(
+    refused: &RequestRefusal,
+    measurement: RequestMeasurement,
+) -> ClientHttpResponse {
     measurement.finish_refused(&refused.refusal);
     refusal_response(&refused.refusal, refused.id.as_deref())
 }
 
 impl SessionHeader {
     /// Converts the session to the input of a plan.
-    fn as_presented(&self) -> SessionLookup<'_> {
+    fn as_lookup(&self) -> SessionLookup<'_> {
         match self {
             Self::Absent => SessionLookup::Absent,
             Self::Unknown => SessionLookup::Unknown,
-            Self::Open(claims) => SessionLookup::Valid(claims),
+            Self::Valid(claims) => SessionLookup::Valid(claims),
         }
     }
 
     /// Returns the claims of an open session.
     pub(crate) fn claims(&self) -> Option<&Arc<SessionClaims>> {
         match self {
-            Self::Open(claims) => Some(claims),
+            Self::Valid(claims) => Some(claims),
             Self::Absent | Self::Unknown => None,
         }
     }

@@ -1,5 +1,6 @@
 //! Stages of the policy in the request path. The filters of a stage, and the quota that a request uses, are decided by
-//! the core; the state of the filters is kept here.
+//! the core; the state of the filters is kept here. The rate limit per token from the settings of the proxy is no filter:
+//! `request_limiter` applies it before the stage `admit`, see `rate_limit/per_token.rs`.
 
 use toolgate_data_core::{Caller, GatewayView, Refusal, plan::CallPlan, policy::Filter};
 

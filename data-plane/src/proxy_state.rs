@@ -11,13 +11,13 @@ use toolgate_model::{SessionSharing, Slug};
 use toolgate_peers::Peers;
 use toolgate_runtime::{Drain, SharedClock};
 use toolgate_session::{
-    CancelHandle, ChangeFeeds, ElicitationRegistry, InFlight, SessionContext, SessionRegistry,
-    SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
+    CancelHandle, CancellableCalls, ChangeFeeds, ElicitationRegistry, SessionContext,
+    SessionRegistry, SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
 };
 use toolgate_upstream::{UpstreamClient, UpstreamRegistry, UpstreamSessionHandle};
 
 use crate::{
-    call::{AnswerSender, SuspendedCall},
+    call::{ElicitationResponseSender, SuspendedCall},
     config_source::ConfigSource,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestPermit},
@@ -36,7 +36,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) sessions: SessionRegistry,
     pub(crate) subscriptions: SubscriptionRegistry,
     pub(crate) change_feeds: ChangeFeeds,
-    pub(crate) in_flight: InFlight,
+    pub(crate) cancellable_calls: CancellableCalls,
     pub(crate) peers: Peers,
     pub(crate) upstream_sessions: UpstreamSessionRegistry<UpstreamSessionHandle>,
     pub(crate) elicitations: ElicitationRegistry<ElicitingCall>,
@@ -50,7 +50,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
 #[derive(Debug, Clone)]
 pub(crate) struct ElicitingCall {
     /// Receiver of the answer.
-    pub(crate) answers: AnswerSender,
+    pub(crate) elicitation_responses: ElicitationResponseSender,
     /// Cancels the call if no answer can come any more.
     pub(crate) call: CancelHandle,
     /// Gateway of the client.

@@ -1,8 +1,10 @@
 //! Applies the configured rate limits: one GCRA limiter for each limit, with a quota for each of its subjects. Which
-//! limits apply to a request, and to which subject, is decided by the core's `policy`.
+//! limits apply to a request, and to which subject, is decided by the core's `policy`. The rate limit
+//! per token from the settings of the proxy is in `per_token`; `request_limiter` applies it.
 
 mod buckets;
 mod clock;
+mod per_token;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,6 +24,7 @@ use toolgate_runtime::SharedClock;
 
 use buckets::{BucketStore, Buckets};
 use clock::LimitClock;
+pub(crate) use per_token::TokenRateLimiter;
 
 /// Limiters of all limits that have been asked, by their ids.
 pub(crate) struct RateLimiter {

@@ -1,20 +1,23 @@
-//! Limits of concurrent requests and request rates, per authenticated proof and in total. Evaluated before a body is
-//! read, so that a refusal is cheap. A proof that is revoked or removed ends its running requests here.
+//! Limits of concurrent requests, per authenticated proof and in total, and the rate limit per token of
+//! `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap. A proof that is revoked or
+//! removed ends its running requests here.
 
 use std::{
     collections::HashMap,
     future::Future,
     sync::{
         Arc, PoisonError, RwLock,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use tokio::sync::Notify;
 use toolgate_data_core::{AuthnId, Caller, Refusal};
 use toolgate_model::Principal;
 use toolgate_runtime::budget::BudgetOwner;
+
+use crate::rate_limit::TokenRateLimiter;
 
 /// Limits of requests.
 #[derive(Debug, Clone)]
@@ -23,7 +26,7 @@ pub struct RequestLimits {
     pub requests: u32,
     /// Maximum number of concurrent requests per token.
     pub requests_per_token: u32,
-    /// Maximum number of requests per second and token; unlimited if `None`.
+    /// Rate limit per token, in requests per second; unlimited if `None`.
     pub rate_per_token: Option<u32>,
     /// Number of requests that may arrive at once before the rate applies.
     pub burst_per_token: u32,
@@ -59,8 +62,7 @@ struct AuthnUsage {
     /// Budget owner that request memory is charged to: the principal, regardless of its number of proofs.
     holder: BudgetOwner,
     running: AtomicU32,
-    /// Theoretical arrival time of the proof's next request at its rate (GCRA), in microseconds after the origin.
-    theoretical_arrival: AtomicU64,
+    rate_limiter: TokenRateLimiter,
     /// True once the proof is revoked or removed.
     has_ended: AtomicBool,
     end_notify: Notify,
@@ -89,7 +91,9 @@ impl RequestLimiter {
         let usage = self.usage(caller);
         if let Some(rate) = self.limits.rate_per_token {
             let now = now.saturating_duration_since(self.origin);
-            usage.check_rate(now, rate, self.limits.burst_per_token)?;
+            usage
+                .rate_limiter
+                .check(now, rate, self.limits.burst_per_token)?;
         }
         if self.running.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             self.running.fetch_sub(1, Ordering::Relaxed);
@@ -161,29 +165,10 @@ impl AuthnUsage {
         Self {
             holder: BudgetOwner::of(principal),
             running: AtomicU32::default(),
-            theoretical_arrival: AtomicU64::default(),
+            rate_limiter: TokenRateLimiter::default(),
             has_ended: AtomicBool::default(),
             end_notify: Notify::default(),
         }
-    }
-
-    /// Counts one request; refuses it if the proof has used up its rate and its burst.
-    fn check_rate(&self, now: Duration, rate: u32, burst: u32) -> Result<(), Refusal> {
-        let now = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
-        let each = 1_000_000 / u64::from(rate.max(1));
-        let slack = each.saturating_mul(u64::from(burst));
-        let step = |arrival: u64| {
-            let next = arrival.max(now).saturating_add(each);
-            (next <= now.saturating_add(slack)).then_some(next)
-        };
-        let taken =
-            self.theoretical_arrival
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
-        taken.map(drop).map_err(|arrival| {
-            let wait = arrival.saturating_add(each).saturating_sub(now + slack);
-            let seconds = wait.div_ceil(1_000_000).max(1);
-            Refusal::TooManyRequests(u32::try_from(seconds).unwrap_or(u32::MAX))
-        })
     }
 }
 

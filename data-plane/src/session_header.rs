@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use toolgate_data_core::{
-    Caller, GatewayView, Sealer,
+    Caller, ClientStateSealer, GatewayView,
     seal::SealContext,
     session::session_id::{self, SessionClaims},
 };
@@ -32,7 +32,7 @@ struct CachedSessionId {
     claims: Arc<SessionClaims>,
 }
 
-/// Result of resolving the session header; the owned form of the core's type.
+/// Result of resolving the session header; the owned form of the core's `SessionLookup`.
 #[derive(Debug, Clone)]
 pub(crate) enum SessionHeader {
     /// The header is absent.
@@ -40,7 +40,7 @@ pub(crate) enum SessionHeader {
     /// The id is not valid for this caller and gateway, or its session has ended.
     Unknown,
     /// The session is open.
-    Open(Arc<SessionClaims>),
+    Valid(Arc<SessionClaims>),
 }
 
 impl SessionIdCache {
@@ -51,11 +51,11 @@ impl SessionIdCache {
         Self(cache.build())
     }
 
-    /// Resolves the session header of a request.
-    pub(crate) fn session(
+    /// Checks the session id of a request: its seal, its gateway and principal, and that its session has not ended.
+    pub(crate) fn check_session_id(
         &self,
         headers: &HeaderMap,
-        sealer: &Sealer,
+        sealer: &ClientStateSealer,
         gateway: &GatewayView,
         caller: &Caller,
         sessions: &SessionRegistry,
@@ -75,7 +75,7 @@ impl SessionIdCache {
             slot,
         ) {
             Some(claims) if claims.opener.admits(caller) && !sessions.has_ended(&claims) => {
-                SessionHeader::Open(claims)
+                SessionHeader::Valid(claims)
             }
             Some(_) | None => SessionHeader::Unknown,
         }
@@ -84,7 +84,7 @@ impl SessionIdCache {
     fn claims(
         &self,
         text: &str,
-        (sealer, now): (&Sealer, Timestamp),
+        (sealer, now): (&ClientStateSealer, Timestamp),
         gateway: &Slug,
         principal: &Arc<Principal>,
         slot: &CacheSlot,
@@ -96,8 +96,8 @@ impl SessionIdCache {
         let known = match last.or_else(|| self.0.get(text)) {
             Some(known) => known,
             None => {
-                let binding = SealContext { gateway, principal };
-                let claims = session_id::open(sealer, binding, text, now)?;
+                let context = SealContext { gateway, principal };
+                let claims = session_id::open(sealer, context, text, now)?;
                 let known = Arc::new(CachedSessionId {
                     text: text.into(),
                     gateway: gateway.clone(),

@@ -12,7 +12,7 @@ use toolgate_runtime::{
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
-    ChangeFeeds, ElicitationRegistry, InFlight, PrincipalQuotas, SessionRegistry,
+    CancellableCalls, ChangeFeeds, ElicitationRegistry, PrincipalQuotas, SessionRegistry,
     SubscriptionRegistry, SuspendedCalls, UpstreamSessionRegistry,
 };
 use toolgate_sync::ProxyContext;
@@ -151,7 +151,7 @@ impl DataPlane {
                 Arc::clone(&clock),
                 shares.subscriptions,
             ),
-            in_flight: InFlight::new(shares.in_flight),
+            cancellable_calls: CancellableCalls::new(shares.cancellable_calls),
             peers,
             elicitations: ElicitationRegistry::new(
                 source.proxy_id().clone(),
@@ -334,7 +334,7 @@ fn register_gauges<S: ConfigSource>(state: &Arc<ProxyState<S>>, metrics: &Metric
     show(
         "toolgate.calls.legacy",
         "Calls of legacy clients in flight",
-        |state| state.in_flight.count(),
+        |state| state.cancellable_calls.count(),
     );
     show(
         "toolgate.elicitations",

@@ -277,20 +277,20 @@ impl CertificateAuthority for MemoryControlApi {
 
 /// Not encryption: stores the encryption context and reverses the bytes.
 impl SecretSealer for MemoryControlApi {
-    fn seal(&self, aad: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
+    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
         Ok(SealedBlob {
             key_id: "memory".into(),
-            wrapped_key: format!("{aad:?}").into_bytes(),
+            wrapped_key: format!("{context:?}").into_bytes(),
             ciphertext: plain.iter().rev().copied().collect(),
         })
     }
 
     fn open(
         &self,
-        aad: &EncryptionContext,
+        context: &EncryptionContext,
         sealed: &SealedBlob,
     ) -> Result<PlaintextSecret, SealError> {
-        if sealed.wrapped_key != format!("{aad:?}").into_bytes() {
+        if sealed.wrapped_key != format!("{context:?}").into_bytes() {
             return Err(SealError::Mismatch);
         }
         let plain: Vec<u8> = sealed.ciphertext.iter().rev().copied().collect();

@@ -2,14 +2,14 @@
 //! compiler reports are completed here from the server definitions, which change without a new version.
 
 use toolgate_control_core::{ProblemKind, limits, port::PublishedState};
-use toolgate_model::{ObjectName, ResourceKey, ResourceKind, Slug};
+use toolgate_model::{ObjectName, ResourceKey, Slug, SnapshotResourceKind};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::field;
 
 /// Returns the problems that keep parts of a gateway from being exposed.
 pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<String> {
     let key = ResourceKey {
-        kind: ResourceKind::Gateway,
+        kind: SnapshotResourceKind::Gateway,
         name: id.clone(),
     };
     let problems = published.compiled.problems_of(&key).iter();

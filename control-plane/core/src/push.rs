@@ -12,7 +12,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Delta, Digest, ProxyStatus, ResourceKey, ResourceRefusal, Slug, Snapshot, Timestamp, Version,
+    Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Slug, Snapshot, Timestamp, Version,
 };
 
 mod fleet_share;
@@ -55,7 +55,7 @@ pub enum PushEvent {
         /// Nonce of the update.
         nonce: u64,
         /// Rejected resources.
-        refused: Vec<ResourceRefusal>,
+        rejected: Vec<ResourceRejection>,
     },
     /// Time has passed. Sent at the time of [`PushAction::WakeAt`] or at any other time.
     Tick,
@@ -138,7 +138,7 @@ struct ConnectedProxy {
     /// Digests of the resources that the proxy holds: acknowledged, and not rejected.
     holds: BTreeMap<ResourceKey, Digest>,
     /// Rejected resources with the digest and the reason.
-    refused: BTreeMap<ResourceKey, (Digest, String)>,
+    rejected: BTreeMap<ResourceKey, (Digest, String)>,
     in_flight: Option<InFlightUpdate>,
     /// Time of the last status record.
     last_recorded: Timestamp,

@@ -9,7 +9,7 @@ use toolgate_control_core::{
 };
 use toolgate_model::{
     Credential, CredentialHosts, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey,
-    ResourceKind, ResourceRefusal, SealedBlob, TokenHash, Version,
+    ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Version,
 };
 
 use super::*;
@@ -62,9 +62,9 @@ fn desired() -> Vec<(ObjectKey, ControlObject)> {
 }
 
 fn observed() -> Vec<(ObjectKey, ControlObject)> {
-    let refusal = ResourceRefusal {
+    let rejection = ResourceRejection {
         resource: ResourceKey {
-            kind: ResourceKind::Gateway,
+            kind: SnapshotResourceKind::Gateway,
             name: name("tools"),
         },
         reason: "too odd".to_owned(),
@@ -80,7 +80,7 @@ fn observed() -> Vec<(ObjectKey, ControlObject)> {
         connected: true,
         held: version(9),
         acked: version(8),
-        refusals: vec![refusal],
+        rejections: vec![rejection],
     };
     vec![
         (

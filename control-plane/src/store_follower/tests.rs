@@ -203,7 +203,7 @@ async fn proxy_reports_cause_no_compilation() {
         connected: true,
         held: Version::default(),
         acked: Version::default(),
-        refusals: Vec::new(),
+        rejections: Vec::new(),
     };
     plane.run(Command::RecordProxy(proxy)).await.unwrap();
     plane.shows(|state| state.proxies.len() == 1).await;

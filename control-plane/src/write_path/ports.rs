@@ -91,16 +91,16 @@ impl CursorSigner for WritePath {
 }
 
 impl SecretSealer for WritePath {
-    fn seal(&self, aad: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
-        self.vault.seal(aad, plain)
+    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
+        self.vault.seal(context, plain)
     }
 
     fn open(
         &self,
-        aad: &EncryptionContext,
+        context: &EncryptionContext,
         sealed: &SealedBlob,
     ) -> Result<PlaintextSecret, SealError> {
-        self.vault.open(aad, sealed)
+        self.vault.open(context, sealed)
     }
 }
 

@@ -9,7 +9,7 @@ use toolgate_control_core::{
     Command, CommandContext, OperatorObject, Rejection, RequestId,
     port::{StoreError, SubmitError},
 };
-use toolgate_model::{Digest, ResourceKey, ResourceKind};
+use toolgate_model::{Digest, ResourceKey, SnapshotResourceKind};
 
 use crate::{
     bootstrap,
@@ -37,7 +37,7 @@ async fn a_write_is_published_and_compiled() {
     plane.shows(|state| state.revision() >= done.revision).await;
     let published = plane.published();
     let key = ResourceKey {
-        kind: ResourceKind::Gateway,
+        kind: SnapshotResourceKind::Gateway,
         name: name("tools"),
     };
     assert!(published.compiled.snapshot.entries.contains_key(&key));

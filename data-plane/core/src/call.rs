@@ -16,7 +16,7 @@ pub mod verdict;
 
 pub use effect::{CallEffect, CallEffects, CallEnd, SealRequest};
 pub use elicitation::{Elicitation, ElicitationId};
-pub use event::{BodyKind, CallEvent, CallTime, ResumedCall, UpstreamEnd, UpstreamHead};
+pub use event::{BodyKind, CallEvent, CallTime, ContinuedCall, UpstreamEnd, UpstreamHead};
 pub use machine::{CallMachine, CallOptions};
-pub use retry::{RetrySession, RoundAnswers};
+pub use retry::{InputResponses, RetrySession};
 pub use verdict::UpstreamVerdict;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::{Envelope, FrameLimits, envelope, era, headers, trace::TraceContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, ResourceKey,
-    ResourceKind, Slug, Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject, UriMode,
+    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, ResourceKey, Slug,
+    Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash, TokenSubject, UriMode,
     Version,
     snapshot::{
         DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
@@ -15,7 +15,7 @@ use toolgate_model::{
 use zeroize::Zeroizing;
 
 use crate::{
-    AuthnId, Caller, GatewayView, Plan, PlanInput, Sealer, View,
+    AuthnId, Caller, ClientStateSealer, GatewayView, Plan, PlanInput, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     seal::SealingKey,
     session::session_id::{ClientCapabilities, SessionClaims},
@@ -31,7 +31,7 @@ pub(crate) fn name(org: &str, id: &str) -> ObjectName {
     ObjectName::new(slug(org), slug(id))
 }
 
-pub(crate) fn key(kind: ResourceKind, org: &str, id: &str) -> ResourceKey {
+pub(crate) fn key(kind: SnapshotResourceKind, org: &str, id: &str) -> ResourceKey {
     let name = name(org, id);
     ResourceKey { kind, name }
 }
@@ -159,10 +159,10 @@ pub(crate) fn token(text: &str) -> TokenResource {
 
 pub(crate) fn insert(snapshot: &mut Snapshot, org: &str, id: &str, resource: SnapshotResource) {
     let kind = match &resource {
-        SnapshotResource::Gateway(_) => ResourceKind::Gateway,
-        SnapshotResource::Server(_) => ResourceKind::Server,
-        SnapshotResource::Catalogue(_) => ResourceKind::Catalogue,
-        SnapshotResource::Token(_) => ResourceKind::Token,
+        SnapshotResource::Gateway(_) => SnapshotResourceKind::Gateway,
+        SnapshotResource::Server(_) => SnapshotResourceKind::Server,
+        SnapshotResource::Catalogue(_) => SnapshotResourceKind::Catalogue,
+        SnapshotResource::Token(_) => SnapshotResourceKind::Token,
     };
     snapshot
         .entries
@@ -294,7 +294,7 @@ pub(crate) fn test_servers() -> Vec<ServerFixture> {
 /// View, sealer and session for planning requests.
 pub(crate) struct GatewayFixture {
     pub(crate) view: View,
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: ClientStateSealer,
     pub(crate) session: SessionClaims,
 }
 
@@ -365,12 +365,12 @@ impl GatewayFixture {
         params: &[(&str, &[u8])],
         session: SessionLookup<'_>,
     ) -> Plan {
-        let framing = era::classify(headers.version, session != SessionLookup::Absent, envelope);
+        let era = era::classify(headers.version, session != SessionLookup::Absent, envelope);
         plan(&PlanInput {
             gateway: self.gateway(),
             caller: &self.caller(token),
             request: EndpointRequest::Post(PostedMessage {
-                framing: &framing,
+                era: &era,
                 envelope,
                 headers,
                 params,
@@ -387,13 +387,13 @@ pub(crate) fn parse(body: &str) -> Envelope<'_> {
     envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).unwrap()
 }
 
-pub(crate) fn sealer(epochs: &[u32]) -> Sealer {
+pub(crate) fn sealer(epochs: &[u32]) -> ClientStateSealer {
     let keys = epochs.iter().map(|epoch| SealingKey {
         epoch: *epoch,
         secret: Zeroizing::new(vec![u8::try_from(*epoch).unwrap(); 32]),
     });
     let keys: Vec<SealingKey> = keys.collect();
-    Sealer::new(&keys).unwrap()
+    ClientStateSealer::new(&keys).unwrap()
 }
 
 /// Members of a modern `_meta`, without braces.

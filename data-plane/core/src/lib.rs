@@ -22,7 +22,7 @@ pub use authn::grant::Grant;
 pub use plan::route::route;
 pub use plan::{Plan, PlanInput, plan};
 pub use refusal::Refusal;
-pub use seal::Sealer;
+pub use seal::ClientStateSealer;
 pub use segmented_bytes::SegmentedBytes;
 pub use session::owning_proxy::OwningProxy;
 pub use view::{GatewayView, PromptView, ServerView, ToolView, View};

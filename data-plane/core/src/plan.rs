@@ -1,5 +1,5 @@
-//! Planning of requests. Authorization, renaming, filtering and the differences between the protocol eras are decided
-//! here and nowhere else.
+//! Planning of requests. Authorization, renaming and the differences between the protocol eras are decided here and
+//! nowhere else. Lists are filtered in `view/list.rs`, by the rule that also decides calls: the grant of `authn/grant.rs`.
 
 pub mod list_cursor;
 pub mod route;
@@ -23,7 +23,7 @@ use toolgate_mcp::{Envelope, RequestEra, headers, trace::TraceContext};
 use toolgate_model::Timestamp;
 
 use crate::{
-    Caller, GatewayView, Refusal, Sealer,
+    Caller, ClientStateSealer, GatewayView, Refusal,
     segmented_bytes::SegmentedBytes,
     session::{
         LogLevel,
@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub use call::{CallPlan, CallSpans, CallTrace, ClientProtocol};
-pub use continuation::{ResumeRequest, ReturnedState, UrlElicitationResult};
+pub use continuation::{ContinuationRequest, ReturnedState, UrlElicitationResult};
 pub use listen::ListenPlan;
 pub use target::{CompletionTarget, RequestTarget, ResourceTarget};
 pub use task::{TaskTarget, may_follow};
@@ -51,7 +51,7 @@ pub struct PlanInput<'a> {
     /// Legacy session named by the request. Ignored for modern requests.
     pub session: SessionLookup<'a>,
     /// Sealer of state that clients hold for the gateway.
-    pub sealer: &'a Sealer,
+    pub sealer: &'a ClientStateSealer,
     /// Time of the request.
     pub now: Timestamp,
 }
@@ -64,12 +64,12 @@ pub enum EndpointRequest<'a> {
     /// GET: opens a stream of server messages.
     Get {
         /// Result of `classify_bodiless`.
-        framing: &'a RequestEra,
+        era: &'a RequestEra,
     },
     /// DELETE: terminates a session.
     Delete {
         /// Result of `classify_bodiless`.
-        framing: &'a RequestEra,
+        era: &'a RequestEra,
     },
 }
 
@@ -77,7 +77,7 @@ pub enum EndpointRequest<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct PostedMessage<'a> {
     /// Result of `classify`.
-    pub framing: &'a RequestEra,
+    pub era: &'a RequestEra,
     /// Parsed message.
     pub envelope: &'a Envelope<'a>,
     /// Standard MCP headers.
@@ -153,7 +153,7 @@ fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
         return Err(Refusal::GatewayDenied);
     }
     match input.request {
-        EndpointRequest::Post(post) => match post.framing {
+        EndpointRequest::Post(post) => match post.era {
             RequestEra::Modern => modern::post(input, &post),
             RequestEra::Unsupported { requested } => {
                 Err(Refusal::UnsupportedVersion(requested.clone()))
@@ -161,11 +161,11 @@ fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
             RequestEra::Legacy { .. } => legacy::post(input, post.envelope),
             RequestEra::BadVersion { .. } => Err(Refusal::LegacyVersion),
         },
-        EndpointRequest::Get { framing } => {
-            legacy::check_bodiless(input, framing).map(|()| Plan::OpenStream)
+        EndpointRequest::Get { era } => {
+            legacy::check_bodiless(input, era).map(|()| Plan::OpenStream)
         }
-        EndpointRequest::Delete { framing } => {
-            legacy::check_bodiless(input, framing).map(|()| Plan::CloseSession)
+        EndpointRequest::Delete { era } => {
+            legacy::check_bodiless(input, era).map(|()| Plan::CloseSession)
         }
     }
 }

@@ -11,6 +11,8 @@
 //!
 //! The filters of a stage are data of the snapshot, compiled into a [`FilterChain`] when the view is built. A stage
 //! without filters is an empty slice. A gateway whose filters a proxy does not know is denied (`must_understand`).
+//!
+//! The rate limit per token from the settings of a proxy is no filter: it is in `data-plane/src/rate_limit/per_token.rs`.
 
 mod fleet_share;
 mod rate_limit;

@@ -71,9 +71,10 @@ pub struct SealContext<'a> {
     pub principal: &'a Principal,
 }
 
-/// Seals and opens texts. Built once per keyring and shared by its clones.
+/// Seals and opens the state that clients hold: session ids, cursors, `requestState`, task ids. Built once per keyring
+/// and shared by its clones.
 #[derive(Clone)]
-pub struct Sealer {
+pub struct ClientStateSealer {
     epochs: Arc<[EpochKeys]>,
 }
 
@@ -106,7 +107,7 @@ struct PurposeKey {
 const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 1 + 4 + NONCE_LEN;
 
-impl Sealer {
+impl ClientStateSealer {
     /// Creates a sealer from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
     pub fn new(keys: &[SealingKey]) -> Result<Self, InvalidKeyring> {
         if keys.is_empty() {
@@ -121,14 +122,14 @@ impl Sealer {
     pub fn seal(
         &self,
         purpose: SealPurpose,
-        binding: SealContext<'_>,
+        context: SealContext<'_>,
         nonce: &[u8; NONCE_LEN],
         plain: &[u8],
     ) -> String {
         let Some(epoch) = self.epochs.first() else {
             return String::new();
         };
-        let aad = associated_data(purpose, binding, epoch.number);
+        let aad = associated_data(purpose, context, epoch.number);
         let payload = Payload {
             msg: plain,
             aad: &aad,
@@ -151,26 +152,26 @@ impl Sealer {
     pub fn seal_stable(
         &self,
         purpose: SealPurpose,
-        binding: SealContext<'_>,
+        context: SealContext<'_>,
         plain: &[u8],
     ) -> String {
         let Some(epoch) = self.epochs.first() else {
             return String::new();
         };
         let mut mac = epoch.key(purpose).nonces.clone();
-        mac.update(&associated_data(purpose, binding, epoch.number));
+        mac.update(&associated_data(purpose, context, epoch.number));
         mac.update(plain);
         let tag: [u8; 32] = mac.finalize().into_bytes().into();
         let mut nonce = [0; NONCE_LEN];
         nonce.copy_from_slice(&tag[..NONCE_LEN]);
-        self.seal(purpose, binding, &nonce, plain)
+        self.seal(purpose, context, &nonce, plain)
     }
 
     /// Opens a sealed text. Returns `None` on any error.
     pub fn open(
         &self,
         purpose: SealPurpose,
-        binding: SealContext<'_>,
+        context: SealContext<'_>,
         text: &str,
     ) -> Option<Vec<u8>> {
         if text.len() > purpose.limit() {
@@ -186,7 +187,7 @@ impl Sealer {
             return None;
         }
         let epoch = self.epochs.iter().find(|epoch| epoch.number == number)?;
-        let aad = associated_data(purpose, binding, number);
+        let aad = associated_data(purpose, context, number);
         let payload = Payload {
             msg: sealed,
             aad: &aad,
@@ -242,7 +243,7 @@ impl PurposeKey {
 
 /// Associated data of the encryption. Each part is preceded by its length, so that no two contexts have the same
 /// bytes.
-fn associated_data(purpose: SealPurpose, binding: SealContext<'_>, epoch: u32) -> Vec<u8> {
+fn associated_data(purpose: SealPurpose, context: SealContext<'_>, epoch: u32) -> Vec<u8> {
     // These bytes are part of the format, like the labels of the keys.
     let purpose: &[u8] = match purpose {
         SealPurpose::Session => b"session",
@@ -252,11 +253,11 @@ fn associated_data(purpose: SealPurpose, binding: SealContext<'_>, epoch: u32) -
         SealPurpose::ServerState => b"state",
         SealPurpose::UrlElicitation => b"visit",
     };
-    let principal = binding.principal.to_string();
+    let principal = context.principal.to_string();
     let parts = [
         purpose,
         &epoch.to_be_bytes(),
-        binding.gateway.as_str().as_bytes(),
+        context.gateway.as_str().as_bytes(),
         principal.as_bytes(),
     ];
     let mut aad = Vec::with_capacity(128);
@@ -268,7 +269,7 @@ fn associated_data(purpose: SealPurpose, binding: SealContext<'_>, epoch: u32) -
     aad
 }
 
-impl fmt::Debug for Sealer {
+impl fmt::Debug for ClientStateSealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let epochs = self.epochs.iter().map(|epoch| epoch.number);
         f.debug_list().entries(epochs).finish()

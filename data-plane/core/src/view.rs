@@ -101,11 +101,11 @@ impl View {
         }
     }
 
-    /// Indexes a snapshot. Invalid resources are left out and returned as refusals; all others are served.
+    /// Indexes a snapshot. Invalid resources are left out and returned as rejections; all others are served.
     pub fn build(
         snapshot: &toolgate_model::Snapshot,
         previous: Option<&Self>,
-    ) -> (Self, Vec<toolgate_model::ResourceRefusal>) {
+    ) -> (Self, Vec<toolgate_model::ResourceRejection>) {
         build::build(snapshot, previous)
     }
 

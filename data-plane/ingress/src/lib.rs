@@ -2,11 +2,11 @@
 //! mapping of refusals to responses. Requests are interpreted by the [`RequestHandler`].
 
 mod activity;
-mod admission;
 pub mod body;
 mod check;
 mod connection;
 pub mod connection_cache;
+mod connection_limiter;
 mod frame_quota;
 pub mod handler;
 pub mod hosts;

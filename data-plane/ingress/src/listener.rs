@@ -11,8 +11,8 @@ use tokio::{
 use toolgate_runtime::{Backoff, Drain, MemoryBudget, random};
 
 use crate::{
-    admission::ConnectionLimiter,
     connection::{ConnectionContext, serve},
+    connection_limiter::ConnectionLimiter,
     handler::RequestHandler,
     hosts::{HostAllowlist, InvalidHost},
     limits::ListenerLimits,

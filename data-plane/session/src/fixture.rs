@@ -8,8 +8,8 @@ use toolgate_data_core::{
     session::session_id::{ClientCapabilities, SessionClaims},
 };
 use toolgate_model::{
-    AllowList, CallTimeouts, Digest, Era, ObjectName, ResourceKey, ResourceKind, Slug, Snapshot,
-    SnapshotResource, Timestamp, TokenHash, TokenSubject,
+    AllowList, CallTimeouts, Digest, Era, ObjectName, ResourceKey, Slug, Snapshot,
+    SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash, TokenSubject,
     snapshot::{GatewayResource, ServerResource, SnapshotEntry, TokenResource},
 };
 
@@ -46,7 +46,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         max_answer: toolgate_model::MaxAnswer::default(),
     };
     insert(
-        ResourceKind::Server,
+        SnapshotResourceKind::Server,
         "old",
         SnapshotResource::Server(server),
     );
@@ -59,7 +59,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         ..GatewayResource::default()
     };
     insert(
-        ResourceKind::Gateway,
+        SnapshotResourceKind::Gateway,
         "main",
         SnapshotResource::Gateway(gateway),
     );
@@ -73,7 +73,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
             rate_limits: Vec::new(),
         };
         insert(
-            ResourceKind::Token,
+            SnapshotResourceKind::Token,
             &format!("t{index}"),
             SnapshotResource::Token(token),
         );
@@ -138,12 +138,12 @@ pub(crate) fn reaching(tools: &[&str], reach: &AllowList<String>) -> View {
     }
     for (kind, id, resource) in [
         (
-            ResourceKind::Catalogue,
+            SnapshotResourceKind::Catalogue,
             "old",
             SnapshotResource::Catalogue(catalogue),
         ),
         (
-            ResourceKind::Gateway,
+            SnapshotResourceKind::Gateway,
             "main",
             SnapshotResource::Gateway(gateway),
         ),

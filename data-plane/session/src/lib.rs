@@ -8,10 +8,10 @@
 //! State that requests need is read without a mailbox. Messages carry changes, and the only payloads among them are
 //! notifications.
 
+mod cancellable_calls;
 mod change_feed;
 mod client_session;
 mod elicitations;
-mod in_flight;
 mod principal_quotas;
 mod registration;
 mod sharded_map;
@@ -22,6 +22,10 @@ mod suspended_call;
 /// Sessions with legacy servers.
 mod upstream_session;
 
+pub use cancellable_calls::{
+    CANCELLABLE_CALLS, CANCELLABLE_CALLS_PER_PRINCIPAL, CancelHandle, CancellableCallGuard,
+    CancellableCalls,
+};
 pub use change_feed::{CHANGE_FEEDS, CHANGE_FEEDS_PER_PRINCIPAL, ChangeFeeds, FeedSubscription};
 pub use client_session::{
     SESSION_IDLE_TIMEOUT, SESSIONS, SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry,
@@ -31,7 +35,6 @@ pub use elicitations::{
     AnswerRecipient, ELICITATIONS, ELICITATIONS_PER_PRINCIPAL, ElicitationRegistration,
     ElicitationRegistry,
 };
-pub use in_flight::{CancelHandle, IN_FLIGHT, IN_FLIGHT_PER_PRINCIPAL, InFlight, InFlightGuard};
 pub use principal_quotas::PrincipalQuotas;
 pub use stream::{STREAM_QUEUE, SessionEventStream};
 pub use stream_timing::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL};

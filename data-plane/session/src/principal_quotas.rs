@@ -1,8 +1,8 @@
 //! Quotas per principal: none can exhaust what a proxy can keep open.
 
 use crate::{
-    change_feed::CHANGE_FEEDS_PER_PRINCIPAL, client_session::SESSIONS_PER_PRINCIPAL,
-    elicitations::ELICITATIONS_PER_PRINCIPAL, in_flight::IN_FLIGHT_PER_PRINCIPAL,
+    cancellable_calls::CANCELLABLE_CALLS_PER_PRINCIPAL, change_feed::CHANGE_FEEDS_PER_PRINCIPAL,
+    client_session::SESSIONS_PER_PRINCIPAL, elicitations::ELICITATIONS_PER_PRINCIPAL,
     subscription::SUBSCRIPTIONS_PER_PRINCIPAL, suspended_call::SUSPENDED_CALLS_PER_PRINCIPAL,
     upstream_session::UPSTREAM_SESSIONS_PER_PRINCIPAL,
 };
@@ -23,7 +23,7 @@ pub struct PrincipalQuotas {
     /// Change feeds of servers.
     pub change_feeds: usize,
     /// Calls of legacy clients in flight, as far as they are counted per principal.
-    pub in_flight: usize,
+    pub cancellable_calls: usize,
 }
 
 impl Default for PrincipalQuotas {
@@ -35,7 +35,7 @@ impl Default for PrincipalQuotas {
             server_requests: ELICITATIONS_PER_PRINCIPAL,
             upstream_sessions: UPSTREAM_SESSIONS_PER_PRINCIPAL,
             change_feeds: CHANGE_FEEDS_PER_PRINCIPAL,
-            in_flight: IN_FLIGHT_PER_PRINCIPAL,
+            cancellable_calls: CANCELLABLE_CALLS_PER_PRINCIPAL,
         }
     }
 }

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::{sync::mpsc::Sender, time::sleep};
 use toolgate_data_core::call::{
-    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, ResumedCall,
-    RoundAnswers, suspended::SuspensionHandle,
+    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ContinuedCall, ElicitationId,
+    InputResponses, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
-use toolgate_session::{ElicitationRegistration, InFlightGuard};
+use toolgate_session::{CancellableCallGuard, ElicitationRegistration};
 use toolgate_upstream::{
     CallContext, InFlightCall, SendReport, SessionChoice, UpstreamClient, UpstreamSessionHandle,
 };
@@ -30,7 +30,8 @@ use crate::{
 };
 
 use super::{
-    CallAnswer, SuspendedCall, answers::AnswerChannel, detach::DetachOnDrop, stream::CallStream,
+    CallAnswer, SuspendedCall, detach::DetachOnDrop,
+    elicitation_responses::ElicitationResponseChannel, stream::CallStream,
 };
 
 /// Time that a streaming server may be silent before the client gets its response head, with a comment that keeps the
@@ -50,12 +51,12 @@ pub(super) struct CallDriver<S: ConfigSource> {
     measurement: RequestMeasurement,
     permit: RequestPermit,
     /// Registration of a legacy client's call, by which it is cancelled.
-    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) cancellation_guard: Option<CancellableCallGuard>,
     pub(super) upstream: UpstreamSide,
     /// Messages for the client, ahead of the answer.
     pub(super) outbox: VecDeque<Bytes>,
     pub(super) end: Option<CallEnd>,
-    pub(super) answers: AnswerChannel,
+    pub(super) elicitation_responses: ElicitationResponseChannel,
     pub(super) registrations: Vec<ElicitationRegistration<ElicitingCall>>,
     /// Handle under which the call is about to be suspended.
     pub(super) handle: Option<SuspensionHandle>,
@@ -71,7 +72,7 @@ pub(super) struct CallParts<S: ConfigSource> {
     pub(super) context: CallContext,
     pub(super) permit: RequestPermit,
     /// Registration of a legacy client's call.
-    pub(super) in_flight: Option<InFlightGuard>,
+    pub(super) cancellation_guard: Option<CancellableCallGuard>,
     pub(super) measurement: RequestMeasurement,
 }
 
@@ -81,7 +82,7 @@ pub(super) struct UpstreamSide {
     pub(super) call: Option<InFlightCall>,
     pub(super) session: Option<Arc<UpstreamSessionHandle>>,
     /// Answers that go with the call.
-    pub(super) round: Option<Arc<RoundAnswers>>,
+    pub(super) input_responses: Option<Arc<InputResponses>>,
     /// Request that is to be sent next.
     pub(super) request: Option<UpstreamOperation>,
     /// Request in flight.
@@ -125,7 +126,7 @@ impl<S: ConfigSource> CallDriver<S> {
             state,
             context,
             permit,
-            in_flight,
+            cancellation_guard,
             measurement,
         } = parts;
         let now = measurement.now();
@@ -136,11 +137,11 @@ impl<S: ConfigSource> CallDriver<S> {
             began: now,
             measurement,
             permit,
-            in_flight,
+            cancellation_guard,
             upstream: UpstreamSide::default(),
             outbox: VecDeque::new(),
             end: None,
-            answers: AnswerChannel::default(),
+            elicitation_responses: ElicitationResponseChannel::default(),
             registrations: Vec::new(),
             handle: None,
             is_disconnected: false,
@@ -148,7 +149,7 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Runs the call, or goes on with a suspended one. Dropped by the disconnect of a modern client, it cancels the
+    /// Runs the call, or continues a suspended one. Dropped by the disconnect of a modern client, it cancels the
     /// call. The call of a legacy client is finished in the background.
     pub(super) async fn run(parts: CallParts<S>, suspended: Option<SuspendedCall>) -> CallAnswer {
         let drain = parts.state.drain.clone();
@@ -171,7 +172,7 @@ impl<S: ConfigSource> CallDriver<S> {
     /// [`run_loop`](Self::run_loop).
     async fn drive(&mut self, suspended: Option<SuspendedCall>) -> LoopExit {
         match suspended {
-            Some(suspended) => self.resume(suspended),
+            Some(suspended) => self.continue_call(suspended),
             None => {
                 let effects = self.machine.start();
                 self.run_effects(effects);
@@ -180,10 +181,10 @@ impl<S: ConfigSource> CallDriver<S> {
         while self.end.is_none() && self.outbox.is_empty() {
             if let Some(request) = self.upstream.request.take() {
                 let result = {
-                    let round = self.upstream.round.as_deref();
+                    let input = self.upstream.input_responses.as_deref();
                     // Pinned where they are created: a future is moved with all the room that it will need.
-                    let sending = pin!(perform(&self.state.calls, &self.context, round, request));
-                    let cancelled = pin!(cancelled(self.in_flight.as_ref(), &self.permit));
+                    let sending = pin!(perform(&self.state.calls, &self.context, input, request));
+                    let cancelled = pin!(cancelled(self.cancellation_guard.as_ref(), &self.permit));
                     or_cancelled(cancelled, sending).await
                 };
                 let event = result.map(|result| self.upstream.take_result(result));
@@ -193,7 +194,7 @@ impl<S: ConfigSource> CallDriver<S> {
             {
                 let read = {
                     let reading = pin!(call.read_document());
-                    let cancelled = pin!(cancelled(self.in_flight.as_ref(), &self.permit));
+                    let cancelled = pin!(cancelled(self.cancellation_guard.as_ref(), &self.permit));
                     or_cancelled(cancelled, reading).await
                 };
                 self.after(read);
@@ -212,20 +213,21 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Goes on with a suspended call.
-    fn resume(&mut self, suspended: SuspendedCall) {
+    /// Continues a suspended call.
+    fn continue_call(&mut self, suspended: SuspendedCall) {
         self.machine = suspended.machine;
         self.upstream.call = suspended.call;
         self.began = suspended.began;
         let (plan, body) = (&self.context.plan, &self.context.body);
-        let responses = plan.resume.as_ref().and_then(|resume| resume.responses);
+        let continuation = plan.continuation.as_ref();
+        let responses = continuation.and_then(|continuation| continuation.responses);
         let responses = responses.map_or(Bytes::from_static(b"{}"), |span| span.slice_bytes(body));
-        let resumed = ResumedCall {
+        let continued = ContinuedCall {
             plan: Arc::clone(plan),
             log_level: self.context.log_level,
             responses,
         };
-        self.apply(CallEvent::Resumed(resumed));
+        self.apply(CallEvent::Continued(continued));
     }
 
     fn after(&mut self, event: Option<CallEvent>) {
@@ -287,7 +289,8 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Returns a future that ends when the call is cancelled or its token is revoked.
     fn cancellation(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let handle = self.in_flight.as_ref().map(InFlightGuard::cancel_handle);
+        let guard = self.cancellation_guard.as_ref();
+        let handle = guard.map(CancellableCallGuard::cancel_handle);
         let revoked = self.permit.authn_ended_static();
         Box::pin(async move {
             let cancelled = async {
@@ -324,7 +327,7 @@ impl<S: ConfigSource> CallDriver<S> {
     fn on_disconnect(&mut self) {
         self.is_disconnected = true;
         self.outbox.clear();
-        self.apply(CallEvent::ClientGone);
+        self.apply(CallEvent::ClientDisconnected);
     }
 
     fn keep_alive(&mut self, sink: &Sender<Bytes>) {
@@ -351,15 +354,17 @@ impl<S: ConfigSource> CallDriver<S> {
         let silence = silence.map(|most| most.saturating_sub(quiet));
         let draining =
             (self.machine.pending_elicitations() > 0).then(|| self.state.drain.draining());
-        let attached = sink.filter(|_| !self.is_disconnected);
+        let open_sink = sink.filter(|_| !self.is_disconnected);
         tokio::select! {
             biased;
             () = cancelled.as_mut() => DriverEvent::Call(CallEvent::Cancel),
-            () = closed(attached) => {
+            () = closed(open_sink) => {
                 self.is_disconnected = true;
-                DriverEvent::Call(CallEvent::ClientGone)
+                DriverEvent::Call(CallEvent::ClientDisconnected)
             }
-            (id, frame) = self.answers.next() => DriverEvent::Call(CallEvent::ClientAnswer(id, frame)),
+            (id, frame) = self.elicitation_responses.next() => {
+                DriverEvent::Call(CallEvent::ElicitationResponse(id, frame))
+            }
             () = if_some(draining) => DriverEvent::Call(CallEvent::Drain),
             event = self.upstream.next() => event,
             () = if_some(deadline.map(sleep_until_due)) => DriverEvent::Call(CallEvent::Deadline),
@@ -371,9 +376,9 @@ impl<S: ConfigSource> CallDriver<S> {
     fn send_in_background(&mut self) {
         if let Some(request) = self.upstream.request.take() {
             let (calls, context) = (self.state.calls.clone(), self.context.clone());
-            let round = self.upstream.round.clone();
+            let input_responses = self.upstream.input_responses.clone();
             self.upstream.sending = Some(Box::pin(async move {
-                perform(&calls, &context, round.as_deref(), request).await
+                perform(&calls, &context, input_responses.as_deref(), request).await
             }));
         }
     }
@@ -437,12 +442,12 @@ pub(super) fn new_machine(context: &CallContext) -> CallMachine {
 async fn perform(
     calls: &UpstreamClient,
     context: &CallContext,
-    round: Option<&RoundAnswers>,
+    input_responses: Option<&InputResponses>,
     request: UpstreamOperation,
 ) -> RequestResult {
     match request {
         UpstreamOperation::Send(session) => {
-            RequestResult::Sent(calls.send(context, round, session).await)
+            RequestResult::Sent(calls.send(context, input_responses, session).await)
         }
         UpstreamOperation::Probe(session) => {
             RequestResult::Probed(calls.knows_session(context, &session).await)
@@ -451,13 +456,8 @@ async fn perform(
 }
 
 /// Ends when the call is cancelled by a message or its token is revoked.
-async fn cancelled(in_flight: Option<&InFlightGuard>, permit: &RequestPermit) {
-    let by_message = async {
-        match in_flight {
-            Some(call) => call.cancelled().await,
-            None => pending().await,
-        }
-    };
+async fn cancelled(guard: Option<&CancellableCallGuard>, permit: &RequestPermit) {
+    let by_message = if_some(guard.map(CancellableCallGuard::cancelled));
     tokio::select! {
         () = by_message => {}
         () = permit.authn_ended() => {}

@@ -51,8 +51,8 @@ impl<S: ConfigSource> CallDriver<S> {
 
     fn run_effect(&mut self, effect: CallEffect) -> Option<CallEvent> {
         match effect {
-            CallEffect::SendUpstream(round) => {
-                self.upstream.round = round.map(Into::into);
+            CallEffect::SendUpstream(input_responses) => {
+                self.upstream.input_responses = input_responses.map(Into::into);
                 self.send(SessionChoice::Current);
             }
             CallEffect::Retry(RetrySession::Same) => {
@@ -135,8 +135,8 @@ impl<S: ConfigSource> CallDriver<S> {
         let (context, state) = (&self.context, &self.state);
         let session = context.session.as_ref()?;
         let eliciting_call = ElicitingCall {
-            answers: self.answers.sender(),
-            call: self.in_flight.as_ref()?.cancel_handle(),
+            elicitation_responses: self.elicitation_responses.sender(),
+            call: self.cancellation_guard.as_ref()?.cancel_handle(),
             gateway: context.plan.gateway.name.id.clone(),
             authn: context.authn,
             plan: Arc::clone(&context.plan),
@@ -160,7 +160,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let keys = state.source.keys()?;
         let (sealer, nonce) = (keys.sealer(), random::bytes());
         let request = context.plan.digest(&context.body)?;
-        let binding = SealContext {
+        let seal_context = SealContext {
             gateway: &context.plan.gateway.name.id,
             principal: &context.principal,
         };
@@ -173,7 +173,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     until,
                     literal,
                 };
-                state.seal(sealer, binding, &nonce)
+                state.seal(sealer, seal_context, &nonce)
             }
             SealRequest::UrlElicitation { number, urls } => {
                 let elicitation = UrlElicitation {
@@ -182,7 +182,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.seal(sealer, binding, &nonce))
+                Some(elicitation.seal(sealer, seal_context, &nonce))
             }
             SealRequest::Ticket => {
                 let ticket = CallTicket {
@@ -191,7 +191,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     owner: state.peers.this_proxy(),
                 };
                 self.handle = Some(ticket.handle);
-                Some(ticket.seal(sealer, binding, &nonce))
+                Some(ticket.seal(sealer, seal_context, &nonce))
             }
         }
     }

@@ -11,7 +11,7 @@ use toolgate_session::{SessionContext, SubscriptionRequest};
 
 use crate::{
     config_source::ConfigSource,
-    pipeline::Answer,
+    pipeline::ClientHttpResponse,
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     streamed::{LongLivedBody, StreamBody},
@@ -32,7 +32,7 @@ pub(super) async fn session<S: ConfigSource>(
     subject: Option<SessionContext<'_>>,
     accepts_events: Result<(), Refusal>,
     permit: &RequestPermit,
-) -> Result<Answer, Refusal> {
+) -> Result<ClientHttpResponse, Refusal> {
     accepts_events?;
     let subject = subject.ok_or(Refusal::Internal)?;
     if state.drain.is_draining() {
@@ -62,7 +62,7 @@ pub(super) async fn listen<S: ConfigSource>(
     listen: &ListenPlan,
     context: ListenContext<'_>,
     accepts_events: Result<(), Refusal>,
-) -> Result<Answer, Refusal> {
+) -> Result<ClientHttpResponse, Refusal> {
     accepts_events?;
     if state.drain.is_draining() {
         return Err(Refusal::Overloaded);

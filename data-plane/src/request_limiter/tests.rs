@@ -1,5 +1,7 @@
 //! Tests that a proof gets its quota, no more, and releases it.
 
+use std::time::Duration;
+
 use toolgate_data_core::{Authn, AuthnKind, Grant};
 use toolgate_model::{AllowList, PrincipalSubject};
 

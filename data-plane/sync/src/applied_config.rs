@@ -9,7 +9,8 @@ use std::{
 
 use toolgate_data_core::View;
 use toolgate_model::{
-    Digest, ResourceKey, ResourceKind, ResourceRefusal, Snapshot, SnapshotResource, Version,
+    Digest, ResourceKey, ResourceRejection, Snapshot, SnapshotResource, SnapshotResourceKind,
+    Version,
     snapshot::{GatewayResource, SnapshotEntry},
 };
 use toolgate_wire::push::{ReceivedUpdate, RejectedResource, key_to_proto};
@@ -21,8 +22,8 @@ pub(crate) struct AppliedConfig {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The snapshot, indexed for requests.
     pub(crate) view: Arc<View>,
-    /// Resources whose latest form was refused, with the reason.
-    pub(crate) refused: BTreeMap<ResourceKey, String>,
+    /// Resources whose latest form was rejected, with the reason.
+    pub(crate) rejected: BTreeMap<ResourceKey, String>,
 }
 
 /// Error of a push with a version older than the current one. The push is rejected as a whole.
@@ -34,17 +35,17 @@ pub(crate) struct VersionRollback {
 }
 
 /// Function that builds a view; replaced in tests.
-type ViewBuilder = fn(&Snapshot, Option<&View>) -> (View, Vec<ResourceRefusal>);
+type ViewBuilder = fn(&Snapshot, Option<&View>) -> (View, Vec<ResourceRejection>);
 
 struct ViewBuild {
     snapshot: Snapshot,
     view: View,
-    refusals: Vec<ResourceRefusal>,
+    rejections: Vec<ResourceRejection>,
 }
 
-/// Digest that a Hello reports for a refused resource. No resource has this digest, so the control plane sends the
+/// Digest that a Hello reports for a rejected resource. No resource has this digest, so the control plane sends the
 /// resource again.
-const REFUSED_DIGEST: Digest = Digest([0; 32]);
+const REJECTED_DIGEST: Digest = Digest([0; 32]);
 
 impl AppliedConfig {
     /// Returns an empty configuration.
@@ -53,23 +54,23 @@ impl AppliedConfig {
         Self {
             snapshot: Arc::default(),
             view,
-            refused: BTreeMap::new(),
+            rejected: BTreeMap::new(),
         }
     }
 
-    /// Returns the digests to report in a Hello. A refused resource is reported with [`REFUSED_DIGEST`]: the control
-    /// plane sends it again and learns of the refusal, or removes it if it no longer exists.
+    /// Returns the digests to report in a Hello. A rejected resource is reported with [`REJECTED_DIGEST`]: the control
+    /// plane sends it again and learns of the rejection, or removes it if it no longer exists.
     pub(crate) fn digests(&self) -> BTreeMap<ResourceKey, Digest> {
         let mut digests = self.snapshot.digests();
         for (key, digest) in &mut digests {
-            if self.refused.contains_key(key) {
-                *digest = REFUSED_DIGEST;
+            if self.rejected.contains_key(key) {
+                *digest = REJECTED_DIGEST;
             }
         }
         digests
     }
 
-    /// Applies a push. Returns the new configuration and the refused resources. Takes as long as building a view, so it
+    /// Applies a push. Returns the new configuration and the rejected resources. Takes as long as building a view, so it
     /// must not run on the request path.
     pub(crate) fn apply(
         &self,
@@ -95,7 +96,7 @@ impl AppliedConfig {
             mut puts,
             removes,
             denied: deny,
-            rejected: mut refused,
+            mut rejected,
             ..
         } = incoming;
         puts.extend(
@@ -112,56 +113,56 @@ impl AppliedConfig {
         let mut panicked = Vec::new();
         let Some(mut built) = build(base, puts, (builder, &self.view), &mut panicked) else {
             // The build fails even without the new resources: keep the current configuration.
-            refused.extend(
+            rejected.extend(
                 offered
                     .iter()
-                    .map(|key| refused_resource(key, "the view could not be built")),
+                    .map(|key| rejected_resource(key, "the view could not be built")),
             );
-            return Ok((self.clone(), refused));
+            return Ok((self.clone(), rejected));
         };
-        refused.extend(
+        rejected.extend(
             panicked
                 .iter()
-                .map(|key| refused_resource(key, "building the view with it failed")),
+                .map(|key| rejected_resource(key, "building the view with it failed")),
         );
         self.restore_last_good(&mut built);
-        let added = self.new_refusals(&built.refusals, &offered, &refused);
-        refused.extend(added);
-        let remembered = self.remember_refusals(&offered, &removes, &refused);
+        let added = self.new_rejections(&built.rejections, &offered, &rejected);
+        rejected.extend(added);
+        let remembered = self.remember_rejections(&offered, &removes, &rejected);
         let next = Self {
             snapshot: Arc::new(built.snapshot),
             view: Arc::new(built.view),
-            refused: remembered,
+            rejected: remembered,
         };
-        Ok((next, refused))
+        Ok((next, rejected))
     }
 
-    /// Returns the refusals to report: those of resources in this push, and those not reported before, unless `refused`
-    /// has a reason already. Uses sets, since all resources of a push may be refused.
-    fn new_refusals(
+    /// Returns the rejections to report: those of resources in this push, and those not reported before, unless `rejected`
+    /// has a reason already. Uses sets, since all resources of a push may be rejected.
+    fn new_rejections(
         &self,
-        refusals: &[ResourceRefusal],
+        rejections: &[ResourceRejection],
         offered: &[ResourceKey],
-        refused: &[RejectedResource],
+        rejected: &[RejectedResource],
     ) -> Vec<RejectedResource> {
-        let known_keys = refused.iter().filter_map(|it| it.known.as_ref());
+        let known_keys = rejected.iter().filter_map(|it| it.known.as_ref());
         let known_keys: BTreeSet<_> = known_keys.collect();
         let offered: BTreeSet<_> = offered.iter().collect();
-        let is_news = |it: &&ResourceRefusal| {
+        let is_news = |it: &&ResourceRejection| {
             let key = &it.resource;
-            !known_keys.contains(key) && (offered.contains(key) || !self.refused.contains_key(key))
+            !known_keys.contains(key) && (offered.contains(key) || !self.rejected.contains_key(key))
         };
-        let added = refusals.iter().filter(is_news);
+        let added = rejections.iter().filter(is_news);
         added
-            .map(|it| refused_resource(&it.resource, &it.reason))
+            .map(|it| rejected_resource(&it.resource, &it.reason))
             .collect()
     }
 
-    /// Restores the last good form of resources that the view refused. Refusals of a gateway concern its parts: it is
+    /// Restores the last good form of resources that the view rejected. Refusals of a gateway concern its parts: it is
     /// served, or denied, in its new form.
     fn restore_last_good(&self, built: &mut ViewBuild) {
-        for ResourceRefusal { resource, .. } in &built.refusals {
-            if resource.kind == ResourceKind::Gateway {
+        for ResourceRejection { resource, .. } in &built.rejections {
+            if resource.kind == SnapshotResourceKind::Gateway {
                 continue;
             }
             match self.snapshot.entries.get(resource) {
@@ -174,17 +175,17 @@ impl AppliedConfig {
         }
     }
 
-    fn remember_refusals(
+    fn remember_rejections(
         &self,
         offered: &[ResourceKey],
         removed: &[ResourceKey],
-        refused: &[RejectedResource],
+        rejected: &[RejectedResource],
     ) -> BTreeMap<ResourceKey, String> {
-        let mut remembered = self.refused.clone();
+        let mut remembered = self.rejected.clone();
         for key in offered.iter().chain(removed) {
             remembered.remove(key);
         }
-        let named = refused
+        let named = rejected
             .iter()
             .filter_map(|it| Some((it.known.clone()?, it.reason.clone())));
         remembered.extend(named);
@@ -216,11 +217,11 @@ fn build(
 
 fn try_build(snapshot: Snapshot, (builder, previous): (ViewBuilder, &View)) -> Option<ViewBuild> {
     let built = catch_unwind(AssertUnwindSafe(|| builder(&snapshot, Some(previous))));
-    let (view, refusals) = built.ok()?;
+    let (view, rejections) = built.ok()?;
     Some(ViewBuild {
         snapshot,
         view,
-        refusals,
+        rejections,
     })
 }
 
@@ -236,7 +237,7 @@ fn denied_gateway(field: String) -> SnapshotEntry {
     }))
 }
 
-fn refused_resource(key: &ResourceKey, reason: &str) -> RejectedResource {
+fn rejected_resource(key: &ResourceKey, reason: &str) -> RejectedResource {
     RejectedResource {
         key: Some(key_to_proto(key)),
         known: Some(key.clone()),

@@ -15,8 +15,8 @@ use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, ResourceKey, ResourceKind,
-    Snapshot, SnapshotResource, TokenHash, TokenSubject, Version,
+    AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, ResourceKey, Snapshot,
+    SnapshotResource, SnapshotResourceKind, TokenHash, TokenSubject, Version,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -31,7 +31,7 @@ use toolgate_wire::push::updates;
 
 use crate::{ControlPlaneTransport, ProxyContext, SyncOptions};
 
-pub(crate) fn key(kind: ResourceKind, id: &str) -> ResourceKey {
+pub(crate) fn key(kind: SnapshotResourceKind, id: &str) -> ResourceKey {
     let name = ObjectName::new("acme".parse().unwrap(), id.parse().unwrap());
     ResourceKey { kind, name }
 }
@@ -49,7 +49,10 @@ pub(crate) fn token(id: &str, hash: u8) -> (ResourceKey, SnapshotEntry) {
         expires: None,
         rate_limits: Vec::new(),
     });
-    (key(ResourceKind::Token, id), SnapshotEntry::new(resource))
+    (
+        key(SnapshotResourceKind::Token, id),
+        SnapshotEntry::new(resource),
+    )
 }
 
 pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceKey, SnapshotEntry) {
@@ -68,7 +71,10 @@ pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceK
         sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     });
-    (key(ResourceKind::Server, id), SnapshotEntry::new(resource))
+    (
+        key(SnapshotResourceKind::Server, id),
+        SnapshotEntry::new(resource),
+    )
 }
 
 pub(crate) fn catalogue(id: &str) -> (ResourceKey, SnapshotEntry) {
@@ -86,7 +92,7 @@ pub(crate) fn catalogue(id: &str) -> (ResourceKey, SnapshotEntry) {
         ..DefinitionsResource::default()
     });
     (
-        key(ResourceKind::Catalogue, id),
+        key(SnapshotResourceKind::Catalogue, id),
         SnapshotEntry::new(resource),
     )
 }
@@ -114,7 +120,10 @@ pub(crate) fn gateway(
             .collect(),
         ..GatewayResource::default()
     });
-    (key(ResourceKind::Gateway, id), SnapshotEntry::new(resource))
+    (
+        key(SnapshotResourceKind::Gateway, id),
+        SnapshotEntry::new(resource),
+    )
 }
 
 pub(crate) fn snapshot(revision: u64, entries: Vec<(ResourceKey, SnapshotEntry)>) -> Snapshot {

@@ -7,7 +7,7 @@ use prost::Message as _;
 use tokio::{task::spawn_blocking, time::sleep};
 use toolgate_data_core::{
     TokenHasher,
-    seal::{Sealer, SealingKey},
+    seal::{ClientStateSealer, SealingKey},
 };
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, credentials_client::CredentialsClient,
@@ -31,7 +31,7 @@ pub struct SharedKeys {
     /// Hasher of bearer tokens.
     pub hasher: TokenHasher,
     /// Sealer of ids and cursors.
-    pub sealer: Sealer,
+    pub sealer: ClientStateSealer,
     keyring: ProxyKeyring,
 }
 
@@ -44,7 +44,7 @@ impl SharedKeys {
             secret: Zeroizing::new(key.key.to_vec()),
         };
         let seal_keys: Vec<_> = keyring.seal_keys.iter().map(secret).collect();
-        let sealer = Sealer::new(&seal_keys).ok()?;
+        let sealer = ClientStateSealer::new(&seal_keys).ok()?;
         Some(Self {
             hasher,
             sealer,

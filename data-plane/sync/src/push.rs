@@ -74,7 +74,7 @@ enum PushStreamError {
 impl PushTask {
     /// Runs until the drain has settled.
     pub(crate) async fn run(mut self) {
-        let refused = self.context.metrics.counter(
+        let rejections = self.context.metrics.counter(
             "toolgate.push.refused",
             "Resources that this proxy did not take",
             &[],
@@ -85,7 +85,7 @@ impl PushTask {
             let began = self.context.clock.monotonic();
             let ended = tokio::select! {
                 () = drain.settled() => return,
-                ended = self.stream(&refused) => ended,
+                ended = self.stream(&rejections) => ended,
             };
             if self.context.clock.monotonic().duration_since(began) > STABLE_AFTER {
                 backoff.reset();
@@ -99,14 +99,14 @@ impl PushTask {
     }
 
     /// Runs one stream and returns the reason for its end.
-    async fn stream(&mut self, refused: &Counter) -> PushStreamError {
-        match self.run_stream(refused).await {
+    async fn stream(&mut self, rejections: &Counter) -> PushStreamError {
+        match self.run_stream(rejections).await {
             Ok(()) => PushStreamError::Closed,
             Err(ended) => ended,
         }
     }
 
-    async fn run_stream(&mut self, refused: &Counter) -> Result<(), PushStreamError> {
+    async fn run_stream(&mut self, rejections: &Counter) -> Result<(), PushStreamError> {
         let channel = self.channels.new_channel().await;
         let mut client = PushClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
         let (answers, outgoing) = mpsc::channel(4);
@@ -125,10 +125,10 @@ impl PushTask {
                 continue;
             };
             let (nonce, version) = (incoming.nonce, incoming.version);
-            let not_taken = self.apply(incoming).await?;
-            refused.add(not_taken.len() as u64);
+            let rejected = self.apply(incoming).await?;
+            rejections.add(rejected.len() as u64);
             if answers
-                .send(to_proto(acknowledgement(nonce, version, &not_taken)))
+                .send(to_proto(acknowledgement(nonce, version, &rejected)))
                 .await
                 .is_err()
             {
@@ -165,15 +165,15 @@ impl PushTask {
             shared.view.store(Arc::clone(&taken.0.view));
             Ok::<_, crate::applied_config::VersionRollback>(taken)
         });
-        let (next, refused) = work
+        let (next, rejected) = work
             .await
             .map_err(|_cut_off| PushStreamError::BuildCancelled)??;
         let before = std::mem::replace(&mut self.applied, next);
-        self.report_applied(&refused, &before);
-        Ok(refused)
+        self.report_applied(&rejected, &before);
+        Ok(rejected)
     }
 
-    fn report_applied(&self, refused: &[RejectedResource], before: &AppliedConfig) {
+    fn report_applied(&self, rejected: &[RejectedResource], before: &AppliedConfig) {
         let version = self.applied.snapshot.version;
         self.gauge.held(version);
         self.gauge.mark_confirmed();
@@ -182,22 +182,22 @@ impl PushTask {
         self.version.send_replace(version);
         self.state.set_configured();
         self.state.set_status(true, version, String::new());
-        // Refusals that were logged before are not logged again.
+        // Rejections that were logged before are not logged again.
         let is_news = |it: &&RejectedResource| {
             let known = it.known.as_ref();
-            known.and_then(|key| before.refused.get(key)) != Some(&it.reason)
+            known.and_then(|key| before.rejected.get(key)) != Some(&it.reason)
         };
-        for refused in refused.iter().filter(is_news).take(20) {
-            let resource = refused.known.as_ref().map(ToString::to_string);
+        for rejected in rejected.iter().filter(is_news).take(20) {
+            let resource = rejected.known.as_ref().map(ToString::to_string);
             let resource = resource.unwrap_or_else(|| "of an unknown kind".to_owned());
             tracing::warn!(
                 resource,
-                reason = refused.reason,
+                reason = rejected.reason,
                 "not taken as it is: what was held of it stays, a gateway that is not understood is denied"
             );
         }
         let [gateways, servers, tokens] = self.applied.view.counts();
-        let refused = refused.len();
+        let refused = rejected.len();
         tracing::debug!(%version, gateways, servers, tokens, refused, "serving a new version");
     }
 
@@ -240,18 +240,18 @@ fn to_proto(message: Message) -> pb::FromProxy {
     }
 }
 
-fn acknowledgement(nonce: u64, version: Version, refused: &[RejectedResource]) -> Message {
+fn acknowledgement(nonce: u64, version: Version, rejected: &[RejectedResource]) -> Message {
     let version = Some(version_to_proto(version));
-    if refused.is_empty() {
+    if rejected.is_empty() {
         return Message::Ack(pb::Ack { nonce, version });
     }
-    let refused = refused
+    let rejected = rejected
         .iter()
         .take(toolgate_wire::limits::REFUSALS)
         .map(rejected_to_proto);
     Message::Nack(pb::Nack {
         nonce,
         version,
-        refused: refused.collect(),
+        refused: rejected.collect(),
     })
 }

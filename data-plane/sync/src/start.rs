@@ -198,12 +198,12 @@ impl TaskContext {
             return nothing;
         };
         let taken = last_good::from_bytes(&bytes).and_then(|push| nothing.apply(push).ok());
-        let Some((held, refused)) = taken else {
+        let Some((held, rejected)) = taken else {
             disk.quarantine(last_good::FILE);
             return nothing;
         };
         let version = held.snapshot.version;
-        tracing::info!(%version, refused = refused.len(), "serving the last good configuration");
+        tracing::info!(%version, refused = rejected.len(), "serving the last good configuration");
         self.state.view.store(Arc::clone(&held.view));
         self.state
             .set_status(false, version, "not connected yet".to_owned());

@@ -4,7 +4,7 @@
 use http::Response;
 use serde_json::{Value, json};
 use toolgate_model::{
-    Era, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode,
+    Era, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode,
     snapshot::{DefinitionsResource, ExposedTool, GatewayResource, SnapshotEntry},
 };
 
@@ -31,7 +31,7 @@ pub fn app_page(message: &Value, uri: &str) -> Response<FakeResponseBody> {
     answer(message, &json!({"contents": contents}))
 }
 
-fn put(snapshot: &mut Snapshot, kind: ResourceKind, id: &str, resource: SnapshotResource) {
+fn put(snapshot: &mut Snapshot, kind: SnapshotResourceKind, id: &str, resource: SnapshotResource) {
     let key = ResourceKey {
         kind,
         name: name(id),
@@ -56,7 +56,7 @@ fn configure(rig: &TestRig, capabilities: &Value) {
             };
             put(
                 snapshot,
-                ResourceKind::Catalogue,
+                SnapshotResourceKind::Catalogue,
                 server,
                 SnapshotResource::Catalogue(offered),
             );
@@ -81,7 +81,7 @@ fn configure(rig: &TestRig, capabilities: &Value) {
                 let id = format!("{server}-{way}");
                 put(
                     snapshot,
-                    ResourceKind::Gateway,
+                    SnapshotResourceKind::Gateway,
                     &id,
                     SnapshotResource::Gateway(gateway),
                 );

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    CallTimeouts, Era, ResourceKey, ResourceKind, Snapshot, SnapshotResource,
+    CallTimeouts, Era, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind,
     snapshot::{GatewayResource, SnapshotEntry, ToolShape},
 };
 
@@ -17,7 +17,7 @@ const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
 fn edit(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResource)) {
     let key = ResourceKey {
-        kind: ResourceKind::Gateway,
+        kind: SnapshotResourceKind::Gateway,
         name: name("everything"),
     };
     let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use http::Method;
 use serde_json::{Value, json};
 use toolgate_model::{
-    ResourceKey, ResourceKind, Snapshot, SnapshotResource, snapshot::SnapshotEntry,
+    ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
 };
 
 use crate::{
@@ -18,7 +18,7 @@ const ID: &str = "io.modelcontextprotocol/subscriptionId";
 /// Removes a tool from the gateway.
 fn remove_tool(snapshot: &mut Snapshot, exposed: &str) {
     let key = ResourceKey {
-        kind: ResourceKind::Gateway,
+        kind: SnapshotResourceKind::Gateway,
         name: name("everything"),
     };
     let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
@@ -83,7 +83,7 @@ async fn modern_subscribers_get_requested_changes_within_a_second() {
     assert_ended(&blind.message().await.unwrap(), &json!(2));
     assert!(blind.message().await.is_none());
     rig.source.configure(|snapshot| {
-        let kind = ResourceKind::Gateway;
+        let kind = SnapshotResourceKind::Gateway;
         let name = name("everything");
         snapshot.entries.remove(&ResourceKey { kind, name });
     });

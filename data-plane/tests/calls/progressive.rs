@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    Digest, Era, ResourceKey, ResourceKind, Snapshot, SnapshotResource, ToolListing,
+    Digest, Era, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, ToolListing,
     snapshot::SnapshotEntry,
 };
 
@@ -16,7 +16,7 @@ use crate::{
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
-fn key(kind: ResourceKind, id: &str) -> ResourceKey {
+fn key(kind: SnapshotResourceKind, id: &str) -> ResourceKey {
     let name = name(id);
     ResourceKey { kind, name }
 }
@@ -26,7 +26,7 @@ fn progressive(snapshot: &mut Snapshot) {
 }
 
 fn set_listing(snapshot: &mut Snapshot, listing: ToolListing) {
-    let key = key(ResourceKind::Gateway, "everything");
+    let key = key(SnapshotResourceKind::Gateway, "everything");
     let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
         panic!("not a gateway");
     };
@@ -39,8 +39,8 @@ fn set_listing(snapshot: &mut Snapshot, listing: ToolListing) {
 /// Makes the modern server require the `text` argument of `echo` in a header.
 fn mirror_text_in_header(snapshot: &mut Snapshot) {
     let (gateway, catalogue) = (
-        key(ResourceKind::Gateway, "everything"),
-        key(ResourceKind::Catalogue, "new"),
+        key(SnapshotResourceKind::Gateway, "everything"),
+        key(SnapshotResourceKind::Catalogue, "new"),
     );
     let SnapshotResource::Catalogue(offered) = &*snapshot.entries[&catalogue].resource else {
         panic!("no catalogue");
@@ -355,7 +355,7 @@ async fn only_a_listing_mode_change_is_notified_and_a_search_is_always_current()
         .await;
     assert!(!search(&client, Era::Legacy, "new__echo").await.is_empty());
     rig.source.configure(|snapshot| {
-        let key = key(ResourceKind::Gateway, "everything");
+        let key = key(SnapshotResourceKind::Gateway, "everything");
         let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
             panic!("not a gateway");
         };

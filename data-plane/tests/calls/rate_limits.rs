@@ -4,8 +4,8 @@ use std::{num::NonZeroU32, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    Era, RateLimit, RateLimitKey as Key, ResourceKey, ResourceKind, SnapshotResource, Timestamp,
-    TokenSubject,
+    Era, RateLimit, RateLimitKey as Key, ResourceKey, SnapshotResource, SnapshotResourceKind,
+    Timestamp, TokenSubject,
     snapshot::{RateLimitScope as Scope, ScopedRateLimit, SnapshotEntry},
 };
 use toolgate_runtime::clock::ManualClock;
@@ -35,7 +35,7 @@ async fn limited(limits: &[(Scope, RateLimit)]) -> (TestRig, Arc<ManualClock>) {
         .map(|(scope, limit)| ScopedRateLimit { scope, limit })
         .collect();
     for gateway in ["everything", "other"] {
-        change(&rig, ResourceKind::Gateway, gateway, |resource| {
+        change(&rig, SnapshotResourceKind::Gateway, gateway, |resource| {
             let SnapshotResource::Gateway(gateway) = resource else {
                 panic!("no gateway");
             };
@@ -45,7 +45,12 @@ async fn limited(limits: &[(Scope, RateLimit)]) -> (TestRig, Arc<ManualClock>) {
     (rig, clock)
 }
 
-fn change(rig: &TestRig, kind: ResourceKind, id: &str, edit: impl FnOnce(&mut SnapshotResource)) {
+fn change(
+    rig: &TestRig,
+    kind: SnapshotResourceKind,
+    id: &str,
+    edit: impl FnOnce(&mut SnapshotResource),
+) {
     rig.source.configure(|snapshot| {
         let key = ResourceKey {
             kind,
@@ -63,7 +68,7 @@ fn change_token(
     id: &str,
     edit: impl FnOnce(&mut toolgate_model::snapshot::TokenResource),
 ) {
-    change(rig, ResourceKind::Token, id, |resource| {
+    change(rig, SnapshotResourceKind::Token, id, |resource| {
         let SnapshotResource::Token(token) = resource else {
             panic!("no token");
         };
@@ -359,10 +364,15 @@ async fn refusals_are_counted_by_the_key_of_the_limit() {
 async fn a_limit_that_did_not_change_keeps_its_quotas_across_pushes() {
     let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
     assert_eq!(permitted(&rig.client()).await, 6);
-    change(&rig, ResourceKind::Gateway, "everything", |resource| {
-        if let SnapshotResource::Gateway(gateway) = resource {
-            gateway.instructions = "changed".to_owned();
-        }
-    });
+    change(
+        &rig,
+        SnapshotResourceKind::Gateway,
+        "everything",
+        |resource| {
+            if let SnapshotResource::Gateway(gateway) = resource {
+                gateway.instructions = "changed".to_owned();
+            }
+        },
+    );
     assert_eq!(permitted(&rig.client()).await, 0);
 }

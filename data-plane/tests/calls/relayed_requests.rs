@@ -1,7 +1,9 @@
 //! URL elicitation and roots requests in every era pair: relayed only to clients that declared the capability.
 
 use serde_json::{Value, json};
-use toolgate_model::{Era, ResourceKey, ResourceKind, SnapshotResource, snapshot::SnapshotEntry};
+use toolgate_model::{
+    Era, ResourceKey, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
+};
 
 use crate::{
     client::TestClient,
@@ -171,7 +173,7 @@ async fn rig_with_roots() -> TestRig {
     for era in ERAS {
         rig.source.configure(|snapshot| {
             let key = ResourceKey {
-                kind: ResourceKind::Server,
+                kind: SnapshotResourceKind::Server,
                 name: name(server_id(era)),
             };
             let entry = snapshot.entries.get_mut(&key).unwrap();

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use toolgate_data_plane::DataPlaneOptions;
 use toolgate_model::{
-    CallTimeouts, Era, ResourceKey, ResourceKind, SnapshotResource, UriMode,
+    CallTimeouts, Era, ResourceKey, SnapshotResource, SnapshotResourceKind, UriMode,
     snapshot::SnapshotEntry,
 };
 
@@ -148,7 +148,7 @@ async fn updates_stop_when_the_resource_is_no_longer_readable() {
     let mut stream = listen(&client, 1, &["old+test://a", "new+test://a"]).await;
     stream.message().await.unwrap();
     rig.source.configure(|snapshot| {
-        let kind = ResourceKind::Gateway;
+        let kind = SnapshotResourceKind::Gateway;
         let key = ResourceKey {
             kind,
             name: name("everything"),

@@ -13,7 +13,7 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 use toolgate_data_core::{
-    AuthnId, Sealer, TokenHasher, View,
+    AuthnId, ClientStateSealer, TokenHasher, View,
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, HeaderCredential, RevocationList,
         UpstreamCredential,
@@ -24,8 +24,8 @@ use toolgate_data_core::{
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
 use toolgate_model::{
     AllowList, CallTimeouts, CredentialHosts, CredentialScope, Definition, Digest, Era, ObjectName,
-    RelayPolicy, ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource,
-    TokenSubject, Version,
+    RelayPolicy, ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource,
+    SnapshotResourceKind, TokenSubject, Version,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -119,7 +119,7 @@ pub struct FixedSource {
 
 pub struct FixedKeys {
     hasher: TokenHasher,
-    sealer: Sealer,
+    sealer: ClientStateSealer,
 }
 
 impl TestRig {
@@ -158,7 +158,7 @@ impl TestRig {
             epoch: 1,
             secret: vec![9; 32].into(),
         };
-        let sealer = Sealer::new(&[seal]).unwrap();
+        let sealer = ClientStateSealer::new(&[seal]).unwrap();
         let source = FixedSource {
             snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
@@ -225,7 +225,7 @@ impl TestRig {
     pub fn edit_server(&self, id: &str, change: impl FnOnce(&mut ServerResource)) {
         self.source.configure(|snapshot| {
             let key = ResourceKey {
-                kind: ResourceKind::Server,
+                kind: SnapshotResourceKind::Server,
                 name: name(id),
             };
             let entry = snapshot.entries.get_mut(&key).unwrap();
@@ -242,7 +242,7 @@ impl TestRig {
     pub fn edit_token(&self, id: &str, change: impl FnOnce(&mut TokenResource)) {
         self.source.configure(|snapshot| {
             let key = ResourceKey {
-                kind: ResourceKind::Token,
+                kind: SnapshotResourceKind::Token,
                 name: name(id),
             };
             let entry = snapshot.entries.get_mut(&key).unwrap();
@@ -350,24 +350,24 @@ fn snapshot(
     });
     for gateway in ["everything", "other"] {
         resources.push((
-            ResourceKind::Gateway,
+            SnapshotResourceKind::Gateway,
             gateway,
             gateway_resource(tools.clone()),
         ));
     }
     let narrow = AllowList::of(vec!["old__echo".to_owned()]);
     resources.push((
-        ResourceKind::Token,
+        SnapshotResourceKind::Token,
         "wide",
         token_resource(hasher, TOKEN, "alice", AllowList::All),
     ));
     resources.push((
-        ResourceKind::Token,
+        SnapshotResourceKind::Token,
         "narrow",
         token_resource(hasher, NARROW_TOKEN, "bob", narrow),
     ));
     resources.push((
-        ResourceKind::Token,
+        SnapshotResourceKind::Token,
         "anything",
         token_resource(hasher, ANYTHING, "carol", AllowList::All),
     ));
@@ -387,7 +387,7 @@ fn snapshot(
     snapshot
 }
 
-type NamedResource<'a> = (ResourceKind, &'a str, SnapshotResource);
+type NamedResource<'a> = (SnapshotResourceKind, &'a str, SnapshotResource);
 
 fn server_resources<'a>(
     id: &'a str,
@@ -419,8 +419,8 @@ fn server_resources<'a>(
         ..prompts_and_resources::offered_definitions()
     });
     [
-        (ResourceKind::Server, id, reached),
-        (ResourceKind::Catalogue, id, offered),
+        (SnapshotResourceKind::Server, id, reached),
+        (SnapshotResourceKind::Catalogue, id, offered),
     ]
 }
 
@@ -445,8 +445,8 @@ fn unreachable_server_resources(
         ..prompts_and_resources::offered_definitions()
     });
     [
-        (ResourceKind::Server, "gone", reached),
-        (ResourceKind::Catalogue, "gone", offered),
+        (SnapshotResourceKind::Server, "gone", reached),
+        (SnapshotResourceKind::Catalogue, "gone", offered),
     ]
 }
 
@@ -539,7 +539,7 @@ impl KeySet for FixedKeys {
         &self.hasher
     }
 
-    fn sealer(&self) -> &Sealer {
+    fn sealer(&self) -> &ClientStateSealer {
         &self.sealer
     }
 }

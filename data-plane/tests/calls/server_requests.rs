@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use toolgate_model::{Era, ResourceKey, ResourceKind, SnapshotResource, snapshot::SnapshotEntry};
+use toolgate_model::{
+    Era, ResourceKey, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
+};
 
 use crate::{
     client::{TestClient, TestResponseStream},
@@ -301,7 +303,7 @@ async fn server_requests_end_with_the_token_of_their_client() {
 fn remove_gateway(rig: &TestRig, gateway: &str) {
     rig.source.configure(|snapshot| {
         let key = ResourceKey {
-            kind: ResourceKind::Gateway,
+            kind: SnapshotResourceKind::Gateway,
             name: name(gateway),
         };
         assert!(snapshot.entries.remove(&key).is_some());
@@ -361,7 +363,7 @@ async fn server_requests_end_when_the_token_of_their_client_expires() {
         let rig = TestRig::start().await;
         rig.source.configure(|snapshot| {
             let key = ResourceKey {
-                kind: ResourceKind::Token,
+                kind: SnapshotResourceKind::Token,
                 name: name("wide"),
             };
             let entry = snapshot.entries.get_mut(&key).unwrap();

@@ -126,7 +126,7 @@ async fn cancelling_or_leaving_affects_no_other_principal_of_a_shared_session() 
 }
 
 #[tokio::test]
-async fn a_suspended_call_of_a_shared_session_is_resumed_only_by_its_principal() {
+async fn a_suspended_call_of_a_shared_session_is_continued_only_by_its_principal() {
     let rig = TestRig::start().await;
     let [alice, carol] = two_clients(&rig).await;
     let call = async |client: &TestClient, back: Value| {

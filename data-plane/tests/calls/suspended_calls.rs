@@ -1,9 +1,9 @@
 //! Modern clients of a legacy server that sends requests: the client gets `input_required`, and the suspended call is
-//! resumed once by the same request of the same principal.
+//! continued once by the same request of the same principal.
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    MaxAnswer, ResourceKey, ResourceKind, SnapshotResource, snapshot::SnapshotEntry,
+    MaxAnswer, ResourceKey, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
 };
 
 use crate::{
@@ -145,7 +145,7 @@ async fn a_suspended_call_may_have_several_rounds_and_repeats_missing_answers() 
 }
 
 #[tokio::test]
-async fn ti_07_only_the_same_request_of_the_same_principal_resumes_a_call() {
+async fn ti_07_only_the_same_request_of_the_same_principal_continues_a_call() {
     let rig = TestRig::start().await;
     let client = client(&rig);
     let asked = input_required(&client, "old__ask").await;
@@ -299,7 +299,7 @@ async fn removing_a_gateway_cancels_its_suspended_calls() {
     assert!(has_suspended_calls(&rig, 2));
     rig.source.configure(|snapshot| {
         let key = ResourceKey {
-            kind: ResourceKind::Gateway,
+            kind: SnapshotResourceKind::Gateway,
             name: name("everything"),
         };
         assert!(snapshot.entries.remove(&key).is_some());

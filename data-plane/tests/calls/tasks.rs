@@ -3,7 +3,9 @@
 
 use http::Response;
 use serde_json::{Value, json};
-use toolgate_model::{AllowList, Era, ResourceKind, SnapshotResource, snapshot::SnapshotEntry};
+use toolgate_model::{
+    AllowList, Era, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
+};
 
 use crate::{
     client::{TestClient, TestResponseStream},
@@ -145,7 +147,7 @@ async fn task_notifications_stop_when_the_tool_is_no_longer_granted() {
     rig.source.configure(|snapshot| {
         for (key, entry) in &mut snapshot.entries {
             if let SnapshotResource::Token(token) = &*entry.resource
-                && (key.kind, &key.name) == (ResourceKind::Token, &name("wide"))
+                && (key.kind, &key.name) == (SnapshotResourceKind::Token, &name("wide"))
             {
                 let mut token = token.clone();
                 token.tools = AllowList::of(vec!["new__echo".to_owned()]);

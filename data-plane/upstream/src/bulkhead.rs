@@ -1,5 +1,5 @@
 //! Bulkhead of one server: the number of calls that it gets at a time from this proxy, and the share of one principal
-//! when it is crowded.
+//! when it is crowded. The number is what Envoy calls "max requests" of a circuit breaker.
 
 use std::sync::{
     Arc,

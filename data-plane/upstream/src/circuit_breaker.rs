@@ -1,5 +1,6 @@
 //! Circuit breaker of one server with the states closed, open and half open. After several failures in a row
-//! nothing is sent for a while, then one call probes the server. Pure: time and randomness are arguments.
+//! nothing is sent for a while, then one call probes the server. Envoy has the same as "outlier detection". Pure: time and
+//! randomness are arguments.
 
 use std::time::Duration;
 
@@ -7,14 +8,14 @@ use std::time::Duration;
 pub const FAILURES: u32 = 5;
 
 /// First and longest time that the circuit stays open.
-pub const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+pub const OPEN_DURATION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// State of one circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CircuitBreaker {
     state: BreakerState,
-    /// Number of pauses since the last success.
-    pauses: u32,
+    /// Number of openings since the last success.
+    openings: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +27,7 @@ enum BreakerState {
     },
     /// No call is admitted.
     Open {
-        /// End of the pause, in milliseconds.
+        /// End of the open state, in milliseconds.
         until: u64,
     },
     /// The server is probed by one call; all others are refused.
@@ -75,39 +76,41 @@ impl CircuitBreaker {
     }
 
     /// Records an answer of any kind.
-    pub fn answered(&mut self) {
+    pub fn record_success(&mut self) {
         // Also while open: a call in flight that is answered tells the same as a probe.
         *self = Self::default();
     }
 
     /// Records a failure.
-    pub fn failed(&mut self, probe: bool, now: u64, random: u64) {
+    pub fn record_failure(&mut self, probe: bool, now: u64, random: u64) {
         match self.state {
             BreakerState::Closed { failures } if failures + 1 < FAILURES => {
                 self.state = BreakerState::Closed {
                     failures: failures + 1,
                 };
             }
-            BreakerState::Closed { .. } => self.pause(now, random),
-            BreakerState::HalfOpen if probe => self.pause(now, random),
+            BreakerState::Closed { .. } => self.open(now, random),
+            BreakerState::HalfOpen if probe => self.open(now, random),
             // The call was sent before the circuit opened.
             BreakerState::HalfOpen | BreakerState::Open { .. } => {}
         }
     }
 
     /// Records a probe without an outcome, for instance because its client left: the next call is the probe.
-    pub fn abandoned(&mut self, now: u64) {
+    pub fn record_abandoned(&mut self, now: u64) {
         if self.state == BreakerState::HalfOpen {
             self.state = BreakerState::Open { until: now };
         }
     }
 
     /// Opens the circuit for half of the ceiling plus jitter, so that the proxies of a fleet do not probe at once.
-    fn pause(&mut self, now: u64, random: u64) {
-        let (first, longest) = PAUSE;
-        let ceiling = first.saturating_mul(1 << self.pauses.min(16)).min(longest);
+    fn open(&mut self, now: u64, random: u64) {
+        let (first, longest) = OPEN_DURATION;
+        let ceiling = first
+            .saturating_mul(1 << self.openings.min(16))
+            .min(longest);
         let half = u64::try_from(ceiling.as_millis() / 2).unwrap_or(u64::MAX);
-        self.pauses = self.pauses.saturating_add(1);
+        self.openings = self.openings.saturating_add(1);
         let until = now.saturating_add(half).saturating_add(random % (half + 1));
         self.state = BreakerState::Open { until };
     }

@@ -51,7 +51,7 @@ impl FeedNetwork {
         let permit = upstream.permit()?;
         let authenticated = self
             .registry
-            .authenticate(&upstream, &key.principal)
+            .authenticated_endpoint(&upstream, &key.principal)
             .await?;
         Ok(FeedTarget {
             permit,

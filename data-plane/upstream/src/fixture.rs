@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_data_core::{
-    AuthnId, Plan, PlanInput, Sealer, ServerView, View,
+    AuthnId, ClientStateSealer, Plan, PlanInput, ServerView, View,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, UpstreamCredential, UpstreamSessionKey,
@@ -29,7 +29,7 @@ use toolgate_egress::{Egress, EgressPolicy};
 use toolgate_mcp::{FrameLimits, envelope, era, headers};
 use toolgate_model::{
     AllowList, CallTimeouts, Definition, Digest, Era, MaxAnswer, ObjectName, RelayPolicy,
-    ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, Timestamp,
+    ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp,
     TokenHash, TokenSubject,
     snapshot::{
         DefinitionsResource, ExposedTool, GatewayResource, ServerResource, SnapshotEntry,
@@ -175,7 +175,7 @@ fn view(url: &str, era: Era) -> View {
         max_answer: MaxAnswer::default(),
     };
     insert(
-        ResourceKind::Server,
+        SnapshotResourceKind::Server,
         "files",
         SnapshotResource::Server(server),
     );
@@ -191,7 +191,7 @@ fn view(url: &str, era: Era) -> View {
         ..DefinitionsResource::default()
     };
     insert(
-        ResourceKind::Catalogue,
+        SnapshotResourceKind::Catalogue,
         "files",
         SnapshotResource::Catalogue(catalogue),
     );
@@ -209,7 +209,7 @@ fn view(url: &str, era: Era) -> View {
         ..GatewayResource::default()
     };
     insert(
-        ResourceKind::Gateway,
+        SnapshotResourceKind::Gateway,
         "main",
         SnapshotResource::Gateway(gateway),
     );
@@ -221,7 +221,11 @@ fn view(url: &str, era: Era) -> View {
         expires: None,
         rate_limits: Vec::new(),
     };
-    insert(ResourceKind::Token, "ada", SnapshotResource::Token(token));
+    insert(
+        SnapshotResourceKind::Token,
+        "ada",
+        SnapshotResource::Token(token),
+    );
     View::build(&snapshot, None).0
 }
 
@@ -255,14 +259,14 @@ pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
         gateway: view.gateway("main").unwrap(),
         caller,
         request: EndpointRequest::Post(PostedMessage {
-            framing: &era::classify(standard.version, true, &envelope),
+            era: &era::classify(standard.version, true, &envelope),
             envelope: &envelope,
             headers: standard,
             params: &[],
         }),
         trace: None,
         session: SessionLookup::Valid(&session),
-        sealer: &Sealer::new(&[key]).unwrap(),
+        sealer: &ClientStateSealer::new(&[key]).unwrap(),
         now: Timestamp(1_000),
     });
     let Plan::Call(plan) = planned else {

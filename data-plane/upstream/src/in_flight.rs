@@ -163,7 +163,7 @@ impl InFlightCall {
                     span.set_error(failure.kind());
                 }
                 self.complete |= !running;
-                self.permit.failed(failure);
+                self.permit.record_failure(failure);
             }
         }
     }
@@ -171,7 +171,7 @@ impl InFlightCall {
     fn answered(&mut self) {
         self.complete = true;
         self.body = UpstreamBody::Empty;
-        self.permit.answered();
+        self.permit.record_success();
     }
 
     /// Stops the timeouts of the stream: the server waits for the client.

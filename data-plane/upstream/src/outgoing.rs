@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use toolgate_client::RequestHeaders;
 use toolgate_data_core::{
     ServerView,
-    call::RoundAnswers,
+    call::InputResponses,
     plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{self, UpstreamRequest, UpstreamRequestOptions, request},
@@ -32,12 +32,12 @@ pub(crate) fn version<'a>(
 pub(crate) fn rewritten<'a>(
     context: &'a CallContext,
     to: &UpstreamRequestOptions<'a>,
-    answers: Option<&RoundAnswers>,
+    input_responses: Option<&InputResponses>,
 ) -> Result<UpstreamRequest<'a>, UpstreamFailure> {
     // Unreachable: the spans of the plan come from these bytes.
     let impossible = |_edit| UpstreamFailure::Malformed;
     let mut request = request(&context.body, &context.plan, to).map_err(impossible)?;
-    if let Some(RoundAnswers { responses, state }) = answers {
+    if let Some(InputResponses { responses, state }) = input_responses {
         let with =
             rewrite::with_input_responses(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;

@@ -41,15 +41,15 @@ impl CallPermit {
     }
 
     /// Reports an answer of any kind.
-    pub(crate) fn answered(&mut self) {
+    pub(crate) fn record_success(&mut self) {
         self.reported = true;
         if self.upstream.has_failures() {
-            self.upstream.change_breaker(CircuitBreaker::answered);
+            self.upstream.change_breaker(CircuitBreaker::record_success);
         }
     }
 
     /// Reports a failure. Only failures that concern the health of the server count.
-    pub(crate) fn failed(&mut self, failure: UpstreamFailure) {
+    pub(crate) fn record_failure(&mut self, failure: UpstreamFailure) {
         match failure {
             UpstreamFailure::Unreachable
             | UpstreamFailure::Timeout
@@ -59,7 +59,7 @@ impl CallPermit {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
                 self.upstream
-                    .change_breaker(|breaker| breaker.failed(probe, now, random::number()));
+                    .change_breaker(|breaker| breaker.record_failure(probe, now, random::number()));
                 if probe {
                     self.upstream.count_failed_probe();
                 }
@@ -73,7 +73,7 @@ impl CallPermit {
             | UpstreamFailure::TooLargeAfterRewrite
             | UpstreamFailure::NeedsInput
             | UpstreamFailure::InputNotGiven
-            | UpstreamFailure::SessionLost => self.answered(),
+            | UpstreamFailure::SessionLost => self.record_success(),
             // The server was not reached, or the failure says nothing of it.
             UpstreamFailure::CircuitOpen
             | UpstreamFailure::Busy
@@ -99,7 +99,7 @@ impl Drop for CallPermit {
         if self.probe && !self.reported {
             let now = self.upstream.breaker_time();
             self.upstream
-                .change_breaker(|breaker| breaker.abandoned(now));
+                .change_breaker(|breaker| breaker.record_abandoned(now));
         }
     }
 }

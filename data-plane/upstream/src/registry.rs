@@ -118,8 +118,8 @@ impl UpstreamRegistry {
         Ok(created)
     }
 
-    /// Returns the endpoint to call, with the current credential for this principal.
-    pub(crate) async fn authenticate(
+    /// Returns the endpoint to call, with the current credential of the server for this principal attached.
+    pub(crate) async fn authenticated_endpoint(
         &self,
         upstream: &Upstream,
         principal: &Principal,

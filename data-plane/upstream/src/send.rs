@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use toolgate_client::{ReplyBody, ServerReply, send};
 use toolgate_data_core::{
-    call::{RoundAnswers, UpstreamHead, verdict},
+    call::{InputResponses, UpstreamHead, verdict},
     plan::CallPlan,
     port::{UpstreamSessionKey, UpstreamSessionProvider},
     refusal::UpstreamFailure,
@@ -76,17 +76,19 @@ impl UpstreamClient {
         Self { registry, sessions }
     }
 
-    /// Sends a call once and waits for the head of the response. With `answers`, the call goes back to a modern server
-    /// that requested a round. Dropping the future cancels the call.
+    /// Sends a call once and waits for the head of the response. With `input_responses`, the call goes back
+    /// to a modern server that requested a round. Dropping the future cancels the call.
     pub async fn send(
         &self,
         context: &CallContext,
-        answers: Option<&RoundAnswers>,
+        input_responses: Option<&InputResponses>,
         session: SessionChoice,
     ) -> SendReport {
         match self.session(context, session).await {
             Ok(session) => {
-                let attempt = self.attempt(context, answers, session.clone()).await;
+                let attempt = self
+                    .attempt(context, input_responses, session.clone())
+                    .await;
                 attempt.unwrap_or_else(|failure| SendReport::unsent(failure, session))
             }
             Err(failure) => SendReport::unsent(failure, None),
@@ -107,7 +109,7 @@ impl UpstreamClient {
         };
         let Ok(authenticated) = self
             .registry
-            .authenticate(&upstream, &context.principal)
+            .authenticated_endpoint(&upstream, &context.principal)
             .await
         else {
             return true;
@@ -168,13 +170,15 @@ impl UpstreamClient {
             return None;
         }
         open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
-        Some(SharedStreamSubscriber::subscribe(&session.calls))
+        Some(SharedStreamSubscriber::subscribe(
+            &session.shared_stream_receivers,
+        ))
     }
 
     async fn attempt(
         &self,
         context: &CallContext,
-        answers: Option<&RoundAnswers>,
+        input_responses: Option<&InputResponses>,
         session: Option<Arc<UpstreamSessionHandle>>,
     ) -> Result<SendReport, UpstreamFailure> {
         let (plan, drain) = (&context.plan, &self.registry.drain);
@@ -193,7 +197,7 @@ impl UpstreamClient {
         let permit = upstream.permit_for(context.holder)?;
         let authenticated = self
             .registry
-            .authenticate(&upstream, &context.principal)
+            .authenticated_endpoint(&upstream, &context.principal)
             .await?;
         let endpoint = authenticated.inside(session.as_deref());
         if let Some(session) = &session {
@@ -213,7 +217,7 @@ impl UpstreamClient {
             log_level: context.log_level,
             traceparent: traceparent.as_deref(),
         };
-        let request = rewritten(context, &options, answers)?;
+        let request = rewritten(context, &options, input_responses)?;
         let traced = traceparent.as_deref();
         let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
         let subscription = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);

@@ -2,7 +2,7 @@
 
 mod atomic_log_level;
 mod handle;
-mod in_flight_calls;
+mod shared_stream_receivers;
 
 use std::sync::Arc;
 
@@ -17,7 +17,9 @@ use crate::{failure, registry::UpstreamRegistry, responder::RESPONSE_TIMEOUT};
 
 pub(crate) use handle::HandshakeResult;
 pub use handle::{MAX_CONCURRENT_REJECTIONS, UpstreamSessionHandle};
-pub(crate) use in_flight_calls::{CallGeneration, InFlightCalls, ServerMessageReceiver};
+pub(crate) use shared_stream_receivers::{
+    CallGeneration, ServerMessageReceiver, SharedStreamReceivers,
+};
 
 /// Opens and ends sessions with the circuit breakers and credentials that calls use.
 #[derive(Debug, Clone)]
@@ -71,7 +73,9 @@ async fn initialize(
     let (server, principal) = (&key.server, &key.principal);
     let upstream = registry.upstream(server)?;
     let mut permit = upstream.permit()?;
-    let authenticated = registry.authenticate(&upstream, principal).await?;
+    let authenticated = registry
+        .authenticated_endpoint(&upstream, principal)
+        .await?;
     let us = Implementation {
         name: "toolgate".to_owned(),
         title: "Toolgate".to_owned(),
@@ -92,10 +96,10 @@ async fn initialize(
     let shaken = shaken.map_err(|error| {
         let failure = failure::of(&error);
         tracing::warn!(server = %server.name, %error, "no session with a server");
-        permit.failed(failure);
+        permit.record_failure(failure);
         failure
     })?;
-    permit.answered();
+    permit.record_success();
     let id = shaken.session.as_ref();
     // Copied: a header value keeps the buffer alive that it was read into.
     let id = id.and_then(|value| value.to_str().ok()).map(Box::from);
@@ -116,7 +120,9 @@ async fn terminate(
     let upstream = registry.upstream(server)?;
     // Bounded: a server that does not answer in time expires the other sessions itself.
     let _permit = upstream.message_permit().ok_or(UpstreamFailure::Busy)?;
-    let authenticated = registry.authenticate(&upstream, principal).await?;
+    let authenticated = registry
+        .authenticated_endpoint(&upstream, principal)
+        .await?;
     let version = server
         .protocol_version
         .as_deref()

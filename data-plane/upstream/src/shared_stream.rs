@@ -52,7 +52,7 @@ pub(crate) async fn open_shared_stream(
     endpoint: &Arc<AuthenticatedEndpoint>,
     drain: &Drain,
 ) {
-    if !session.calls.listen() {
+    if !session.shared_stream_receivers.listen() {
         return;
     }
     let stream = SharedStream {
@@ -96,7 +96,7 @@ impl SharedStream {
         }
         sleep(REOPEN_PAUSE).await;
         if let Some(session) = self.session.upgrade() {
-            session.calls.release_stream();
+            session.shared_stream_receivers.release_stream();
         }
     }
 
@@ -125,7 +125,7 @@ impl SharedStream {
             };
             if EventStream::has_ended(&message) {
                 // Without a call in flight the messages have no recipient: the next call opens a new stream.
-                let generation = session.calls.generation();
+                let generation = session.shared_stream_receivers.generation();
                 drop(session);
                 if generation.is_none() || !events.start_resume(http, endpoint, headers.clone()) {
                     return StreamEnd::Closed;
@@ -152,8 +152,10 @@ impl SharedStream {
             return Some(StreamEnd::Closed);
         }
         match self.session.upgrade() {
-            Some(session) if session.calls.generation() == generation => None,
-            Some(session) if session.calls.generation().is_some() => Some(StreamEnd::Overtaken),
+            Some(session) if session.shared_stream_receivers.generation() == generation => None,
+            Some(session) if session.shared_stream_receivers.generation().is_some() => {
+                Some(StreamEnd::Overtaken)
+            }
             Some(_) | None => Some(StreamEnd::Closed),
         }
     }
@@ -166,14 +168,18 @@ impl SharedStream {
             ServerMessageBody::Request { method, .. } => {
                 let id = answer.id.map(|id| id.raw).unwrap_or_default();
                 if method.as_str() == method::PING
-                    || !session.calls.deliver_to_sole_call(message, true)
+                    || !session
+                        .shared_stream_receivers
+                        .deliver_to_sole_call(message, true)
                 {
                     self.post(session, server_request_response(method.as_str(), id));
                 }
             }
             ServerMessageBody::Notification { method, .. } => {
                 if matches!(method.as_str(), method::CANCELLED | method::MESSAGE) {
-                    let _unclaimed = session.calls.deliver_to_sole_call(message, false);
+                    let _unclaimed = session
+                        .shared_stream_receivers
+                        .deliver_to_sole_call(message, false);
                 }
             }
             ServerMessageBody::Result(_) | ServerMessageBody::Error(_) => {}

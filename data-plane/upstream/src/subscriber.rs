@@ -9,7 +9,7 @@ use std::sync::{
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::session::{InFlightCalls, ServerMessageReceiver};
+use crate::session::{ServerMessageReceiver, SharedStreamReceivers};
 
 /// Maximum number of messages that wait for the call.
 const QUEUE: usize = 8;
@@ -30,7 +30,7 @@ struct SubscriberSender {
 
 impl SharedStreamSubscriber {
     /// Subscribes a call that begins in a session.
-    pub(crate) fn subscribe(calls: &InFlightCalls) -> Self {
+    pub(crate) fn subscribe(receivers: &SharedStreamReceivers) -> Self {
         let (sender, messages) = mpsc::channel(QUEUE);
         let sender = Arc::new(SubscriberSender {
             sender,
@@ -38,7 +38,7 @@ impl SharedStreamSubscriber {
         });
         let receiver: Arc<dyn ServerMessageReceiver> =
             Arc::clone(&sender) as Arc<dyn ServerMessageReceiver>;
-        calls.register(&receiver);
+        receivers.register(&receiver);
         Self { messages, sender }
     }
 

@@ -30,7 +30,8 @@ pub struct Egress {
     tls: Arc<ClientConfig>,
 }
 
-/// Options of a client's connection pool.
+/// Options of a client's connection pool. The number of open connections is not limited here: for calls of the data plane
+/// the bulkhead of `data-plane/upstream` bounds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolOptions {
     /// Timeout for resolution, TCP connect and TLS handshake together.

@@ -26,14 +26,14 @@ pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
-pub use observed::{Definition, Era, ProxyStatus, ResourceRefusal, ServerDefinitions};
+pub use observed::{Definition, Era, ProxyStatus, ResourceRejection, ServerDefinitions};
 pub use origin_pattern::{CredentialHosts, InvalidOriginPattern, OriginPattern};
 pub use principal::{Principal, PrincipalSubject, TokenSubject};
 pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
 pub use snapshot::{
-    CredentialScope, Delta, ResourceKey, ResourceKind, Snapshot, SnapshotResource, UriMode,
+    CredentialScope, Delta, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode,
 };
 pub use time::Timestamp;
 pub use version::Version;

@@ -92,12 +92,12 @@ pub struct ProxyStatus {
     /// Version last acknowledged by the proxy, with or without rejected resources.
     pub acked: Version,
     /// Resources of that version that the proxy rejected.
-    pub refusals: Vec<ResourceRefusal>,
+    pub rejections: Vec<ResourceRejection>,
 }
 
 /// Resource that a proxy rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResourceRefusal {
+pub struct ResourceRejection {
     /// Key of the resource.
     pub resource: ResourceKey,
     /// Reason as text.

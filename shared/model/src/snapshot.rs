@@ -16,7 +16,7 @@ use crate::{
 
 /// Kind of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum ResourceKind {
+pub enum SnapshotResourceKind {
     /// [`GatewayResource`].
     Gateway,
     /// [`ServerResource`].
@@ -31,7 +31,7 @@ pub enum ResourceKind {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ResourceKey {
     /// Kind of the resource.
-    pub kind: ResourceKind,
+    pub kind: SnapshotResourceKind,
     /// Name of the object that the resource is made from.
     pub name: ObjectName,
 }
@@ -349,7 +349,7 @@ impl Delta {
     }
 }
 
-impl ResourceKind {
+impl SnapshotResourceKind {
     /// Returns the name used in keys and messages.
     pub fn as_str(self) -> &'static str {
         match self {

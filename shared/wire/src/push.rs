@@ -14,7 +14,7 @@ pub use resource::{
     resource_to_proto,
 };
 pub use update::{
-    InvalidUpdate, ReceivedUpdate, UpdateAssembler, refusals, rejected_to_proto, updates,
+    InvalidUpdate, ReceivedUpdate, UpdateAssembler, rejected_to_proto, rejections, updates,
 };
 
 use toolgate_model::Version;

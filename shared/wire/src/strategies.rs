@@ -339,22 +339,22 @@ pub(crate) fn version() -> impl Strategy<Value = Version> {
 
 pub(crate) fn key() -> impl Strategy<Value = ResourceKey> {
     let kind = prop_oneof![
-        Just(ResourceKind::Gateway),
-        Just(ResourceKind::Server),
-        Just(ResourceKind::Catalogue),
-        Just(ResourceKind::Token)
+        Just(SnapshotResourceKind::Gateway),
+        Just(SnapshotResourceKind::Server),
+        Just(SnapshotResourceKind::Catalogue),
+        Just(SnapshotResourceKind::Token)
     ];
     (kind, name()).prop_map(|(kind, name)| ResourceKey { kind, name })
 }
 
 pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
-    let refusal =
-        (key(), ".{0,30}").prop_map(|(resource, reason)| ResourceRefusal { resource, reason });
+    let rejection =
+        (key(), ".{0,30}").prop_map(|(resource, reason)| ResourceRejection { resource, reason });
     let texts = ("\\PC{0,10}", "\\PC{0,10}", "\\PC{0,20}");
     let seen = (timestamp(), timestamp(), any::<bool>());
-    let refusals = collection::vec(refusal, 0..3);
-    (slug(), texts, seen, version(), version(), refusals).prop_map(
-        |(id, texts, seen, held, acked, refusals)| ProxyStatus {
+    let rejections = collection::vec(rejection, 0..3);
+    (slug(), texts, seen, version(), version(), rejections).prop_map(
+        |(id, texts, seen, held, acked, rejections)| ProxyStatus {
             id,
             region: texts.0,
             build: texts.1,
@@ -364,7 +364,7 @@ pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
             connected: seen.2,
             held,
             acked,
-            refusals,
+            rejections,
         },
     )
 }

@@ -154,7 +154,7 @@ impl Actor for ProxyFeed {
             "proxy": proxy.map(|proxy| proxy.id.to_string()),
             "held": proxy.map(|proxy| proxy.held.to_string()),
             "acked": proxy.map(|proxy| proxy.acked.to_string()),
-            "refusals": proxy.map(|proxy| proxy.refusals.len()),
+            "refusals": proxy.map(|proxy| proxy.rejections.len()),
             "closing": self.closing,
         })
     }

@@ -205,7 +205,7 @@ impl SubscriptionTask {
             Some(from_proxy::Message::Ack(ack)) => Ok(PushEvent::Ack { nonce: ack.nonce }),
             Some(from_proxy::Message::Nack(nack)) => Ok(PushEvent::Nack {
                 nonce: nack.nonce,
-                refused: wire::refusals(&nack.refused),
+                rejected: wire::rejections(&nack.refused),
             }),
             None => Err(status::invalid(
                 "message",

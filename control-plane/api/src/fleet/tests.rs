@@ -202,7 +202,7 @@ async fn a_proxy_gets_the_full_snapshot_then_deltas_and_its_acks_are_recorded() 
         .await
         .unwrap();
     recorded(&rig.control_api, "p1", |p| {
-        p.refusals.iter().any(|r| r.reason == "not today")
+        p.rejections.iter().any(|r| r.reason == "not today")
     })
     .await;
     drop(proxy);
@@ -502,7 +502,7 @@ fn record(rig: &FleetFixture, id: &str) {
         connected: true,
         held: Version::default(),
         acked: Version::default(),
-        refusals: Vec::new(),
+        rejections: Vec::new(),
     };
     rig.control_api
         .command(Command::RecordProxy(proxy))

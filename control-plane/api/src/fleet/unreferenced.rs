@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use toolgate_model::{ObjectName, ResourceKey, ResourceKind, Snapshot, SnapshotResource};
+use toolgate_model::{ObjectName, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind};
 use toolgate_runtime::{Metrics, metrics::Counter};
 
 /// Maximum number of requests that are remembered as logged.
@@ -69,7 +69,7 @@ pub(super) fn is_referenced(
     match server {
         Some(name) => {
             let key = ResourceKey {
-                kind: ResourceKind::Server,
+                kind: SnapshotResourceKind::Server,
                 name: name.clone(),
             };
             let entry = snapshot.entries.get(&key);

@@ -3,7 +3,7 @@
 use tonic::Status;
 use toolgate_control_core::{VersionedObject, port::PublishedState};
 use toolgate_model::{
-    Gateway, ObjectName, ResourceKey, ResourceKind, Slug, SnapshotResource as Compiled,
+    Gateway, ObjectName, ResourceKey, Slug, SnapshotResource as Compiled, SnapshotResourceKind,
     snapshot::{ExposedPrompt, ExposedTool},
 };
 use toolgate_proto::admin::v1 as pb;
@@ -43,7 +43,7 @@ impl AdminResource for Gateway {
 
 fn resource_key(id: &ObjectName) -> ResourceKey {
     ResourceKey {
-        kind: ResourceKind::Gateway,
+        kind: SnapshotResourceKind::Gateway,
         name: id.clone(),
     }
 }

@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Gateway, ObjectName, ResourceKey, ResourceKind, Server, ServerDefinitions, Slug, Snapshot,
-    SnapshotResource, Token,
+    Gateway, ObjectName, ResourceKey, Server, ServerDefinitions, Slug, Snapshot, SnapshotResource,
+    SnapshotResourceKind, Token,
     snapshot::{DefinitionsResource, SnapshotEntry, TokenResource},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
     for (name, stored) in state.gateways.iter() {
         let owner = owners.get(&name.id).copied().unwrap_or(&name.org);
         let sources = gateway_sources(state, stored, owner);
-        work.add(ResourceKind::Gateway, name, sources, || {
+        work.add(SnapshotResourceKind::Gateway, name, sources, || {
             let (resource, problems) = gateway::compile(state, stored, owner);
             (resource.map(SnapshotResource::Gateway), problems)
         });
@@ -35,7 +35,7 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
     for (name, stored) in state.servers.iter() {
         let sources = server_sources(state, name);
         work.add(
-            ResourceKind::Server,
+            SnapshotResourceKind::Server,
             name,
             sources.to_vec(),
             || match server::compile(state, stored) {
@@ -45,7 +45,7 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
         );
         if let Some(catalogue) = state.definitions.get(name) {
             work.add(
-                ResourceKind::Catalogue,
+                SnapshotResourceKind::Catalogue,
                 name,
                 vec![catalogue.mod_revision],
                 || (Some(definitions_resource(catalogue)), Vec::new()),
@@ -57,9 +57,12 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
         .iter()
         .filter(|(_, token)| is_live(state, token))
     {
-        work.add(ResourceKind::Token, name, vec![stored.mod_revision], || {
-            (Some(token_resource(stored)), Vec::new())
-        });
+        work.add(
+            SnapshotResourceKind::Token,
+            name,
+            vec![stored.mod_revision],
+            || (Some(token_resource(stored)), Vec::new()),
+        );
     }
     work.finish()
 }
@@ -74,7 +77,7 @@ struct SnapshotBuilder<'a> {
 impl SnapshotBuilder<'_> {
     fn add(
         &mut self,
-        kind: ResourceKind,
+        kind: SnapshotResourceKind,
         name: &ObjectName,
         sources: Vec<Revision>,
         make: impl FnOnce() -> (Option<SnapshotResource>, Vec<ConfigProblem>),

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    BindingSelection, DriftPolicy, Era, PrefixMode, ResourceKind, SnapshotResource,
+    BindingSelection, DriftPolicy, Era, PrefixMode, SnapshotResource, SnapshotResourceKind,
 };
 
 use super::*;
@@ -30,7 +30,7 @@ fn world(tools: &[(&str, &[&str])]) -> StoreFixture {
     world
 }
 
-fn key(kind: ResourceKind, id: &str) -> ResourceKey {
+fn key(kind: SnapshotResourceKind, id: &str) -> ResourceKey {
     let name = name("acme", id);
     ResourceKey { kind, name }
 }
@@ -39,7 +39,7 @@ fn exposed(compiled: &CompileOutput, id: &str) -> Vec<String> {
     let entry = compiled
         .snapshot
         .entries
-        .get(&key(ResourceKind::Gateway, id))
+        .get(&key(SnapshotResourceKind::Gateway, id))
         .unwrap();
     match &*entry.resource {
         SnapshotResource::Gateway(gateway) => gateway
@@ -54,7 +54,7 @@ fn exposed(compiled: &CompileOutput, id: &str) -> Vec<String> {
 }
 
 fn kinds(compiled: &CompileOutput, id: &str) -> Vec<ProblemKind> {
-    let problems = compiled.problems_of(&key(ResourceKind::Gateway, id));
+    let problems = compiled.problems_of(&key(SnapshotResourceKind::Gateway, id));
     problems
         .iter()
         .map(|problem| problem.kind.clone())
@@ -83,7 +83,7 @@ fn selected_tools_are_served_and_a_missing_one_is_reported() {
     world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     assert_eq!(exposed(&compiled, "tools"), ["read", "write"]);
-    let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
+    let problem = &compiled.problems_of(&key(SnapshotResourceKind::Gateway, "tools"))[0];
     assert_eq!(problem.field, "spec.bindings[0].tools[1]");
 }
 
@@ -152,7 +152,7 @@ fn a_server_with_a_missing_credential_is_left_out_alone() {
         !compiled
             .snapshot
             .entries
-            .contains_key(&key(ResourceKind::Server, "paid"))
+            .contains_key(&key(SnapshotResourceKind::Server, "paid"))
     );
     assert_eq!(exposed(&compiled, "tools"), ["files__read"]);
 }
@@ -191,10 +191,10 @@ fn a_gateway_id_belongs_to_the_organization_that_claimed_it() {
         .snapshot
         .entries
         .keys()
-        .filter(|key| key.kind == ResourceKind::Gateway);
+        .filter(|key| key.kind == SnapshotResourceKind::Gateway);
     assert_eq!(
         gateways.cloned().collect::<Vec<_>>(),
-        [key(ResourceKind::Gateway, "tools")]
+        [key(SnapshotResourceKind::Gateway, "tools")]
     );
 }
 
@@ -213,7 +213,7 @@ fn expired_and_revoked_tokens_are_not_in_the_snapshot() {
             .snapshot
             .entries
             .keys()
-            .filter(|key| key.kind == ResourceKind::Token)
+            .filter(|key| key.kind == SnapshotResourceKind::Token)
             .count()
     };
     assert_eq!(tokens(&world), 2);
@@ -248,7 +248,7 @@ fn a_server_credential_reference_changes_with_its_value() {
         })
         .unwrap();
     let after = compile(&world.state);
-    let paid = key(ResourceKind::Server, "paid");
+    let paid = key(SnapshotResourceKind::Server, "paid");
     assert_ne!(
         before.snapshot.entries.get(&paid),
         after.snapshot.entries.get(&paid)
@@ -264,7 +264,7 @@ fn resource(compiled: &CompileOutput, id: &str) -> toolgate_model::snapshot::Gat
     let entry = compiled
         .snapshot
         .entries
-        .get(&key(ResourceKind::Gateway, id))
+        .get(&key(SnapshotResourceKind::Gateway, id))
         .unwrap();
     match &*entry.resource {
         SnapshotResource::Gateway(gateway) => gateway.clone(),
@@ -370,7 +370,7 @@ fn a_selected_prompt_that_is_not_offered_is_reported() {
     tools.bindings[0].prompts = BindingSelection::Only(vec!["gone".to_owned()]);
     world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
-    let problem = &compiled.problems_of(&key(ResourceKind::Gateway, "tools"))[0];
+    let problem = &compiled.problems_of(&key(SnapshotResourceKind::Gateway, "tools"))[0];
     assert_eq!(problem.field, "spec.bindings[0].prompts[0]");
     assert!(resource(&compiled, "tools").prompts.is_empty());
 }
@@ -405,7 +405,7 @@ fn a_pinned_version_takes_precedence_over_the_probed_one() {
     seen.protocol_version = "2026-07-28".to_owned();
     world.run(Command::RecordDefinitions(seen)).unwrap();
     let compiled = compile(&world.state);
-    let entry = &compiled.snapshot.entries[&key(ResourceKind::Server, "old")];
+    let entry = &compiled.snapshot.entries[&key(SnapshotResourceKind::Server, "old")];
     let SnapshotResource::Server(served) = &*entry.resource else {
         panic!("not a server")
     };

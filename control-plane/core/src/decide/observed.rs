@@ -78,9 +78,9 @@ fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
     truncate_bytes(&mut seen.region, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.build, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.listen, limits::LABEL_VALUE);
-    seen.refusals.truncate(limits::PROXY_REFUSALS);
-    for refusal in &mut seen.refusals {
-        truncate_bytes(&mut refusal.reason, limits::DESCRIPTION);
+    seen.rejections.truncate(limits::PROXY_REFUSALS);
+    for rejection in &mut seen.rejections {
+        truncate_bytes(&mut rejection.reason, limits::DESCRIPTION);
     }
     seen
 }

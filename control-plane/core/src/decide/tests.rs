@@ -566,22 +566,22 @@ fn a_failed_probe_keeps_earlier_definitions_and_a_huge_result_is_cut() {
 #[test]
 fn proxy_reports_are_bounded() {
     let mut world = world();
-    let refusal = toolgate_model::ResourceRefusal {
+    let rejection = toolgate_model::ResourceRejection {
         resource: toolgate_model::ResourceKey {
-            kind: toolgate_model::ResourceKind::Gateway,
+            kind: toolgate_model::SnapshotResourceKind::Gateway,
             name: name("acme", "tools"),
         },
         reason: "é".repeat(limits::DESCRIPTION),
     };
     let proxy = toolgate_model::ProxyStatus {
-        refusals: vec![refusal; limits::PROXY_REFUSALS * 10],
+        rejections: vec![rejection; limits::PROXY_REFUSALS * 10],
         ..proxy("p1", Timestamp(2))
     };
     world.run(Command::RecordProxy(proxy)).unwrap();
     let kept = world.state.proxies.get(&slug("p1")).unwrap();
-    assert_eq!(kept.refusals.len(), limits::PROXY_REFUSALS);
+    assert_eq!(kept.rejections.len(), limits::PROXY_REFUSALS);
     assert!(
-        kept.refusals
+        kept.rejections
             .iter()
             .all(|it| it.reason.len() <= limits::DESCRIPTION)
     );
@@ -675,7 +675,7 @@ fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::ProxyStatus {
         connected: true,
         held: toolgate_model::Version::default(),
         acked: toolgate_model::Version::default(),
-        refusals: Vec::new(),
+        rejections: Vec::new(),
     }
 }
 

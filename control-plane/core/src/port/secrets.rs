@@ -6,13 +6,13 @@ use toolgate_model::{Digest, ObjectName, SealedBlob, Slug, Timestamp, TokenHash}
 
 /// Encrypts values before they are stored.
 pub trait SecretSealer: Send + Sync + 'static {
-    /// Encrypts `plain` and binds the result to `aad` (organization, kind, id, field).
-    fn seal(&self, aad: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError>;
+    /// Encrypts `plain` and binds the result to `context` (organization, kind, id, field).
+    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError>;
 
-    /// Decrypts a value that was sealed with the same `aad`.
+    /// Decrypts a value that was sealed with the same `context`.
     fn open(
         &self,
-        aad: &EncryptionContext,
+        context: &EncryptionContext,
         sealed: &SealedBlob,
     ) -> Result<PlaintextSecret, SealError>;
 }

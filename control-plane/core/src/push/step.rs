@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Delta, Digest, ProxyStatus, ResourceKey, ResourceRefusal, Snapshot, Timestamp,
+    Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Snapshot, Timestamp,
 };
 
 use super::{
@@ -23,8 +23,8 @@ impl PushSession {
                 }
             }
             PushEvent::Ack { nonce } => self.handle_response(nonce, Vec::new(), now, &mut out),
-            PushEvent::Nack { nonce, refused } => {
-                self.handle_response(nonce, refused, now, &mut out)
+            PushEvent::Nack { nonce, rejected } => {
+                self.handle_response(nonce, rejected, now, &mut out)
             }
             PushEvent::Tick => self.handle_tick(now, &mut out),
             PushEvent::Disconnected => self.close(PushCloseReason::Disconnected, now, &mut out),
@@ -49,7 +49,7 @@ impl PushSession {
     fn handle_response(
         &mut self,
         nonce: u64,
-        refused: Vec<ResourceRefusal>,
+        rejected: Vec<ResourceRejection>,
         now: Timestamp,
         out: &mut Vec<PushAction>,
     ) {
@@ -58,7 +58,7 @@ impl PushSession {
             SessionPhase::Open(open) => {
                 match open.in_flight.take_if(|flight| flight.nonce == nonce) {
                     Some(flight) => {
-                        open.apply_response(flight.delta, refused, now);
+                        open.apply_response(flight.delta, rejected, now);
                         out.push(PushAction::RecordProxy(open.proxy.clone()));
                     }
                     None => self.close(PushCloseReason::WrongNonce, now, out),
@@ -154,12 +154,12 @@ impl ConnectedProxy {
             connected: true,
             held: hello.held,
             acked: hello.held,
-            refusals: Vec::new(),
+            rejections: Vec::new(),
         };
         Self {
             proxy,
             holds: hello.resources,
-            refused: BTreeMap::new(),
+            rejected: BTreeMap::new(),
             in_flight: None,
             last_recorded: now,
         }
@@ -168,8 +168,8 @@ impl ConnectedProxy {
     fn missing_from(&self, target: &Snapshot) -> Delta {
         let mut delta = target.since(&self.holds);
         delta.puts.retain(|(key, entry)| {
-            let refused = self.refused.get(key);
-            refused.is_none_or(|(digest, _)| *digest != entry.digest)
+            let rejected = self.rejected.get(key);
+            rejected.is_none_or(|(digest, _)| *digest != entry.digest)
         });
         // A proxy may deny a gateway that it rejected, so a rejected resource is removed explicitly.
         let removed = |key: &&ResourceKey| {
@@ -177,42 +177,42 @@ impl ConnectedProxy {
         };
         delta
             .removes
-            .extend(self.refused.keys().filter(removed).cloned());
+            .extend(self.rejected.keys().filter(removed).cloned());
         delta
     }
 
-    fn apply_response(&mut self, delta: Delta, refused: Vec<ResourceRefusal>, now: Timestamp) {
-        let reasons: BTreeMap<_, _> = refused
+    fn apply_response(&mut self, delta: Delta, rejected: Vec<ResourceRejection>, now: Timestamp) {
+        let reasons: BTreeMap<_, _> = rejected
             .into_iter()
             .map(|it| (it.resource, it.reason))
             .collect();
         for key in delta.removes {
             self.holds.remove(&key);
-            self.refused.remove(&key);
+            self.rejected.remove(&key);
         }
         for (key, entry) in delta.puts {
             match reasons.get(&key) {
                 Some(reason) => {
-                    self.refused.insert(key, (entry.digest, reason.clone()));
+                    self.rejected.insert(key, (entry.digest, reason.clone()));
                 }
                 None => {
-                    self.refused.remove(&key);
+                    self.rejected.remove(&key);
                     self.holds.insert(key, entry.digest);
                 }
             }
         }
         self.proxy.acked = delta.version;
-        self.proxy.refusals = self.refusals();
+        self.proxy.rejections = self.rejections();
         self.touch(now);
     }
 
-    fn refusals(&self) -> Vec<ResourceRefusal> {
-        let refusal =
-            |(resource, (_, reason)): (&ResourceKey, &(Digest, String))| ResourceRefusal {
+    fn rejections(&self) -> Vec<ResourceRejection> {
+        let rejection =
+            |(resource, (_, reason)): (&ResourceKey, &(Digest, String))| ResourceRejection {
                 resource: resource.clone(),
                 reason: reason.clone(),
             };
-        self.refused.iter().map(refusal).collect()
+        self.rejected.iter().map(rejection).collect()
     }
 
     fn touch(&mut self, now: Timestamp) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, ObjectName, ResourceKind, SnapshotResource, TokenHash, TokenSubject,
+    AllowList, ObjectName, SnapshotResource, SnapshotResourceKind, TokenHash, TokenSubject,
     snapshot::{SnapshotEntry, TokenResource},
 };
 
@@ -13,7 +13,7 @@ use super::*;
 fn key(id: u8) -> ResourceKey {
     let id = format!("t{id}");
     ResourceKey {
-        kind: ResourceKind::Token,
+        kind: SnapshotResourceKind::Token,
         name: ObjectName::new("acme".parse().unwrap(), id.parse().unwrap()),
     }
 }
@@ -124,18 +124,18 @@ fn a_rejected_resource_that_is_deleted_is_removed_from_the_proxy() {
         Timestamp(2),
     );
     let (nonce, _) = sent(&outputs).unwrap();
-    let refused = vec![ResourceRefusal {
+    let rejected = vec![ResourceRejection {
         resource: key(1),
         reason: "denied".to_owned(),
     }];
-    let outputs = session.step(PushEvent::Nack { nonce, refused }, Timestamp(3));
-    assert_eq!(recorded(&outputs).unwrap().refusals.len(), 1);
+    let outputs = session.step(PushEvent::Nack { nonce, rejected }, Timestamp(3));
+    assert_eq!(recorded(&outputs).unwrap().rejections.len(), 1);
     // The proxy may deny the rejected resource, so the update removes it.
     let outputs = session.step(PushEvent::SnapshotReady(snapshot(7, &[])), Timestamp(4));
     let (nonce, delta) = sent(&outputs).unwrap();
     assert_eq!(delta.removes, [key(1)]);
     let outputs = session.step(PushEvent::Ack { nonce }, Timestamp(5));
-    assert_eq!(recorded(&outputs).unwrap().refusals, []);
+    assert_eq!(recorded(&outputs).unwrap().rejections, []);
     let outputs = session.step(PushEvent::SnapshotReady(snapshot(8, &[])), Timestamp(6));
     assert_eq!(sent(&outputs).unwrap().1.removes, []);
 }
@@ -148,18 +148,18 @@ fn a_rejected_resource_is_recorded_and_resent_only_after_a_change() {
         Timestamp(2),
     );
     let (nonce, _) = sent(&outputs).unwrap();
-    let refused = vec![ResourceRefusal {
+    let rejected = vec![ResourceRejection {
         resource: key(2),
         reason: "too odd".to_owned(),
     }];
     let outputs = session.step(
         PushEvent::Nack {
             nonce,
-            refused: refused.clone(),
+            rejected: rejected.clone(),
         },
         Timestamp(3),
     );
-    assert_eq!(recorded(&outputs).unwrap().refusals, refused);
+    assert_eq!(recorded(&outputs).unwrap().rejections, rejected);
     assert!(sent(&outputs).is_none());
 
     let outputs = session.step(
@@ -170,8 +170,8 @@ fn a_rejected_resource_is_recorded_and_resent_only_after_a_change() {
     assert_eq!(delta.puts, [(key(1), entry(5))]);
     let outputs = session.step(PushEvent::Ack { nonce }, Timestamp(5));
     assert_eq!(
-        recorded(&outputs).unwrap().refusals,
-        refused,
+        recorded(&outputs).unwrap().rejections,
+        rejected,
         "it is still missing"
     );
 
@@ -182,7 +182,7 @@ fn a_rejected_resource_is_recorded_and_resent_only_after_a_change() {
     let (nonce, delta) = sent(&outputs).unwrap();
     assert_eq!(delta.puts, [(key(2), entry(3))]);
     let outputs = session.step(PushEvent::Ack { nonce }, Timestamp(7));
-    assert_eq!(recorded(&outputs).unwrap().refusals, []);
+    assert_eq!(recorded(&outputs).unwrap().rejections, []);
 }
 
 #[test]
@@ -276,7 +276,7 @@ struct FakeProxy {
     inbox: Option<(u64, Delta)>,
 }
 
-fn refuses(entry: &SnapshotEntry) -> bool {
+fn rejects(entry: &SnapshotEntry) -> bool {
     entry.digest.0[0].is_multiple_of(4)
 }
 
@@ -284,17 +284,17 @@ impl FakeProxy {
     fn answer(&mut self) -> Option<PushEvent> {
         let (nonce, mut delta) = self.inbox.take()?;
         assert!(delta.version >= self.snapshot.version, "never backwards");
-        let (bad, good): (Vec<_>, Vec<_>) = delta.puts.into_iter().partition(|(_, it)| refuses(it));
+        let (bad, good): (Vec<_>, Vec<_>) = delta.puts.into_iter().partition(|(_, it)| rejects(it));
         delta.puts = good;
         self.snapshot = self.snapshot.apply(&delta);
-        let refusal = |(resource, _)| ResourceRefusal {
+        let rejection = |(resource, _)| ResourceRejection {
             resource,
             reason: "no".to_owned(),
         };
-        let refused: Vec<ResourceRefusal> = bad.into_iter().map(refusal).collect();
-        Some(match refused.is_empty() {
+        let rejected: Vec<ResourceRejection> = bad.into_iter().map(rejection).collect();
+        Some(match rejected.is_empty() {
             true => PushEvent::Ack { nonce },
-            false => PushEvent::Nack { nonce, refused },
+            false => PushEvent::Nack { nonce, rejected },
         })
     }
 }
@@ -358,7 +358,7 @@ proptest! {
             }
         }
         prop_assert_eq!(fake.snapshot.version, wanted.version);
-        for (key, entry) in wanted.entries.iter().filter(|(_, entry)| !refuses(entry)) {
+        for (key, entry) in wanted.entries.iter().filter(|(_, entry)| !rejects(entry)) {
             prop_assert_eq!(fake.snapshot.entries.get(key), Some(entry));
         }
         for key in fake.snapshot.entries.keys() {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     elicitation::ElicitationId,
-    retry::{RetrySession, RoundAnswers},
+    retry::{InputResponses, RetrySession},
     verdict::UpstreamVerdict,
 };
 use crate::{refusal::UpstreamFailure, rewrite::ClientResponse};
@@ -14,7 +14,7 @@ use crate::{refusal::UpstreamFailure, rewrite::ClientResponse};
 pub enum CallEffect {
     /// Send the call to its server; with answers if a modern server requested a round. Its result is
     /// [`CallEvent::UpstreamHead`](super::CallEvent::UpstreamHead).
-    SendUpstream(Option<RoundAnswers>),
+    SendUpstream(Option<InputResponses>),
     /// Send the call once more, because the last attempt provably did not run.
     Retry(RetrySession),
     /// Find out if the server still knows the session. Its result is

@@ -119,7 +119,7 @@ impl PendingElicitations {
     }
 
     /// Shortens all deadlines: the stream of the call has ended, and answers in flight arrive soon or never.
-    pub(super) fn on_client_gone(&mut self, now: Timestamp) {
+    pub(super) fn on_client_disconnected(&mut self, now: Timestamp) {
         self.shorten(now.after(GRACE_PERIOD));
     }
 

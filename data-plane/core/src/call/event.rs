@@ -37,11 +37,11 @@ pub enum CallEvent {
     /// [`CallEffect::Suspend`](super::CallEffect::Suspend) failed: there is no room for another suspended call.
     SuspensionRefused,
     /// The client of a suspended call came back.
-    Resumed(ResumedCall),
+    Continued(ContinuedCall),
     /// The client answered an elicitation with this frame.
-    ClientAnswer(ElicitationId, Bytes),
+    ElicitationResponse(ElicitationId, Bytes),
     /// The client closed the stream of the call.
-    ClientGone,
+    ClientDisconnected,
     /// The client cancelled the call, or its credential was revoked.
     Cancel,
     /// The time that [`CallMachine::wait`](super::CallMachine::wait) named has passed.
@@ -97,9 +97,9 @@ pub enum UpstreamEnd {
     Failed(UpstreamFailure),
 }
 
-/// A retry that resumes a suspended call.
+/// A retry that continues a suspended call.
 #[derive(Debug, Clone)]
-pub struct ResumedCall {
+pub struct ContinuedCall {
     /// Plan of the retry, which replaces the plan of the first request.
     pub plan: Arc<CallPlan>,
     /// Minimum severity of log messages that the client gets.

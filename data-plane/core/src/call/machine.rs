@@ -35,7 +35,7 @@ pub struct CallMachine {
     /// Number of URL elicitations of the call so far.
     url_elicitations: u8,
     /// `false` once the client has closed the stream of the call.
-    attached: bool,
+    client_connected: bool,
     draining: bool,
     client_until: Option<Timestamp>,
     /// State of a call whose answer takes more than one message: most calls have none.
@@ -100,7 +100,7 @@ impl CallMachine {
             phase: CallPhase::Sending,
             retry: RetryState::default(),
             url_elicitations,
-            attached: true,
+            client_connected: true,
             draining: false,
             client_until,
             conversation: None,
@@ -136,11 +136,11 @@ impl CallMachine {
             CallEvent::Registered(ids) => self.on_registered(ids, now, &mut out),
             CallEvent::Sealed(text) => self.on_sealed(text.as_deref(), &mut out),
             CallEvent::SuspensionRefused => self.on_suspension_refused(&mut out),
-            CallEvent::Resumed(resumed) => self.on_resumed(resumed, &mut out),
-            CallEvent::ClientAnswer(id, frame) => {
+            CallEvent::Continued(continued) => self.on_continued(continued, &mut out),
+            CallEvent::ElicitationResponse(id, frame) => {
                 self.elicitation(ElicitationEvent::Answered(id, frame), now, &mut out);
             }
-            CallEvent::ClientGone => self.on_client_gone(now, &mut out),
+            CallEvent::ClientDisconnected => self.on_client_disconnected(now, &mut out),
             CallEvent::Cancel => self.cancel(&mut out),
             CallEvent::Deadline => self.on_deadline(now, &mut out),
             CallEvent::Drain => {
@@ -292,7 +292,7 @@ impl CallMachine {
 
     /// Sends a message ahead of the answer, as long as there is a stream to send it on.
     fn send_client(&self, message: bytes::Bytes, out: &mut CallEffects) {
-        if self.attached {
+        if self.client_connected {
             out.push(CallEffect::SendClient(message));
         }
     }

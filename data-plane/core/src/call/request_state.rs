@@ -6,7 +6,7 @@ use std::time::Duration;
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    Sealer,
+    ClientStateSealer,
     seal::{NONCE_LEN, SealContext, SealPurpose},
 };
 
@@ -34,8 +34,8 @@ impl SealedRequestState {
     /// Seals the state to the text that the client gets. Returns `None` if it is larger than [`STATE_LIMIT`].
     pub fn seal(
         &self,
-        sealer: &Sealer,
-        binding: SealContext<'_>,
+        sealer: &ClientStateSealer,
+        context: SealContext<'_>,
         nonce: &[u8; NONCE_LEN],
     ) -> Option<String> {
         let mut plain = Vec::with_capacity(1 + 32 + 8 + self.literal.len());
@@ -44,12 +44,12 @@ impl SealedRequestState {
         plain.extend_from_slice(&self.until.0.to_be_bytes());
         plain.extend_from_slice(self.literal.as_bytes());
         let fits = self.literal.len() <= STATE_LIMIT;
-        fits.then(|| sealer.seal(SealPurpose::ServerState, binding, nonce, &plain))
+        fits.then(|| sealer.seal(SealPurpose::ServerState, context, nonce, &plain))
     }
 
     /// Opens a text that was sealed for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::ServerState, binding, text)?;
+    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::ServerState, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
         let (until, literal) = rest.split_first_chunk()?;

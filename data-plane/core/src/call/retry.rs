@@ -1,6 +1,8 @@
 //! Retries of a call. A call is sent at most twice per round, and the second time only if the first attempt provably
 //! did not run: no connection could be made, the session had ended before it was sent, or a legacy server does not know
-//! the session, which it says before it looks at the message. All retry decisions of the data plane are made here.
+//! the session, which it says before it looks at the message. All decisions to send a call that may have left the proxy
+//! once more are made here. Below them, the connection pool of `shared/egress` moves a request to another connection if it
+//! was provably not sent.
 
 use bytes::Bytes;
 
@@ -15,9 +17,9 @@ pub enum RetrySession {
     New,
 }
 
-/// Answers that a call to a modern server is sent again with.
+/// `inputResponses` and `requestState` that a call to a modern server is sent again with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RoundAnswers {
+pub struct InputResponses {
     /// `inputResponses`; `None` if nothing was requested.
     pub responses: Option<Bytes>,
     /// `requestState`: the JSON string as the server wrote it.

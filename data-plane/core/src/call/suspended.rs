@@ -7,7 +7,7 @@ use toolgate_mcp::{FrameLimits, canonical};
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    OwningProxy, Sealer,
+    ClientStateSealer, OwningProxy,
     seal::{NONCE_LEN, SealContext, SealPurpose},
 };
 
@@ -51,8 +51,8 @@ impl CallTicket {
     /// Seals the ticket to the text of a `requestState`.
     pub fn seal(
         &self,
-        sealer: &Sealer,
-        binding: SealContext<'_>,
+        sealer: &ClientStateSealer,
+        context: SealContext<'_>,
         nonce: &[u8; NONCE_LEN],
     ) -> String {
         let mut plain = Vec::with_capacity(1 + HANDLE + 32 + 64);
@@ -60,12 +60,12 @@ impl CallTicket {
         plain.extend_from_slice(&self.handle);
         plain.extend_from_slice(&self.request.0);
         self.owner.write(&mut plain);
-        sealer.seal(SealPurpose::SuspendedCall, binding, nonce, &plain)
+        sealer.seal(SealPurpose::SuspendedCall, context, nonce, &plain)
     }
 
     /// Opens a text that was sealed for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::SuspendedCall, binding, text)?;
+    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::SuspendedCall, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (handle, rest) = rest.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;

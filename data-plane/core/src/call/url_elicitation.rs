@@ -7,7 +7,7 @@ use toolgate_mcp::object;
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    Sealer,
+    ClientStateSealer,
     seal::{NONCE_LEN, SealContext, SealPurpose},
 };
 
@@ -37,8 +37,8 @@ impl UrlElicitation {
     /// Seals the elicitation to the text that the client gets.
     pub fn seal(
         &self,
-        sealer: &Sealer,
-        binding: SealContext<'_>,
+        sealer: &ClientStateSealer,
+        context: SealContext<'_>,
         nonce: &[u8; NONCE_LEN],
     ) -> String {
         let mut plain = Vec::with_capacity(1 + 32 + 8 + 2);
@@ -46,12 +46,12 @@ impl UrlElicitation {
         plain.extend_from_slice(&self.request.0);
         plain.extend_from_slice(&self.until.0.to_be_bytes());
         plain.extend_from_slice(&[self.times, self.pages]);
-        sealer.seal(SealPurpose::UrlElicitation, binding, nonce, &plain)
+        sealer.seal(SealPurpose::UrlElicitation, context, nonce, &plain)
     }
 
     /// Opens a text that was sealed for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::UrlElicitation, binding, text)?;
+    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::UrlElicitation, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
         let (until, rest) = rest.split_first_chunk()?;

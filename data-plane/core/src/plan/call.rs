@@ -15,7 +15,7 @@ use crate::{
     GatewayView, Refusal, ServerView,
     call::suspended,
     plan::{
-        PlanInput, RequestTarget, ResumeRequest, ReturnedState, UrlElicitationResult,
+        ContinuationRequest, PlanInput, RequestTarget, ReturnedState, UrlElicitationResult,
         builtin_tools, continuation,
         find::{self, LocatedTarget, find, is_argument},
     },
@@ -40,8 +40,8 @@ pub struct CallPlan {
     pub log_level: Option<LogLevel>,
     /// Trace context of the client.
     pub trace: Option<CallTrace>,
-    /// Suspended call that this request resumes with the client's responses.
-    pub resume: Option<ResumeRequest>,
+    /// Suspended call that this request continues with the client's responses.
+    pub continuation: Option<ContinuationRequest>,
     /// Request state of the server from an earlier response, which this call continues.
     pub returned_state: Option<ReturnedState>,
     /// Set if this call is repeated after the client was asked to visit URLs.
@@ -132,7 +132,7 @@ impl CallPlan {
 
     /// Returns `true` if the client's `requestState` is addressed to the gateway and not to a server.
     pub fn is_continuation(&self) -> bool {
-        self.resume.is_some() || self.url_elicitation_result.is_some()
+        self.continuation.is_some() || self.url_elicitation_result.is_some()
     }
 
     /// Digest that a retry of this call must match. `body` is the body that was planned.
@@ -290,7 +290,7 @@ pub(super) fn plan(
         progress: progress.map(|token| token.raw.into()),
         log_level: log_level.transpose()?,
         trace: input.trace.map(CallTrace::from),
-        resume: None,
+        continuation: None,
         returned_state: None,
         url_elicitation_result: None,
         task_sealer: tasks,

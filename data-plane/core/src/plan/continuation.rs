@@ -1,6 +1,6 @@
-//! Requests of modern clients that continue an earlier one: with `requestState` or `inputResponses`. The state of a modern server is unsealed and
-//! goes back to it. The ticket of a suspended call of a legacy server resumes that call. The state of a URL elicitation
-//! sends the call anew. Each is valid for the same request only.
+//! Requests of modern clients that continue an earlier one: with `requestState` or `inputResponses`. The state of a
+//! modern server is unsealed and goes back to it. The ticket of a suspended call of a legacy server continues that call.
+//! The state of a URL elicitation sends the call anew. Each is valid for the same request only.
 
 use toolgate_mcp::{ByteSpan, Envelope, JsonString, envelope::MessageParams};
 use toolgate_model::{Digest, Era, Timestamp};
@@ -14,9 +14,9 @@ use crate::{
     seal::SealContext,
 };
 
-/// A retry that resumes a suspended call.
+/// A retry that continues a suspended call.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResumeRequest {
+pub struct ContinuationRequest {
     /// Ticket of the call.
     pub ticket: CallTicket,
     /// `params.inputResponses`.
@@ -68,13 +68,16 @@ pub(super) fn complete(
         (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
             if let Some(elicitation) =
-                UrlElicitation::open(input.sealer, binding(input), state.as_str())
+                UrlElicitation::open(input.sealer, seal_context(input), state.as_str())
             {
                 return after_url_elicitation(input, envelope, &elicitation, responses, call);
             }
             let ticket = open_ticket(input, envelope, state, &call)?;
-            let resume = Some(ResumeRequest { ticket, responses });
-            Ok(CallPlan { resume, ..call })
+            let continuation = Some(ContinuationRequest { ticket, responses });
+            Ok(CallPlan {
+                continuation,
+                ..call
+            })
         }
     }
 }
@@ -129,7 +132,7 @@ fn open_ticket(
     state: &JsonString<'_>,
     call: &CallPlan,
 ) -> Result<CallTicket, Refusal> {
-    let ticket = CallTicket::open(input.sealer, binding(input), state.as_str());
+    let ticket = CallTicket::open(input.sealer, seal_context(input), state.as_str());
     let ticket = ticket.ok_or_else(not_valid)?;
     if call.digest(envelope.source) != Some(ticket.request) {
         return Err(other_request());
@@ -144,7 +147,8 @@ fn with_returned_state(
     state: &JsonString<'_>,
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
-    let state_of_server = SealedRequestState::open(input.sealer, binding(input), state.as_str());
+    let state_of_server =
+        SealedRequestState::open(input.sealer, seal_context(input), state.as_str());
     let opened = state_of_server.ok_or_else(not_valid)?;
     check_state(input, envelope, opened.request, opened.until, &call)?;
     let returned_state = ReturnedState {
@@ -157,7 +161,7 @@ fn with_returned_state(
     })
 }
 
-fn binding<'a>(input: &PlanInput<'a>) -> SealContext<'a> {
+fn seal_context<'a>(input: &PlanInput<'a>) -> SealContext<'a> {
     SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),

@@ -32,8 +32,8 @@ pub(super) fn post(input: &PlanInput<'_>, envelope: &Envelope<'_>) -> Result<Pla
 }
 
 /// Checks a GET or DELETE request.
-pub(super) fn check_bodiless(input: &PlanInput<'_>, framing: &RequestEra) -> Result<(), Refusal> {
-    match framing {
+pub(super) fn check_bodiless(input: &PlanInput<'_>, era: &RequestEra) -> Result<(), Refusal> {
+    match era {
         RequestEra::Modern | RequestEra::Unsupported { .. } => Err(Refusal::MethodNotAllowed),
         RequestEra::BadVersion { .. } => Err(Refusal::LegacyVersion),
         RequestEra::Legacy { .. } => session(input.session).map(|_facts| ()),

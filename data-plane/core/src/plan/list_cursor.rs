@@ -4,7 +4,7 @@
 use toolgate_model::Digest;
 
 use crate::{
-    Sealer,
+    ClientStateSealer,
     seal::{SealContext, SealPurpose},
 };
 
@@ -36,24 +36,24 @@ const FORMAT: u8 = 1;
 const DIGEST_LEN: usize = 16;
 
 /// Seals a cursor as text.
-pub fn seal(sealer: &Sealer, binding: SealContext<'_>, cursor: &ListCursor) -> String {
+pub fn seal(sealer: &ClientStateSealer, context: SealContext<'_>, cursor: &ListCursor) -> String {
     let mut plain = Vec::with_capacity(2 + 4 + DIGEST_LEN);
     plain.extend_from_slice(&[FORMAT, cursor.kind.number()]);
     plain.extend_from_slice(&cursor.page.to_be_bytes());
     plain.extend_from_slice(&cursor.digest.0[..DIGEST_LEN]);
-    sealer.seal_stable(SealPurpose::Cursor, binding, &plain)
+    sealer.seal_stable(SealPurpose::Cursor, context, &plain)
 }
 
 /// Opens a cursor and returns its page number. Returns `None` unless the text is a cursor of this kind, list digest
 /// and context.
 pub fn open(
-    sealer: &Sealer,
-    binding: SealContext<'_>,
+    sealer: &ClientStateSealer,
+    context: SealContext<'_>,
     text: &str,
     kind: ListKind,
     digest: &Digest,
 ) -> Option<u32> {
-    let plain = sealer.open(SealPurpose::Cursor, binding, text)?;
+    let plain = sealer.open(SealPurpose::Cursor, context, text)?;
     let (&[format, number], rest) = plain.split_first_chunk()?;
     let (page, of) = rest.split_first_chunk()?;
     let fits = format == FORMAT && number == kind.number() && of == &digest.0[..DIGEST_LEN];

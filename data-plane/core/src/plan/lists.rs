@@ -25,7 +25,7 @@ pub(super) fn page(
     if params.is_some_and(|params| params.mistyped == Some("cursor")) {
         return Err(Refusal::InvalidParams("`cursor` must be a string".into()));
     }
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     };
@@ -36,7 +36,7 @@ pub(super) fn page(
         None => (0, first),
         Some(text) => {
             let number =
-                list_cursor::open(input.sealer, binding, text.as_str(), kind, &first.digest);
+                list_cursor::open(input.sealer, context, text.as_str(), kind, &first.digest);
             let number = number.ok_or(Refusal::BadCursor)?;
             (number, page(number).ok_or(Refusal::BadCursor)?)
         }
@@ -48,7 +48,7 @@ pub(super) fn page(
             digest: found.digest,
         };
         // Sealed text needs no JSON escapes.
-        let next = list_cursor::seal(input.sealer, binding, &next);
+        let next = list_cursor::seal(input.sealer, context, &next);
         Bytes::from(format!(",\"nextCursor\":\"{next}\"}}}}"))
     } else {
         Bytes::from_static(b"}}")

@@ -80,11 +80,11 @@ pub(super) fn find(
 }
 
 fn open_target(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskTarget> {
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     };
-    let id = TaskId::open(input.sealer, binding, text)?;
+    let id = TaskId::open(input.sealer, context, text)?;
     let tool = input.gateway.tool(&id.tool).filter(|tool| {
         let owner = &tool.server.name.id;
         *owner == id.server && may_follow(input.gateway, input.caller.grant(), &tool.exposed)
@@ -126,7 +126,7 @@ pub(super) fn followed_task(
         progress: None,
         log_level: None,
         trace: None,
-        resume: None,
+        continuation: None,
         returned_state: None,
         url_elicitation_result: None,
         task_sealer: None,

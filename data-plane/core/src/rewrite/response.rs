@@ -159,8 +159,8 @@ impl ResponseRelay {
         self.answered = false;
     }
 
-    /// Resumes the call for a retry of the client.
-    pub fn resume(&mut self, call: Arc<CallPlan>, log_level: Option<LogLevel>) {
+    /// Continues the call for a retry of the client.
+    pub fn continue_with(&mut self, call: Arc<CallPlan>, log_level: Option<LogLevel>) {
         self.call = call;
         self.log_level = log_level;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use toolgate_model::{Principal, Slug};
 
 use crate::{
-    Sealer,
+    ClientStateSealer,
     seal::{SealContext, SealPurpose},
 };
 
@@ -27,7 +27,7 @@ pub struct TaskId {
 /// Sealer of task ids for one principal.
 #[derive(Debug, Clone)]
 pub struct TaskSealer {
-    pub(crate) sealer: Sealer,
+    pub(crate) sealer: ClientStateSealer,
     pub(crate) principal: Arc<Principal>,
 }
 
@@ -36,7 +36,7 @@ const FORMAT: u8 = 1;
 impl TaskId {
     /// Seals the id as text. The text is deterministic as long as the keys stay. Returns `None` if the server's id is
     /// too long.
-    pub fn seal(&self, sealer: &Sealer, binding: SealContext<'_>) -> Option<String> {
+    pub fn seal(&self, sealer: &ClientStateSealer, context: SealContext<'_>) -> Option<String> {
         let mut plain = Vec::with_capacity(3 + 64 + self.tool.len() + self.original.len());
         plain.push(FORMAT);
         for part in [self.server.as_str(), &self.tool] {
@@ -44,13 +44,13 @@ impl TaskId {
             plain.extend_from_slice(part.as_bytes());
         }
         plain.extend_from_slice(self.original.as_bytes());
-        let text = sealer.seal_stable(SealPurpose::Task, binding, &plain);
+        let text = sealer.seal_stable(SealPurpose::Task, context, &plain);
         (text.len() <= SealPurpose::Task.limit()).then_some(text)
     }
 
     /// Opens a text sealed for this gateway and principal.
-    pub fn open(sealer: &Sealer, binding: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::Task, binding, text)?;
+    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
+        let plain = sealer.open(SealPurpose::Task, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (server, rest) = read_part(rest)?;
         let (tool, original) = read_part(rest)?;

@@ -89,7 +89,7 @@ fn stable_seals_repeat_and_differ_by_seal_context() {
         ..here
     };
     let sealer = sealer(&[1]);
-    let seal = |binding, plain: &[u8]| sealer.seal_stable(SealPurpose::Cursor, binding, plain);
+    let seal = |context, plain: &[u8]| sealer.seal_stable(SealPurpose::Cursor, context, plain);
     assert_eq!(seal(here, b"page 1"), seal(here, b"page 1"));
     assert_ne!(seal(here, b"page 1"), seal(here, b"page 2"));
     assert_ne!(seal(here, b"page 1"), seal(there, b"page 1"));
@@ -102,12 +102,18 @@ fn stable_seals_repeat_and_differ_by_seal_context() {
 
 #[test]
 fn a_keyring_without_valid_keys_is_rejected() {
-    assert_eq!(Sealer::new(&[]).err(), Some(InvalidKeyring::Empty));
+    assert_eq!(
+        ClientStateSealer::new(&[]).err(),
+        Some(InvalidKeyring::Empty)
+    );
     let short = SealingKey {
         epoch: 4,
         secret: Zeroizing::new(vec![1; 31]),
     };
-    assert_eq!(Sealer::new(&[short]).err(), Some(InvalidKeyring::Short(4)));
+    assert_eq!(
+        ClientStateSealer::new(&[short]).err(),
+        Some(InvalidKeyring::Short(4))
+    );
 }
 
 proptest! {

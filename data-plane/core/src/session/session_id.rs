@@ -7,7 +7,7 @@ use toolgate_mcp::{apps, object, versions};
 use toolgate_model::Timestamp;
 
 use crate::{
-    Caller, OwningProxy, Sealer,
+    Caller, ClientStateSealer, OwningProxy,
     seal::{NONCE_LEN, SealContext, SealPurpose, task::EXTENSION},
 };
 
@@ -225,8 +225,8 @@ const FORMAT: u8 = 2;
 
 /// Seals an id: visible ASCII of at most [`crate::seal::TEXT_LIMIT`] characters.
 pub fn mint(
-    sealer: &Sealer,
-    binding: SealContext<'_>,
+    sealer: &ClientStateSealer,
+    context: SealContext<'_>,
     claims: &SessionClaims,
     nonce: &[u8; NONCE_LEN],
 ) -> String {
@@ -244,17 +244,17 @@ pub fn mint(
     // Builds that do not know the opener ignore what follows the owner.
     plain.extend_from_slice(&claims.opener.authn);
     plain.extend_from_slice(&claims.opener.tools);
-    sealer.seal(SealPurpose::Session, binding, nonce, &plain)
+    sealer.seal(SealPurpose::Session, context, nonce, &plain)
 }
 
 /// Opens an id sealed for this gateway and principal within the last [`LIFETIME`].
 pub fn open(
-    sealer: &Sealer,
-    binding: SealContext<'_>,
+    sealer: &ClientStateSealer,
+    context: SealContext<'_>,
     text: &str,
     now: Timestamp,
 ) -> Option<SessionClaims> {
-    let plain = sealer.open(SealPurpose::Session, binding, text)?;
+    let plain = sealer.open(SealPurpose::Session, context, text)?;
     let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
     let (issued, rest) = rest.split_first_chunk()?;
     let (random, rest) = rest.split_first_chunk()?;

@@ -10,7 +10,8 @@ use std::{
 };
 
 use toolgate_model::{
-    Digest, ObjectName, Principal, ResourceKey, ResourceRefusal, Slug, Snapshot, SnapshotResource,
+    Digest, ObjectName, Principal, ResourceKey, ResourceRejection, Slug, Snapshot,
+    SnapshotResource,
     snapshot::{DefinitionsResource, GatewayResource, ServerResource, TokenResource},
 };
 
@@ -26,17 +27,20 @@ struct ViewAssembly<'a> {
     definitions: BTreeMap<&'a ObjectName, (Digest, &'a DefinitionsResource)>,
     principals: BTreeMap<Principal, Arc<Principal>>,
     grants: BTreeMap<Digest, Arc<Grant>>,
-    refusals: Vec<ResourceRefusal>,
+    rejections: Vec<ResourceRejection>,
 }
 
-pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<ResourceRefusal>) {
+pub(super) fn build(
+    snapshot: &Snapshot,
+    previous: Option<&View>,
+) -> (View, Vec<ResourceRejection>) {
     let mut building = ViewAssembly {
         previous,
         servers: BTreeMap::new(),
         definitions: BTreeMap::new(),
         principals: BTreeMap::new(),
         grants: BTreeMap::new(),
-        refusals: Vec::new(),
+        rejections: Vec::new(),
     };
     let mut gateways = Vec::new();
     let mut tokens = Vec::new();
@@ -59,14 +63,14 @@ pub(super) fn build(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<
         servers: building.servers,
         tokens,
     };
-    (view, building.refusals)
+    (view, building.rejections)
 }
 
 impl<'a> ViewAssembly<'a> {
     fn reject(&mut self, resource: &ResourceKey, reason: impl Into<String>) {
         let resource = resource.clone();
         let reason = reason.into();
-        self.refusals.push(ResourceRefusal { resource, reason });
+        self.rejections.push(ResourceRejection { resource, reason });
     }
 
     fn server(&mut self, key: &ResourceKey, digest: Digest, server: &ServerResource) {

@@ -155,7 +155,7 @@ impl GatewayView {
         match kind {
             ListKind::Tools => self.lists.tool_page(self, grant, era, page),
             ListKind::Prompts | ListKind::Resources | ListKind::Templates => {
-                self.lists.unfiltered_page(self, kind, grant, era, page)
+                self.lists.all_or_nothing_page(self, kind, grant, era, page)
             }
         }
     }

@@ -47,14 +47,14 @@ pub struct ListPage {
 pub(super) struct ListCache {
     all: GrantLists,
     filtered: OnceLock<Box<[OnceLock<Arc<GrantLists>>]>>,
-    prompts: UnfilteredList,
-    resources: UnfilteredList,
-    templates: UnfilteredList,
+    prompts: AllOrNothingList,
+    resources: AllOrNothingList,
+    templates: AllOrNothingList,
 }
 
 /// List that is visible as a whole or not at all.
 #[derive(Default)]
-struct UnfilteredList {
+struct AllOrNothingList {
     visible: EraPages,
     empty: EraPages,
 }
@@ -104,7 +104,7 @@ impl ListCache {
     }
 
     /// Returns a page of a list other than tools.
-    pub(super) fn unfiltered_page(
+    pub(super) fn all_or_nothing_page(
         &self,
         gateway: &GatewayView,
         kind: ListKind,
@@ -121,7 +121,7 @@ impl ListCache {
         let seen = grant.allows_prompts_and_resources();
         let pages = if seen { &whole.visible } else { &whole.empty };
         let page = usize::try_from(page).ok()?;
-        let build = || unfiltered_pages(gateway, kind, seen, era);
+        let build = || all_or_nothing_pages(gateway, kind, seen, era);
         pages.of(era).get_or_init(build).get(page).cloned()
     }
 
@@ -200,7 +200,12 @@ fn tool_pages(gateway: &GatewayView, grant: &Grant, era: Era) -> Vec<ListPage> {
 }
 
 /// Serializes all items of another kind, or none.
-fn unfiltered_pages(gateway: &GatewayView, kind: ListKind, seen: bool, era: Era) -> Vec<ListPage> {
+fn all_or_nothing_pages(
+    gateway: &GatewayView,
+    kind: ListKind,
+    seen: bool,
+    era: Era,
+) -> Vec<ListPage> {
     let head = head(gateway, kind, era);
     let resources = gateway.resources_digest;
     match kind {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, Definition, Digest, ResourceKind, Snapshot, SnapshotResource,
+    AllowList, Definition, Digest, Snapshot, SnapshotResource, SnapshotResourceKind,
     snapshot::{GatewayResource, ServerResource, SnapshotEntry, TokenResource},
 };
 
@@ -16,7 +16,7 @@ use crate::fixture::{
 
 fn edit(
     snapshot: &mut Snapshot,
-    kind: ResourceKind,
+    kind: SnapshotResourceKind,
     id: &str,
     change: impl FnOnce(&mut SnapshotResource),
 ) {
@@ -27,15 +27,20 @@ fn edit(
 }
 
 fn edit_gateway(snapshot: &mut Snapshot, change: impl FnOnce(&mut GatewayResource)) {
-    edit(snapshot, ResourceKind::Gateway, "main", |resource| {
-        if let SnapshotResource::Gateway(gateway) = resource {
-            change(gateway);
-        }
-    });
+    edit(
+        snapshot,
+        SnapshotResourceKind::Gateway,
+        "main",
+        |resource| {
+            if let SnapshotResource::Gateway(gateway) = resource {
+                change(gateway);
+            }
+        },
+    );
 }
 
 fn edit_server(snapshot: &mut Snapshot, id: &str, change: impl FnOnce(&mut ServerResource)) {
-    edit(snapshot, ResourceKind::Server, id, |resource| {
+    edit(snapshot, SnapshotResourceKind::Server, id, |resource| {
         if let SnapshotResource::Server(server) = resource {
             change(server);
         }
@@ -49,8 +54,8 @@ fn names(view: &View) -> Vec<&str> {
 
 #[test]
 fn tools_are_in_binding_order_and_found_by_exposed_name() {
-    let (view, refusals) = View::build(&test_snapshot(&test_servers()), None);
-    assert_eq!(refusals, []);
+    let (view, rejections) = View::build(&test_snapshot(&test_servers()), None);
+    assert_eq!(rejections, []);
     assert_eq!(
         names(&view),
         [
@@ -86,9 +91,9 @@ fn invalid_resources_are_left_out_and_reported() {
         lost.server = slug("lost");
         gateway.tools.push(lost);
     });
-    let (view, refusals) = View::build(&snapshot, None);
+    let (view, rejections) = View::build(&snapshot, None);
     assert_eq!(names(&view), ["files__list"]);
-    let told: Vec<String> = refusals
+    let told: Vec<String> = rejections
         .iter()
         .map(|r| format!("{}: {}", r.resource, r.reason))
         .collect();
@@ -102,8 +107,8 @@ fn invalid_resources_are_left_out_and_reported() {
         ]
     );
     // Problems are reported again while they persist, even though the view is shared.
-    let (again, refusals) = View::build(&snapshot, Some(&view));
-    assert_eq!(refusals.len(), 4);
+    let (again, rejections) = View::build(&snapshot, Some(&view));
+    assert_eq!(rejections.len(), 4);
     assert!(Arc::ptr_eq(
         again.gateway("main").unwrap(),
         view.gateway("main").unwrap()
@@ -130,9 +135,9 @@ fn definitions_that_cannot_be_served_are_left_out() {
         .collect();
     tools.push(plain_tool("good"));
     let snapshot = test_snapshot(&[ServerFixture::new("weather", None, tools)]);
-    let (view, refusals) = View::build(&snapshot, None);
+    let (view, rejections) = View::build(&snapshot, None);
     assert_eq!(names(&view), ["weather__good"]);
-    assert_eq!(refusals.len(), 4);
+    assert_eq!(rejections.len(), 4);
 }
 
 #[test]
@@ -147,10 +152,10 @@ fn a_gateway_with_unknown_configuration_is_denied_alone() {
         "side",
         SnapshotResource::Gateway(gateway(&test_servers())),
     );
-    let (view, refusals) = View::build(&snapshot, None);
+    let (view, rejections) = View::build(&snapshot, None);
     assert!(view.gateway("main").unwrap().denied.is_some());
     assert!(view.gateway("side").unwrap().denied.is_none());
-    assert_eq!(refusals.len(), 1);
+    assert_eq!(rejections.len(), 1);
 }
 
 #[test]
@@ -160,17 +165,17 @@ fn a_server_keeps_its_last_valid_configuration() {
     edit_server(&mut snapshot, "files", |server| {
         server.endpoints = endpoints("file:///etc/passwd")
     });
-    let (kept, refusals) = View::build(&snapshot, Some(&good));
-    assert_eq!(refusals.len(), 1);
+    let (kept, rejections) = View::build(&snapshot, Some(&good));
+    assert_eq!(rejections.len(), 1);
     assert_eq!(
         kept.server(&name("acme", "files")).unwrap().endpoints,
         endpoints("https://files.example/mcp")
     );
     assert_eq!(names(&kept).len(), 4);
     // Without a last good form the server is left out, with everything that depends on it.
-    let (fresh, refusals) = View::build(&snapshot, None);
+    let (fresh, rejections) = View::build(&snapshot, None);
     assert_eq!(names(&fresh), ["weather__forecast", "weather__now"]);
-    assert_eq!(refusals.len(), 5);
+    assert_eq!(rejections.len(), 5);
 }
 
 #[test]
@@ -269,13 +274,13 @@ fn duplicate_gateway_ids_and_token_hashes_are_rejected() {
         "all",
         SnapshotResource::Token(token("all")),
     );
-    let (view, refusals) = View::build(&snapshot, None);
+    let (view, rejections) = View::build(&snapshot, None);
     assert_eq!(view.gateway("main").unwrap().name, name("acme", "main"));
     assert_eq!(
         view.caller(&authn_id("all")).unwrap().principal().org,
         slug("acme")
     );
-    assert_eq!(refusals.len(), 2);
+    assert_eq!(rejections.len(), 2);
 }
 
 #[test]

@@ -108,7 +108,7 @@ impl World {
             if is_legacy(client) {
                 self.leave(id);
             }
-            self.feed(id, CallEvent::ClientGone);
+            self.feed(id, CallEvent::ClientDisconnected);
             let ended = !self.calls.contains_key(&id);
             assert_eq!(ended, !is_legacy(client), "call {id}");
         }

@@ -194,7 +194,7 @@ impl World {
                     until,
                     literal,
                 };
-                state.seal(&self.sealer, self.binding(client), &nonce)
+                state.seal(&self.sealer, self.seal_context(client), &nonce)
             }
             SealRequest::UrlElicitation { number, urls } => {
                 self.seen.insert("url elicitation");
@@ -204,7 +204,7 @@ impl World {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.seal(&self.sealer, self.binding(client), &nonce))
+                Some(elicitation.seal(&self.sealer, self.seal_context(client), &nonce))
             }
             SealRequest::Ticket => {
                 self.seen.insert("ticket");
@@ -215,7 +215,7 @@ impl World {
                     request,
                     owner,
                 };
-                Some(ticket.seal(&self.sealer, self.binding(client), &nonce))
+                Some(ticket.seal(&self.sealer, self.seal_context(client), &nonce))
             }
         }
     }
@@ -244,7 +244,7 @@ impl World {
         }
         let late = [
             CallEvent::Cancel,
-            CallEvent::ClientGone,
+            CallEvent::ClientDisconnected,
             CallEvent::Deadline,
             CallEvent::Drain,
             CallEvent::Sealed(None),
@@ -358,7 +358,7 @@ pub const RESOURCE_CONSTRUCTORS: [&str; 21] = [
     "respond upstream",
     "resume stream",
     "resume timeouts",
-    "resumed",
+    "continued",
     "retry",
     "round",
     "seal",

@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use toolgate_data_core::{
-    AuthnId, Plan, PlanInput, Sealer, View,
+    AuthnId, ClientStateSealer, Plan, PlanInput, View,
     plan::{CallPlan, EndpointRequest, PostedMessage, SessionLookup, plan},
     session::session_id::SessionClaims,
 };
 use toolgate_mcp::{FrameLimits, envelope, era, headers};
 use toolgate_model::{
     AllowList, CallTimeouts, Definition, Digest, Era, MaxAnswer, ObjectName, RelayPolicy,
-    ResourceKey, ResourceKind, SessionSharing, Slug, Snapshot, SnapshotResource, Timestamp,
+    ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp,
     TokenHash, TokenSubject,
     snapshot::{
         DefinitionsResource, ExposedTool, GatewayResource, ServerResource, SnapshotEntry,
@@ -65,7 +65,7 @@ fn view() -> &'static View {
         let digest = Digest::of_bytes(json.as_bytes());
         let mut tools = Vec::new();
         for (id, era) in [("files", Era::Legacy), ("notes", Era::Modern)] {
-            insert(ResourceKind::Server, id, server(era));
+            insert(SnapshotResourceKind::Server, id, server(era));
             let catalogue = DefinitionsResource {
                 tools: vec![Definition {
                     name: "read".to_owned(),
@@ -76,7 +76,7 @@ fn view() -> &'static View {
                 ..DefinitionsResource::default()
             };
             insert(
-                ResourceKind::Catalogue,
+                SnapshotResourceKind::Catalogue,
                 id,
                 SnapshotResource::Catalogue(catalogue),
             );
@@ -95,7 +95,7 @@ fn view() -> &'static View {
             ..GatewayResource::default()
         };
         insert(
-            ResourceKind::Gateway,
+            SnapshotResourceKind::Gateway,
             "main",
             SnapshotResource::Gateway(gateway),
         );
@@ -109,7 +109,7 @@ fn view() -> &'static View {
                 rate_limits: Vec::new(),
             };
             insert(
-                ResourceKind::Token,
+                SnapshotResourceKind::Token,
                 principal,
                 SnapshotResource::Token(token),
             );
@@ -135,7 +135,7 @@ impl CallRequest<'_> {
     /// The plan of the request and its body; `None` if it is refused.
     pub fn plan(
         &self,
-        sealer: &Sealer,
+        sealer: &ClientStateSealer,
         session: Option<&SessionClaims>,
         now: Timestamp,
     ) -> Option<(Arc<CallPlan>, Bytes)> {
@@ -164,7 +164,7 @@ impl CallRequest<'_> {
             },
         };
         let session = session.map_or(SessionLookup::Absent, SessionLookup::Valid);
-        let framing = era::classify(
+        let era = era::classify(
             standard.version,
             session != SessionLookup::Absent,
             &envelope,
@@ -174,7 +174,7 @@ impl CallRequest<'_> {
             gateway: view().gateway("main").unwrap(),
             caller: view().caller(&AuthnId::from(token)).unwrap(),
             request: EndpointRequest::Post(PostedMessage {
-                framing: &framing,
+                era: &era,
                 envelope: &envelope,
                 headers: standard,
                 params: &[],

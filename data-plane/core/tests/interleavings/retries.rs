@@ -2,7 +2,7 @@
 
 use toolgate_data_core::{
     call::{
-        CallEvent, ResumedCall,
+        CallEvent, ContinuedCall,
         suspended::{
             SUSPENSION_LIFETIME, SuspensionEvent, SuspensionHandle, SuspensionMachine,
             SuspensionOutput,
@@ -78,7 +78,7 @@ impl World {
             "a state opened for another principal"
         );
         assert!(same, "a state of another request");
-        let Some(retry) = plan.resume.clone() else {
+        let Some(retry) = plan.continuation.clone() else {
             // The server has not run it, or keeps its state with the client: the call is sent.
             self.seen.insert("sent again by the client");
             return self.begin(number, work, client, which % PROXIES, (plan, body));
@@ -96,7 +96,7 @@ impl World {
             // It is told that there is no such call; nothing runs in its stead.
             return self.end(number, client, work);
         };
-        self.seen.insert("resumed");
+        self.seen.insert("continued");
         let call = self.calls.get_mut(&id).unwrap();
         assert_eq!((call.work, call.request), (work, None));
         assert_eq!(principal_of(call.client), by);
@@ -107,12 +107,12 @@ impl World {
             .responses
             .map_or_else(Default::default, |span| span.slice_bytes(&body));
         let log_level = plan.effective_log_level(None);
-        let resumed = ResumedCall {
+        let continued = ContinuedCall {
             plan,
             log_level,
             responses,
         };
-        self.feed(id, CallEvent::Resumed(resumed));
+        self.feed(id, CallEvent::Continued(continued));
         if let Some(call) = self.calls.get(&id).filter(|call| call.suspended) {
             let left = open - taken.len();
             assert_eq!(call.awaited.len(), left, "suspended for what was answered");

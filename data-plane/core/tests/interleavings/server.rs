@@ -117,6 +117,9 @@ impl World {
         if arrival == Arrival::Broken {
             let end = UpstreamEnd::Failed(UpstreamFailure::Broken);
             self.feed(id, CallEvent::UpstreamEnd(end));
+        } else if arrival == Arrival::Status500 {
+            // The body decides: here it is no answer of the call.
+            self.feed(id, CallEvent::UpstreamMessage("oops".into()));
         } else if arrival == Arrival::Document {
             self.answered(id);
         } else if arrival == Arrival::Urls {
@@ -290,7 +293,10 @@ impl World {
             _ => format!(r#""result":{{"by":{by}}}"#),
         };
         let frame = format!(r#"{{"jsonrpc":"2.0","id":{literal},{body}}}"#);
-        self.feed(waiting.call, CallEvent::ClientAnswer(id, frame.into()));
+        self.feed(
+            waiting.call,
+            CallEvent::ElicitationResponse(id, frame.into()),
+        );
     }
 }
 

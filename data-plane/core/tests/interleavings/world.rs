@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use toolgate_data_core::{
-    OwningProxy, Sealer,
+    ClientStateSealer, OwningProxy,
     call::{
         CallMachine, CallTime, ElicitationId,
         suspended::{SuspensionHandle, SuspensionMachine},
@@ -40,7 +40,7 @@ pub type SessionName = [u8; RANDOM_LEN];
 pub struct World {
     pub now: Timestamp,
     pub serial: u64,
-    pub sealer: Sealer,
+    pub sealer: ClientStateSealer,
     pub gateway: Slug,
     pub principals: Vec<Principal>,
     /// Session ids of the clients that have one.
@@ -203,7 +203,7 @@ impl World {
         Self {
             now: Timestamp(1_000),
             serial: 0,
-            sealer: Sealer::new(&[key]).unwrap(),
+            sealer: ClientStateSealer::new(&[key]).unwrap(),
             gateway: "main".parse().unwrap(),
             principals: PRINCIPALS.map(principal).to_vec(),
             sessions: Default::default(),
@@ -237,7 +237,7 @@ impl World {
         nonce
     }
 
-    pub fn binding(&self, client: usize) -> SealContext<'_> {
+    pub fn seal_context(&self, client: usize) -> SealContext<'_> {
         SealContext {
             gateway: &self.gateway,
             principal: &self.principals[principal_of(client)],
@@ -248,10 +248,11 @@ impl World {
     pub fn facts_of(&mut self, client: usize) -> SessionClaims {
         if let Some(text) = &self.sessions[client] {
             let stranger = (client + 1) % 2;
-            let foreign = session_id::open(&self.sealer, self.binding(stranger), text, self.now);
+            let foreign =
+                session_id::open(&self.sealer, self.seal_context(stranger), text, self.now);
             assert_eq!(foreign, None, "a session opens for its principal only");
             if let Some(facts) =
-                session_id::open(&self.sealer, self.binding(client), text, self.now)
+                session_id::open(&self.sealer, self.seal_context(client), text, self.now)
             {
                 return facts;
             }
@@ -265,7 +266,7 @@ impl World {
             owner: OwningProxy::new(self.proxies[0].name.clone(), None),
             opener: Default::default(),
         };
-        let text = session_id::mint(&self.sealer, self.binding(client), &facts, &nonce);
+        let text = session_id::mint(&self.sealer, self.seal_context(client), &facts, &nonce);
         self.sessions[client] = Some(text);
         facts
     }

@@ -26,8 +26,8 @@ fn assembled(delta: toolgate_model::Delta) -> ReceivedUpdate {
 
 fn serving(wanted: &Snapshot) -> AppliedConfig {
     let nothing = AppliedConfig::empty();
-    let (held, refused) = nothing.apply(push(&nothing, wanted)).unwrap();
-    assert_eq!(refused, []);
+    let (held, rejected) = nothing.apply(push(&nothing, wanted)).unwrap();
+    assert_eq!(rejected, []);
     held
 }
 
@@ -58,25 +58,25 @@ fn a_rejected_resource_keeps_its_last_valid_form_and_is_offered_again_after_a_he
         puts: vec![bad, token("new", 8)],
         ..ReceivedUpdate::default()
     };
-    let (next, refused) = held.apply(incoming).unwrap();
-    let files = key(ResourceKind::Server, "files");
-    assert_eq!(refused.len(), 1);
-    assert_eq!(refused[0].known.as_ref(), Some(&files));
+    let (next, rejected) = held.apply(incoming).unwrap();
+    let files = key(SnapshotResourceKind::Server, "files");
+    assert_eq!(rejected.len(), 1);
+    assert_eq!(rejected[0].known.as_ref(), Some(&files));
     assert_eq!(next.view.counts(), [1, 1, 2]);
     assert_eq!(
         next.snapshot.entries.get(&files),
         held.snapshot.entries.get(&files)
     );
     assert_eq!(next.snapshot.version, version(6));
-    assert_eq!(next.digests().get(&files), Some(&REFUSED_DIGEST));
-    // Once fixed, it is no longer recorded as refused.
+    assert_eq!(next.digests().get(&files), Some(&REJECTED_DIGEST));
+    // Once fixed, it is no longer recorded as rejected.
     let good = ReceivedUpdate {
         version: version(7),
         puts: vec![server("files", "http://files.test/other", None)],
         ..ReceivedUpdate::default()
     };
-    let (fixed, refused) = next.apply(good).unwrap();
-    assert_eq!(refused, []);
+    let (fixed, rejected) = next.apply(good).unwrap();
+    assert_eq!(rejected, []);
     assert_eq!(
         fixed.digests().get(&files),
         Some(&fixed.snapshot.entries[&files].digest)
@@ -90,14 +90,18 @@ fn a_gateway_with_unknown_configuration_is_denied_alone() {
     wanted
         .entries
         .extend([gateway("tools", "files", &["zones"])]);
-    let (next, refused) = held.apply(push(&held, &wanted)).unwrap();
+    let (next, rejected) = held.apply(push(&held, &wanted)).unwrap();
     assert!(
-        refused
+        rejected
             .iter()
-            .any(|refused| refused.reason.contains("zones")),
-        "{refused:?}"
+            .any(|rejected| rejected.reason.contains("zones")),
+        "{rejected:?}"
     );
-    assert_eq!(refused.len(), 1, "one reason for one gateway: {refused:?}");
+    assert_eq!(
+        rejected.len(),
+        1,
+        "one reason for one gateway: {rejected:?}"
+    );
     assert!(next.view.gateway("tools").unwrap().denied.is_some());
     assert_eq!(next.view.counts(), [1, 1, 1]);
     // A later push without the gateway does not report it again.
@@ -106,34 +110,34 @@ fn a_gateway_with_unknown_configuration_is_denied_alone() {
         puts: vec![token("new", 8)],
         ..ReceivedUpdate::default()
     };
-    let (later, refused) = next.apply(more).unwrap();
-    assert_eq!(refused, []);
+    let (later, rejected) = next.apply(more).unwrap();
+    assert_eq!(rejected, []);
     assert!(later.view.gateway("tools").unwrap().denied.is_some());
     // A removed gateway is gone, also for a proxy that restarted meanwhile and has it from its disk.
     let restarted = AppliedConfig::empty();
     let all = push(&restarted, &later.snapshot);
-    let (restarted, refused) = restarted.apply(all).unwrap();
-    assert_eq!(refused.len(), 1);
+    let (restarted, rejected) = restarted.apply(all).unwrap();
+    assert_eq!(rejected.len(), 1);
     for held in [later, restarted] {
-        let tools = key(ResourceKind::Gateway, "tools");
-        assert_eq!(held.digests().get(&tools), Some(&REFUSED_DIGEST));
+        let tools = key(SnapshotResourceKind::Gateway, "tools");
+        assert_eq!(held.digests().get(&tools), Some(&REJECTED_DIGEST));
         let mut wanted = small(8);
         wanted.entries.remove(&tools);
-        let (gone, refused) = held.apply(hello(&held, &wanted)).unwrap();
-        assert_eq!(refused, []);
+        let (gone, rejected) = held.apply(hello(&held, &wanted)).unwrap();
+        assert_eq!(rejected, []);
         assert!(gone.view.gateway("tools").is_none());
     }
 }
 
 /// Builder that refuses every token.
-fn disapproving(snapshot: &Snapshot, _previous: Option<&View>) -> (View, Vec<ResourceRefusal>) {
+fn disapproving(snapshot: &Snapshot, _previous: Option<&View>) -> (View, Vec<ResourceRejection>) {
     let keys = snapshot.entries.keys();
-    let tokens = keys.filter(|key| key.kind == ResourceKind::Token);
-    let refusals = tokens.map(|key| ResourceRefusal {
+    let tokens = keys.filter(|key| key.kind == SnapshotResourceKind::Token);
+    let rejections = tokens.map(|key| ResourceRejection {
         resource: key.clone(),
         reason: "on purpose".to_owned(),
     });
-    (View::empty(), refusals.collect())
+    (View::empty(), rejections.collect())
 }
 
 #[test]
@@ -147,12 +151,12 @@ fn a_fully_rejected_push_is_processed_quickly() {
             ..ReceivedUpdate::default()
         };
         let began = clock.monotonic();
-        let (next, refused) = AppliedConfig::empty()
+        let (next, rejected) = AppliedConfig::empty()
             .apply_with(incoming, disapproving)
             .unwrap();
         let took = clock.monotonic().saturating_duration_since(began);
         assert_eq!(
-            (refused.len() as u64, next.refused.len() as u64),
+            (rejected.len() as u64, next.rejected.len() as u64),
             (count, count)
         );
         took
@@ -169,12 +173,12 @@ fn a_fully_rejected_push_is_processed_quickly() {
 }
 
 /// Builder that panics on two specific resources.
-fn fragile(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<ResourceRefusal>) {
+fn fragile(snapshot: &Snapshot, previous: Option<&View>) -> (View, Vec<ResourceRejection>) {
     for poison in ["poison", "venom"] {
         assert!(
             !snapshot
                 .entries
-                .contains_key(&key(ResourceKind::Token, poison)),
+                .contains_key(&key(SnapshotResourceKind::Token, poison)),
             "on purpose"
         );
     }
@@ -192,10 +196,10 @@ fn a_resource_that_panics_the_view_build_is_isolated() {
         puts,
         ..ReceivedUpdate::default()
     };
-    let (next, refused) = held.apply_with(incoming, fragile).unwrap();
-    let named: Vec<_> = refused
+    let (next, rejected) = held.apply_with(incoming, fragile).unwrap();
+    let named: Vec<_> = rejected
         .iter()
-        .map(|refused| refused.known.as_ref().unwrap().to_string())
+        .map(|rejected| rejected.known.as_ref().unwrap().to_string())
         .collect();
     assert_eq!(named, ["token/acme/poison", "token/acme/venom"]);
     assert_eq!(next.view.counts(), [1, 1, 21]);
@@ -206,14 +210,14 @@ fn a_resource_that_panics_the_view_build_is_isolated() {
 fn a_failed_build_keeps_the_current_view() {
     let held = serving(&small(5));
     let never: ViewBuilder = |_snapshot, _previous| panic!("on purpose");
-    let (next, refused) = held.apply_with(push(&held, &small(6)), never).unwrap();
+    let (next, rejected) = held.apply_with(push(&held, &small(6)), never).unwrap();
     assert_eq!(next.view.version(), version(5));
-    assert_eq!(refused, []);
+    assert_eq!(rejected, []);
     let incoming = ReceivedUpdate {
         version: version(6),
         puts: vec![token("new", 1)],
         ..ReceivedUpdate::default()
     };
-    let (_same, refused) = held.apply_with(incoming, never).unwrap();
-    assert_eq!(refused.len(), 1);
+    let (_same, rejected) = held.apply_with(incoming, never).unwrap();
+    assert_eq!(rejected.len(), 1);
 }

@@ -6,10 +6,10 @@ use crate::{applied_config::AppliedConfig, fixture::small};
 #[test]
 fn a_saved_configuration_round_trips() {
     let bytes = to_bytes(&small(9));
-    let (held, refused) = AppliedConfig::empty()
+    let (held, rejected) = AppliedConfig::empty()
         .apply(from_bytes(&bytes).unwrap())
         .unwrap();
-    assert_eq!(refused, []);
+    assert_eq!(rejected, []);
     assert_eq!(held.snapshot.as_ref(), &small(9));
 }
 

@@ -236,7 +236,7 @@ async fn ov_10_a_suspended_call_holds_no_request_body() {
 
 #[tokio::test]
 async fn ov_10_calls_of_one_principal_leave_room_for_others() {
-    let rig = rig(|shares| shares.in_flight = 1).await;
+    let rig = rig(|shares| shares.cancellable_calls = 1).await;
     let (alice, more) = (client(&rig, TOKEN).await, client(&rig, TOKEN).await);
     let mut held = Vec::new();
     // Two calls that do not count against the quota, and a third that does.

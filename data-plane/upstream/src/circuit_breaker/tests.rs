@@ -8,7 +8,7 @@ fn opened() -> CircuitBreaker {
     let mut circuit = CircuitBreaker::default();
     for _ in 0..FAILURES {
         assert_eq!(circuit.admit(0), BreakerAdmission::Pass);
-        circuit.failed(false, 0, 0);
+        circuit.record_failure(false, 0, 0);
     }
     circuit
 }
@@ -18,10 +18,10 @@ fn four_failures_and_a_success_leave_it_closed() {
     let mut circuit = CircuitBreaker::default();
     for _ in 0..10 {
         for _ in 0..FAILURES - 1 {
-            circuit.failed(false, 0, 0);
+            circuit.record_failure(false, 0, 0);
         }
         assert_eq!(circuit.admit(0), BreakerAdmission::Pass);
-        circuit.answered();
+        circuit.record_success();
         assert!(circuit.has_no_failures());
     }
 }
@@ -32,23 +32,23 @@ fn the_fifth_failure_opens_it_and_one_call_at_a_time_probes() {
     assert_eq!(circuit.admit(499), BreakerAdmission::Refused);
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
     assert_eq!(circuit.admit(500), BreakerAdmission::Refused);
-    circuit.failed(true, 500, 0);
+    circuit.record_failure(true, 500, 0);
     assert_eq!(
         circuit.admit(1_499),
         BreakerAdmission::Refused,
         "twice as long"
     );
     assert_eq!(circuit.admit(1_500), BreakerAdmission::Probe);
-    circuit.answered();
+    circuit.record_success();
     assert_eq!(circuit.admit(1_500), BreakerAdmission::Pass);
 }
 
 #[test]
-fn calls_sent_before_it_opened_do_not_lengthen_the_pause() {
+fn calls_sent_before_it_opened_do_not_lengthen_the_open_state() {
     let mut circuit = opened();
-    circuit.failed(false, 400, 0);
+    circuit.record_failure(false, 400, 0);
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
-    circuit.failed(false, 500, 0);
+    circuit.record_failure(false, 500, 0);
     assert_eq!(
         circuit.admit(500),
         BreakerAdmission::Refused,
@@ -60,7 +60,7 @@ fn calls_sent_before_it_opened_do_not_lengthen_the_pause() {
 fn an_abandoned_probe_does_not_block_the_server() {
     let mut circuit = opened();
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
-    circuit.abandoned(501);
+    circuit.record_abandoned(501);
     assert_eq!(circuit.admit(501), BreakerAdmission::Probe);
 }
 
@@ -76,13 +76,13 @@ proptest! {
             now += passed;
             match what {
                 0 | 1 => probing |= circuit.admit(now) == BreakerAdmission::Probe,
-                2 => circuit.failed(std::mem::take(&mut probing), now, random),
-                3 => { circuit.answered(); probing = false; }
-                _ => { circuit.abandoned(now); probing = false; }
+                2 => circuit.record_failure(std::mem::take(&mut probing), now, random),
+                3 => { circuit.record_success(); probing = false; }
+                _ => { circuit.record_abandoned(now); probing = false; }
             }
         }
         if probing {
-            circuit.failed(true, now, u64::MAX);
+            circuit.record_failure(true, now, u64::MAX);
         }
         prop_assert_ne!(circuit.admit(now + 60_000), BreakerAdmission::Refused);
     }
@@ -92,45 +92,45 @@ proptest! {
 fn the_three_states_follow_one_another() {
     let mut breaker = CircuitBreaker::default();
     assert_eq!(breaker.state, BreakerState::Closed { failures: 0 });
-    breaker.failed(false, 0, 0);
+    breaker.record_failure(false, 0, 0);
     assert_eq!(breaker.state, BreakerState::Closed { failures: 1 });
     assert!(!breaker.is_open() && !breaker.has_no_failures());
     for _ in 1..FAILURES {
-        breaker.failed(false, 0, 0);
+        breaker.record_failure(false, 0, 0);
     }
     assert_eq!(breaker.state, BreakerState::Open { until: 500 });
     assert_eq!(breaker.admit(500), BreakerAdmission::Probe);
     assert_eq!(breaker.state, BreakerState::HalfOpen);
     assert!(breaker.is_open());
-    breaker.abandoned(600);
+    breaker.record_abandoned(600);
     assert_eq!(breaker.state, BreakerState::Open { until: 600 });
     assert_eq!(breaker.admit(600), BreakerAdmission::Probe);
-    breaker.answered();
+    breaker.record_success();
     assert_eq!(breaker, CircuitBreaker::default());
 }
 
 #[test]
 fn an_answer_to_a_call_in_flight_closes_an_open_circuit() {
     let mut breaker = opened();
-    breaker.answered();
+    breaker.record_success();
     assert_eq!(breaker.admit(0), BreakerAdmission::Pass);
     assert!(breaker.has_no_failures());
 }
 
 #[test]
-fn pauses_double_up_to_a_minute() {
+fn open_durations_double_up_to_a_minute() {
     let mut breaker = opened();
     let mut now = 0;
-    let mut pauses = Vec::new();
+    let mut durations = Vec::new();
     for _ in 0..8 {
         let BreakerState::Open { until } = breaker.state else {
             panic!("{breaker:?}");
         };
-        // Without jitter a pause is half of its ceiling.
-        pauses.push((until - now) * 2 / 1_000);
+        // Without jitter a duration is half of its ceiling.
+        durations.push((until - now) * 2 / 1_000);
         now = until;
         assert_eq!(breaker.admit(now), BreakerAdmission::Probe);
-        breaker.failed(true, now, 0);
+        breaker.record_failure(true, now, 0);
     }
-    assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    assert_eq!(durations, [1, 2, 4, 8, 16, 32, 60, 60]);
 }

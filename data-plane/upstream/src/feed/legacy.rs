@@ -44,10 +44,10 @@ pub(super) async fn open(
     let changes = opened.map_err(|error| {
         let failure = failure::of(&error);
         tracing::debug!(server = %key.server.name, %error, "no stream of changes");
-        target.permit.failed(failure);
+        target.permit.record_failure(failure);
         failure
     })?;
-    target.permit.answered();
+    target.permit.record_success();
     drop(target);
     let feed = LegacyFeed {
         feeds,
@@ -88,17 +88,17 @@ impl LegacyFeed {
         let result = ask(http, &endpoint, self.session.headers(), &id, request).await;
         match result {
             Ok(()) => {
-                target.permit.answered();
+                target.permit.record_success();
                 Ok(true)
             }
             // The server answered with an error.
             Err(error) if error.rpc().is_some() => {
-                target.permit.answered();
+                target.permit.record_success();
                 Ok(false)
             }
             Err(error) => {
                 let failure = failure::of(&error);
-                target.permit.failed(failure);
+                target.permit.record_failure(failure);
                 Err(failure)
             }
         }

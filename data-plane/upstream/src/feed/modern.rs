@@ -79,19 +79,19 @@ async fn begin(
     let opened = timeout(key.server.timeouts.first_byte, opening).await;
     match opened {
         Ok(Ok(opened)) => {
-            target.permit.answered();
+            target.permit.record_success();
             opened.ok_or(UpstreamFailure::Status)
         }
         Ok(Err(error)) => {
             let failure = failure::of(&error);
             tracing::debug!(server = %key.server.name, %error, "no feed of changes");
             if error.rpc().is_none() {
-                target.permit.failed(failure);
+                target.permit.record_failure(failure);
             }
             Err(failure)
         }
         Err(_elapsed) => {
-            target.permit.failed(UpstreamFailure::Timeout);
+            target.permit.record_failure(UpstreamFailure::Timeout);
             Err(UpstreamFailure::Timeout)
         }
     }

@@ -25,7 +25,9 @@ async fn with_level(status: u16) -> (FakeServer, Arc<UpstreamSessionHandle>) {
     context.log_level = Some(LogLevel::Debug);
     context.log_requested = true;
     let upstream = server.registry.upstream(context.plan.server()).unwrap();
-    let authenticated = server.registry.authenticate(&upstream, &context.principal);
+    let authenticated = server
+        .registry
+        .authenticated_endpoint(&upstream, &context.principal);
     let authenticated = authenticated.await.unwrap();
     for _ in 0..3 {
         let drain = &server.registry.drain;

@@ -41,7 +41,9 @@ fn open_circuits_are_counted_by_server() {
     assert_eq!(registry.open_circuits(), 0);
     let sick = registry.upstream(&server("two", 0)).unwrap();
     for _ in 0..FAILURES {
-        sick.permit().unwrap().failed(UpstreamFailure::Timeout);
+        sick.permit()
+            .unwrap()
+            .record_failure(UpstreamFailure::Timeout);
     }
     assert_eq!(registry.open_circuits(), 1);
 }
@@ -76,7 +78,10 @@ fn answers_of_one_holder_leave_room_for_others() {
 async fn a_credential_is_presented_again_until_it_changes() {
     let registry = registry(None);
     let upstream = registry.upstream(&server("one", 0)).unwrap();
-    let bare = registry.authenticate(&upstream, &ada()).await.unwrap();
+    let bare = registry
+        .authenticated_endpoint(&upstream, &ada())
+        .await
+        .unwrap();
     assert!(bare.endpoint.header.is_none());
     let credential = |value: &str| {
         Arc::new(UpstreamCredential::Header(HeaderCredential {

@@ -17,7 +17,9 @@ async fn a_server_that_sends_request_after_request_is_refused_so_often_at_a_time
     let sent = server.client.send(&context, None, SessionChoice::Current);
     let session = sent.await.session.unwrap();
     let upstream = server.registry.upstream(context.plan.server()).unwrap();
-    let authenticated = server.registry.authenticate(&upstream, &context.principal);
+    let authenticated = server
+        .registry
+        .authenticated_endpoint(&upstream, &context.principal);
     let authenticated = authenticated.await.unwrap();
     let drain = &server.registry.drain;
     // Nothing is sent before this task waits.

@@ -90,13 +90,13 @@ async fn legacy_calls_share_a_session_until_it_is_replaced() {
 async fn the_answers_of_a_round_go_with_the_call() {
     let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
     let context = server.context(Era::Modern);
-    let answers = RoundAnswers {
+    let input_responses = InputResponses {
         responses: Some(bytes::Bytes::from_static(br#"{"k":{"action":"accept"}}"#)),
         state: Some("\"s\"".into()),
     };
     let sent = server
         .client
-        .send(&context, Some(&answers), SessionChoice::Current);
+        .send(&context, Some(&input_responses), SessionChoice::Current);
     assert_eq!(body_of(&sent.await).0, 200);
     let seen = server.seen.lock().unwrap();
     let params = &seen[0].message["params"];

@@ -13,7 +13,7 @@ use toolgate_client::{HttpSseStream, RequestHeaders};
 use toolgate_data_core::{port::UpstreamSession, session::upstream_log_level::UpstreamLogLevel};
 use toolgate_model::Timestamp;
 
-use super::{atomic_log_level::AtomicLogLevel, in_flight_calls::InFlightCalls};
+use super::{atomic_log_level::AtomicLogLevel, shared_stream_receivers::SharedStreamReceivers};
 
 /// Maximum number of concurrent responses to server requests that belong to no call, per session.
 pub const MAX_CONCURRENT_REJECTIONS: usize = 8;
@@ -23,7 +23,7 @@ pub struct UpstreamSessionHandle {
     /// Result of the handshake.
     pub(crate) handshake: HandshakeResult,
     /// Calls in flight that can receive server requests.
-    pub(crate) calls: InFlightCalls,
+    pub(crate) shared_stream_receivers: SharedStreamReceivers,
     /// Log level set on the server.
     pub(crate) log_level: AtomicLogLevel,
     next_id: AtomicU64,
@@ -53,7 +53,7 @@ impl UpstreamSessionHandle {
         Self {
             log_level: AtomicLogLevel::new(log_level),
             handshake,
-            calls: InFlightCalls::default(),
+            shared_stream_receivers: SharedStreamReceivers::default(),
             next_id: AtomicU64::new(1),
             last_used: AtomicU64::new(now.0),
             rejections: AtomicUsize::new(0),

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn early_notifications_are_queued_and_early_requests_are_rejected() {
-    let calls = InFlightCalls::default();
+    let calls = SharedStreamReceivers::default();
     let mut subscriber = SharedStreamSubscriber::subscribe(&calls);
     let message = Bytes::from_static(b"{}");
     assert!(
@@ -20,7 +20,7 @@ async fn early_notifications_are_queued_and_early_requests_are_rejected() {
 
 #[tokio::test]
 async fn messages_that_the_call_does_not_read_are_bounded() {
-    let calls = InFlightCalls::default();
+    let calls = SharedStreamReceivers::default();
     let subscriber = SharedStreamSubscriber::subscribe(&calls);
     subscriber.open();
     let message = Bytes::from_static(b"{}");
@@ -30,7 +30,7 @@ async fn messages_that_the_call_does_not_read_are_bounded() {
 
 #[tokio::test]
 async fn a_call_that_has_ended_is_not_subscribed_and_two_calls_hear_nothing() {
-    let calls = InFlightCalls::default();
+    let calls = SharedStreamReceivers::default();
     let message = Bytes::from_static(b"{}");
     let (first, second) = (
         SharedStreamSubscriber::subscribe(&calls),

@@ -18,7 +18,10 @@ fn upstream(clock: &Arc<ManualClock>) -> Arc<Upstream> {
 
 fn broken(upstream: &Arc<Upstream>) {
     for _ in 0..FAILURES {
-        upstream.permit().unwrap().failed(UpstreamFailure::Broken);
+        upstream
+            .permit()
+            .unwrap()
+            .record_failure(UpstreamFailure::Broken);
     }
 }
 
@@ -31,7 +34,7 @@ fn a_failing_server_is_paused_and_then_probed_by_one_call() {
     clock.advance(Duration::from_secs(2));
     let mut probe = upstream.permit().unwrap();
     assert_eq!(upstream.permit().err(), Some(UpstreamFailure::CircuitOpen));
-    probe.answered();
+    probe.record_success();
     assert!(upstream.permit().is_ok());
 }
 
@@ -43,10 +46,13 @@ fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
     broken(&upstream);
     assert_eq!(upstream.trips(), 1);
     clock.advance(Duration::from_secs(2));
-    upstream.permit().unwrap().failed(UpstreamFailure::Broken);
+    upstream
+        .permit()
+        .unwrap()
+        .record_failure(UpstreamFailure::Broken);
     assert_eq!(upstream.trips(), 2);
     clock.advance(Duration::from_secs(60));
-    upstream.permit().unwrap().answered();
+    upstream.permit().unwrap().record_success();
     assert_eq!(upstream.trips(), 2);
 }
 
@@ -68,11 +74,11 @@ fn rejections_unrelated_to_health_do_not_count() {
         upstream
             .permit()
             .unwrap()
-            .failed(UpstreamFailure::Credential);
+            .record_failure(UpstreamFailure::Credential);
         upstream
             .permit()
             .unwrap()
-            .failed(UpstreamFailure::RateLimited);
+            .record_failure(UpstreamFailure::RateLimited);
     }
     assert!(upstream.permit().is_ok());
 }
@@ -86,7 +92,7 @@ fn ov_10_bad_requests_of_one_caller_do_not_open_the_circuit_for_others() {
         upstream
             .permit()
             .unwrap()
-            .failed(UpstreamFailure::Malformed);
+            .record_failure(UpstreamFailure::Malformed);
     }
     assert!(upstream.permit().is_ok());
 }
@@ -163,7 +169,7 @@ fn an_open_circuit_is_counted_and_closed_by_an_answer_in_flight() {
     assert!(!upstream.has_failures());
     broken(&upstream);
     assert!(upstream.has_failures() && upstream.is_circuit_open());
-    in_flight.answered();
+    in_flight.record_success();
     assert!(!upstream.has_failures() && !upstream.is_circuit_open());
 }
 
@@ -174,7 +180,7 @@ fn a_probe_that_fails_opens_the_circuit_for_longer() {
     broken(&upstream);
     clock.advance(Duration::from_secs(1));
     let mut probe = upstream.permit().unwrap();
-    probe.failed(UpstreamFailure::Timeout);
+    probe.record_failure(UpstreamFailure::Timeout);
     drop(probe);
     let refused = Some(UpstreamFailure::CircuitOpen);
     assert_eq!(upstream.permit().err(), refused);

@@ -5,7 +5,7 @@ use crate::{FrameLimits, envelope};
 
 const META: &str = r#""params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"V"}}"#;
 
-fn framing(header: Option<&str>, session: bool, method: &str, meta: Option<&str>) -> RequestEra {
+fn classified(header: Option<&str>, session: bool, method: &str, meta: Option<&str>) -> RequestEra {
     let params = meta.map_or_else(String::new, |v| {
         format!(",{}", META.replace("\"V\"", &format!("\"{v}\"")))
     });
@@ -38,12 +38,12 @@ fn a_modern_version_anywhere_is_modern() {
         (modern, Some("9")),
     ] {
         assert_eq!(
-            framing(header, false, "tools/list", meta),
+            classified(header, false, "tools/list", meta),
             RequestEra::Modern
         );
         // A removed method and a session header make no difference.
         assert_eq!(
-            framing(header, true, "initialize", meta),
+            classified(header, true, "initialize", meta),
             RequestEra::Modern
         );
     }
@@ -52,36 +52,36 @@ fn a_modern_version_anywhere_is_modern() {
 #[test]
 fn an_unknown_version_in_meta_is_unsupported() {
     assert_eq!(
-        framing(None, false, "tools/list", Some("2099-01-01")),
+        classified(None, false, "tools/list", Some("2099-01-01")),
         unsupported("2099-01-01")
     );
     assert_eq!(
-        framing(Some("2099-01-01"), false, "tools/list", Some("2099-01-01")),
+        classified(Some("2099-01-01"), false, "tools/list", Some("2099-01-01")),
         unsupported("2099-01-01")
     );
     assert_eq!(
-        framing(None, false, "tools/list", Some("2025-11-25")),
+        classified(None, false, "tools/list", Some("2025-11-25")),
         unsupported("2025-11-25")
     );
 }
 
 #[test]
 fn legacy_markers_mean_legacy() {
-    assert_eq!(framing(None, false, "initialize", None), legacy(None));
+    assert_eq!(classified(None, false, "initialize", None), legacy(None));
     assert_eq!(
-        framing(Some("2024-11-05"), false, "initialize", None),
+        classified(Some("2024-11-05"), false, "initialize", None),
         legacy(None)
     );
-    assert_eq!(framing(None, true, "tools/list", None), legacy(None));
+    assert_eq!(classified(None, true, "tools/list", None), legacy(None));
     assert_eq!(
-        framing(Some("2025-06-18"), true, "tools/list", None),
+        classified(Some("2025-06-18"), true, "tools/list", None),
         legacy(Some("2025-06-18"))
     );
     assert_eq!(
-        framing(Some("2025-11-25"), true, "tools/list", Some("2025-11-25")),
+        classified(Some("2025-11-25"), true, "tools/list", Some("2025-11-25")),
         legacy(Some("2025-11-25"))
     );
-    assert_eq!(framing(None, false, "tools/list", None), legacy(None));
+    assert_eq!(classified(None, false, "tools/list", None), legacy(None));
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_unsupported_version_header_is_rejected() {
         requested: requested.to_owned(),
     };
     assert_eq!(
-        framing(Some("1999-01-01"), true, "tools/list", None),
+        classified(Some("1999-01-01"), true, "tools/list", None),
         bad("1999-01-01")
     );
     assert_eq!(classify_bodiless(ReceivedHeader::Once(b"x")), bad("x"));

@@ -9,9 +9,9 @@ use crate::Slug;
 fn snapshot() -> impl Strategy<Value = Snapshot> {
     let key = (0..4u8, 0..2u8).prop_map(|(id, kind)| ResourceKey {
         kind: if kind == 0 {
-            ResourceKind::Gateway
+            SnapshotResourceKind::Gateway
         } else {
-            ResourceKind::Catalogue
+            SnapshotResourceKind::Catalogue
         },
         name: ObjectName::new(slug("acme"), slug(&format!("o{id}"))),
     });

@@ -1,7 +1,7 @@
 //! Conversion of proxy statuses. `wanted` is not part of the status and is set by the sender of a response.
 
 use toolgate_model::{
-    ObjectName, ProxyStatus, ResourceKey, ResourceKind, ResourceRefusal, Timestamp,
+    ObjectName, ProxyStatus, ResourceKey, ResourceRejection, SnapshotResourceKind, Timestamp,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -27,9 +27,9 @@ impl ProtoConversion for ProxyStatus {
         let started = field::timestamp("start_time", proto.start_time.as_ref())?;
         let last_seen = field::timestamp("last_seen_time", proto.last_seen_time.as_ref())?;
         field::max_count("refusals", proto.refusals.len(), limits::REFUSALS)?;
-        let refusals = proto.refusals.iter().enumerate();
-        let refusals: Result<Vec<_>, FieldViolation> = refusals
-            .map(|(at, given)| refusal(given).map_err(|v| v.under(&format!("refusals[{at}]"))))
+        let rejections = proto.refusals.iter().enumerate();
+        let rejections: Result<Vec<_>, FieldViolation> = rejections
+            .map(|(at, given)| rejection(given).map_err(|v| v.under(&format!("refusals[{at}]"))))
             .collect();
         Ok(Self {
             id,
@@ -41,14 +41,14 @@ impl ProtoConversion for ProxyStatus {
             connected: proto.connected,
             held: version(proto.held.as_ref()),
             acked: version(proto.acked.as_ref()),
-            refusals: refusals?,
+            rejections: rejections?,
         })
     }
 
     fn to_proto(&self) -> pb::Proxy {
-        let refused = |refusal: &ResourceRefusal| pb::ResourceRefusal {
-            resource: refusal.resource.to_string(),
-            reason: refusal.reason.clone(),
+        let to_proto = |rejection: &ResourceRejection| pb::ResourceRefusal {
+            resource: rejection.resource.to_string(),
+            reason: rejection.reason.clone(),
             version: Some(version_to_proto(self.acked)),
         };
         pb::Proxy {
@@ -61,27 +61,27 @@ impl ProtoConversion for ProxyStatus {
             wanted: None,
             held: Some(version_to_proto(self.held)),
             acked: Some(version_to_proto(self.acked)),
-            refusals: self.refusals.iter().map(refused).collect(),
+            refusals: self.rejections.iter().map(to_proto).collect(),
             listen: self.listen.clone(),
         }
     }
 }
 
-fn refusal(given: &pb::ResourceRefusal) -> Result<ResourceRefusal, FieldViolation> {
+fn rejection(given: &pb::ResourceRefusal) -> Result<ResourceRejection, FieldViolation> {
     let wrong = || FieldViolation::new("resource", "is not `<kind>/<organization>/<id>`");
     let mut parts = given.resource.splitn(3, '/');
     let kind = match parts.next() {
-        Some("gateway") => ResourceKind::Gateway,
-        Some("server") => ResourceKind::Server,
-        Some("catalogue") => ResourceKind::Catalogue,
-        Some("token") => ResourceKind::Token,
+        Some("gateway") => SnapshotResourceKind::Gateway,
+        Some("server") => SnapshotResourceKind::Server,
+        Some("catalogue") => SnapshotResourceKind::Catalogue,
+        Some("token") => SnapshotResourceKind::Token,
         Some(_) | None => return Err(wrong()),
     };
     let (Some(org), Some(id)) = (parts.next(), parts.next()) else {
         return Err(wrong());
     };
     let name = ObjectName::new(field::slug("resource", org)?, field::slug("resource", id)?);
-    Ok(ResourceRefusal {
+    Ok(ResourceRejection {
         resource: ResourceKey { kind, name },
         reason: field::bounded("reason", &given.reason, limits::REASON)?,
     })

@@ -1,6 +1,6 @@
 //! Conversion of resource keys.
 
-use toolgate_model::{ObjectName, ResourceKey, ResourceKind};
+use toolgate_model::{ObjectName, ResourceKey, SnapshotResourceKind};
 use toolgate_proto::push::v1 as pb;
 
 use crate::{
@@ -18,10 +18,10 @@ pub fn key(given: Option<&pb::ResourceKey>) -> Result<ResourceKey, InvalidKey> {
     let missing = || FieldViolation::new("key", "is missing");
     let given = given.ok_or_else(missing)?;
     let kind = match field::enum_value("key.kind", given.kind)? {
-        pb::Kind::Gateway => ResourceKind::Gateway,
-        pb::Kind::Server => ResourceKind::Server,
-        pb::Kind::Catalogue => ResourceKind::Catalogue,
-        pb::Kind::Token => ResourceKind::Token,
+        pb::Kind::Gateway => SnapshotResourceKind::Gateway,
+        pb::Kind::Server => SnapshotResourceKind::Server,
+        pb::Kind::Catalogue => SnapshotResourceKind::Catalogue,
+        pb::Kind::Token => SnapshotResourceKind::Token,
         pb::Kind::Unspecified => return Err(FieldViolation::new("key.kind", "is missing").into()),
     };
     let org = field::slug("key.org", &given.org)?;
@@ -33,10 +33,10 @@ pub fn key(given: Option<&pb::ResourceKey>) -> Result<ResourceKey, InvalidKey> {
 /// Converts to a message.
 pub fn key_to_proto(key: &ResourceKey) -> pb::ResourceKey {
     let kind = match key.kind {
-        ResourceKind::Gateway => pb::Kind::Gateway,
-        ResourceKind::Server => pb::Kind::Server,
-        ResourceKind::Catalogue => pb::Kind::Catalogue,
-        ResourceKind::Token => pb::Kind::Token,
+        SnapshotResourceKind::Gateway => pb::Kind::Gateway,
+        SnapshotResourceKind::Server => pb::Kind::Server,
+        SnapshotResourceKind::Catalogue => pb::Kind::Catalogue,
+        SnapshotResourceKind::Token => pb::Kind::Token,
     };
     pb::ResourceKey {
         kind: kind.into(),

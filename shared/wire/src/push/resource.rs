@@ -41,25 +41,25 @@ pub struct RejectedResource {
 
 /// Validates one resource.
 pub fn check_resource(given: &pb::Resource) -> ReceivedResource {
-    let refused = |known: Option<ResourceKey>, reason: String| RejectedResource {
+    let rejected = |known: Option<ResourceKey>, reason: String| RejectedResource {
         key: given.key.clone(),
         known,
         reason: reason.chars().take(limits::REASON).collect(),
     };
     let key = match key(given.key.as_ref()) {
         Ok(key) => key,
-        Err(invalid) => return ReceivedResource::Rejected(refused(None, invalid.to_string())),
+        Err(invalid) => return ReceivedResource::Rejected(rejected(None, invalid.to_string())),
     };
     if let Some(unknown) = unknown(given) {
         let reason = format!(
             "must_understand: this proxy does not know `{unknown}` and denies the gateway; upgrade the proxy"
         );
         let field = unknown.chars().take(limits::REASON).collect();
-        return ReceivedResource::Denied(key.clone(), field, refused(Some(key), reason));
+        return ReceivedResource::Denied(key.clone(), field, rejected(Some(key), reason));
     }
     match checked(&key, given) {
         Ok(entry) => ReceivedResource::Accepted(key, entry),
-        Err(violation) => ReceivedResource::Rejected(refused(Some(key), violation.to_string())),
+        Err(violation) => ReceivedResource::Rejected(rejected(Some(key), violation.to_string())),
     }
 }
 
@@ -109,7 +109,7 @@ fn unknown(given: &pb::Resource) -> Option<&str> {
 }
 
 fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<SnapshotEntry, FieldViolation> {
-    use toolgate_model::ResourceKind as Kind;
+    use toolgate_model::SnapshotResourceKind as Kind;
     let resource = match (key.kind, &given.body) {
         (Kind::Gateway, Some(pb::resource::Body::Gateway(body))) => {
             SnapshotResource::Gateway(gateway::checked(body).map_err(|v| v.under("gateway"))?)

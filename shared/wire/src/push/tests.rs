@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use proptest::{collection, option, prelude::*};
 use toolgate_model::{
     AllowList, CallTimeouts, CredentialScope, Delta, Endpoint, EndpointList, ObjectName,
-    ResourceKey, ResourceKind, Snapshot, SnapshotResource, Timestamp, TokenHash, TokenSubject,
+    ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash,
+    TokenSubject,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource,
         RateLimitScope, ScopedRateLimit, ServerResource, SnapshotEntry, TokenResource, ToolShape,
@@ -172,10 +173,10 @@ fn pair() -> impl Strategy<Value = (ResourceKey, SnapshotEntry)> {
     let resource = prop_oneof![gateway(), server(), catalogue(), token()];
     (s::name(), resource).prop_map(|(name, resource)| {
         let kind = match &resource {
-            SnapshotResource::Gateway(_) => ResourceKind::Gateway,
-            SnapshotResource::Server(_) => ResourceKind::Server,
-            SnapshotResource::Catalogue(_) => ResourceKind::Catalogue,
-            SnapshotResource::Token(_) => ResourceKind::Token,
+            SnapshotResource::Gateway(_) => SnapshotResourceKind::Gateway,
+            SnapshotResource::Server(_) => SnapshotResourceKind::Server,
+            SnapshotResource::Catalogue(_) => SnapshotResourceKind::Catalogue,
+            SnapshotResource::Token(_) => SnapshotResourceKind::Token,
         };
         (ResourceKey { kind, name }, SnapshotEntry::new(resource))
     })
@@ -236,7 +237,7 @@ proptest! {
     }
 }
 
-fn key_of(kind: ResourceKind) -> ResourceKey {
+fn key_of(kind: SnapshotResourceKind) -> ResourceKey {
     let name = ObjectName::new("acme".parse().unwrap(), "x".parse().unwrap());
     ResourceKey { kind, name }
 }
@@ -252,7 +253,10 @@ fn plain_server() -> pb::Resource {
         sharing: toolgate_model::SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
     });
-    resource_to_proto(&key_of(ResourceKind::Server), &SnapshotEntry::new(resource))
+    resource_to_proto(
+        &key_of(SnapshotResourceKind::Server),
+        &SnapshotEntry::new(resource),
+    )
 }
 
 fn endpoint(url: &str, region: &str) -> pb::Endpoint {
@@ -287,9 +291,9 @@ fn a_server_with_several_endpoints_fills_the_old_url_too() {
         region: region.map(str::to_owned),
     });
     let endpoints = EndpointList::new(endpoints.to_vec()).unwrap();
-    let key = key_of(ResourceKind::Server);
+    let key = key_of(SnapshotResourceKind::Server);
     let ReceivedResource::Accepted(_, plain) = check_resource(&plain_server()) else {
-        panic!("refused");
+        panic!("rejected");
     };
     let SnapshotResource::Server(mut resource) = SnapshotResource::clone(&plain.resource) else {
         panic!("no server");
@@ -320,7 +324,7 @@ fn plain_gateway() -> pb::Resource {
         ..GatewayResource::default()
     });
     resource_to_proto(
-        &key_of(ResourceKind::Gateway),
+        &key_of(SnapshotResourceKind::Gateway),
         &SnapshotEntry::new(resource),
     )
 }
@@ -457,10 +461,10 @@ fn each_poisoned_resource_is_rejected_alone() {
     for (poison, field) in poisons().into_iter().chain(endpoint_poisons()) {
         update.puts.push(poison.clone());
         match check_resource(&poison) {
-            ReceivedResource::Rejected(refused) => assert!(
-                refused.reason.contains(&format!("{field}: ")),
+            ReceivedResource::Rejected(rejected) => assert!(
+                rejected.reason.contains(&format!("{field}: ")),
                 "{field}: {}",
-                refused.reason
+                rejected.reason
             ),
             taken @ (ReceivedResource::Accepted(..) | ReceivedResource::Denied(..)) => {
                 panic!("{field} was taken: {taken:?}")
@@ -482,10 +486,10 @@ fn a_gateway_with_an_unknown_security_field_is_denied() {
         gateway.display_name = "x".repeat(1 << 20);
     });
     match check_resource(&message) {
-        ReceivedResource::Denied(key, field, refused) => {
-            assert!(refused.reason.contains(&field), "{refused:?}");
-            assert_eq!(key, key_of(ResourceKind::Gateway));
-            assert!(refused.reason.contains("geo_fence"), "{}", refused.reason);
+        ReceivedResource::Denied(key, field, rejected) => {
+            assert!(rejected.reason.contains(&field), "{rejected:?}");
+            assert_eq!(key, key_of(SnapshotResourceKind::Gateway));
+            assert!(rejected.reason.contains("geo_fence"), "{}", rejected.reason);
         }
         other @ (ReceivedResource::Accepted(..) | ReceivedResource::Rejected(_)) => {
             panic!("{other:?}")
@@ -498,7 +502,7 @@ fn a_large_delta_is_split_and_an_interleaved_part_is_an_error() {
     let mut snapshot = Snapshot::default();
     for at in 0..6 {
         let name = ObjectName::new("acme".parse().unwrap(), format!("c{at}").parse().unwrap());
-        let kind = ResourceKind::Catalogue;
+        let kind = SnapshotResourceKind::Catalogue;
         let catalogue = DefinitionsResource {
             tools: Vec::new(),
             instructions: "x".repeat(60_000),
@@ -531,7 +535,10 @@ fn an_expiry_at_the_unix_epoch_does_not_become_never() {
         expires: Some(Timestamp(0)),
         rate_limits: Vec::new(),
     });
-    let message = resource_to_proto(&key_of(ResourceKind::Token), &SnapshotEntry::new(resource));
+    let message = resource_to_proto(
+        &key_of(SnapshotResourceKind::Token),
+        &SnapshotEntry::new(resource),
+    );
     // The digest no longer matches, so the token is rejected: an expired token stays rejected.
     assert!(matches!(
         check_resource(&message),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use toolgate_model::{Delta, ResourceKey, ResourceRefusal, Version, snapshot::SnapshotEntry};
+use toolgate_model::{Delta, ResourceKey, ResourceRejection, Version, snapshot::SnapshotEntry};
 use toolgate_proto::push::v1 as pb;
 
 use super::{
@@ -115,21 +115,21 @@ pub fn updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + S
 
 /// Converts the resources rejected by a proxy. Entries with an invalid key are left out, because such a resource cannot
 /// have been sent.
-pub fn refusals(given: &[pb::Refused]) -> Vec<ResourceRefusal> {
-    let checked = |refused: &pb::Refused| {
-        let resource = key(refused.key.as_ref()).ok()?;
-        let reason = refused.reason.chars().take(limits::REASON).collect();
-        Some(ResourceRefusal { resource, reason })
+pub fn rejections(given: &[pb::Refused]) -> Vec<ResourceRejection> {
+    let checked = |rejected: &pb::Refused| {
+        let resource = key(rejected.key.as_ref()).ok()?;
+        let reason = rejected.reason.chars().take(limits::REASON).collect();
+        Some(ResourceRejection { resource, reason })
     };
     let bounded = given.iter().take(limits::REFUSALS);
     bounded.filter_map(checked).collect()
 }
 
 /// Converts a rejected resource to its entry in the Nack.
-pub fn rejected_to_proto(refused: &RejectedResource) -> pb::Refused {
+pub fn rejected_to_proto(rejected: &RejectedResource) -> pb::Refused {
     pb::Refused {
-        key: refused.key.clone(),
-        reason: refused.reason.clone(),
+        key: rejected.key.clone(),
+        reason: rejected.reason.clone(),
     }
 }
 
@@ -148,10 +148,10 @@ fn received_update(whole: &pb::Update) -> Result<ReceivedUpdate, InvalidUpdate> 
             ReceivedResource::Accepted(key, entry) => {
                 puts.insert(key, entry);
             }
-            ReceivedResource::Rejected(refused) => incoming.rejected.push(refused),
-            ReceivedResource::Denied(key, field, refused) => {
+            ReceivedResource::Rejected(rejected) => incoming.rejected.push(rejected),
+            ReceivedResource::Denied(key, field, rejected) => {
                 incoming.denied.push((key, field));
-                incoming.rejected.push(refused);
+                incoming.rejected.push(rejected);
             }
         }
     }

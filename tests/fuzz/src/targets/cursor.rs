@@ -11,16 +11,16 @@ use super::sealed::{sealer, slug, user};
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
     let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
     let digest = Digest::of_bytes(bytes);
-    let open = |text: &str, binding, digest: &Digest| {
-        list_cursor::open(&sealer, binding, text, ListKind::Tools, digest)
+    let open = |text: &str, context, digest: &Digest| {
+        list_cursor::open(&sealer, context, text, ListKind::Tools, digest)
     };
     if let Ok(text) = std::str::from_utf8(bytes) {
-        assert_eq!(open(text, binding, &digest), None);
+        assert_eq!(open(text, context, &digest), None);
     }
     let mut page = [0; 4];
     let taken = bytes.len().min(4);
@@ -31,15 +31,15 @@ pub fn run(bytes: &[u8]) {
         page,
         digest,
     };
-    let text = list_cursor::seal(&sealer, binding, &of);
-    assert_eq!(open(&text, binding, &digest), Some(page));
-    assert_eq!(open(&text, binding, &Digest::of_bytes(b"another")), None);
+    let text = list_cursor::seal(&sealer, context, &of);
+    assert_eq!(open(&text, context, &digest), Some(page));
+    assert_eq!(open(&text, context, &Digest::of_bytes(b"another")), None);
     let stolen = SealContext {
         principal: &bob,
-        ..binding
+        ..context
     };
     assert_eq!(open(&text, stolen, &digest), None);
     // Sealed with a valid key, but not a cursor.
-    let text = sealer.seal_stable(SealPurpose::Cursor, binding, bytes);
-    let _any = open(&text, binding, &digest);
+    let text = sealer.seal_stable(SealPurpose::Cursor, context, bytes);
+    let _any = open(&text, context, &digest);
 }

@@ -16,7 +16,7 @@ fn connected(id: &str, control_api: &MemoryControlApi) -> ProxyStatus {
         connected: true,
         held: Version::default(),
         acked: Version::default(),
-        refusals: Vec::new(),
+        rejections: Vec::new(),
     }
 }
 

@@ -37,7 +37,7 @@ fn served(order: [&str; 3], mode: PrefixMode) -> (Vec<(String, String, String)>,
     let entry = compiled
         .snapshot
         .entries
-        .get(&key(ResourceKind::Gateway, "g"))
+        .get(&key(SnapshotResourceKind::Gateway, "g"))
         .unwrap();
     let SnapshotResource::Gateway(gateway) = &*entry.resource else {
         panic!("{mode:?}")

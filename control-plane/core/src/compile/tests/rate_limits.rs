@@ -98,7 +98,7 @@ fn a_token_carries_its_own_limits() {
     ci.rate_limits = vec![limit(RateLimitKey::Token)];
     world.create(OperatorObject::Token(ci.clone())).unwrap();
     let compiled = compile(&world.state);
-    let entry = &compiled.snapshot.entries[&key(ResourceKind::Token, "ci")];
+    let entry = &compiled.snapshot.entries[&key(SnapshotResourceKind::Token, "ci")];
     let SnapshotResource::Token(made) = &*entry.resource else {
         panic!("{entry:?}");
     };

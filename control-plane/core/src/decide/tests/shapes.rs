@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use toolgate_model::{
-    ResourceKey, ResourceKind, SnapshotResource, ToolShapeSpec, snapshot::GatewayResource,
+    ResourceKey, SnapshotResource, SnapshotResourceKind, ToolShapeSpec, snapshot::GatewayResource,
 };
 
 use super::*;
@@ -41,7 +41,7 @@ fn with(world: &mut StoreFixture, shapes: &[(&str, ToolShapeSpec)]) -> Result<()
 fn made(world: &StoreFixture) -> (GatewayResource, Vec<crate::ConfigProblem>) {
     let compiled = compile(&world.state);
     let key = ResourceKey {
-        kind: ResourceKind::Gateway,
+        kind: SnapshotResourceKind::Gateway,
         name: name("acme", "shaped"),
     };
     let problems = compiled.problems_of(&key).to_vec();

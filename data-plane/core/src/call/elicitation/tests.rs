@@ -345,10 +345,10 @@ fn a_disconnected_client_is_awaited_only_briefly() {
     let mut machine = asking();
     machine.on(asked("1", 1), START);
     machine.on(asked("2", 2), START);
-    machine.on_client_gone(START);
+    machine.on_client_disconnected(START);
     let soon = START.after(GRACE_PERIOD);
     assert_eq!(machine.deadline(), Some(soon));
-    machine.on_client_gone(soon);
+    machine.on_client_disconnected(soon);
     assert_eq!(machine.deadline(), Some(soon), "once");
     let answered = machine.on(result(1, "{}"), START);
     assert!(matches!(

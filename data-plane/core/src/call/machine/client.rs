@@ -11,8 +11,8 @@ use crate::{
         batcher::ElicitationRound,
         effect::{CallEffect, CallEffects, CallEnd, SealRequest},
         elicitation::{ElicitationEvent, ElicitationId, ElicitationOutput},
-        event::{CallTime, ResumedCall},
-        retry::{RetryState, RoundAnswers},
+        event::{CallTime, ContinuedCall},
+        retry::{InputResponses, RetryState},
         url_elicitation::key,
     },
     refusal::UpstreamFailure,
@@ -90,8 +90,8 @@ impl CallMachine {
         let state = self.conversation().request_state.take();
         self.phase = CallPhase::Sending;
         self.retry = RetryState::default();
-        let answers = RoundAnswers { responses, state };
-        out.push(CallEffect::SendUpstream(Some(answers)));
+        let input_responses = InputResponses { responses, state };
+        out.push(CallEffect::SendUpstream(Some(input_responses)));
     }
 
     /// The time that the client takes does not count as the server's.
@@ -178,18 +178,18 @@ impl CallMachine {
     }
 
     /// The client came back: the server gets the answers. The client is asked again for what it did not answer.
-    pub(super) fn on_resumed(&mut self, resumed: ResumedCall, out: &mut CallEffects) {
+    pub(super) fn on_continued(&mut self, continued: ContinuedCall, out: &mut CallEffects) {
         let (CallPhase::Suspended, Some(conversation)) = (&self.phase, &mut self.conversation)
         else {
             return;
         };
-        let ResumedCall {
+        let ContinuedCall {
             plan,
             log_level,
             responses,
-        } = resumed;
-        self.relay.resume(plan, log_level);
-        self.attached = true;
+        } = continued;
+        self.relay.continue_with(plan, log_level);
+        self.client_connected = true;
         let mut open = Vec::new();
         for entry in std::mem::take(&mut conversation.suspended) {
             match answer(&entry, &responses) {
@@ -206,13 +206,13 @@ impl CallMachine {
     }
 
     /// The client closed the stream of the call. In the modern era this cancels the call.
-    pub(super) fn on_client_gone(&mut self, now: CallTime, out: &mut CallEffects) {
+    pub(super) fn on_client_disconnected(&mut self, now: CallTime, out: &mut CallEffects) {
         if !self.outlives_stream() {
             return self.cancel(out);
         }
-        self.attached = false;
+        self.client_connected = false;
         if let Some(conversation) = &mut self.conversation {
-            conversation.pending.on_client_gone(now.wall);
+            conversation.pending.on_client_disconnected(now.wall);
         }
     }
 

@@ -138,7 +138,7 @@ fn own(number: u8) -> ElicitationId {
 fn client_answer(number: u8, result: &str) -> CallEvent {
     let name = own(number).name();
     let frame = format!(r#"{{"jsonrpc":"2.0","id":"{name}","result":{result}}}"#);
-    CallEvent::ClientAnswer(own(number), frame.into())
+    CallEvent::ElicitationResponse(own(number), frame.into())
 }
 
 fn value(bytes: &[u8]) -> Value {
@@ -310,7 +310,7 @@ fn a_client_that_is_gone_is_sent_nothing_and_its_call_goes_on_in_the_legacy_era_
         r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"error","data":1}}"#;
     let mut legacy = streaming(Era::Legacy, Era::Legacy);
     assert_eq!(on(&mut legacy, message(note)).len(), 1);
-    assert_eq!(on(&mut legacy, CallEvent::ClientGone), []);
+    assert_eq!(on(&mut legacy, CallEvent::ClientDisconnected), []);
     assert_eq!(on(&mut legacy, message(note)), []);
     let refused = on(&mut legacy, asks(1));
     assert!(
@@ -322,7 +322,7 @@ fn a_client_that_is_gone_is_sent_nothing_and_its_call_goes_on_in_the_legacy_era_
     let mut modern = streaming(Era::Modern, Era::Legacy);
     let cancelled = CallEffect::Finish(CallEnd::Cancelled);
     assert_eq!(
-        on(&mut modern, CallEvent::ClientGone),
+        on(&mut modern, CallEvent::ClientDisconnected),
         [CallEffect::CancelUpstream, cancelled]
     );
 }

@@ -232,7 +232,7 @@ impl CallMachine {
     fn can_ask(&self) -> bool {
         let registering = |conversation: &ConversationState| conversation.registering.is_some();
         let is_registering = self.conversation.as_deref().is_some_and(registering);
-        self.attached && !self.draining && !is_registering
+        self.client_connected && !self.draining && !is_registering
     }
 
     /// A modern server gave its modern client a state to come back with.

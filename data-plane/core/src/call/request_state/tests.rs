@@ -20,7 +20,7 @@ fn principal(token: &str) -> Principal {
 #[test]
 fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
     let (ada, main) = (principal("all"), slug("main"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &main,
         principal: &ada,
     };
@@ -28,24 +28,24 @@ fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
     for literal in [r#""""#, r#""\u0061\/ \"é""#, &long] {
         let given = request_state(literal);
         let text = given
-            .seal(&sealer(&[2, 1]), binding, &[5; NONCE_LEN])
+            .seal(&sealer(&[2, 1]), context, &[5; NONCE_LEN])
             .unwrap();
         assert!(text.len() <= SealPurpose::ServerState.limit());
         assert!(!text.contains("0061"));
         // Another process with the same keys and no other state, also after the next rotation.
         for epochs in [&[2, 1][..], &[3, 2]] {
             assert_eq!(
-                SealedRequestState::open(&sealer(epochs), binding, &text),
+                SealedRequestState::open(&sealer(epochs), context, &text),
                 Some(given.clone())
             );
         }
         assert_eq!(
-            SealedRequestState::open(&sealer(&[4, 3]), binding, &text),
+            SealedRequestState::open(&sealer(&[4, 3]), context, &text),
             None
         );
     }
     let longer = format!("{long} ");
-    let sealed = request_state(&longer).seal(&sealer(&[1]), binding, &[5; NONCE_LEN]);
+    let sealed = request_state(&longer).seal(&sealer(&[1]), context, &[5; NONCE_LEN]);
     assert_eq!(sealed, None);
 }
 
@@ -54,12 +54,12 @@ fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
 fn ti_07_an_altered_or_foreign_state_does_not_open() {
     let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &main,
         principal: &ada,
     };
     let given = request_state(r#""s""#);
-    let text = given.seal(&sealer, binding, &[5; NONCE_LEN]).unwrap();
+    let text = given.seal(&sealer, context, &[5; NONCE_LEN]).unwrap();
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -82,12 +82,12 @@ fn ti_07_an_altered_or_foreign_state_does_not_open() {
         SealPurpose::UrlElicitation,
     ];
     for purpose in others {
-        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], &[FORMAT; 64]));
-        assert_eq!(sealer.open(purpose, binding, &text), None);
+        wrong.push(sealer.seal(purpose, context, &[5; NONCE_LEN], &[FORMAT; 64]));
+        assert_eq!(sealer.open(purpose, context, &text), None);
     }
     for wrong in wrong {
         assert_eq!(
-            SealedRequestState::open(&sealer, binding, &wrong),
+            SealedRequestState::open(&sealer, context, &wrong),
             None,
             "{wrong}"
         );
@@ -95,11 +95,11 @@ fn ti_07_an_altered_or_foreign_state_does_not_open() {
     let foreign = [
         SealContext {
             gateway: &other,
-            ..binding
+            ..context
         },
         SealContext {
             principal: &eve,
-            ..binding
+            ..context
         },
     ];
     for foreign in foreign {

@@ -24,24 +24,24 @@ fn principal(token: &str) -> Principal {
 fn a_suspension_ticket_opens_only_for_its_principal_and_gateway() {
     let (sealer, ada) = (sealer(&[1]), principal("all"));
     let (main, other) = (slug("main"), slug("other"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = ticket().seal(&sealer, binding, &[5; NONCE_LEN]);
+    let text = ticket().seal(&sealer, context, &[5; NONCE_LEN]);
     assert!(text.len() <= crate::seal::TEXT_LIMIT);
-    assert_eq!(CallTicket::open(&sealer, binding, &text), Some(ticket()));
+    assert_eq!(CallTicket::open(&sealer, context, &text), Some(ticket()));
     let elsewhere = SealContext {
         gateway: &other,
-        ..binding
+        ..context
     };
     assert_eq!(CallTicket::open(&sealer, elsewhere, &text), None);
     let mut tampered = text.clone().into_bytes();
     tampered[60] ^= 1;
     let tampered = String::from_utf8(tampered).unwrap();
-    assert_eq!(CallTicket::open(&sealer, binding, &tampered), None);
-    let cursor = sealer.seal(SealPurpose::Cursor, binding, &[5; NONCE_LEN], b"x");
-    assert_eq!(CallTicket::open(&sealer, binding, &cursor), None);
+    assert_eq!(CallTicket::open(&sealer, context, &tampered), None);
+    let cursor = sealer.seal(SealPurpose::Cursor, context, &[5; NONCE_LEN], b"x");
+    assert_eq!(CallTicket::open(&sealer, context, &cursor), None);
 }
 
 /// Changes, cuts and extends a ticket at every letter, and opens it for other principals, gateways and purposes.
@@ -49,11 +49,11 @@ fn a_suspension_ticket_opens_only_for_its_principal_and_gateway() {
 fn ti_07_an_altered_or_foreign_ticket_does_not_open() {
     let (sealer, ada) = (sealer(&[1]), principal("all"));
     let main = slug("main");
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = ticket().seal(&sealer, binding, &[5; NONCE_LEN]);
+    let text = ticket().seal(&sealer, context, &[5; NONCE_LEN]);
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -69,14 +69,14 @@ fn ti_07_an_altered_or_foreign_ticket_does_not_open() {
     ]);
     wrong.retain(|wrong| *wrong != text);
     for purpose in [SealPurpose::Cursor, SealPurpose::Session] {
-        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], b"x"));
+        wrong.push(sealer.seal(purpose, context, &[5; NONCE_LEN], b"x"));
     }
     for wrong in wrong {
-        assert_eq!(CallTicket::open(&sealer, binding, &wrong), None, "{wrong}");
+        assert_eq!(CallTicket::open(&sealer, context, &wrong), None, "{wrong}");
     }
     let other = crate::fixture::sealer(&[2]);
     assert_eq!(
-        CallTicket::open(&other, binding, &text),
+        CallTicket::open(&other, context, &text),
         None,
         "another deployment"
     );
@@ -107,7 +107,7 @@ enum Step {
 
 proptest! {
     #[test]
-    fn a_suspended_call_is_resumed_once_or_released_once(steps in prop::collection::vec(prop_oneof![
+    fn a_suspended_call_is_continued_once_or_released_once(steps in prop::collection::vec(prop_oneof![
         Just(Step::Claimed), (1_u64..120).prop_map(Step::Later), Just(Step::End),
     ], 0..30)) {
         let mut machine = SuspensionMachine::new(START);

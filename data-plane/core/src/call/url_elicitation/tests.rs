@@ -21,31 +21,31 @@ fn principal(token: &str) -> Principal {
 #[test]
 fn ti_07_a_url_elicitation_state_opens_on_any_proxy() {
     let (ada, main) = (principal("all"), slug("main"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = elicitation().seal(&sealer(&[2, 1]), binding, &[5; NONCE_LEN]);
+    let text = elicitation().seal(&sealer(&[2, 1]), context, &[5; NONCE_LEN]);
     assert!(text.len() <= SealPurpose::UrlElicitation.limit());
     // Another process with the same keys and no other state, also after the next rotation.
     for epochs in [&[2, 1][..], &[3, 2]] {
         assert_eq!(
-            UrlElicitation::open(&sealer(epochs), binding, &text),
+            UrlElicitation::open(&sealer(epochs), context, &text),
             Some(elicitation())
         );
     }
-    assert_eq!(UrlElicitation::open(&sealer(&[4, 3]), binding, &text), None);
+    assert_eq!(UrlElicitation::open(&sealer(&[4, 3]), context, &text), None);
 }
 
 #[test]
 fn ti_07_an_altered_or_foreign_url_elicitation_state_does_not_open() {
     let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = elicitation().seal(&sealer, binding, &[5; NONCE_LEN]);
+    let text = elicitation().seal(&sealer, context, &[5; NONCE_LEN]);
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -62,35 +62,35 @@ fn ti_07_an_altered_or_foreign_url_elicitation_state_does_not_open() {
         SealPurpose::ServerState,
     ];
     for purpose in others {
-        wrong.push(sealer.seal(purpose, binding, &[5; NONCE_LEN], &[FORMAT; 64]));
-        assert_eq!(sealer.open(purpose, binding, &text), None);
+        wrong.push(sealer.seal(purpose, context, &[5; NONCE_LEN], &[FORMAT; 64]));
+        assert_eq!(sealer.open(purpose, context, &text), None);
     }
     // Sealed with the right key, in another format.
     wrong.push(sealer.seal(
         SealPurpose::UrlElicitation,
-        binding,
+        context,
         &[5; NONCE_LEN],
         &[FORMAT + 1; 64],
     ));
     wrong.push(sealer.seal(
         SealPurpose::UrlElicitation,
-        binding,
+        context,
         &[5; NONCE_LEN],
         &[FORMAT; 42],
     ));
     for wrong in wrong {
         assert_eq!(
-            UrlElicitation::open(&sealer, binding, &wrong),
+            UrlElicitation::open(&sealer, context, &wrong),
             None,
             "{wrong}"
         );
     }
     for foreign in [(&other, &ada), (&main, &eve)] {
-        let binding = SealContext {
+        let context = SealContext {
             gateway: foreign.0,
             principal: foreign.1,
         };
-        assert_eq!(UrlElicitation::open(&sealer, binding, &text), None);
+        assert_eq!(UrlElicitation::open(&sealer, context, &text), None);
     }
 }
 

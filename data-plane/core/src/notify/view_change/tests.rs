@@ -1,6 +1,6 @@
 //! Tests of view comparison: a change is reported to a token only if the token may see it.
 
-use toolgate_model::{AllowList, ResourceKind, SnapshotResource};
+use toolgate_model::{AllowList, SnapshotResource, SnapshotResourceKind};
 
 use super::*;
 use crate::fixture::{
@@ -125,8 +125,8 @@ fn a_changed_grant_is_a_change_and_lost_access_is_the_end() {
     insert(&mut elsewhere, "acme", "all", SnapshotResource::Token(away));
     assert_eq!(seen(&before, &build(&elsewhere), "all"), None);
     for (kind, id) in [
-        (ResourceKind::Gateway, "main"),
-        (ResourceKind::Token, "all"),
+        (SnapshotResourceKind::Gateway, "main"),
+        (SnapshotResourceKind::Token, "all"),
     ] {
         let mut gone = base.clone();
         gone.entries.remove(&key(kind, "acme", id));

@@ -27,7 +27,7 @@ fn a_cursor_is_bound_to_list_state_and_principal() {
         digest: now,
     };
     let text = seal(&sealer, here, &cursor);
-    let open = |binding, digest| open(&sealer, binding, &text, ListKind::Tools, &digest);
+    let open = |context, digest| open(&sealer, context, &text, ListKind::Tools, &digest);
     assert_eq!(open(here, now), Some(3));
     assert_eq!(open(here, later), None);
     let foreign = SealContext {

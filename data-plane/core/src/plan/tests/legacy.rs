@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use toolgate_mcp::{RequestEra, headers::StandardHeaders};
-use toolgate_model::{ResourceKind, SnapshotResource};
+use toolgate_model::{SnapshotResource, SnapshotResourceKind};
 
 use crate::{
     Plan, PlanInput, Refusal,
@@ -189,8 +189,8 @@ fn get_and_delete_need_a_known_session() {
         })
     };
     let (get, delete) = (
-        EndpointRequest::Get { framing: &legacy },
-        EndpointRequest::Delete { framing: &legacy },
+        EndpointRequest::Get { era: &legacy },
+        EndpointRequest::Delete { era: &legacy },
     );
     let open = SessionLookup::Valid(&world.session);
     assert!(matches!(ask(get, open), Plan::OpenStream));
@@ -201,7 +201,7 @@ fn get_and_delete_need_a_known_session() {
         requested: "x".to_owned(),
     };
     assert_eq!(
-        refused(ask(EndpointRequest::Get { framing: &bad }, open)).status(),
+        refused(ask(EndpointRequest::Get { era: &bad }, open)).status(),
         400
     );
 }
@@ -266,7 +266,7 @@ fn a_gateway_with_unknown_configuration_rejects_every_request() {
     denied.must_understand.push("geofence".to_owned());
     snapshot
         .entries
-        .remove(&key(ResourceKind::Gateway, "acme", "main"));
+        .remove(&key(SnapshotResourceKind::Gateway, "acme", "main"));
     insert(
         &mut snapshot,
         "acme",

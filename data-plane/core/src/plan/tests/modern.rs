@@ -350,10 +350,10 @@ fn modern_requests_have_no_sessions() {
         let planned = world.post("all", &parse(&text), headers, &[], session);
         assert!(matches!(planned, Plan::Respond(_)));
     }
-    let framing = RequestEra::Modern;
+    let era = RequestEra::Modern;
     for request in [
-        EndpointRequest::Get { framing: &framing },
-        EndpointRequest::Delete { framing: &framing },
+        EndpointRequest::Get { era: &era },
+        EndpointRequest::Delete { era: &era },
     ] {
         let refusal = refused(plan(&PlanInput {
             gateway: world.gateway(),

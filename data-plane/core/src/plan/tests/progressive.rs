@@ -9,7 +9,7 @@ use toolgate_model::{Era, SnapshotResource, snapshot::ToolShape};
 use crate::{
     Plan,
     fixture::{GatewayFixture, META, gateway, insert, progressive, test_servers},
-    plan::{CallPlan, ResumeRequest},
+    plan::{CallPlan, ContinuationRequest},
     rewrite::{UpstreamRequestOptions, request},
 };
 
@@ -400,8 +400,8 @@ proptest! {
         prop_assert_eq!(&one.progress, &two.progress);
         prop_assert_eq!(one.timeout(), two.timeout());
         prop_assert_eq!(one.task_sealer.is_some(), two.task_sealer.is_some());
-        prop_assert_eq!(&one.resume, &None::<ResumeRequest>);
-        prop_assert_eq!(&two.resume, &None::<ResumeRequest>);
+        prop_assert_eq!(&one.continuation, &None::<ContinuationRequest>);
+        prop_assert_eq!(&two.continuation, &None::<ContinuationRequest>);
         let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
         prop_assert_eq!(digest(one, &direct), digest(two, &nested));
         let (headers, mut wanted) = sent(one, &direct, server);
@@ -436,7 +436,7 @@ proptest! {
 }
 
 #[test]
-fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
+fn a_suspended_call_is_continued_by_the_same_run_tool_request() {
     use crate::{
         call::suspended::CallTicket,
         seal::{NONCE_LEN, SealContext},
@@ -451,11 +451,11 @@ fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
         owner: world.session.owner.clone(),
     };
     let caller = world.caller("all");
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &world.gateway().name.id,
         principal: caller.principal(),
     };
-    let state = ticket.seal(&world.sealer, binding, &[1; NONCE_LEN]);
+    let state = ticket.seal(&world.sealer, context, &[1; NONCE_LEN]);
     let retry = |tool: &str, arguments: &str| {
         let again = format!(
             r#"{},"requestState":"{state}","inputResponses":{{"a":{{}}}}"#,
@@ -463,8 +463,10 @@ fn a_suspended_call_is_resumed_by_the_same_run_tool_request() {
         );
         world.modern("all", &body(Era::Modern, &again), &[])
     };
-    let taken_up = planned(retry("files__read", arguments)).resume.unwrap();
-    assert_eq!(taken_up.ticket, ticket);
+    let continued = planned(retry("files__read", arguments))
+        .continuation
+        .unwrap();
+    assert_eq!(continued.ticket, ticket);
     for (tool, arguments) in [
         ("files__list", arguments),
         ("files__read", r#","arguments":{"x":"2"}"#),

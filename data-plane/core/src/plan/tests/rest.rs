@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
 use toolgate_model::{
-    Era, ResourceKind, Snapshot, SnapshotResource, UriMode, snapshot::SnapshotEntry,
+    Era, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode, snapshot::SnapshotEntry,
 };
 
 use crate::{
@@ -74,7 +74,7 @@ fn listed(
 
 /// Makes the gateway expose the URIs of servers unchanged.
 fn expose_original_uris(snapshot: &mut Snapshot) {
-    let key = key(ResourceKind::Gateway, "acme", "main");
+    let key = key(SnapshotResourceKind::Gateway, "acme", "main");
     let mut resource = SnapshotResource::clone(&snapshot.entries[&key].resource);
     if let SnapshotResource::Gateway(gateway) = &mut resource {
         gateway.uris = UriMode::Through;

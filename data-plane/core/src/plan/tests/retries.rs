@@ -42,12 +42,12 @@ fn sealed_state(world: &GatewayFixture, until: Timestamp) -> String {
         literal: SERVER_STATE.into(),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
     let text = entrusted
-        .seal(&world.sealer, binding, &[3; NONCE_LEN])
+        .seal(&world.sealer, context, &[3; NONCE_LEN])
         .unwrap();
     format!(r#","requestState":{}"#, quote(&text))
 }
@@ -76,7 +76,7 @@ fn ti_07_a_matching_retry_returns_its_state_to_the_server() {
         let Plan::Call(call) = world.modern("all", &body, &[]) else {
             panic!("refused");
         };
-        assert!(call.resume.is_none(), "nothing waits with us");
+        assert!(call.continuation.is_none(), "nothing waits with us");
         let to = UpstreamRequestOptions {
             era: Era::Modern,
             version: "2026-07-28",
@@ -151,7 +151,11 @@ fn ti_07_a_state_expires_and_is_bound_to_its_server() {
         assert!(refused(plan).contains("is over"));
     }
     let mut snapshot = test_snapshot(&test_servers());
-    let key = key(toolgate_model::ResourceKind::Server, "acme", "weather");
+    let key = key(
+        toolgate_model::SnapshotResourceKind::Server,
+        "acme",
+        "weather",
+    );
     let entry = snapshot.entries.get_mut(&key).unwrap();
     let SnapshotResource::Server(mut server) = SnapshotResource::clone(&entry.resource) else {
         panic!("no server");
@@ -168,7 +172,7 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
     let world = GatewayFixture::new();
     let (gateway, other) = ("main".parse().unwrap(), "other".parse().unwrap());
     let (ada, eve) = (world.caller("all"), world.caller("evil"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: ada.principal(),
     };
@@ -200,8 +204,8 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
         original: SERVER_STATE.into(),
     };
     let nonce = &[4; NONCE_LEN];
-    let good = entrusted.seal(&world.sealer, binding, nonce).unwrap();
-    let of = |binding| entrusted.seal(&world.sealer, binding, nonce).unwrap();
+    let good = entrusted.seal(&world.sealer, context, nonce).unwrap();
+    let of = |context| entrusted.seal(&world.sealer, context, nonce).unwrap();
     let foreign = sealer(&[7]);
     let mut states = vec![
         String::new(),
@@ -216,22 +220,22 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
         format!("B{}", &good[1..]),
         of(SealContext {
             gateway: &other,
-            ..binding
+            ..context
         }),
         of(SealContext {
             principal: eve.principal(),
-            ..binding
+            ..context
         }),
-        entrusted.seal(&foreign, binding, nonce).unwrap(),
-        ticket.seal(&world.sealer, binding, nonce),
-        task.seal(&world.sealer, binding).unwrap(),
+        entrusted.seal(&foreign, context, nonce).unwrap(),
+        ticket.seal(&world.sealer, context, nonce),
+        task.seal(&world.sealer, context).unwrap(),
     ];
     for purpose in [
         SealPurpose::Session,
         SealPurpose::Cursor,
         SealPurpose::ServerState,
     ] {
-        states.push(world.sealer.seal(purpose, binding, nonce, b"x"));
+        states.push(world.sealer.seal(purpose, context, nonce, b"x"));
     }
     for state in states {
         let state = format!(r#","requestState":{}"#, quote(&state));
@@ -271,11 +275,11 @@ fn url_elicitation_state(world: &GatewayFixture, until: Timestamp) -> String {
         pages: 1,
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
-    let text = visit.seal(&world.sealer, binding, &[3; NONCE_LEN]);
+    let text = visit.seal(&world.sealer, context, &[3; NONCE_LEN]);
     format!(r#","requestState":{}"#, quote(&text))
 }
 
@@ -293,7 +297,7 @@ fn ti_07_a_retry_after_a_url_elicitation_works_through_any_proxy_until_expiry() 
         let Plan::Call(call) = world.modern("all", &body, &[]) else {
             panic!("refused");
         };
-        assert!(call.resume.is_none(), "nothing waits with us");
+        assert!(call.continuation.is_none(), "nothing waits with us");
         assert_eq!(
             call.url_elicitation_result,
             Some(UrlElicitationResult { times: 4, declined })

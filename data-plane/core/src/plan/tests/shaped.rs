@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use toolgate_model::{
-    Era, ResourceKind, Snapshot, SnapshotResource,
+    Era, Snapshot, SnapshotResource, SnapshotResourceKind,
     snapshot::{ExposedTool, ToolShape},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 
 fn shaped(change: impl Fn(&mut ExposedTool)) -> Snapshot {
     let mut snapshot = test_snapshot(&test_servers());
-    let key = key(ResourceKind::Gateway, "acme", "main");
+    let key = key(SnapshotResourceKind::Gateway, "acme", "main");
     let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
         panic!("not a gateway");
     };
@@ -125,7 +125,7 @@ fn servers_get_fixed_values_in_arguments_and_headers() {
 #[test]
 fn a_gateway_may_shorten_the_timeout_of_a_server() {
     let mut snapshot = shaped(|_| {});
-    let key = key(ResourceKind::Gateway, "acme", "main");
+    let key = key(SnapshotResourceKind::Gateway, "acme", "main");
     let SnapshotResource::Gateway(gateway) = &*snapshot.entries[&key].resource else {
         panic!("not a gateway");
     };

@@ -68,11 +68,11 @@ impl ResponseRelay {
             tool: tool.exposed.clone(),
             original: original.into(),
         };
-        let binding = SealContext {
+        let context = SealContext {
             gateway: &self.call.gateway.name.id,
             principal: &seal.principal,
         };
-        id.seal(&seal.sealer, binding)
+        id.seal(&seal.sealer, context)
     }
 }
 

@@ -136,7 +136,7 @@ fn errors_caused_by_the_relay_policy_do_not_blame_the_client() {
 }
 
 #[test]
-fn a_suspended_call_is_resumed_only_by_the_same_request() {
+fn a_suspended_call_is_continued_only_by_the_same_request() {
     let world = GatewayFixture::new();
     let call = call(Era::Modern, CAN);
     let question = Elicitation::read("roots/list", None).unwrap();
@@ -154,7 +154,7 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
         owner: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
@@ -164,14 +164,14 @@ fn a_suspended_call_is_resumed_only_by_the_same_request() {
             .unwrap()
     };
     let retry = |arguments: &str, answers: &str| {
-        let state = ticket(digest(arguments)).seal(&world.sealer, binding, &[2; NONCE_LEN]);
+        let state = ticket(digest(arguments)).seal(&world.sealer, context, &[2; NONCE_LEN]);
         let extra = format!(r#","requestState":"{state}"{answers}"#);
         planned(&world, Era::Modern, CAN, &extra)
     };
-    let Plan::Call(taken_up) = retry(r#"{ "x" : 1 }"#, r#","inputResponses":{}"#) else {
+    let Plan::Call(continued) = retry(r#"{ "x" : 1 }"#, r#","inputResponses":{}"#) else {
         panic!("refused");
     };
-    let retry_of = taken_up.resume.as_ref().unwrap();
+    let retry_of = continued.continuation.as_ref().unwrap();
     assert_eq!(retry_of.ticket, ticket(digest(r#"{"x":1}"#)));
     assert!(retry_of.responses.is_some());
     let refused = |plan: Plan| matches!(plan, Plan::Refuse(Refusal::InvalidParams(_)));

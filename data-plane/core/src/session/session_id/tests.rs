@@ -73,16 +73,16 @@ proptest! {
         let (gateway, sealer) = (slug("main"), sealer(&[1]));
         let ada = Principal { org: slug("acme"), subject: PrincipalSubject::User(slug("ada")) };
         let bob = Principal { org: slug("acme"), subject: PrincipalSubject::User(slug("bob")) };
-        let binding = SealContext { gateway: &gateway, principal: &ada };
-        let text = mint(&sealer, binding, &facts, &nonce);
+        let context = SealContext { gateway: &gateway, principal: &ada };
+        let text = mint(&sealer, context, &facts, &nonce);
         let limit = if at.is_some() { 350 } else { 200 };
         prop_assert!(text.len() <= limit);
         prop_assert!(text.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
         let last = NOW.after(LIFETIME);
-        prop_assert_eq!(open(&sealer, binding, &text, last), Some(facts));
+        prop_assert_eq!(open(&sealer, context, &text, last), Some(facts));
         let late = last.after(Duration::from_millis(1));
-        prop_assert_eq!(open(&sealer, binding, &text, late), None);
-        let stolen = SealContext { principal: &bob, ..binding };
+        prop_assert_eq!(open(&sealer, context, &text, late), None);
+        let stolen = SealContext { principal: &bob, ..context };
         prop_assert_eq!(open(&sealer, stolen, &text, NOW), None);
     }
 }
@@ -104,12 +104,12 @@ fn ti_03_guessed_session_ids_do_not_open() {
         org: slug("acme"),
         subject: PrincipalSubject::User(slug("ada")),
     };
-    let binding = SealContext {
+    let context = SealContext {
         gateway: &gateway,
         principal: &ada,
     };
-    let good = mint(&sealer, binding, &facts, &[3; NONCE_LEN]);
-    assert!(open(&sealer, binding, &good, NOW).is_some());
+    let good = mint(&sealer, context, &facts, &[3; NONCE_LEN]);
+    assert!(open(&sealer, context, &good, NOW).is_some());
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut opened = 0;
     for at in 0..good.len() {
@@ -117,7 +117,7 @@ fn ti_03_guessed_session_ids_do_not_open() {
             let mut guess = good.clone().into_bytes();
             guess[at] = *letter;
             let guess = String::from_utf8(guess).unwrap();
-            opened += usize::from(guess != good && open(&sealer, binding, &guess, NOW).is_some());
+            opened += usize::from(guess != good && open(&sealer, context, &guess, NOW).is_some());
         }
     }
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -135,7 +135,7 @@ fn ti_03_guessed_session_ids_do_not_open() {
                 char::from(letters[usize::try_from(state % 64).unwrap()])
             })
             .collect();
-        opened += usize::from(open(&sealer, binding, &guess, NOW).is_some());
+        opened += usize::from(open(&sealer, context, &guess, NOW).is_some());
     }
     assert_eq!(opened, 0);
 }

@@ -215,8 +215,8 @@ fn a_tools_ui_resource_is_listed_under_its_prefix() {
         )
     };
     let snapshot = world_of(vec![definition(&tool("ui://map/v"))]);
-    let (view, refusals) = View::build(&snapshot, None);
-    assert_eq!(refusals, []);
+    let (view, rejections) = View::build(&snapshot, None);
+    assert_eq!(rejections, []);
     let shown = view.gateway("main").unwrap().tool("s__o").unwrap();
     let expected = tool("ui://s/map/v").replace("\"o\"", "\"s__o\"");
     assert_eq!(shown.definition(Era::Modern), expected);

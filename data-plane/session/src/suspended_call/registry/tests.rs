@@ -23,7 +23,7 @@ fn suspended() -> SuspendedCalls<Call> {
 }
 
 #[tokio::test]
-async fn a_suspended_call_is_resumed_once_and_only_by_its_principal() {
+async fn a_suspended_call_is_continued_once_and_only_by_its_principal() {
     let (suspended, gone) = (suspended(), Arc::default());
     let (ada, bob) = (principal("ada"), principal("bob"));
     let call = Call(Arc::clone(&gone));

@@ -1,7 +1,7 @@
 //! Elicitations of legacy clients, in both directions and in rounds.
 
 use super::*;
-use crate::call::{elicitation::GRACE_PERIOD, retry::RoundAnswers};
+use crate::call::{elicitation::GRACE_PERIOD, retry::InputResponses};
 
 fn registered(numbers: &[u8]) -> CallEvent {
     CallEvent::Registered(numbers.iter().map(|number| Some(own(*number))).collect())
@@ -77,7 +77,7 @@ fn answers_are_awaited_for_a_moment_after_the_client_is_gone() {
     on(&mut machine, asks(7));
     on(&mut machine, registered(&[1]));
     assert!(machine.wait(START).unwrap() > GRACE_PERIOD);
-    assert_eq!(on(&mut machine, CallEvent::ClientGone), []);
+    assert_eq!(on(&mut machine, CallEvent::ClientDisconnected), []);
     assert_eq!(machine.wait(START), Some(GRACE_PERIOD));
     let out = all(machine.on(CallEvent::Deadline, later(10_000)));
     assert!(
@@ -130,12 +130,15 @@ fn a_round_is_answered_and_the_call_sent_again_with_the_servers_state() {
     let out = on(&mut machine, registered(&[1]));
     assert!(matches!(out[..], [CallEffect::SendClient(_)]), "{out:?}");
     let out = on(&mut machine, client_answer(1, r#"{"action":"accept"}"#));
-    let answers = RoundAnswers {
+    let input_responses = InputResponses {
         responses: Some(Bytes::from_static(br#"{"k":{"action":"accept"}}"#)),
         state: Some(r#""s\u0031""#.into()),
     };
     let close = CallEffect::CloseElicitation(own(1));
-    assert_eq!(out, [close, CallEffect::SendUpstream(Some(answers))]);
+    assert_eq!(
+        out,
+        [close, CallEffect::SendUpstream(Some(input_responses))]
+    );
     on(&mut machine, head(200, BodyKind::Document));
     let (before, _reply) = end(on(&mut machine, good()));
     assert_eq!(before, [ANSWERED]);
@@ -180,12 +183,15 @@ fn what_is_nobodys_to_answer_goes_back_at_once() {
         &mut machine,
         answer(r#"{"resultType":"input_required","requestState":"s"}"#),
     );
-    let answers = RoundAnswers {
+    let input_responses = InputResponses {
         responses: None,
         state: Some(r#""s""#.into()),
     };
     let resting = CallEffect::SettleUpstream(UpstreamVerdict::Resting);
-    assert_eq!(out, [resting, CallEffect::SendUpstream(Some(answers))]);
+    assert_eq!(
+        out,
+        [resting, CallEffect::SendUpstream(Some(input_responses))]
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::call::{
-    batcher::BATCH_WINDOW, effect::SealRequest, event::ResumedCall,
+    batcher::BATCH_WINDOW, effect::SealRequest, event::ContinuedCall,
     url_elicitation::MAX_URL_ELICITATIONS,
 };
 
@@ -17,8 +17,8 @@ fn due(ids: &[u8]) -> (CallMachine, Vec<CallEffect>) {
     (machine, effects)
 }
 
-fn resumed(responses: &str) -> CallEvent {
-    CallEvent::Resumed(ResumedCall {
+fn continued(responses: &str) -> CallEvent {
+    CallEvent::Continued(ContinuedCall {
         plan: plan(Era::Modern, Era::Legacy, ""),
         log_level: None,
         responses: Bytes::from(responses.to_owned()),
@@ -30,7 +30,7 @@ fn sealed(text: &str) -> CallEvent {
 }
 
 #[test]
-fn a_call_is_suspended_resumed_in_part_and_resumed() {
+fn a_call_is_suspended_continued_in_part_and_continued() {
     let (mut machine, effects) = due(&[7, 8]);
     let ticket = CallEffect::Seal(SealRequest::Ticket);
     assert_eq!(effects, [CallEffect::HoldTimeouts, ticket.clone()]);
@@ -49,7 +49,7 @@ fn a_call_is_suspended_resumed_in_part_and_resumed() {
     assert_eq!(on(&mut machine, good()), []);
     let out = on(
         &mut machine,
-        resumed(r#"{"question-2":{"action":"accept"}}"#),
+        continued(r#"{"question-2":{"action":"accept"}}"#),
     );
     let [CallEffect::RespondUpstream(response), again] = &out[..] else {
         panic!("{out:?}");
@@ -67,7 +67,7 @@ fn a_call_is_suspended_resumed_in_part_and_resumed() {
     assert_eq!(left.as_object().unwrap().len(), 1, "{left}");
     let out = on(
         &mut machine,
-        resumed(r#"{"question-1":{"action":"decline"}}"#),
+        continued(r#"{"question-1":{"action":"decline"}}"#),
     );
     assert!(
         matches!(
@@ -110,7 +110,7 @@ fn a_call_that_cannot_be_suspended_goes_on() {
 fn keys_of_elicitations_are_not_used_twice() {
     let (mut machine, _effects) = due(&[7]);
     on(&mut machine, sealed("ticket"));
-    on(&mut machine, resumed(r#"{"question-1":{}}"#));
+    on(&mut machine, continued(r#"{"question-1":{}}"#));
     on(&mut machine, asks(9));
     all(machine.on(CallEvent::Deadline, later(60)));
     let out = on(&mut machine, sealed("ticket"));

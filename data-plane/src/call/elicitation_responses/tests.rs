@@ -15,7 +15,7 @@ fn id(number: u8) -> ElicitationId {
 
 #[tokio::test]
 async fn there_is_room_for_all_answers_and_they_arrive_in_order() {
-    let mut channel = AnswerChannel::default();
+    let mut channel = ElicitationResponseChannel::default();
     let early = timeout(Duration::from_millis(20), channel.next()).await;
     assert!(early.is_err(), "no client was asked");
     let sender = channel.sender();

@@ -1,4 +1,4 @@
-//! Calls of legacy clients that have no answer yet. A cancellation finds its call here.
+//! Calls of legacy clients that have no answer yet. `notifications/cancelled` finds its call here.
 
 use std::{fmt, sync::Arc};
 
@@ -13,22 +13,22 @@ use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner};
 use crate::sharded_map::{MapFull, ShardedMap};
 
 /// Maximum number of calls in flight for legacy clients on one proxy.
-pub const IN_FLIGHT: usize = 100_000;
+pub const CANCELLABLE_CALLS: usize = 100_000;
 
 /// Maximum number of counted calls in flight of one principal. Calls are counted by principal once twice as many are in
 /// flight in total; below that there is room for all calls.
-pub const IN_FLIGHT_PER_PRINCIPAL: usize = IN_FLIGHT / 4;
+pub const CANCELLABLE_CALLS_PER_PRINCIPAL: usize = CANCELLABLE_CALLS / 4;
 
-/// Registry of the calls in flight. Cheap to clone.
+/// Calls in flight that a legacy client can cancel, by session and request id. Cheap to clone.
 #[derive(Clone)]
-pub struct InFlight {
+pub struct CancellableCalls {
     calls: Arc<ShardedMap<CallKey, Arc<Notify>>>,
     principals: Arc<Quota>,
 }
 
 /// Registration of one call, which can be cancelled until this is dropped.
 #[must_use = "the call can be cancelled only until the guard is dropped"]
-pub struct InFlightGuard {
+pub struct CancellableCallGuard {
     calls: Arc<ShardedMap<CallKey, Arc<Notify>>>,
     key: CallKey,
     cancelled: Arc<Notify>,
@@ -42,11 +42,11 @@ pub struct CancelHandle(Arc<Notify>);
 
 type CallKey = ([u8; RANDOM_LEN], Arc<str>);
 
-impl InFlight {
+impl CancellableCalls {
     /// Creates an empty registry with a quota per principal.
     pub fn new(quota: usize) -> Self {
         Self {
-            calls: Arc::new(ShardedMap::new(IN_FLIGHT)),
+            calls: Arc::new(ShardedMap::new(CANCELLABLE_CALLS)),
             principals: Quota::new(quota),
         }
     }
@@ -58,7 +58,7 @@ impl InFlight {
         session: &SessionClaims,
         holder: BudgetOwner,
         id: &str,
-    ) -> Result<InFlightGuard, Refusal> {
+    ) -> Result<CancellableCallGuard, Refusal> {
         let crowded = self.calls.len() >= self.principals.limit().saturating_mul(2);
         let permit = crowded.then(|| self.principals.acquire(holder));
         let permit = permit.map(|permit| permit.ok_or(Refusal::TooManyOpen("calls")));
@@ -72,7 +72,7 @@ impl InFlight {
                 "this `id` is in use by a request that has no answer yet",
             ));
         }
-        Ok(InFlightGuard {
+        Ok(CancellableCallGuard {
             calls: Arc::clone(&self.calls),
             key,
             cancelled,
@@ -107,7 +107,7 @@ impl CancelHandle {
     }
 }
 
-impl InFlightGuard {
+impl CancellableCallGuard {
     /// Returns a handle that cancels the call.
     pub fn cancel_handle(&self) -> CancelHandle {
         CancelHandle(Arc::clone(&self.cancelled))
@@ -119,21 +119,21 @@ impl InFlightGuard {
     }
 }
 
-impl Drop for InFlightGuard {
+impl Drop for CancellableCallGuard {
     fn drop(&mut self) {
         self.calls.remove_if(&self.key, |_call| true);
     }
 }
 
-impl fmt::Debug for InFlight {
+impl fmt::Debug for CancellableCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InFlight({})", self.count())
+        write!(f, "CancellableCalls({})", self.count())
     }
 }
 
-impl fmt::Debug for InFlightGuard {
+impl fmt::Debug for CancellableCallGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InFlightGuard({})", self.key.1)
+        write!(f, "CancellableCallGuard({})", self.key.1)
     }
 }
 

@@ -14,7 +14,7 @@ impl ServerMessageReceiver for RecordingReceiver {
 
 #[test]
 fn a_server_request_is_delivered_only_to_a_sole_call() {
-    let calls = InFlightCalls::default();
+    let calls = SharedStreamReceivers::default();
     let message = Bytes::from_static(b"{}");
     assert!(!calls.deliver_to_sole_call(&message, true));
     let first = Arc::new(RecordingReceiver(Mutex::default()));
@@ -33,7 +33,7 @@ fn a_server_request_is_delivered_only_to_a_sole_call() {
 
 #[test]
 fn the_stream_is_claimed_by_one_call_at_a_time() {
-    let calls = InFlightCalls::default();
+    let calls = SharedStreamReceivers::default();
     assert!(calls.listen());
     assert!(!calls.listen());
     calls.release_stream();
@@ -42,7 +42,7 @@ fn the_stream_is_claimed_by_one_call_at_a_time() {
 
 #[test]
 fn the_call_generation_changes_when_a_call_begins_or_the_last_one_ends() {
-    let calls = InFlightCalls::default();
+    let calls = SharedStreamReceivers::default();
     assert_eq!(calls.generation(), None);
     let first: Arc<dyn ServerMessageReceiver> = Arc::new(RecordingReceiver(Mutex::default()));
     calls.register(&first);

@@ -9,13 +9,17 @@ use crate::fixture::{HANG_GUARD, claims};
 
 const SOON: Duration = Duration::from_millis(100);
 
-fn enter(calls: &InFlight, session: u32, id: &str) -> Result<InFlightGuard, Refusal> {
+fn enter(
+    calls: &CancellableCalls,
+    session: u32,
+    id: &str,
+) -> Result<CancellableCallGuard, Refusal> {
     calls.enter(&claims(session), BudgetOwner::of(&"ada"), id)
 }
 
 #[tokio::test]
 async fn a_call_is_cancelled_by_session_and_id() {
-    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let calls = CancellableCalls::new(CANCELLABLE_CALLS_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
     // Another session, and an id of another JSON type.
     assert!(!calls.cancel(&claims(2), "1"));
@@ -27,7 +31,7 @@ async fn a_call_is_cancelled_by_session_and_id() {
 
 #[tokio::test]
 async fn a_cancellation_before_the_wait_is_not_lost() {
-    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let calls = CancellableCalls::new(CANCELLABLE_CALLS_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
     assert!(calls.cancel(&claims(1), "1"));
     assert!(timeout(HANG_GUARD, call.cancelled()).await.is_ok());
@@ -35,7 +39,7 @@ async fn a_cancellation_before_the_wait_is_not_lost() {
 
 #[tokio::test]
 async fn a_request_id_is_free_again_after_its_call() {
-    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let calls = CancellableCalls::new(CANCELLABLE_CALLS_PER_PRINCIPAL);
     let call = enter(&calls, 1, "1").unwrap();
     assert!(matches!(
         enter(&calls, 1, "1"),
@@ -49,7 +53,7 @@ async fn a_request_id_is_free_again_after_its_call() {
 
 #[test]
 fn in_flight_calls_are_limited_per_principal_under_load() {
-    let calls = InFlight::new(2);
+    let calls = CancellableCalls::new(2);
     let id = |number: usize| number.to_string();
     let uncounted: Vec<_> = (0..4).map(|n| enter(&calls, 1, &id(n)).unwrap()).collect();
     // The number of sessions does not matter.
@@ -78,7 +82,7 @@ fn in_flight_calls_are_limited_per_principal_under_load() {
 
 #[tokio::test]
 async fn a_handle_cancels_its_call_without_the_id() {
-    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let calls = CancellableCalls::new(CANCELLABLE_CALLS_PER_PRINCIPAL);
     let (call, other) = (
         enter(&calls, 1, "1").unwrap(),
         enter(&calls, 1, "2").unwrap(),
@@ -96,7 +100,7 @@ async fn a_handle_cancels_its_call_without_the_id() {
 
 #[tokio::test]
 async fn a_handle_of_a_call_that_has_ended_cancels_no_later_call() {
-    let calls = InFlight::new(IN_FLIGHT_PER_PRINCIPAL);
+    let calls = CancellableCalls::new(CANCELLABLE_CALLS_PER_PRINCIPAL);
     let handle = enter(&calls, 1, "1").unwrap().cancel_handle();
     let later = enter(&calls, 1, "1").unwrap();
     handle.cancel();

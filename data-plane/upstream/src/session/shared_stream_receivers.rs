@@ -1,4 +1,4 @@
-//! Calls in flight on one upstream session. A message that the server sends outside of a call's stream is assigned to
+//! Receivers of the shared stream of one upstream session: its calls in flight. A message that the server sends outside of a call's stream is assigned to
 //! a call only if exactly one call is in flight.
 
 use std::{
@@ -18,9 +18,9 @@ pub(crate) trait ServerMessageReceiver: Send + Sync {
     fn deliver(&self, message: &Bytes, is_request: bool) -> bool;
 }
 
-/// Calls in flight on one upstream session.
+/// Calls in flight on one upstream session, as receivers of its shared stream.
 #[derive(Default)]
-pub(crate) struct InFlightCalls {
+pub(crate) struct SharedStreamReceivers {
     calls: Mutex<RegisteredCalls>,
     stream_claimed: AtomicBool,
 }
@@ -36,7 +36,7 @@ struct RegisteredCalls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CallGeneration(u64);
 
-impl InFlightCalls {
+impl SharedStreamReceivers {
     /// Registers a call. The call ends when `receiver` is dropped.
     pub(crate) fn register(&self, receiver: &Arc<dyn ServerMessageReceiver>) {
         let mut calls = self.live_calls();
@@ -80,9 +80,9 @@ impl InFlightCalls {
     }
 }
 
-impl fmt::Debug for InFlightCalls {
+impl fmt::Debug for SharedStreamReceivers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "InFlightCalls({})", self.live_calls().all.len())
+        write!(f, "SharedStreamReceivers({})", self.live_calls().all.len())
     }
 }
 

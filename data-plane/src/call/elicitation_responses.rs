@@ -1,4 +1,4 @@
-//! Answers of a legacy client to the elicitations of one call, on their way to the call's driver.
+//! Responses of a legacy client to the elicitations of one call, on their way to the driver of the call.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -6,25 +6,30 @@ use toolgate_data_core::call::{ElicitationId, elicitation::MAX_PENDING};
 
 /// Sending side, held by the registered elicitations.
 #[derive(Debug, Clone)]
-pub(crate) struct AnswerSender(mpsc::Sender<(ElicitationId, Bytes)>);
+pub(crate) struct ElicitationResponseSender(mpsc::Sender<(ElicitationId, Bytes)>);
 
 /// Answers of one call. The channel is created by the first elicitation: most calls have none.
 #[derive(Default)]
-pub(super) struct AnswerChannel(Option<(AnswerSender, mpsc::Receiver<(ElicitationId, Bytes)>)>);
+pub(super) struct ElicitationResponseChannel(
+    Option<(
+        ElicitationResponseSender,
+        mpsc::Receiver<(ElicitationId, Bytes)>,
+    )>,
+);
 
-impl AnswerSender {
+impl ElicitationResponseSender {
     /// Hands over the frame of an answer. It is dropped if the call has ended.
     pub(crate) fn send(&self, id: ElicitationId, frame: Bytes) {
         let _ended = self.0.try_send((id, frame));
     }
 }
 
-impl AnswerChannel {
+impl ElicitationResponseChannel {
     /// Returns a sender. There is room for the answers to all elicitations that may be pending.
-    pub(super) fn sender(&mut self) -> AnswerSender {
+    pub(super) fn sender(&mut self) -> ElicitationResponseSender {
         let (sender, _) = self.0.get_or_insert_with(|| {
             let (sender, receiver) = mpsc::channel(MAX_PENDING);
-            (AnswerSender(sender), receiver)
+            (ElicitationResponseSender(sender), receiver)
         });
         sender.clone()
     }
