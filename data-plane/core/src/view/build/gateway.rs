@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_mcp::message::Implementation;
+use toolgate_mcp::{deceptive_text, message::Implementation};
 use toolgate_model::{
     Definition, Digest, ObjectName, Slug, ToolListing,
     snapshot::{GatewayResource, RESERVED_TOOL_NAMES, unsupported_security_field},
@@ -166,8 +166,10 @@ fn instructions(
             id.to_string()
         };
         let gap = if text.is_empty() { "" } else { "\n\n" };
+        // The text of a server is a block quotation: no heading in it ends its section.
+        let quoted = deceptive_text::quoted(own);
         // Writing to a string does not fail.
-        let _infallible = write!(text, "{gap}## {heading}\n\n{own}");
+        let _infallible = write!(text, "{gap}## {heading}\n\n> {quoted}");
     }
     let mut end = text.len().min(INSTRUCTIONS_LIMIT);
     while !text.is_char_boundary(end) {
