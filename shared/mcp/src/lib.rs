@@ -7,7 +7,7 @@
 pub mod apps;
 pub mod batch;
 pub mod canonical;
-mod case_folding;
+pub mod case_folding;
 pub mod chunked_buffer;
 pub mod deceptive_text;
 pub mod definition;
