@@ -158,9 +158,16 @@ fn look_alikes_of_reserved_arguments_are_neither_shown_nor_accepted() {
     );
     let own = ReservedArguments::new(&shape, "{}").unwrap().unwrap();
     for bad in ["debug", "Debug", "dEBUG", "STRASSE", "stra\u{df}e"] {
-        assert!(own.check(json!({ bad: 1 }).to_string().as_bytes()).is_err(), "{bad}");
+        assert!(
+            own.check(json!({ bad: 1 }).to_string().as_bytes()).is_err(),
+            "{bad}"
+        );
     }
     for good in ["debugs", "de_bug", "street"] {
-        assert_eq!(own.check(json!({ good: 1 }).to_string().as_bytes()), Ok(()), "{good}");
+        assert_eq!(
+            own.check(json!({ good: 1 }).to_string().as_bytes()),
+            Ok(()),
+            "{good}"
+        );
     }
 }
