@@ -24,7 +24,8 @@ pub fn classified(text: &str) -> impl Iterator<Item = (char, bool)> + '_ {
         let c = chars.next()?;
         let after = chars.peek().copied();
         let deceives = is_deceptive(c) && !character::is_legitimate(before, c, after);
-        before = Some(c);
+        // Next to a character that deceives, nothing invisible is legitimate.
+        before = (!deceives).then_some(c);
         Some((c, deceives))
     })
 }

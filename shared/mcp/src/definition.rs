@@ -304,6 +304,9 @@ pub fn parse_definition(
         Cow::Borrowed(_) => None,
     };
     let normalized = escaped.map_or(normalized, Cow::Owned);
+    if normalized.len() > limits.bytes {
+        return Err(refuse(DefinitionError::TooLarge(limits.bytes)));
+    }
     let digest = match &normalized {
         Cow::Borrowed(_) => received,
         Cow::Owned(changed) => digest(changed)?,

@@ -318,6 +318,16 @@ fn instructions_of_a_server_cannot_forge_a_section_of_another_one() {
 }
 
 #[test]
+fn quoted_instructions_of_a_server_do_not_push_out_those_of_others() {
+    let mut offers = test_servers();
+    offers[0].instructions = Box::leak("\n\u{1b}".repeat(4 * 1024).into_boxed_str());
+    offers[1].instructions = "Files are here.";
+    let (view, _) = View::build(&test_snapshot(&offers), None);
+    let text = &*view.gateway("main").unwrap().instructions;
+    assert!(text.ends_with("\n\n## files__*\n\n> Files are here."));
+}
+
+#[test]
 fn both_eras_get_the_gateway_info() {
     let (view, _) = View::build(&test_snapshot(&test_servers()), None);
     let gateway = view.gateway("main").unwrap();

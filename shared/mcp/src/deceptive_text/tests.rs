@@ -1,5 +1,7 @@
 //! Tests that deceptive characters are found and shown, and that ordinary text stays as it is.
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -66,6 +68,7 @@ fn variation_selectors_are_flagged_except_in_emoji_presentation_sequences() {
     assert!(contained_in("❤\u{fe0f}\u{fe0f}"));
     assert!(contained_in("❤\u{fe0e}\u{fe0f}"));
     assert!(contained_in("❤\u{fe00}"));
+    assert_eq!(escaped("x\u{fe0f}\u{200d}👧"), "x\\u{fe0f}\\u{200d}👧");
 }
 
 /// The tables of UTS #39 remove default-ignorable characters from skeletons.
@@ -139,4 +142,20 @@ fn names_that_render_alike_have_one_skeleton() {
         assert_eq!(confusable::skeleton(one), confusable::skeleton(other));
     }
     assert_ne!(confusable::skeleton("read"), confusable::skeleton("write"));
+}
+
+proptest! {
+    #[test]
+    fn the_skeleton_of_ascii_equals_that_of_the_standard(name in "[ -~]{0,24}") {
+        let standard: String = unicode_security::skeleton(&name).collect();
+        prop_assert_eq!(confusable::skeleton(&name), standard);
+    }
+
+    #[test]
+    fn escaped_and_quoted_text_contains_nothing_deceptive(text in "[\\PC\u{200b}-\u{202e}\u{fe0f}\u{1b}👩é\r\n]{0,24}") {
+        prop_assert!(!contained_in(&escaped(&text)));
+        let quoted = quoted(&text);
+        prop_assert!(!contained_in(&quoted));
+        prop_assert!(quoted.split(['\n', '\r']).skip(1).all(|line| line.starts_with("> ")));
+    }
 }

@@ -144,6 +144,25 @@ fn mc_03_deceptive_characters_in_displayed_texts_are_escaped() {
     }
 }
 
+/// Escapes are longer than the characters that they show; the limit holds for the result.
+#[test]
+fn mc_03_escapes_count_for_the_size_limit_of_a_definition() {
+    let limits = DefinitionLimits {
+        bytes: 1000,
+        annotations: true,
+    };
+    let parse = |count: usize| {
+        let text = "\u{7f}".repeat(count);
+        let tool = json!({"name": "it", "inputSchema": {"type": "object"}, "description": text});
+        parse_definition(DefinitionKind::Tool, tool.to_string().as_bytes(), &limits)
+    };
+    assert!(parse(100).unwrap().json.len() > 700);
+    assert_eq!(
+        parse(200).unwrap_err().reason,
+        DefinitionError::TooLarge(1000)
+    );
+}
+
 /// Tools with invalid `x-mcp-header` annotations are left out one by one. Values that could end a header are encoded.
 #[test]
 fn mc_09_tools_with_invalid_header_annotations_are_left_out_alone() {
