@@ -36,7 +36,7 @@ const SEED_RETRY_DELAY: Duration = Duration::from_millis(250);
 const CALL_RETRY_DELAY: Duration = Duration::from_millis(20);
 
 /// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `endpoint`:
-/// the one in `token_file`, or a new one that is written there.
+/// that of `token_file`, or a new one, which is then written there.
 pub async fn seed_demo(
     admin: &str,
     token: &str,

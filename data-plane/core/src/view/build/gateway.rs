@@ -180,8 +180,11 @@ fn instructions(
 
 /// Returns the start of a text, at most `limit` bytes.
 fn truncated(text: &str, limit: usize) -> &str {
-    text.get(..text.floor_char_boundary(limit))
-        .unwrap_or_default()
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 fn bounded_problems(mut problems: Vec<String>) -> Box<[String]> {
