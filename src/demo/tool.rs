@@ -38,7 +38,7 @@ pub fn definitions() -> [Value; 4] {
         json!({
             "name": "echo",
             "title": "Echo",
-            "description": "Says what it was told.",
+            "description": "Returns the text that it was given.",
             "inputSchema": {
                 "type": "object",
                 "properties": { "text": { "type": "string", "description": "What to say." } },

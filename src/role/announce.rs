@@ -69,9 +69,7 @@ pub fn lines(welcome: &StartupMessage) -> Vec<String> {
     match &welcome.new_admin_token {
         Some(token) if welcome.on_terminal => {
             lines.push(format!("  admin token  {token}"));
-            lines.push(format!(
-                "               printed this once; it lies in {file}"
-            ));
+            lines.push(format!("               printed once; also in {file}"));
         }
         Some(_) | None => lines.push(format!("  admin token  in {file}")),
     }

@@ -2,17 +2,20 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+
+mod command_line;
 
 use crate::agent::Agent;
 use crate::http_client::TestHttpClient;
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
 use crate::{clock, external_programs, port};
+
+pub use command_line::CommandLine;
 
 /// Timeout from the start of a role to `/readyz`.
 const START_TIMEOUT: Duration = clock::HANG_GUARD;
@@ -208,6 +211,33 @@ impl ControlPlaneProcess {
         Ok(this)
     }
 
+    /// Starts another control plane with the same store and keys.
+    pub async fn start_replica(&self, name: &str) -> Result<Self> {
+        let data = self.home.join(name);
+        std::fs::create_dir_all(&data)?;
+        for file in std::fs::read_dir(&self.data)? {
+            let file = file?;
+            if file.file_type()?.is_file() {
+                std::fs::copy(file.path(), data.join(file.file_name()))?;
+            }
+        }
+        let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
+        let command = Self::command(&data, admin, push, private, &self.endpoints)?;
+        let process = TestProcess::start(name, &self.home, command)?;
+        let mut replica = Self {
+            process,
+            admin,
+            push,
+            private,
+            data,
+            home: self.home.clone(),
+            name: name.to_owned(),
+            endpoints: self.endpoints.clone(),
+        };
+        await_ready(&mut replica.process, replica.private).await?;
+        Ok(replica)
+    }
+
     fn command(
         data: &Path,
         admin: SocketAddr,
@@ -354,142 +384,6 @@ impl ProxyProcess {
     /// Process of this role.
     pub fn process(&mut self) -> &mut TestProcess {
         &mut self.process
-    }
-}
-
-/// Command line of one control plane.
-#[derive(Clone, Debug)]
-pub struct CommandLine {
-    address: String,
-    token: String,
-    endpoint: Option<String>,
-    folder: PathBuf,
-}
-
-impl CommandLine {
-    /// Creates a command line whose commands run in `folder`, which is also their home.
-    #[must_use]
-    pub fn new(address: &str, token: &str, folder: &Path) -> Self {
-        let (address, token) = (address.to_owned(), token.to_owned());
-        Self {
-            address,
-            token,
-            endpoint: None,
-            folder: folder.to_owned(),
-        }
-    }
-
-    /// Sets the address of a proxy, for `tools` and `connect`.
-    #[must_use]
-    pub fn with_endpoint(mut self, endpoint: &str) -> Self {
-        self.endpoint = Some(endpoint.to_owned());
-        self
-    }
-
-    /// Uses another token.
-    #[must_use]
-    pub fn with_token(mut self, token: &str) -> Self {
-        token.clone_into(&mut self.token);
-        self
-    }
-
-    /// Address of the admin API and token, as environment variables.
-    #[must_use]
-    pub fn environment(&self) -> [(&'static str, &str); 2] {
-        [
-            ("TOOLGATE_ADDR", &self.address),
-            ("TOOLGATE_TOKEN", &self.token),
-        ]
-    }
-
-    /// Runs a command and returns its output, successful or not.
-    pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
-        let mut command = command()?;
-        command
-            .args(arguments)
-            .current_dir(&self.folder)
-            .env("HOME", &self.folder);
-        command.envs(self.environment()).env("NO_COLOR", "1");
-        if let Some(endpoint) = &self.endpoint {
-            command.env("TOOLGATE_ENDPOINT", endpoint);
-        }
-        let mut command = tokio::process::Command::from(command);
-        command
-            .stdin(std::process::Stdio::null())
-            .kill_on_drop(true);
-        tokio::time::timeout(COMMAND_TIMEOUT, command.output())
-            .await
-            .with_context(|| format!("toolgate {arguments:?} does not end"))?
-            .with_context(|| format!("toolgate {arguments:?}"))
-    }
-
-    /// Runs a command that must succeed.
-    pub async fn run(&self, arguments: &[&str]) -> Result<Output> {
-        let output = self.output(arguments).await?;
-        if !output.status.success() {
-            let (out, err) = (text(&output.stdout), text(&output.stderr));
-            bail!(
-                "toolgate {arguments:?} ended with {}:\n{out}\n{err}",
-                output.status
-            );
-        }
-        Ok(output)
-    }
-
-    /// Runs a command with `-o json` and parses what it prints.
-    pub async fn json(&self, arguments: &[&str]) -> Result<Value> {
-        let mut all = arguments.to_vec();
-        all.extend(["-o", "json"]);
-        let output = self.run(&all).await?;
-        serde_json::from_slice(&output.stdout)
-            .with_context(|| format!("toolgate {all:?} printed {}", text(&output.stdout)))
-    }
-
-    /// Runs a command that must fail; returns its exit code and standard error.
-    pub async fn fails(&self, arguments: &[&str]) -> Result<(i32, String)> {
-        let output = self.output(arguments).await?;
-        if output.status.success() {
-            bail!(
-                "toolgate {arguments:?} succeeded:\n{}",
-                text(&output.stdout)
-            );
-        }
-        let code = output.status.code().context("ended by a signal")?;
-        Ok((code, text(&output.stderr)))
-    }
-
-    /// Creates a server, a gateway with the same name and a token for it; returns the token.
-    pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
-        self.run(&["server", "add", name, "--url", url]).await?;
-        let gateway = [
-            "gateway", "create", name, "--server", name, "--prefix", prefix,
-        ];
-        self.run(&gateway).await?;
-        self.token(&format!("{name}-token"), &["--gateway", name])
-            .await
-    }
-
-    /// Allows all kinds of server requests in the relay policy of a server.
-    pub async fn allow_all_requests(&self, name: &str, url: &str) -> Result<()> {
-        let relay = "{elicitation: true, sampling: true, roots: true}";
-        let document = format!(
-            "apiVersion: toolgate/v1\nkind: Server\nmetadata:\n  name: {name}\nspec:\n  url: {url}\n  relay: {relay}\n"
-        );
-        let file = self.folder.join(format!("{name}.yaml"));
-        std::fs::write(&file, document)?;
-        let file = file.to_str().context("a path that is no text")?;
-        self.run(&["apply", "-f", file]).await.map(drop)
-    }
-
-    /// Creates a bearer token.
-    pub async fn token(&self, name: &str, flags: &[&str]) -> Result<String> {
-        let mut arguments = vec!["token", "create", name];
-        arguments.extend(flags);
-        let made = self.json(&arguments).await?;
-        let token = made.get("token").and_then(Value::as_str);
-        token
-            .map(str::to_owned)
-            .with_context(|| format!("no token in {made}"))
     }
 }
 

@@ -92,7 +92,9 @@ impl ClientError {
             Self::Request(words) => (*words).to_owned(),
             Self::Egress(error) => {
                 let class = match error.class() {
-                    EgressErrorClass::Denied => "its URL is not one that Toolgate may go to",
+                    EgressErrorClass::Denied => {
+                        "Toolgate is not permitted to connect to its address"
+                    }
                     EgressErrorClass::Unreachable => "no connection to it could be made",
                     EgressErrorClass::Tls => "no secure connection to it could be made",
                     EgressErrorClass::Broken => "the connection broke",

@@ -375,7 +375,7 @@ impl DiffArgs {
                 desired["spec"]["staticHeader"]["value"] =
                     json!("(secret: always written, it cannot be compared)");
             }
-            out.line(format_args!("--- {name} (there)"))?;
+            out.line(format_args!("--- {name} (stored)"))?;
             out.line(format_args!("+++ {name} ({})", document.location))?;
             for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&desired)?) {
                 out.line(line)?;

@@ -253,10 +253,10 @@ impl ConnectArgs {
             .await
             .map_err(late);
         match revoked.and_then(|revoked| revoked) {
-            Ok(Some(id)) => out.notice(format_args!("  revoked the token {id} that stood there")),
+            Ok(Some(id)) => out.notice(format_args!("  revoked the token {id} that was in the file")),
             Ok(None) => {}
             Err(fault) => out.notice(format_args!(
-                "  the token that stood there may still work: {}; `toolgate get tokens -o wide` shows how each begins, \
+                "  the token that was in the file may still work: {}; `toolgate get tokens -o wide` shows how each begins, \
                  `toolgate token revoke NAME` ends it",
                 fault.message
             )),

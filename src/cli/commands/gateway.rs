@@ -178,7 +178,7 @@ impl CreateGatewayArgs {
         }
         if !warnings.is_empty() {
             out.notice(format_args!(
-                "  next: `toolgate delete gateway {0}`, then create it with the right names; or mend it: \
+                "  next: `toolgate delete gateway {0}`, then create it with the right names; or correct it: \
                  `toolgate get gateway {0} -o yaml`, then `toolgate apply -f`",
                 self.name
             ));

@@ -311,7 +311,7 @@ fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Ve
                 )
             ),
             format!(
-                "  {name} stays as it is, and Toolgate goes on trying: `toolgate describe server {name}` shows how it goes"
+                "  {name} is kept and probed again from time to time: `toolgate describe server {name}` shows the result"
             ),
         ],
         None => vec![

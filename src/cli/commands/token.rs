@@ -17,7 +17,7 @@ use crate::cli::{
 /// Work with tokens.
 #[derive(Debug, clap::Subcommand)]
 pub enum TokenCommand {
-    /// Creates a bearer token and shows it, this once.
+    /// Creates a bearer token and shows it once.
     Create(CreateTokenArgs),
     /// Revokes a token on every proxy within seconds; its record stays.
     Revoke(RevokeTokenArgs),

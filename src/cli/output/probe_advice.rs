@@ -53,7 +53,7 @@ pub fn advice_for_probe(problem: &str, id: &str, url: &str, credential: &str) ->
 
 fn classify(problem: &str) -> ProbeFailureClass {
     let contains_any = |words: &[&str]| words.iter().any(|word| problem.contains(word));
-    if contains_any(&["may go to", "not allowed"]) {
+    if contains_any(&["not permitted to connect", "not allowed"]) {
         ProbeFailureClass::Address
     } else if contains_any(&["HTTP 401", "HTTP 403", "its credential"]) {
         ProbeFailureClass::Credential

@@ -72,11 +72,10 @@ impl ReservedArguments {
             };
             let name: String = member.name.chars().take(128).collect();
             return Err(if *member.name == **reserved {
-                format!("argument `{name}` is not for callers to give: leave it out").into()
+                format!("argument `{name}` cannot be set by callers: leave it out").into()
             } else {
                 format!(
-                    "argument `{name}` differs only by case from `{reserved}`, which is not for callers to give: leave \
-                     it out"
+                    "argument `{name}` differs only by case from `{reserved}`, which cannot be set by callers: leave it out"
                 )
                 .into()
             });

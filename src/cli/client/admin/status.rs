@@ -86,7 +86,7 @@ pub(super) fn is_transient(status: &Status) -> bool {
 }
 
 pub(super) fn timeout_status() -> Status {
-    Status::unavailable("nothing was said in time")
+    Status::unavailable("there was no answer in time")
 }
 
 fn text_with_causes(status: &Status) -> String {

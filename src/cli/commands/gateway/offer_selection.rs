@@ -113,7 +113,7 @@ impl<'a> OfferSelection<'a> {
             (None, _) => {
                 let what = what.noun();
                 Err(
-                    CliError::usage(format!("`{name}`: of which server?")).with_next_step(format!(
+                    CliError::usage(format!("`{name}` names no server")).with_next_step(format!(
                         "with several servers write {what}s as server/{what}"
                     )),
                 )

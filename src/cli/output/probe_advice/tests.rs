@@ -7,7 +7,7 @@ fn the_advice_matches_the_class_of_the_problem() {
     let advice =
         |problem, credential| advice_for_probe(problem, "s", "http://10.0.0.1/mcp", credential);
     let refused = advice(
-        "its URL is not one that Toolgate may go to; use another",
+        "Toolgate is not permitted to connect to its address; use another",
         "key",
     );
     assert!(refused.contains("--egress-allow") && !refused.contains("credential"));

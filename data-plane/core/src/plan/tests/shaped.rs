@@ -103,7 +103,7 @@ fn a_look_alike_of_a_fixed_or_hidden_argument_is_rejected() {
         assert_eq!(
             text,
             format!(
-                "argument `{named}` differs only by case from `{reserved}`, which is not for callers to give: leave it out"
+                "argument `{named}` differs only by case from `{reserved}`, which cannot be set by callers: leave it out"
             )
         );
     }
