@@ -6,6 +6,7 @@ pub mod options;
 mod admin_address;
 mod announce;
 mod control_plane;
+mod demo_token;
 mod egress;
 mod listen;
 mod process_context;

@@ -5,6 +5,7 @@ pub mod cell;
 pub mod error;
 pub mod line_diff;
 pub mod probe_advice;
+mod yaml_escapes;
 
 use std::{
     borrow::Cow,
@@ -15,7 +16,7 @@ use std::{
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde_json::Value;
-use toolgate_mcp::hidden_characters;
+use toolgate_mcp::deceptive_text;
 
 use crate::cli::output::error::CliError;
 
@@ -128,7 +129,7 @@ impl OutputWriter {
     /// Writes a value as indented JSON.
     pub fn json(&mut self, value: &Value) -> Result<(), CliError> {
         let text = format!("{value:#}");
-        let escaped = escape(&text, |unit| format!("\\u{unit:04x}"));
+        let escaped = escape(&text, json_escape);
         ignore_broken_pipe(writeln!(self.results, "{escaped}"))
     }
 
@@ -156,34 +157,35 @@ impl OutputWriter {
     }
 }
 
-/// Escapes text for a terminal: text of servers must not contain control sequences or hidden characters.
+/// Escapes text for a terminal: text of servers must not contain control sequences or deceptive characters.
 fn escape_for_terminal(text: &str) -> Cow<'_, str> {
-    escape(text, |unit| format!("\\u{{{unit:x}}}"))
+    escape(text, |c| c.escape_unicode().to_string())
 }
 
-/// Returns `text` with each UTF-16 unit of hidden characters escaped.
-fn escape(text: &str, write: impl Fn(u16) -> String) -> Cow<'_, str> {
-    let hides = |c: char| {
-        hidden_characters::is_hidden(c) && !matches!(c, '\u{200c}' | '\u{200d}') || c == '\r'
-    };
-    if !text.contains(hides) {
-        return Cow::Borrowed(text);
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if hides(c) {
-            out.extend(c.encode_utf16(&mut [0; 2]).iter().map(|unit| write(*unit)));
-        } else {
-            out.push(c);
-        }
-    }
-    Cow::Owned(out)
+/// Returns `text` with each deceptive character and each carriage return written by `write`.
+fn escape(text: &str, write: impl Fn(char) -> String) -> Cow<'_, str> {
+    deceptive_text::escaped_with(text, |c| c == '\r', write)
 }
 
-/// Formats a value as YAML.
+/// Returns the escape of a character in JSON: one for each UTF-16 unit.
+fn json_escape(c: char) -> String {
+    let units = c.encode_utf16(&mut [0; 2]).to_vec();
+    units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
+}
+
+/// Formats a value as YAML. Strings with deceptive characters are double-quoted, with escapes in their place, so that
+/// the document reads back as the same value.
 pub fn to_yaml(value: &Value) -> Result<String, CliError> {
-    let mut text = serde_saphyr::to_string(value)
-        .map_err(|error| CliError::error(format!("cannot write YAML: {error}")))?;
+    let format = |value: &Value| {
+        serde_saphyr::to_string(value)
+            .map_err(|error| CliError::error(format!("cannot write YAML: {error}")))
+    };
+    let mut text = format(value)?;
+    if yaml_escapes::has_escapes(&text) {
+        let mut placeholders = yaml_escapes::Placeholders::new(&text);
+        let replaced = placeholders.replace(value);
+        text = placeholders.resolve(&format(&replaced)?);
+    }
     if !text.ends_with('\n') {
         text.push('\n');
     }

@@ -1,10 +1,12 @@
 //! Startup message of `up`: addresses, tokens, and commands that work as printed.
 
 use std::{
+    io::IsTerminal as _,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
+use super::demo_token::DemoToken;
 use crate::cli::{
     client::{admin::DATA_DIR, gateway_access::endpoint_url},
     commands::connect::clients::{self, TemplateValues},
@@ -18,14 +20,30 @@ pub struct StartupMessage {
     pub admin: String,
     /// Data folder.
     pub data_dir: PathBuf,
-    /// Admin token, if it was created on this start. It is printed only once.
+    /// Admin token, if it was created on this start. It is printed only once, and only on a terminal.
     pub new_admin_token: Option<String>,
     /// File with the admin token.
     pub admin_token_file: PathBuf,
     /// Address of the private port.
     pub private_listen: SocketAddr,
     /// Token for the demo gateway, if there is one.
-    pub demo_token: Option<String>,
+    pub demo_token: Option<DemoToken>,
+    /// True if the message goes to a terminal. Otherwise it may be stored, so that it names files instead of secrets.
+    pub on_terminal: bool,
+}
+
+/// Returns `true` if the message goes to a terminal.
+pub fn is_on_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Returns the text for a new admin token: the token on a terminal, and otherwise the path of its file.
+pub fn new_admin_token(token: &str, file: &Path, on_terminal: bool) -> String {
+    if on_terminal {
+        format!("admin token {token}  (also in {})", file.display())
+    } else {
+        format!("admin token in {}", file.display())
+    }
 }
 
 /// Returns the lines of the startup message.
@@ -36,7 +54,10 @@ pub fn lines(welcome: &StartupMessage) -> Vec<String> {
             "  endpoint     {}",
             endpoint_url(&welcome.gateway_address, "demo")
         ));
-        lines.push(format!("  token        {token}"));
+        lines.push(match welcome.on_terminal {
+            true => format!("  token        {}", token.secret),
+            false => format!("  token        in {}", token.file.display()),
+        });
     } else {
         lines.push(format!(
             "  endpoints    {}",
@@ -46,11 +67,11 @@ pub fn lines(welcome: &StartupMessage) -> Vec<String> {
     lines.push(format!("  admin API    {}", welcome.admin));
     let file = welcome.admin_token_file.display();
     match &welcome.new_admin_token {
-        Some(token) => {
+        Some(token) if welcome.on_terminal => {
             lines.push(format!("  admin token  {token}"));
             lines.push(format!("               printed once; also in {file}"));
         }
-        None => lines.push(format!("  admin token  in {file}")),
+        Some(_) | None => lines.push(format!("  admin token  in {file}")),
     }
     lines.push(format!(
         "  health       http://{}/readyz, /metrics",
@@ -66,11 +87,14 @@ pub fn lines(welcome: &StartupMessage) -> Vec<String> {
     lines
 }
 
-fn first_steps(welcome: &StartupMessage, token: &str) -> Vec<String> {
+fn first_steps(welcome: &StartupMessage, token: &DemoToken) -> Vec<String> {
     let given = TemplateValues {
         name: "demo".to_owned(),
         url: endpoint_url(&welcome.gateway_address, "demo"),
-        token: token.to_owned(),
+        token: match welcome.on_terminal {
+            true => token.secret.clone(),
+            false => format!("$(cat {})", shell_word(&token.file.to_string_lossy())),
+        },
     };
     let claude = clients::find("claude-code")
         .ok()
@@ -130,7 +154,6 @@ fn curl_command(given: &TemplateValues) -> String {
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"demo__add","arguments":{{"a":2,"b":3}},"_meta":{meta}}}}}"#
     );
     let headers = [
-        format!("Authorization: Bearer {}", given.token),
         "Content-Type: application/json".to_owned(),
         "Accept: application/json, text/event-stream".to_owned(),
         "MCP-Protocol-Version: 2026-07-28".to_owned(),
@@ -141,7 +164,13 @@ fn curl_command(given: &TemplateValues) -> String {
         .iter()
         .map(|header| format!("-H '{header}'"))
         .collect();
-    format!("curl -sS {} {} -d '{body}'", given.url, headers.join(" "))
+    // The token may be a command substitution, which works in double quotes only.
+    let authorization = format!("-H \"Authorization: Bearer {}\"", given.token);
+    format!(
+        "curl -sS {} {authorization} {} -d '{body}'",
+        given.url,
+        headers.join(" ")
+    )
 }
 
 #[cfg(test)]

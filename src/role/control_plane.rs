@@ -12,7 +12,7 @@ use toolgate_runtime::{SharedClock, tls};
 use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
 
 use super::{
-    ProcessContext, RunningRole, egress, listen,
+    ProcessContext, RunningRole, announce, egress, listen,
     options::{AdminListenerOptions, ControlPlaneOptions},
 };
 
@@ -80,7 +80,7 @@ pub async fn build(
     let announcement = match control_plane.first_token() {
         FirstToken::Created => vec![
             format!("admin API   {admin}"),
-            format!("admin token {}  (also in {})", read_trimmed(&token)?, token.display()),
+            announce::new_admin_token(&read_trimmed(&token)?, &token, announce::is_on_terminal()),
         ],
         FirstToken::Kept => Vec::new(),
         FirstToken::Elsewhere => vec![

@@ -1,11 +1,15 @@
-//! Initial objects of `up`: the demo server, its gateway, and a new token. They are written through the admin API,
+//! Initial objects of `up`: the demo server, its gateway, and a token. They are written through the admin API,
 //! and only if they are missing.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
+use super::demo_token::{self, DemoToken};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
@@ -21,8 +25,8 @@ use crate::cli::{
 };
 
 /// Id of the demo server and of its gateway.
-const DEMO: &str = "demo";
-/// Lifetime of the token that each start creates.
+pub(super) const DEMO: &str = "demo";
+/// Lifetime of the token.
 const TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Maximum time until the demo's tools can be listed.
 const FIRST_CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,13 +35,15 @@ const SEED_TIMEOUT: Duration = Duration::from_secs(30);
 const SEED_RETRY_DELAY: Duration = Duration::from_millis(250);
 const CALL_RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `door`.
+/// Seeds the demo server at `url`. Returns a token with which the gateway's tools can already be called at `endpoint`:
+/// that of `token_file`, or a new one, which is then written there.
 pub async fn seed_demo(
     admin: &str,
     token: &str,
     url: &str,
     endpoint: &str,
-) -> anyhow::Result<String> {
+    token_file: PathBuf,
+) -> anyhow::Result<DemoToken> {
     let options = AdminCommandOptions {
         addr: Some(admin.to_owned()),
         token: Some(token.to_owned()),
@@ -48,19 +54,26 @@ pub async fn seed_demo(
         },
     };
     let mut admin = options.connect()?;
-    let seeded = seed_with_retries(&mut admin, url)
+    let secret = seed_with_retries(&mut admin, url, &token_file)
         .await
         .context("cannot seed the demo (--no-demo leaves it out)")?;
-    wait_until_callable(endpoint, &seeded).await?;
-    Ok(seeded)
+    wait_until_callable(endpoint, &secret).await?;
+    Ok(DemoToken {
+        secret,
+        file: token_file,
+    })
 }
 
 /// Seeds, with retries. On a machine that is busy during startup a request may exceed its timeout; objects that it
 /// has written nevertheless are found by the next attempt.
-async fn seed_with_retries(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
+async fn seed_with_retries(
+    admin: &mut AdminClient,
+    url: &str,
+    token_file: &Path,
+) -> Result<String, CliError> {
     let mut waited = Duration::ZERO;
     loop {
-        match seed(admin, url).await {
+        match seed(admin, url, token_file).await {
             Err(fault) if is_transient(fault.kind) && waited < SEED_TIMEOUT => {
                 tokio::time::sleep(SEED_RETRY_DELAY).await;
                 waited += SEED_RETRY_DELAY;
@@ -74,7 +87,7 @@ fn is_transient(kind: CliErrorKind) -> bool {
     matches!(kind, CliErrorKind::Unavailable | CliErrorKind::Conflict)
 }
 
-async fn seed(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
+async fn seed(admin: &mut AdminClient, url: &str, token_file: &Path) -> Result<String, CliError> {
     put_server(admin, url).await?;
     let gateway = json!({
         "metadata": { "displayName": "Demo" },
@@ -88,10 +101,16 @@ async fn seed(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
     let probed = json!({ "name": format!("organizations/default/catalogues/{DEMO}") });
     admin.call("Catalogues", "RefreshCatalogue", probed).await?;
     delete_expired_tokens(admin).await?;
+    let tokens = admin.list(&TOKEN).await?;
+    if let Some(secret) = demo_token::read(token_file)
+        && demo_token::is_usable(&tokens, &secret, crate::cli::now())
+    {
+        return Ok(secret);
+    }
     let token_request = TokenRequest {
         gateways: vec![DEMO.to_owned()],
         ttl: Some(TOKEN_TTL),
-        description: "Made by `toolgate up`".to_owned(),
+        description: demo_token::DESCRIPTION.to_owned(),
         ..TokenRequest::default()
     };
     let made = token::create_token(
@@ -100,7 +119,9 @@ async fn seed(admin: &mut AdminClient, url: &str) -> Result<String, CliError> {
         &token_request,
     )
     .await?;
-    Ok(made["secret"].as_str().unwrap_or_default().to_owned())
+    let secret = made["secret"].as_str().unwrap_or_default().to_owned();
+    demo_token::write(token_file, &secret)?;
+    Ok(secret)
 }
 
 /// Creates the server, or updates its URL: the demo server has a new port after every start.

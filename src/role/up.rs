@@ -15,7 +15,7 @@ use super::{
     admin_address::AdminAddressFile,
     announce::{self, StartupMessage},
     control_plane::{self, ControlPlaneSettings, TOKEN_FILE},
-    egress,
+    demo_token, egress,
     options::UpOptions,
     proxy, seed,
 };
@@ -76,10 +76,13 @@ pub async fn build(
         admin_token_file: file,
         private_listen: options.common.private_listen,
         demo_token: None,
+        on_terminal: announce::is_on_terminal(),
     };
     if !options.no_demo {
         let url = demo::start(context.clock.clone(), &context.drain).await?;
-        let seeded = seed::seed_demo(&admin, &admin_token, &url, &welcome.gateway_address).await?;
+        let file = std::path::absolute(data_dir.join(demo_token::FILE))?;
+        let seeded =
+            seed::seed_demo(&admin, &admin_token, &url, &welcome.gateway_address, file).await?;
         welcome.demo_token = Some(seeded);
     }
     Ok(RunningRole {

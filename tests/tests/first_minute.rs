@@ -170,6 +170,30 @@ async fn the_cli_finds_the_running_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_the_demo_token_and_no_output_in_a_pipe_holds_a_token() {
+    let _turn = TURN_LOCK.lock().await;
+    let sandbox = Sandbox::new("demo-token").unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let mut printed = printed_lines(&mut up).await.unwrap();
+    let secret = |up: &ToolgateUp, file: &str| fs::read_to_string(up.data().join(file)).unwrap();
+    let first = secret(&up, "demo-token");
+    let mode = fs::metadata(up.data().join("demo-token")).unwrap();
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    for _restart in 0..2 {
+        up.restart(&[]).await.unwrap();
+        printed += &printed_lines(&mut up).await.unwrap();
+        assert_eq!(secret(&up, "demo-token"), first);
+    }
+    for file in ["demo-token", "admin-token"] {
+        assert!(!printed.contains(secret(&up, file).trim()), "{printed}");
+        assert!(printed.contains(file), "{printed}");
+    }
+    let tokens = up.cli().unwrap().json(&["get", "tokens"]).await.unwrap();
+    let demo = tokens.to_string().matches("tokens/demo-").count();
+    assert_eq!(demo, 1, "{tokens}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_graceful_shutdown_is_quick_and_clean() {
     let _turn = TURN_LOCK.lock().await;
     let sandbox = Sandbox::new("end").unwrap();

@@ -36,6 +36,7 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::ShapeUnused { .. }
         | ProblemKind::NoArgument { .. }
         | ProblemKind::HiddenRequired { .. }
+        | ProblemKind::LooksAlike(_)
         | ProblemKind::DuplicateUri { .. } => problem.to_string(),
     });
     worded.collect()

@@ -159,6 +159,10 @@ pub enum ProblemKind {
         /// Name of the argument.
         argument: String,
     },
+    /// Two tools, or two prompts, have names that render alike. Not an error: both are exposed, under names that differ
+    /// for programs.
+    #[error(transparent)]
+    LooksAlike(Box<ConfusableNames>),
     /// Two servers list the same URI. Not an error: both may list the same external resource, and neither server
     /// can be configured to avoid a clash.
     #[error(
@@ -205,6 +209,35 @@ pub struct NameCollision {
     pub other_name: String,
 }
 
+/// Two tools, or two prompts, whose exposed names have the same skeleton (UTS #39), so that readers may take one for
+/// the other.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error(
+    "{what} `{exposed}` of server {server} looks like `{other_exposed}` ({other}) and may be taken for it; give one of \
+     the two an alias, or leave one out"
+)]
+pub struct ConfusableNames {
+    /// Tools or prompts.
+    pub what: ExposedKind,
+    /// Exposed name of the later entry.
+    pub exposed: String,
+    /// Server of the later entry.
+    pub server: Slug,
+    /// Exposed name of the earlier entry.
+    pub other_exposed: String,
+    /// Origin of the earlier entry.
+    pub other: NameOrigin,
+}
+
+/// Origin of an exposed name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NameOrigin {
+    /// The gateway itself.
+    Gateway,
+    /// A server.
+    Server(Slug),
+}
+
 /// Compiles `state` into a snapshot.
 pub fn compile(state: &StoreState) -> CompileOutput {
     recompile(state, &CompileOutput::default())
@@ -244,6 +277,7 @@ impl ProblemKind {
             | Self::ShapeUnused { .. }
             | Self::NoArgument { .. }
             | Self::HiddenRequired { .. }
+            | Self::LooksAlike(_)
             | Self::DuplicateUri { .. } => false,
         }
     }
@@ -255,6 +289,15 @@ impl std::fmt::Display for ExposedKind {
             Self::Tool => "tool",
             Self::Prompt => "prompt",
         })
+    }
+}
+
+impl std::fmt::Display for NameOrigin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Gateway => f.write_str("a tool of the gateway itself"),
+            Self::Server(server) => write!(f, "of server {server}"),
+        }
     }
 }
 

@@ -199,6 +199,7 @@ fn assemble(
         return Err(problem_text::of_failure(first, target));
     }
     let facts = peer.facts().clone();
+    let facts_problem = problem_text::of_facts(&facts);
     let mut seen = ServerDefinitions {
         era: Some(peer.era()),
         protocol_version: facts.version,
@@ -208,7 +209,7 @@ fn assemble(
         capabilities: facts.capabilities,
         ..empty_definitions(target)
     };
-    let (mut well, mut problems) = (true, Vec::new());
+    let (mut well, mut problems) = (true, Vec::from_iter(facts_problem));
     for (kind, listing) in lists {
         let before = earlier.map_or(&[][..], |earlier| list_of(earlier, *kind));
         let taken = match listing {

@@ -1,7 +1,7 @@
 //! Problem texts with advice. Operators read them in lists, so each text is one line.
 
 use toolgate_client::{
-    ClientError, ServerListing, TimeoutPhase,
+    ClientError, ServerFacts, ServerListing, TimeoutPhase,
     error::{StatusProblem, shorten},
 };
 use toolgate_egress::{CertificateProblem, EgressErrorClass};
@@ -116,25 +116,38 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) ->
             listed.join(", ")
         ));
     }
-    if !listing.with_hidden_characters.is_empty() {
+    if !listing.with_deceptive_text.is_empty() {
         let listed: Vec<&str> = listing
-            .with_hidden_characters
+            .with_deceptive_text
             .iter()
             .take(5)
             .map(String::as_str)
             .collect();
-        let more = listing.with_hidden_characters.len() - listed.len();
+        let more = listing.with_deceptive_text.len() - listed.len();
         let more = if more > 0 {
             format!(", and {more} more")
         } else {
             String::new()
         };
         parts.push(format!(
-            "{what} hold characters that nobody sees: `{}`{more}; read them as an agent does before it is trusted with them",
+            "{what} hold characters that are invisible or deceive a reader, which are shown as escapes: `{}`{more}; read \
+             them before it is trusted",
             listed.join("`, `")
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))
+}
+
+/// Returns the problem of what a server reports about itself; usually `None`.
+pub fn of_facts(facts: &ServerFacts) -> Option<String> {
+    let members = &facts.deceptive_members;
+    (!members.is_empty()).then(|| {
+        format!(
+            "its `{}` hold characters that are invisible or deceive a reader, which are shown as escapes; read them \
+             before it is trusted",
+            members.join("`, `")
+        )
+    })
 }
 
 /// Depends only on the class of the error. More detail would let the sender of a probe map the internal network.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
 use toolgate_egress::{EgressError, EgressErrorClass};
-use toolgate_mcp::{FrameError, RpcError};
+use toolgate_mcp::{FrameError, RpcError, deceptive_text};
 use toolgate_runtime::budget::BudgetExceeded;
 
 /// Error of a call to a server.
@@ -170,16 +170,22 @@ impl fmt::Display for StatusProblem {
     }
 }
 
-/// Sanitizes untrusted text for one line of a report: at most 200 bytes, no control characters.
+/// Sanitizes untrusted text for one line of a report: at most 200 bytes, no line breaks or tabs, and characters that
+/// deceive a reader as escapes.
 pub fn shorten(text: &str) -> String {
     const MOST: usize = 200;
     let mut short = String::new();
-    for c in text.chars() {
-        if short.len() + c.len_utf8() > MOST - '…'.len_utf8() {
+    for (c, deceives) in deceptive_text::classified(text) {
+        let shown = match c {
+            '\n' | '\r' | '\t' => " ".to_owned(),
+            _ if deceives => c.escape_unicode().to_string(),
+            _ => c.to_string(),
+        };
+        if short.len() + shown.len() > MOST - '…'.len_utf8() {
             short.push('…');
             break;
         }
-        short.push(if c.is_control() { ' ' } else { c });
+        short.push_str(&shown);
     }
     short
 }

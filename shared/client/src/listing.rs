@@ -35,8 +35,8 @@ pub struct ServerListing {
     pub definitions: Vec<ParsedDefinition>,
     /// Rejected definitions with the reason.
     pub rejected: Vec<RejectedDefinition>,
-    /// Names of definitions that contain invisible characters.
-    pub with_hidden_characters: Vec<String>,
+    /// Names of definitions that contain deceptive characters.
+    pub with_deceptive_text: Vec<String>,
     /// True if the server does not declare the kind in its capabilities.
     pub undeclared: bool,
     /// Reason of a truncated listing; `None` if it is complete.
@@ -125,7 +125,7 @@ pub(crate) async fn collect(
     Ok(ServerListing {
         definitions: page.accepted,
         rejected: page.rejected,
-        with_hidden_characters: page.with_hidden_characters,
+        with_deceptive_text: page.with_deceptive_text,
         undeclared: false,
         truncation: cut,
     })

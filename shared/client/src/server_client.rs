@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
-use toolgate_mcp::{definition::DefinitionKind, method};
+use toolgate_mcp::{deceptive_text, definition::DefinitionKind, method};
 use toolgate_model::Era;
 
 use crate::{
@@ -36,6 +36,8 @@ pub struct ServerFacts {
     pub server_version: String,
     /// Instructions for agents.
     pub instructions: String,
+    /// Members with characters that are invisible or deceive a reader, by their names in the protocol.
+    pub deceptive_members: Vec<&'static str>,
 }
 
 /// Maximum size of instructions in bytes; longer ones are truncated.
@@ -112,6 +114,16 @@ impl ServerFacts {
         let (name, software) = server.unwrap_or_default();
         let (name, software) = (name.unwrap_or_default(), software.unwrap_or_default());
         let mut instructions = instructions.unwrap_or_default();
+        let members = [
+            ("serverInfo.name", &name),
+            ("serverInfo.version", &software),
+            ("instructions", &instructions),
+        ];
+        let deceptive_members = members
+            .into_iter()
+            .filter(|(_, text)| deceptive_text::contained_in(text))
+            .map(|(member, _)| member)
+            .collect();
         while instructions.len() > MAX_INSTRUCTIONS {
             let fits = |at: &usize| instructions.is_char_boundary(*at);
             let end = (0..=MAX_INSTRUCTIONS).rev().find(fits);
@@ -123,6 +135,7 @@ impl ServerFacts {
             server_name: shorten(&name),
             server_version: shorten(&software),
             instructions,
+            deceptive_members,
         })
     }
 

@@ -49,6 +49,15 @@ pub(crate) fn equals_ignoring_case(name: &str, known: &str) -> bool {
     name.len() >= known.len() && name.chars().map(fold).eq(known.chars().map(fold))
 }
 
+/// Returns `text` under Unicode case folding, for comparison only. Characters that fold to several are expanded.
+pub fn folded(text: &str) -> String {
+    // The lower-case letters of the upper-case letters also fold variants such as a final sigma.
+    text.chars()
+        .flat_map(char::to_uppercase)
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
 fn fold(c: char) -> char {
     match c {
         '\u{17f}' => 's',

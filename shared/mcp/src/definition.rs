@@ -1,5 +1,6 @@
 //! Definitions of tools, prompts, resources and resource templates as listed by servers. They are validated, limited in
-//! size, normalized where that is harmless, digested, and otherwise kept byte for byte. A definition that would make a
+//! size, normalized where that is harmless, digested, and otherwise kept byte for byte. Deceptive characters in texts that
+//! clients display are shown as escapes. A definition that would make a
 //! strict client reject the whole list is left out.
 
 mod members;
@@ -10,9 +11,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 use url::Url;
 
 use crate::{
-    canonical,
+    canonical, deceptive_text,
     headers::params::{self, HeaderAnnotations},
-    hidden_characters,
     limits::FrameLimits,
     method, object,
     scan::JsonScanner,
@@ -66,10 +66,10 @@ pub enum DefinitionError {
     /// Tool name with characters outside of the allowed alphabet.
     #[error("its name is not 1 to 128 of A-Z a-z 0-9 _ . -")]
     Name,
-    /// Prompt name that is too long or has invisible characters.
+    /// Prompt name that is too long or has deceptive characters.
     #[error("its name is not 1 to {MAX_PROMPT_NAME} characters that can be seen")]
     PromptName,
-    /// URI that is too long, not absolute, or has invisible characters.
+    /// URI that is too long, not absolute, or has deceptive characters.
     #[error("its URI is not a valid absolute one of at most {MAX_URI} bytes that can be seen")]
     Uri,
     /// Name or URI that was listed before.
@@ -108,8 +108,8 @@ pub struct DefinitionList {
     pub accepted: Vec<ParsedDefinition>,
     /// Rejected definitions, at most [`MAX_REJECTED`].
     pub rejected: Vec<RejectedDefinition>,
-    /// Names of accepted definitions that contain hidden characters, at most [`MAX_REJECTED`].
-    pub with_hidden_characters: Vec<String>,
+    /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
+    pub with_deceptive_text: Vec<String>,
 }
 
 /// Collects the definitions from the pages of one list.
@@ -245,12 +245,10 @@ impl DefinitionCollector {
     fn add_definition(&mut self, json: &[u8]) {
         match parse_definition(self.kind, json, &self.limits) {
             Ok(it) if self.names.insert(it.name.clone()) => {
-                if self.page.with_hidden_characters.len() < MAX_REJECTED
-                    && hidden_characters::contained_in_json(it.json.as_bytes())
+                if self.page.with_deceptive_text.len() < MAX_REJECTED
+                    && deceptive_text::contained_in_json(json)
                 {
-                    self.page
-                        .with_hidden_characters
-                        .push(printable_name(&it.name));
+                    self.page.with_deceptive_text.push(printable_name(&it.name));
                 }
                 self.page.accepted.push(it);
             }
@@ -297,6 +295,18 @@ pub fn parse_definition(
     check_kind(kind, &name, json, limits).map_err(refuse)?;
     let normalized = normalize::normalized(kind, json)
         .map_err(|mistyped| refuse(DefinitionError::Member(mistyped)))?;
+    let displayed: &[&str] = match kind {
+        DefinitionKind::Tool | DefinitionKind::Prompt => &[],
+        DefinitionKind::Resource | DefinitionKind::Template => &["name"],
+    };
+    let escaped = match deceptive_text::escaped_display_members(&normalized, displayed) {
+        Cow::Owned(escaped) => Some(escaped),
+        Cow::Borrowed(_) => None,
+    };
+    let normalized = escaped.map_or(normalized, Cow::Owned);
+    if normalized.len() > limits.bytes {
+        return Err(refuse(DefinitionError::TooLarge(limits.bytes)));
+    }
     let digest = match &normalized {
         Cow::Borrowed(_) => received,
         Cow::Owned(changed) => digest(changed)?,
@@ -338,7 +348,7 @@ fn check_kind(
 fn is_prompt_name(name: &str) -> bool {
     let characters = name.chars().take(MAX_PROMPT_NAME + 1).count();
     (1..=MAX_PROMPT_NAME).contains(&characters)
-        && !name.contains(hidden_characters::is_hidden)
+        && !deceptive_text::contained_in_name(name)
         && !name.contains(char::is_control)
 }
 
@@ -357,7 +367,7 @@ pub fn is_uri(uri: &str) -> bool {
 /// A template may begin with an expression, so its scheme is not checked.
 fn is_template(template: &str) -> bool {
     (1..=MAX_URI).contains(&template.len())
-        && !template.contains(hidden_characters::is_hidden)
+        && !deceptive_text::contained_in_name(template)
         && !template.contains(char::is_control)
 }
 

@@ -7,14 +7,14 @@
 pub mod apps;
 pub mod batch;
 pub mod canonical;
-mod case_folding;
+pub mod case_folding;
 pub mod chunked_buffer;
+pub mod deceptive_text;
 pub mod definition;
 pub mod envelope;
 pub mod era;
 pub mod error;
 pub mod headers;
-pub mod hidden_characters;
 pub mod limits;
 pub mod message;
 pub mod method;

@@ -25,7 +25,7 @@ const BAD: &str =
     "a\u{1b}[31mred\u{1b}]0;title\u{7}\u{9b}2J\r\u{8}\u{7f}\u{202e}\u{200b}\u{e0041}z";
 
 fn clean(text: &str) -> bool {
-    !text.contains(|c| c != '\n' && hidden_characters::is_hidden(c) || c == '\r')
+    !text.contains(|c| deceptive_text::is_deceptive(c) || c == '\r')
 }
 
 #[test]
@@ -76,6 +76,27 @@ fn json_output_keeps_the_content_and_ordinary_text_is_unchanged() {
     for text in ["plain\n\ttext", "👩\u{200d}👧", "日本語"] {
         assert_eq!(escape_for_terminal(text), text);
     }
+}
+
+#[test]
+fn yaml_escapes_deceptive_characters_and_reads_back_as_the_same_value() {
+    let value = json!({
+        "a": BAD, BAD: [BAD, "plain", "escaped0e", "it's \"\\ \t\n\u{2066}: # x"],
+        "long": format!("{}\u{e0041} {}", "word ".repeat(60), "word ".repeat(60)),
+        "lines": "one\n  two\u{202e}\n\nthree: \n",
+        "nested": {"x": {"y": [["\u{200b}"], "- \u{fe00}"]}},
+        "emoji": "👩\u{200d}👧 ❤\u{fe0f}",
+    });
+    let text = to_yaml(&value).unwrap();
+    for (c, deceives) in deceptive_text::classified(&text) {
+        assert!(!deceives && c != '\r', "{c:?} in {text}");
+    }
+    assert!(
+        text.contains("\\u202E") && text.contains("\\U000E0041"),
+        "{text}"
+    );
+    let read: Value = serde_saphyr::from_str(&text).unwrap();
+    assert_eq!(read, value);
 }
 
 #[test]

@@ -1,8 +1,12 @@
 //! Tests of the startup message.
 
-use super::{StartupMessage, lines};
+use super::{DemoToken, StartupMessage, lines, new_admin_token};
 
 fn welcome(demo: bool, fresh: bool) -> String {
+    message(demo, fresh, true)
+}
+
+fn message(demo: bool, fresh: bool, on_terminal: bool) -> String {
     let welcome = StartupMessage {
         gateway_address: "http://127.0.0.1:7300".to_owned(),
         admin: "http://127.0.0.1:7400".to_owned(),
@@ -10,7 +14,11 @@ fn welcome(demo: bool, fresh: bool) -> String {
         new_admin_token: fresh.then(|| "archestra_ADMIN".to_owned()),
         admin_token_file: "d/admin-token".into(),
         private_listen: ([127, 0, 0, 1], 7401).into(),
-        demo_token: demo.then(|| "archestra_DEMO".to_owned()),
+        demo_token: demo.then(|| DemoToken {
+            secret: "archestra_DEMO".to_owned(),
+            file: "/d/demo-token".into(),
+        }),
+        on_terminal,
     };
     lines(&welcome).join("\n")
 }
@@ -20,6 +28,33 @@ fn the_admin_token_is_printed_on_the_first_start_only() {
     assert!(welcome(true, true).contains("archestra_ADMIN"));
     let later = welcome(true, false);
     assert!(!later.contains("archestra_ADMIN") && later.contains("d/admin-token"));
+}
+
+#[test]
+fn secrets_are_printed_only_to_a_terminal() {
+    let stored = message(true, true, false);
+    assert!(!stored.contains("archestra_"), "{stored}");
+    assert!(
+        stored.contains("  admin token  in d/admin-token"),
+        "{stored}"
+    );
+    assert!(
+        stored.contains("  token        in /d/demo-token"),
+        "{stored}"
+    );
+    assert_eq!(
+        stored
+            .matches("\"Authorization: Bearer $(cat /d/demo-token)\"")
+            .count(),
+        2,
+        "{stored}"
+    );
+    let file = "d/admin-token".as_ref();
+    assert_eq!(
+        new_admin_token("archestra_ADMIN", file, false),
+        "admin token in d/admin-token"
+    );
+    assert!(new_admin_token("archestra_ADMIN", file, true).contains("archestra_ADMIN"));
 }
 
 #[test]

@@ -196,6 +196,11 @@ impl<'a> GatewayBuilder<'a> {
         for kind in excess.into_iter().flatten() {
             self.report("spec.bindings".to_owned(), kind);
         }
+        let mut alike = self.tools.confusable_names();
+        alike.extend(self.prompts.confusable_names());
+        for kind in alike {
+            self.report("spec.bindings".to_owned(), kind);
+        }
         let mut servers: Vec<Slug> = Vec::new();
         for (_, binding) in active_bindings(gateway) {
             if !servers.contains(&binding.server) {

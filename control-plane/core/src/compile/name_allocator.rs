@@ -1,10 +1,11 @@
 //! Assigns exposed names to the tools, or the prompts, of one gateway. The first claim of a name wins.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
+use toolgate_mcp::deceptive_text::confusable;
 use toolgate_model::{Definition, Digest, PrefixMode, Slug, ToolShapeSpec, snapshot::ToolShape};
 
-use super::{ExposedKind, NameCollision, ProblemKind, exposed_name};
+use super::{ConfusableNames, ExposedKind, NameCollision, NameOrigin, ProblemKind, exposed_name};
 
 /// Exposed name and the tool or prompt that holds it.
 pub(super) struct ClaimedName {
@@ -104,6 +105,33 @@ impl NameAllocator {
             found,
             limit: self.limit,
         })
+    }
+
+    /// Returns a problem for each name that renders like an earlier one.
+    pub(super) fn confusable_names(&self) -> Vec<ProblemKind> {
+        let reserved = self.reserved.iter();
+        let mut seen: BTreeMap<String, (&str, NameOrigin)> = reserved
+            .map(|own| (confusable::skeleton(own), (*own, NameOrigin::Gateway)))
+            .collect();
+        let mut problems = Vec::new();
+        for claim in &self.granted {
+            match seen.entry(confusable::skeleton(&claim.exposed)) {
+                Entry::Vacant(free) => {
+                    free.insert((&claim.exposed, NameOrigin::Server(claim.server.clone())));
+                }
+                Entry::Occupied(earlier) => {
+                    let (other_exposed, other) = earlier.get().clone();
+                    problems.push(ProblemKind::LooksAlike(Box::new(ConfusableNames {
+                        what: self.kind,
+                        exposed: claim.exposed.clone(),
+                        server: claim.server.clone(),
+                        other_exposed: other_exposed.to_owned(),
+                        other,
+                    })));
+                }
+            }
+        }
+        problems
     }
 
     /// Returns the entries sorted by exposed name. The order of the exposed list is then independent of the order

@@ -109,6 +109,35 @@ fn a_later_name_collision_hides_only_the_later_tool() {
 }
 
 #[test]
+fn names_that_render_alike_are_reported_and_stay_exposed() {
+    let mut world = world(&[
+        ("one", &["tool1", "modem", "read"]),
+        ("two", &["tooll", "modern"]),
+    ]);
+    let tools = gateway("acme", "tools", PrefixMode::Never, &["one", "two"]);
+    world.create(OperatorObject::Gateway(tools)).unwrap();
+    let compiled = compile(&world.state);
+    assert_eq!(
+        exposed(&compiled, "tools"),
+        ["modem", "modern", "read", "tool1", "tooll"]
+    );
+    let texts: Vec<String> = kinds(&compiled, "tools")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(texts.len(), 2, "{texts:?}");
+    assert_eq!(
+        texts[0],
+        "tool `tooll` of server two looks like `tool1` (of server one) and may be taken for it; give one of the two \
+         an alias, or leave one out"
+    );
+    assert!(
+        texts[1].contains("`modern`") && texts[1].contains("`modem`"),
+        "{texts:?}"
+    );
+}
+
+#[test]
 fn an_unprobed_server_serves_nothing_and_is_reported() {
     let mut world = world(&[("files", &["read"])]);
     world

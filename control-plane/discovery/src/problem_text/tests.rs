@@ -67,7 +67,7 @@ fn listings_are_reported_in_one_bounded_line() {
     let listing = ServerListing {
         definitions: Vec::new(),
         rejected: vec![refused; 100],
-        with_hidden_characters: Vec::new(),
+        with_deceptive_text: Vec::new(),
         undeclared: false,
         truncation: Some(ListingTruncation::Failed("no ".repeat(5000))),
     };
@@ -139,12 +139,12 @@ fn the_certificate_of_an_authority_at_a_server_is_called_that() {
 #[test]
 fn mc_03_texts_with_hidden_characters_are_flagged() {
     let hiding = |count: usize| ServerListing {
-        with_hidden_characters: (0..count).map(|n| format!("t{n}")).collect(),
+        with_deceptive_text: (0..count).map(|n| format!("t{n}")).collect(),
         ..ServerListing::default()
     };
     let problem = of_listing(DefinitionKind::Tool, &hiding(1), 0).unwrap();
     assert!(
-        problem.starts_with("tools hold characters that nobody sees: `t0`;"),
+        problem.contains("invisible or deceive a reader") && problem.contains(": `t0`;"),
         "{problem}"
     );
     assert!(
@@ -152,4 +152,23 @@ fn mc_03_texts_with_hidden_characters_are_flagged() {
             .unwrap()
             .contains("and 95 more")
     );
+}
+
+#[test]
+fn mc_03_deceptive_instructions_and_server_names_are_flagged() {
+    let facts = |instructions: &str, name: &str| {
+        let result = serde_json::json!({
+            "protocolVersion": "2025-06-18", "capabilities": {},
+            "serverInfo": {"name": name, "version": "1"}, "instructions": instructions,
+        });
+        ServerFacts::of_initialize(result.to_string().as_bytes()).unwrap()
+    };
+    assert_eq!(of_facts(&facts("be kind", "a")), None);
+    let hidden = facts("be \u{202e}kind", "a\u{e0041}");
+    let problem = of_facts(&hidden).unwrap();
+    assert!(
+        problem.starts_with("its `serverInfo.name`, `instructions` hold characters"),
+        "{problem}"
+    );
+    assert_eq!(hidden.server_name, "a\\u{e0041}");
 }

@@ -1,10 +1,14 @@
 //! Modifications that a gateway makes to a tool. The exposed definition is written once, with the view. A tool without
 //! modifications stores nothing here.
 
-use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use toolgate_mcp::{
-    ByteEdit,
+    ByteEdit, case_folding,
     headers::params::HeaderAnnotations,
     object::{self, ObjectMember},
     splice,
@@ -18,8 +22,9 @@ const MAX_SCHEMA_DEPTH: usize = 8;
 /// Arguments of one tool that callers may not set.
 #[derive(Debug)]
 pub(crate) struct ReservedArguments {
-    /// Names of fixed and hidden arguments.
-    reserved: BTreeSet<Box<str>>,
+    /// Names of fixed and hidden arguments, by their case-folded form. Some servers read names without regard to case,
+    /// so a name that differs only by case sets the same argument.
+    reserved: BTreeMap<Box<str>, Box<str>>,
     fixed: Vec<(Box<str>, Box<str>)>,
     /// Arguments that the server expects in headers; reserved ones are not exposed to clients.
     header_annotations: HeaderAnnotations,
@@ -42,7 +47,9 @@ impl ReservedArguments {
         let params = HeaderAnnotations::of_schema(input.unwrap_or(b"{}"));
         let fixed = shape.fixed.iter();
         Ok(Some(Box::new(Self {
-            reserved: reserved_names(shape).map(Box::from).collect(),
+            reserved: reserved_names(shape)
+                .map(|name| (case_folding::folded(name).into(), name.into()))
+                .collect(),
             fixed: fixed
                 .map(|(name, json)| (name.as_str().into(), json.trim().into()))
                 .collect(),
@@ -58,14 +65,22 @@ impl ReservedArguments {
         if members.len() == 0 && given.iter().any(|byte| !b"{} \t\r\n".contains(byte)) {
             return Err("`arguments` cannot be read".into());
         }
-        let mut names = members.map(|member| member.name);
-        match names.find(|name| self.reserved.contains(name.as_ref())) {
-            Some(name) => {
-                let name: String = name.chars().take(128).collect();
-                Err(format!("argument `{name}` cannot be set by callers: leave it out").into())
-            }
-            None => Ok(()),
+        for member in members {
+            let folded = case_folding::folded(&member.name);
+            let Some(reserved) = self.reserved.get(folded.as_str()) else {
+                continue;
+            };
+            let name: String = member.name.chars().take(128).collect();
+            return Err(if *member.name == **reserved {
+                format!("argument `{name}` cannot be set by callers: leave it out").into()
+            } else {
+                format!(
+                    "argument `{name}` differs only by case from `{reserved}`, which cannot be set by callers: leave it out"
+                )
+                .into()
+            });
         }
+        Ok(())
     }
 
     /// Returns the caller's arguments with the fixed ones, or `None` if none are fixed.
@@ -97,7 +112,7 @@ pub(super) fn exposed_definition(shape: &ToolShape, definition: &str) -> Option<
     let json = definition.as_bytes();
     let members: Vec<ObjectMember<'_>> = object::members(json).collect();
     let find = |name: &str| members.iter().find(|member| member.name == name);
-    let kept: BTreeSet<&str> = reserved_names(shape).collect();
+    let kept: BTreeSet<String> = reserved_names(shape).map(case_folding::folded).collect();
     let mut edits = Vec::with_capacity(2);
     if let Some(text) = &shape.description {
         let text = quote(text).into_bytes();
@@ -121,14 +136,14 @@ pub(super) fn exposed_definition(shape: &ToolShape, definition: &str) -> Option<
     std::str::from_utf8(&spliced).ok().map(Arc::from)
 }
 
-/// Removes reserved arguments from the properties and required names of a schema. Subschemas that apply to the same
+/// Removes reserved arguments, and those whose names differ from them only by case, from the properties and required names of a schema. Subschemas that apply to the same
 /// object (`allOf`, `anyOf`) are modified as well.
-fn without_reserved(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u8> {
+fn without_reserved(schema: &[u8], kept: &BTreeSet<String>, depth: usize) -> Vec<u8> {
     let mut changed: Vec<(Cow<'_, str>, Vec<u8>)> = Vec::new();
     let mut removed = BTreeSet::new();
     for member in object::members(schema) {
         let value = member.value;
-        let without = |name: &str| !kept.contains(name);
+        let without = |name: &str| !kept.contains(&case_folding::folded(name));
         let new = match &*member.name {
             "properties" | "dependentRequired" | "dependentSchemas" => {
                 object::rebuild(value, without, &[])
@@ -155,9 +170,9 @@ fn without_reserved(schema: &[u8], kept: &BTreeSet<&str>, depth: usize) -> Vec<u
 }
 
 /// Returns `true` if the string `item` is not among the reserved names.
-fn named(item: &[u8], kept: &BTreeSet<&str>) -> bool {
+fn named(item: &[u8], kept: &BTreeSet<String>) -> bool {
     let name = serde_json::from_slice::<String>(item);
-    name.map_or(true, |name| !kept.contains(name.as_str()))
+    name.map_or(true, |name| !kept.contains(&case_folding::folded(&name)))
 }
 
 /// Returns the array without the items that `keep` rejects.

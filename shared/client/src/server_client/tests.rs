@@ -12,7 +12,7 @@ fn server_facts_are_capped_and_stored_as_received() {
     let facts = ServerFacts::of_initialize(result.as_bytes()).unwrap();
     assert_eq!(facts.version, "2025-06-18");
     assert_eq!(facts.capabilities, r#"{ "tools":{"listChanged":true} }"#);
-    assert_eq!(facts.server_name, "a [31m");
+    assert_eq!(facts.server_name, "a\\u{1b}[31m");
     assert!(facts.instructions.len() <= MAX_INSTRUCTIONS && facts.instructions.ends_with('é'));
     assert!(
         facts.announces(DefinitionKind::Tool)

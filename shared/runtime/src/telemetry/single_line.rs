@@ -1,9 +1,14 @@
-//! Log writer that keeps every event on one line: untrusted text with line breaks or terminal escapes must not be able
-//! to forge log lines.
+//! Log writer that keeps every event on one line: untrusted text with line breaks, terminal escapes or characters that
+//! change the reading direction must not be able to forge log lines.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
-/// Writer that escapes every control character of an event except the final line break.
+use toolgate_mcp::deceptive_text;
+
+/// Writer that escapes every control or deceptive character of an event except the final line break.
 #[derive(Debug)]
 pub struct SingleLineWriter<W> {
     to: W,
@@ -34,19 +39,10 @@ impl<W: Write> Write for SingleLineWriter<W> {
             self.to.write_all(b"(not UTF-8)\n")?;
             return Ok(event.len());
         };
-        if text.chars().any(char::is_control) {
-            let mut escaped = String::with_capacity(text.len() + 16);
-            for c in text.chars() {
-                if c.is_control() {
-                    escaped.extend(c.escape_default());
-                } else {
-                    escaped.push(c);
-                }
-            }
-            escaped.push_str(end);
-            self.to.write_all(escaped.as_bytes())?;
-        } else {
-            self.to.write_all(event)?;
+        let escape = |c: char| c.escape_default().to_string();
+        match deceptive_text::escaped_with(text, char::is_control, escape) {
+            Cow::Borrowed(_) => self.to.write_all(event)?,
+            Cow::Owned(escaped) => self.to.write_all((escaped + end).as_bytes())?,
         }
         Ok(event.len())
     }

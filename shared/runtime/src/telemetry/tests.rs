@@ -23,6 +23,15 @@ fn an_event_is_one_line_for_any_content() {
 }
 
 #[test]
+fn characters_that_deceive_a_reader_are_escaped_in_events() {
+    assert_eq!(
+        written("tool \u{202e}x \u{200b}\u{e0041} ok\n"),
+        "tool \\u{202e}x \\u{200b}\\u{e0041} ok\n"
+    );
+    assert_eq!(written("👩\u{200d}👧\n"), "👩\u{200d}👧\n");
+}
+
+#[test]
 fn an_invalid_filter_is_rejected_with_an_explanation() {
     let options = TelemetryOptions {
         filter: "a=b=c".to_owned(),

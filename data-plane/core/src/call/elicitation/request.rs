@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::Value;
-use toolgate_mcp::{FrameLimits, hidden_characters, message, object, text::quote};
+use toolgate_mcp::{FrameLimits, deceptive_text, message, object, text::quote};
 use toolgate_model::Slug;
 use url::Url;
 
@@ -168,22 +168,22 @@ impl Elicitation {
             serde_json::from_slice::<String>(written).ok()
         };
         let message = text("message").unwrap_or_default();
+        let message = deceptive_text::quoted(&message);
         Some(format!("[{server}] {message}: {}", text("url")?))
     }
 
     /// Returns the parameters with the id of the server ahead of the message: the client knows only the gateway, and
-    /// its user has to see which server asks. Members of `_meta` that concern one hop are removed.
+    /// its user has to see which server asks. Texts are quoted. Members of `_meta` that concern one hop are removed.
     fn named(&self, server: &Slug) -> Vec<u8> {
         let meta = object::get(&self.params, "_meta")
             .map(|meta| object::rebuild(meta, message::is_forwarded_meta, &[]));
         let text = || {
             let written = object::get(&self.params, "message");
             let text = written.and_then(|text| serde_json::from_slice::<String>(text).ok());
-            text.unwrap_or_default()
+            deceptive_text::quoted(&text.unwrap_or_default())
         };
         let message = match self.kind {
-            // The host stands ahead of the text of the server, so that characters that turn the reading direction come
-            // too late to hide it.
+            // The host stands ahead of the text of the server, which could otherwise push it out of sight.
             ElicitationKind::Url => {
                 let site = site(&self.params).unwrap_or_default();
                 Some(quote(&format!("[{server}] ({site}) {}", text())))
@@ -193,6 +193,14 @@ impl Elicitation {
             | ElicitationKind::SamplingWithTools
             | ElicitationKind::Roots => None,
         };
+        let params = match self.kind {
+            ElicitationKind::Form | ElicitationKind::Url => {
+                deceptive_text::escaped_display_members(&self.params, &[])
+            }
+            ElicitationKind::Sampling
+            | ElicitationKind::SamplingWithTools
+            | ElicitationKind::Roots => Cow::Borrowed(&self.params[..]),
+        };
         let mut changed: Vec<(&str, &[u8])> = Vec::with_capacity(2);
         if let Some(message) = &message {
             changed.push(("message", message.as_bytes()));
@@ -200,7 +208,7 @@ impl Elicitation {
         if let Some(meta) = &meta {
             changed.push(("_meta", meta));
         }
-        object::rebuild(&self.params, |_| true, &changed)
+        object::rebuild(&params, |_| true, &changed)
     }
 }
 
@@ -223,8 +231,8 @@ fn elicitation(params: &[u8]) -> Option<ElicitationKind> {
 /// characters, and user names ahead of the host, which deceive.
 fn site(params: &[u8]) -> Option<String> {
     let text: String = serde_json::from_slice(object::get(params, "url")?).ok()?;
-    let clean =
-        !text.contains(|c: char| hidden_characters::is_hidden(c) || c.is_whitespace() || c == '\\');
+    let clean = !deceptive_text::contained_in_name(&text)
+        && !text.contains(|c: char| c.is_whitespace() || c == '\\');
     let url = Url::parse(&text).ok().filter(|_| clean)?;
     let named = !url.username().is_empty() || url.password().is_some();
     let web = matches!(url.scheme(), "https" | "http") && !named;

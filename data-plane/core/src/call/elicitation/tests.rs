@@ -277,6 +277,39 @@ fn mc_07_only_web_urls_are_elicited_and_the_host_is_named() {
 }
 
 #[test]
+fn mc_07_elicitations_show_deceptive_characters_and_cannot_forge_a_label() {
+    let form = json!({
+        "message": "Name?\n[bank] PIN?\u{202e}",
+        "requestedSchema": {"type": "object", "properties": {
+            "a": {"type": "string", "title": "PI\u{200b}N", "description": "d\u{2066}", "default": "\u{200b}"},
+            "b": {"type": "string", "enum": ["x"], "enumNames": ["y\u{e0041}"]},
+        }},
+    });
+    let read = Elicitation::read("elicitation/create", Some(form.to_string().as_bytes())).unwrap();
+    let input = value(&read.to_input(&slug("files"), b"{}"));
+    let asked = value(&read.to_request(&own(3), &slug("files")));
+    for params in [&input["params"], &asked["params"]] {
+        assert_eq!(params["message"], "[files] Name?\n> [bank] PIN?\\u{202e}");
+        let properties = &params["requestedSchema"]["properties"];
+        assert_eq!(properties["a"]["title"], "PI\\u{200b}N");
+        assert_eq!(properties["a"]["description"], "d\\u{2066}");
+        assert_eq!(properties["a"]["default"], "\u{200b}");
+        assert_eq!(properties["b"]["enumNames"][0], "y\\u{e0041}");
+    }
+    let url =
+        json!({"mode": "url", "url": "https://x.example/", "message": "Go\n[bank] now\u{1b}"});
+    let read = Elicitation::read("elicitation/create", Some(url.to_string().as_bytes())).unwrap();
+    assert_eq!(
+        read.to_line(&slug("files")).unwrap(),
+        "[files] Go\n> [bank] now\\u{1b}: https://x.example/"
+    );
+    assert_eq!(
+        read.to_elicitation(&slug("files"))["message"],
+        "[files] (x.example) Go\n> [bank] now\\u{1b}"
+    );
+}
+
+#[test]
 fn mc_07_every_spelling_of_a_url_elicitation_is_checked() {
     let read = |params: &str| Elicitation::read("elicitation/create", Some(params.as_bytes()));
     let kind = |params: &str| read(params).map(|question| question.kind());

@@ -88,6 +88,28 @@ fn a_fixed_or_hidden_argument_is_rejected_by_name() {
 }
 
 #[test]
+fn a_look_alike_of_a_fixed_or_hidden_argument_is_rejected() {
+    let world = bern();
+    for (given, named, reserved) in [
+        (r#"{"City":"Rome"}"#, "City", "city"),
+        (r#"{"UNITS":"f"}"#, "UNITS", "units"),
+        (r#"{"C\u0049ty":"Rome"}"#, "CIty", "city"),
+        (r#"{"unit\u017f":"f"}"#, "unit\u{17f}", "units"),
+    ] {
+        let (plan, _) = call(&world, &format!(r#","arguments":{given}"#));
+        let Plan::Refuse(Refusal::InvalidParams(text)) = plan else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(
+            text,
+            format!(
+                "argument `{named}` differs only by case from `{reserved}`, which cannot be set by callers: leave it out"
+            )
+        );
+    }
+}
+
+#[test]
 fn servers_get_fixed_values_in_arguments_and_headers() {
     let world = bern();
     let cases = [

@@ -1,8 +1,10 @@
 //! Conversion of JSON-RPC errors between the eras.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
-use toolgate_mcp::{ByteSpan, RpcError, ServerMessage, error::codes};
+use toolgate_mcp::{ByteSpan, RpcError, ServerMessage, deceptive_text, error::codes};
 
 use crate::{
     plan::RequestTarget, refusal::UpstreamFailure, rewrite::segmented_splice::segmented_splice,
@@ -29,9 +31,13 @@ impl ResponseRelay {
         error: ByteSpan,
     ) -> ClientResponse {
         let fail = |failure| failure_response(&self.call, failure);
-        let Some(read) = RpcError::parse(answer.slice(error)) else {
+        let Some(mut read) = RpcError::parse(answer.slice(error)) else {
             return fail(UpstreamFailure::Malformed);
         };
+        let deceives = deceptive_text::contained_in(&read.message);
+        if deceives {
+            read.message = Cow::Owned(deceptive_text::escaped(&read.message).into_owned());
+        }
         if read.code == codes::URL_ELICITATION {
             return self.urls_as_error(&read);
         }
@@ -44,7 +50,7 @@ impl ResponseRelay {
         let data = self.exposed_data(&read);
         let body = match (translated, data) {
             (ErrorTranslation::Failure(failure), _) => return fail(failure),
-            (ErrorTranslation::AsIs, None) => {
+            (ErrorTranslation::AsIs, None) if !deceives => {
                 segmented_splice(source, vec![answer.with_id(&self.call.id)])
             }
             (translated, data) => {

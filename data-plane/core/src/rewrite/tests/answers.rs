@@ -254,6 +254,17 @@ fn errors_keep_their_message_and_data() {
 }
 
 #[test]
+fn mc_03_deceptive_characters_in_error_messages_are_shown() {
+    let answer = r#"{"jsonrpc":"2.0","error":{"code":-32602,"message":"bad\u202e \udb40\udc41\u001b[2J","data":{"x":1.50}},"id":42}"#;
+    for client in [Era::Legacy, Era::Modern] {
+        let error = body(&reply(client, Era::Modern, answer))["error"].take();
+        assert_eq!(error["message"], "bad\\u{202e} \\u{e0041}\\u{1b}[2J");
+        assert_eq!(error["data"]["x"], 1.5);
+        assert_eq!(error["code"], -32602);
+    }
+}
+
+#[test]
 fn invalid_results_become_a_tool_error_without_server_details() {
     for answer in [
         "",

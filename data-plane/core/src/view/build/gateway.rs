@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_mcp::message::Implementation;
+use toolgate_mcp::{deceptive_text, message::Implementation};
 use toolgate_model::{
     Definition, Digest, ObjectName, Slug, ToolListing,
     snapshot::{GatewayResource, RESERVED_TOOL_NAMES, unsupported_security_field},
@@ -22,6 +22,9 @@ use super::{ViewAssembly, features};
 
 /// Maximum number of problems reported per gateway; further ones are only counted.
 const MAX_REASONS: usize = 8;
+/// Maximum length of one server's part of the instructions, in bytes. Quoted text is longer than what the server wrote;
+/// it must not push out the parts of other servers.
+const SERVER_INSTRUCTIONS_LIMIT: usize = 12 * 1024;
 
 pub(super) fn gateway(
     building: &ViewAssembly<'_>,
@@ -166,15 +169,22 @@ fn instructions(
             id.to_string()
         };
         let gap = if text.is_empty() { "" } else { "\n\n" };
+        // The text of a server is a block quotation: no heading in it ends its section.
+        let quoted = deceptive_text::quoted(own);
+        let quoted = truncated(&quoted, SERVER_INSTRUCTIONS_LIMIT);
         // Writing to a string does not fail.
-        let _infallible = write!(text, "{gap}## {heading}\n\n{own}");
+        let _infallible = write!(text, "{gap}## {heading}\n\n> {quoted}");
     }
-    let mut end = text.len().min(INSTRUCTIONS_LIMIT);
+    truncated(&text, INSTRUCTIONS_LIMIT).into()
+}
+
+/// Returns the start of a text, at most `limit` bytes.
+fn truncated(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text.truncate(end);
-    text.into()
+    text.get(..end).unwrap_or_default()
 }
 
 fn bounded_problems(mut problems: Vec<String>) -> Box<[String]> {

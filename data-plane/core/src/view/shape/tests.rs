@@ -138,3 +138,36 @@ fn a_fixed_value_that_is_not_json_removes_the_tool() {
         assert!(ReservedArguments::new(&shape, "{}").is_err(), "{bad}");
     }
 }
+
+#[test]
+fn look_alikes_of_reserved_arguments_are_neither_shown_nor_accepted() {
+    let shape = ToolShape {
+        fixed: BTreeMap::from([("Stra\u{df}e".to_owned(), "1".to_owned())]),
+        hidden: vec!["debug".to_owned()],
+        ..ToolShape::default()
+    };
+    let definition = json!({"name": "t", "inputSchema": {
+        "properties": object_of(vec!["debug", "Debug", "DEBUG", "STRA\u{df}E", "rest"]),
+        "required": ["Debug", "rest"],
+    }});
+    let shown = exposed_definition(&shape, &definition.to_string()).unwrap();
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        shown["inputSchema"],
+        json!({"properties": object_of(vec!["rest"]), "required": ["rest"]})
+    );
+    let own = ReservedArguments::new(&shape, "{}").unwrap().unwrap();
+    for bad in ["debug", "Debug", "dEBUG", "STRASSE", "stra\u{df}e"] {
+        assert!(
+            own.check(json!({ bad: 1 }).to_string().as_bytes()).is_err(),
+            "{bad}"
+        );
+    }
+    for good in ["debugs", "de_bug", "street"] {
+        assert_eq!(
+            own.check(json!({ good: 1 }).to_string().as_bytes()),
+            Ok(()),
+            "{good}"
+        );
+    }
+}

@@ -82,7 +82,7 @@ fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
         let page = page(&json!([tool]));
         let flagged = *bad != "\r";
         assert_eq!(
-            (page.accepted.len(), page.with_hidden_characters.len()),
+            (page.accepted.len(), page.with_deceptive_text.len()),
             (1, usize::from(flagged)),
             "{bad:?}"
         );
@@ -103,8 +103,63 @@ fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
     assert!(is_tool_name(&longest) && !is_tool_name(&longer) && !is_tool_name(""));
     let nested = json!({"properties": {"a": {"description": "x\u{202e}y"}}});
     assert_eq!(
-        page(&json!([{"name": "deep", "inputSchema": nested}])).with_hidden_characters,
+        page(&json!([{"name": "deep", "inputSchema": nested}])).with_deceptive_text,
         ["deep"]
+    );
+}
+
+/// Texts of an accepted definition that clients display hold no deceptive character.
+#[test]
+fn mc_03_deceptive_characters_in_displayed_texts_are_escaped() {
+    for bad in DECEPTIVE.iter().filter(|bad| **bad != "\r") {
+        let text = format!("read {bad} me");
+        let tool = json!({
+            "name": "it", "title": text, "description": text, "annotations": {"title": text},
+            "inputSchema": {"type": "object", "properties": {"a": {"description": text}}},
+        });
+        let prompt = json!({
+            "name": "it", "title": text, "description": text,
+            "arguments": [{"name": "a", "title": text, "description": text}],
+        });
+        let resource = json!({"uri": "memo:x", "name": text, "title": text, "description": text});
+        let template =
+            json!({"uriTemplate": "memo:{x}", "name": text, "title": text, "description": text});
+        for (kind, definition) in [
+            (DefinitionKind::Tool, tool),
+            (DefinitionKind::Prompt, prompt),
+            (DefinitionKind::Resource, resource),
+            (DefinitionKind::Template, template),
+        ] {
+            let mut collector = DefinitionCollector::new(kind, DefinitionLimits::default());
+            let page = json!({ kind.list(): [definition] }).to_string();
+            assert_eq!(collector.add_page(page.as_bytes(), 10), Ok(true));
+            let list = collector.finish();
+            assert_eq!(list.with_deceptive_text.len(), 1, "{bad:?}");
+            let json = &list.accepted[0].json;
+            assert!(
+                !deceptive_text::contained_in_json(json.as_bytes()),
+                "{json}"
+            );
+        }
+    }
+}
+
+/// Escapes are longer than the characters that they show; the limit holds for the result.
+#[test]
+fn mc_03_escapes_count_for_the_size_limit_of_a_definition() {
+    let limits = DefinitionLimits {
+        bytes: 1000,
+        annotations: true,
+    };
+    let parse = |count: usize| {
+        let text = "\u{7f}".repeat(count);
+        let tool = json!({"name": "it", "inputSchema": {"type": "object"}, "description": text});
+        parse_definition(DefinitionKind::Tool, tool.to_string().as_bytes(), &limits)
+    };
+    assert!(parse(100).unwrap().json.len() > 700);
+    assert_eq!(
+        parse(200).unwrap_err().reason,
+        DefinitionError::TooLarge(1000)
     );
 }
 

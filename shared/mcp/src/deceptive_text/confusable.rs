@@ -1,0 +1,27 @@
+//! Names that render alike.
+
+use std::sync::OnceLock;
+
+/// Returns the skeleton of a name (UTS #39, section 4): two names with the same skeleton are confusable. It serves for
+/// comparison only and is not shown.
+pub fn skeleton(name: &str) -> String {
+    if !name.is_ascii() {
+        return unicode_security::skeleton(name).collect();
+    }
+    // Most names are ASCII, which needs no normalization: the skeleton is that of each character.
+    let prototypes = ascii_prototypes();
+    let mut out = String::with_capacity(name.len() + 8);
+    for byte in name.bytes() {
+        out.push_str(prototypes.get(usize::from(byte)).map_or("", String::as_str));
+    }
+    out
+}
+
+/// Returns the skeletons of the ASCII characters.
+fn ascii_prototypes() -> &'static [String] {
+    static PROTOTYPES: OnceLock<Vec<String>> = OnceLock::new();
+    PROTOTYPES.get_or_init(|| {
+        let skeleton = |c: char| unicode_security::skeleton(c.encode_utf8(&mut [0; 4])).collect();
+        ('\0'..='\u{7f}').map(skeleton).collect()
+    })
+}

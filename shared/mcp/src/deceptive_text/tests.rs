@@ -1,0 +1,161 @@
+//! Tests that deceptive characters are found and shown, and that ordinary text stays as it is.
+
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn ordinary_text_is_not_flagged() {
+    for text in [
+        "plain\n\ttext",
+        "наш",
+        "日本語",
+        "é e\u{301}",
+        "👩\u{200d}👧",
+        "👩🏽\u{200d}🚀",
+        "🏳\u{fe0f}\u{200d}🌈",
+        "❤\u{fe0f}\u{200d}🔥",
+        "❤\u{fe0f}",
+        "☎\u{fe0e} 1\u{fe0f}\u{20e3}",
+        "می\u{200c}خواهم",
+        "क\u{94d}\u{200d}ष",
+        "ᠡ\u{180b}",
+        "שלום",
+    ] {
+        assert!(!contained_in(text), "{text:?}");
+        assert_eq!(escaped(text), text);
+    }
+}
+
+#[test]
+fn invisible_characters_are_found_at_any_position() {
+    for c in "\u{1b}\u{9b}\u{7f}\0\u{200b}\u{200e}\u{202e}\u{2066}\u{2069}\u{feff}\u{ad}\u{e0041}\u{e0100}".chars() {
+        assert!(contained_in(&format!("a{c}b")), "{c:?}");
+    }
+    assert!(contained_in("ad\u{200d}min"));
+    assert!(contained_in_json(br#"{"a":[{"b":"x\u200by"}]}"#));
+    assert!(contained_in_json(br#"{"a":{"x\udb40\udc41":1}}"#));
+    assert!(!contained_in_json(br#"{"a":["b",1,null]}"#));
+}
+
+#[test]
+fn runs_of_joiners_are_flagged_after_any_character() {
+    for base in ["é", "я", "日", "م", "क", "👩", "❤\u{fe0f}", "a", ""] {
+        for run in [
+            "\u{200c}\u{200c}",
+            "\u{200d}\u{200d}",
+            "\u{200c}\u{200d}\u{200c}\u{200c}",
+            "\u{200d}\u{fe0f}",
+        ] {
+            assert!(contained_in(&format!("{base}{run}x")), "{base:?} {run:?}");
+        }
+    }
+    for single in ["é\u{200d}x", "я\u{200c}я", "日\u{200d}本", "👩\u{200c}👧"] {
+        assert!(contained_in(single), "{single:?}");
+    }
+}
+
+#[test]
+fn variation_selectors_are_flagged_except_in_emoji_presentation_sequences() {
+    for selector in ('\u{fe00}'..='\u{fe0f}').chain('\u{e0100}'..='\u{e01ef}') {
+        for base in ["a", "é", "日", "1", ""] {
+            assert!(
+                contained_in(&format!("{base}{selector}")),
+                "{base}{selector:?}"
+            );
+        }
+    }
+    assert!(contained_in("❤\u{fe0f}\u{fe0f}"));
+    assert!(contained_in("❤\u{fe0e}\u{fe0f}"));
+    assert!(contained_in("❤\u{fe00}"));
+    assert_eq!(escaped("x\u{fe0f}\u{200d}👧"), "x\\u{fe0f}\\u{200d}👧");
+}
+
+/// The tables of UTS #39 remove default-ignorable characters from skeletons.
+#[test]
+fn every_default_ignorable_character_is_deceptive() {
+    let ignorable =
+        ('\0'..=char::MAX).filter(|c| confusable::skeleton(c.encode_utf8(&mut [0; 4])).is_empty());
+    let missed: Vec<char> = ignorable.filter(|c| !is_deceptive(*c)).collect();
+    assert!(missed.is_empty(), "{missed:?}");
+}
+
+#[test]
+fn deceptive_characters_are_shown_as_escapes() {
+    assert_eq!(
+        escaped("a\u{202e}b\u{e0041}\u{1b}[1m"),
+        "a\\u{202e}b\\u{e0041}\\u{1b}[1m"
+    );
+    assert_eq!(escaped("م\u{200c}\u{200c}م"), "م\\u{200c}\\u{200c}م");
+}
+
+#[test]
+fn quoted_text_has_no_line_of_its_own() {
+    assert_eq!(quoted("one"), "one");
+    for end in ["\n", "\r\n", "\r"] {
+        assert_eq!(
+            quoted(&format!("one{end}{end}## other__*{end}two")),
+            "one\n> \n> ## other__*\n> two"
+        );
+    }
+    // Other characters that end a line are shown.
+    for end in ["\u{b}", "\u{c}", "\u{85}", "\u{2028}", "\u{2029}"] {
+        let text = quoted(&format!("one{end}## other__*"));
+        assert!(text.starts_with("one\\u{"), "{text}");
+    }
+}
+
+#[test]
+fn displayed_texts_are_escaped_and_data_is_kept() {
+    let given = r#"{"name":"t","title":"a\u202e","inputSchema":{"description":"b\u200b","properties":
+        {"default":{"title":"c\u2066","default":"\u200b","enum":["\u200b"]},"title":{"type":"string"}}},
+        "_meta":{"title":"\u200b"},"x":1.50}"#;
+    let shown = escaped_display_members(given.as_bytes(), &[]);
+    let value: serde_json::Value = serde_json::from_slice(&shown).unwrap();
+    assert_eq!(value["title"], "a\\u{202e}");
+    assert_eq!(value["inputSchema"]["description"], "b\\u{200b}");
+    let property = &value["inputSchema"]["properties"]["default"];
+    assert_eq!(property["title"], "c\\u{2066}");
+    assert_eq!(property["default"], "\u{200b}");
+    assert_eq!(property["enum"][0], "\u{200b}");
+    assert_eq!(value["_meta"]["title"], "\u{200b}");
+    assert!(std::str::from_utf8(&shown).unwrap().contains("1.50"));
+    let clean = br#"{"title" : "a", "x":"b"}"#;
+    assert!(matches!(escaped_display_members(clean, &[]), Cow::Borrowed(same) if same == clean));
+    let named =
+        escaped_display_members(br#"{"name":"a\u200b","enumNames":["b\u200b"]}"#, &["name"]);
+    assert_eq!(
+        &*named,
+        br#"{"name":"a\\u{200b}","enumNames":["b\\u{200b}"]}"#
+    );
+}
+
+#[test]
+fn names_that_render_alike_have_one_skeleton() {
+    for (one, other) in [
+        ("paypal", "p\u{430}yp\u{430}l"),
+        ("tool1", "tooll"),
+        ("getO", "get0"),
+        ("modem", "modern"),
+        ("read", "re\u{200b}ad"),
+    ] {
+        assert_eq!(confusable::skeleton(one), confusable::skeleton(other));
+    }
+    assert_ne!(confusable::skeleton("read"), confusable::skeleton("write"));
+}
+
+proptest! {
+    #[test]
+    fn the_skeleton_of_ascii_equals_that_of_the_standard(name in "[ -~]{0,24}") {
+        let standard: String = unicode_security::skeleton(&name).collect();
+        prop_assert_eq!(confusable::skeleton(&name), standard);
+    }
+
+    #[test]
+    fn escaped_and_quoted_text_contains_nothing_deceptive(text in "[\\PC\u{200b}-\u{202e}\u{fe0f}\u{1b}👩é\r\n]{0,24}") {
+        prop_assert!(!contained_in(&escaped(&text)));
+        let quoted = quoted(&text);
+        prop_assert!(!contained_in(&quoted));
+        prop_assert!(quoted.split(['\n', '\r']).skip(1).all(|line| line.starts_with("> ")));
+    }
+}
