@@ -22,7 +22,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 use toolgate_control_core::{
     AccessRight, CallerIdentity, is_allowed,
-    port::{SecretPurpose, StateReader, TokenIssuer},
+    port::{SecretPurpose, StateReader, StoreError, TokenIssuer},
 };
 use toolgate_model::TokenHash;
 use toolgate_wire::CONSISTENCY_HEADER;
@@ -77,8 +77,8 @@ pub(crate) async fn enforce(
         Ok(Ok(caller)) => caller,
         Ok(Err(status)) => return status.into_http(),
         Err(_elapsed) => {
-            let message = "the store did not answer in time; nothing was written";
-            return status::unavailable("STORE_UNAVAILABLE", message.to_owned()).into_http();
+            let error = StoreError::Unavailable("no answer in time".to_owned());
+            return status::not_current(&error).into_http();
         }
     };
     let left = deadline.saturating_sub(started.elapsed());
