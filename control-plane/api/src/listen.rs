@@ -1,7 +1,7 @@
 //! Listeners: accept, TLS handshake, HTTP with timeouts and limits, graceful shutdown. The admin and the fleet listener
 //! share this accept loop.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use axum::http::Extensions;
@@ -179,21 +179,15 @@ impl AcceptedConnection {
 }
 
 /// Serves an in-memory connection, HTTP/2 without TLS, until it ends.
-pub(crate) fn connection<S>(
-    stream: S,
-    peer: ConnectionPeer,
-    serve: ServeOptions,
-) -> impl Future<Output = ()> + Send + 'static
+pub(crate) async fn connection<S>(stream: S, peer: ConnectionPeer, serve: ServeOptions)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    async move {
-        let mut extensions = Extensions::new();
-        extensions.insert(peer);
-        let (router, options) = (serve.router.clone(), serve.router_options());
-        let drain = Some(&serve.drain);
-        serve_router(stream, true, router, extensions, &options, drain).await;
-    }
+    let mut extensions = Extensions::new();
+    extensions.insert(peer);
+    let (router, options) = (serve.router.clone(), serve.router_options());
+    let drain = Some(&serve.drain);
+    serve_router(stream, true, router, extensions, &options, drain).await;
 }
 
 #[cfg(test)]
