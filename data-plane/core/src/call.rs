@@ -18,5 +18,5 @@ pub use effect::{CallEffect, CallEffects, CallEnd, SealRequest};
 pub use elicitation::{Elicitation, ElicitationId};
 pub use event::{BodyKind, CallEvent, CallTime, ResumedCall, UpstreamEnd, UpstreamHead};
 pub use machine::{CallMachine, CallOptions};
-pub use retry::{RetrySession, RoundAnswers};
+pub use retry::{PingOutcome, RetrySession, RoundAnswers, SessionRefusal, SessionVerdict};
 pub use verdict::UpstreamVerdict;

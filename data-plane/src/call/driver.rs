@@ -13,8 +13,8 @@ use bytes::Bytes;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::{sync::mpsc::Sender, time::sleep};
 use toolgate_data_core::call::{
-    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, ResumedCall,
-    RoundAnswers, suspended::SuspensionHandle,
+    CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ElicitationId, PingOutcome,
+    ResumedCall, RoundAnswers, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
 use toolgate_session::{ElicitationRegistration, InFlightGuard};
@@ -101,7 +101,7 @@ pub(super) enum UpstreamOperation {
 )]
 pub(super) enum RequestResult {
     Sent(SendReport),
-    Probed(bool),
+    Probed(PingOutcome),
 }
 
 /// Next thing that happens to a call.
@@ -420,7 +420,7 @@ impl UpstreamSide {
                 self.session = session;
                 CallEvent::UpstreamHead(head)
             }
-            RequestResult::Probed(known) => CallEvent::SessionProbed(known),
+            RequestResult::Probed(ping) => CallEvent::SessionProbed(ping),
         }
     }
 }
@@ -445,7 +445,7 @@ async fn perform(
             RequestResult::Sent(calls.send(context, round, session).await)
         }
         UpstreamOperation::Probe(session) => {
-            RequestResult::Probed(calls.knows_session(context, &session).await)
+            RequestResult::Probed(calls.ping_session(context, &session).await)
         }
     }
 }
