@@ -157,7 +157,8 @@ impl UpstreamClient {
         Ok(Some(session))
     }
 
-    /// Subscribes the call to messages outside of its own stream.
+    /// Opens the shared stream of the session, and subscribes the call to it if the server may send requests. The stream
+    /// is open in any case: a request of the server that no client gets has to be refused, or the server waits.
     async fn subscribe(
         &self,
         plan: &CallPlan,
@@ -167,11 +168,12 @@ impl UpstreamClient {
     ) -> Option<SharedStreamSubscriber> {
         // An HTTP+SSE server sends everything on one stream.
         let session = session.filter(|session| session.http_sse().is_none())?;
-        if plan.requestable_capabilities().is_empty() {
-            return None;
+        let may_request = !plan.requestable_capabilities().is_empty();
+        // A server without sessions has no stream to send requests on.
+        if may_request || session.has_id() {
+            open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
         }
-        open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
-        Some(SharedStreamSubscriber::subscribe(&session.calls))
+        may_request.then(|| SharedStreamSubscriber::subscribe(&session.calls))
     }
 
     async fn attempt(

@@ -318,9 +318,13 @@ impl ResponseRelay {
         params: Option<&MessageParams<'_>>,
         answer: &ServerMessage<'_>,
     ) -> RelayAction {
-        let Some(id) = answer.id.filter(|_| self.era == Era::Legacy) else {
+        let Some(id) = answer.id else {
             return RelayAction::Ignore;
         };
+        // A modern server requests input in its result: a request of its own is refused, so that it does not wait.
+        if self.era == Era::Modern {
+            return RelayAction::LocalReply(server_request_response(method, id.raw));
+        }
         let params = params.map(|params| answer.slice(params.span));
         match Elicitation::read(method, params) {
             Some(question)

@@ -100,11 +100,14 @@ impl UpstreamSessionHandle {
         self.discarded.store(true, Ordering::Relaxed);
     }
 
+    /// Returns `true` if the server assigned an id to the session.
+    pub(crate) fn has_id(&self) -> bool {
+        self.handshake.session_id.is_some()
+    }
+
     /// Reports if a probe in the background may begin. One probe at a time is enough for all calls.
     pub(crate) fn begin_probe(&self) -> bool {
-        self.handshake.session_id.is_some()
-            && !self.is_lost()
-            && !self.probed.swap(true, Ordering::Relaxed)
+        self.has_id() && !self.is_lost() && !self.probed.swap(true, Ordering::Relaxed)
     }
 
     /// Ends the probe in the background.
