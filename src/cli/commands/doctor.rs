@@ -1,5 +1,6 @@
 //! `doctor`: checks everything that a deployment needs, in order of dependency, and prints a fix for every finding.
 
+use futures_util::{StreamExt as _, stream};
 use http::{Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use toolgate_egress::EgressRequestBody;
@@ -17,6 +18,8 @@ use crate::cli::{
     },
 };
 
+/// Maximum number of servers that are probed at the same time.
+const CONCURRENT_PROBES: usize = 16;
 /// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
 const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
 /// Remaining lifetime below which a token is reported.
@@ -103,8 +106,13 @@ impl DoctorArgs {
         let is_reachable = reached.is_ok();
         findings.extend(admin_findings(&admin, &self.admin, reached));
         if is_reachable {
-            findings.extend(servers(&mut admin).await?);
-            findings.extend(gateways(&mut admin).await?);
+            let servers = servers(&mut admin).await?;
+            let failed = servers
+                .iter()
+                .filter(|(_, finding)| finding.severity != FindingSeverity::Fine);
+            let failed: Vec<String> = failed.map(|(id, _)| id.clone()).collect();
+            findings.extend(servers.into_iter().map(|(_, finding)| finding));
+            findings.extend(gateways(&mut admin, &failed).await?);
             findings.extend(tokens(&mut admin).await?);
             let proxies = proxies(&mut admin).await?;
             findings.extend(proxies.as_deref().map_or_else(fleet_not_visible, fleet));
@@ -234,65 +242,140 @@ fn clock(server_time: u64) -> DoctorFinding {
     )
 }
 
-async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
-    let servers = admin.list(&SERVER).await?;
-    let catalogues = admin.list(&CATALOGUE).await?;
-    let catalogue = |id: &str| catalogues.iter().find(|c| cell::id(c, "/name") == id);
-    let finding = |server: &Value| {
-        let id = cell::id(server, "/metadata/name");
-        let subject = format!("server {id}");
-        let Some(catalogue) = catalogue(&id) else {
-            return DoctorFinding::warning(
-                subject,
-                "not probed yet",
-                format!("`toolgate describe server {id}` in a moment"),
-            );
-        };
-        let seen = cell::age(catalogue, "/probeTime", crate::cli::now());
-        match catalogue["problem"].as_str() {
-            Some(problem) if !problem.is_empty() => DoctorFinding::broken(
-                subject,
-                format!("the last probe failed: {problem} (seen {seen} ago)"),
-                probe_advice::advice_for_probe(
-                    problem,
-                    &id,
-                    &cell::text(server, "/spec/url"),
-                    server["spec"]["credential"].as_str().unwrap_or_default(),
-                ),
-            ),
-            Some(_) | None => DoctorFinding::fine(
-                subject,
-                format!(
-                    "{} tools, {}, seen {seen} ago",
-                    cell::count(catalogue, "/tools"),
-                    cell::text(catalogue, "/era")
-                ),
-            ),
-        }
-    };
-    Ok(servers.iter().map(finding).collect())
+/// Result of the probe of one server.
+#[derive(Debug)]
+enum DoctorProbe {
+    /// The server was probed now.
+    Probed(Value),
+    /// The server could not be probed; what was stored of it, if anything.
+    Stored(Option<Value>, CliError),
 }
 
-async fn gateways(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
-    let gateways = admin.list(&GATEWAY).await?;
-    let finding = |gateway: &Value| {
-        let id = cell::id(gateway, "/metadata/name");
-        let problems = gateway
-            .pointer("/status/problems")
-            .and_then(Value::as_array);
-        let problems: Vec<_> = problems
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        if problems.is_empty() {
-            let tools = cell::count(gateway, "/status/tools");
-            return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
+/// Probes all servers now, and reports each one.
+async fn servers(admin: &mut AdminClient) -> Result<Vec<(String, DoctorFinding)>, CliError> {
+    let servers = admin.list(&SERVER).await?;
+    let stored = admin.list(&CATALOGUE).await?;
+    let stored = |id: &str| stored.iter().find(|c| cell::id(c, "/name") == id).cloned();
+    let probes = servers.iter().map(|server| {
+        let (mut admin, id) = (admin.clone(), cell::id(server, "/metadata/name"));
+        async move {
+            let probed = super::server::request_probe(&mut admin, &id).await;
+            (id, probed)
         }
-        let fix = format!("`toolgate describe gateway {id}`, then mend its bindings");
-        DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
+    });
+    let probed: Vec<_> = stream::iter(probes)
+        .buffered(CONCURRENT_PROBES)
+        .collect()
+        .await;
+    let findings = servers.iter().zip(probed).map(|(server, (id, probed))| {
+        let probe = match probed {
+            Ok(catalogue) => DoctorProbe::Probed(catalogue),
+            Err(fault) => DoctorProbe::Stored(stored(&id), fault),
+        };
+        let finding = server_finding(server, &id, &probe);
+        (id, finding)
+    });
+    Ok(findings.collect())
+}
+
+fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> DoctorFinding {
+    let subject = format!("server {id}");
+    let (catalogue, seen) = match probe {
+        DoctorProbe::Probed(catalogue) => (catalogue, "probed now".to_owned()),
+        DoctorProbe::Stored(None, fault) => {
+            return DoctorFinding::warning(
+                subject,
+                format!("never probed, and not now either: {}", fault.message),
+                format!("`toolgate server probe {id}` in a moment"),
+            );
+        }
+        DoctorProbe::Stored(Some(catalogue), fault) => {
+            let age = cell::age(catalogue, "/probeTime", crate::cli::now());
+            let seen = format!("seen {age} ago; not probed now: {}", fault.message);
+            // Only the stored state is known: it says nothing of the server as it is.
+            if problem(catalogue).is_none() {
+                let fix = match fault.kind {
+                    CliErrorKind::Denied => "use an admin token that may probe servers".to_owned(),
+                    _ => format!("`toolgate server probe {id}` in a moment"),
+                };
+                return DoctorFinding::warning(subject, definitions(catalogue, &seen), fix);
+            }
+            (catalogue, seen)
+        }
     };
-    Ok(gateways.iter().map(finding).collect())
+    match problem(catalogue) {
+        Some(problem) => DoctorFinding::broken(
+            subject,
+            format!("the last probe failed: {problem} ({seen})"),
+            probe_advice::advice_for_probe(
+                problem,
+                id,
+                &cell::text(server, "/spec/url"),
+                server["spec"]["credential"].as_str().unwrap_or_default(),
+            ),
+        ),
+        None => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+    }
+}
+
+fn problem(catalogue: &Value) -> Option<&str> {
+    let problem = catalogue["problem"].as_str();
+    problem.filter(|problem| !problem.is_empty())
+}
+
+fn definitions(catalogue: &Value, seen: &str) -> String {
+    format!(
+        "{} tools, {}, {seen}",
+        cell::count(catalogue, "/tools"),
+        cell::text(catalogue, "/era")
+    )
+}
+
+/// Reports the problems of gateways. `failed` are the servers that have a finding of their own.
+async fn gateways(
+    admin: &mut AdminClient,
+    failed: &[String],
+) -> Result<Vec<DoctorFinding>, CliError> {
+    let gateways = admin.list(&GATEWAY).await?;
+    Ok(gateways
+        .iter()
+        .map(|gateway| gateway_finding(gateway, failed))
+        .collect())
+}
+
+fn gateway_finding(gateway: &Value, failed: &[String]) -> DoctorFinding {
+    let id = cell::id(gateway, "/metadata/name");
+    let problems = gateway
+        .pointer("/status/problems")
+        .and_then(Value::as_array);
+    let problems: Vec<_> = problems
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if problems.is_empty() {
+        let tools = cell::count(gateway, "/status/tools");
+        return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
+    }
+    let names = |problem: &str, server: &str| {
+        let mut words = problem.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words.any(|word| word == server)
+    };
+    let causes: Vec<_> = failed
+        .iter()
+        .filter(|server| problems.iter().any(|problem| names(problem, server)))
+        .map(|server| format!("`server {server}`"))
+        .collect();
+    let own = |problem: &&str| !failed.iter().any(|server| names(problem, server));
+    let fix = match (&causes[..], problems.iter().any(own)) {
+        ([], _) => format!("`toolgate describe gateway {id}`, then mend its bindings"),
+        (causes, false) => format!("its bindings may be right: see {}", causes.join(", ")),
+        (causes, true) => format!(
+            "see {} first; then `toolgate describe gateway {id}`, and mend its bindings",
+            causes.join(", ")
+        ),
+    };
+    DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
 }
 
 async fn tokens(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
