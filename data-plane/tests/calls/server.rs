@@ -32,10 +32,27 @@ pub struct FakeServer {
 }
 
 /// Requests and counters of a [`FakeServer`].
+/// Form in which a legacy server refuses an unknown session.
+#[derive(Debug, Clone, Copy)]
+pub enum SessionRefusalMode {
+    /// HTTP status with a text.
+    Status(u16),
+    /// JSON-RPC error under this HTTP status, as the official SDKs send it.
+    Error(u16),
+}
+
+impl Default for SessionRefusalMode {
+    fn default() -> Self {
+        Self::Status(404)
+    }
+}
+
 #[derive(Default)]
 pub struct FakeServerState {
     pub requests: Vec<(HeaderMap, Value)>,
     pub sessions: BTreeSet<String>,
+    /// Refusal of a request in an unknown session.
+    pub session_refusal: SessionRefusalMode,
     pub opened: usize,
     pub deleted: usize,
     /// Requests whose connection was closed before their response.
@@ -196,7 +213,15 @@ impl FakeServer {
             .unwrap()
             .sessions
             .contains(session.as_deref().unwrap_or(""));
-        (!known).then(|| plain(404, "text/plain", "no such session"))
+        let refusal = self.seen.lock().unwrap().session_refusal;
+        (!known).then(|| match refusal {
+            SessionRefusalMode::Status(status) => plain(status, "text/plain", "no such session"),
+            SessionRefusalMode::Error(status) => {
+                let error = json!({"code": -32000, "message": "Bad Request: No valid session ID"});
+                let body = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
+                plain(status, "application/json", &body.to_string())
+            }
+        })
     }
 
     async fn tool(&self, message: &Value) -> Response<FakeResponseBody> {

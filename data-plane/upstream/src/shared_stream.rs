@@ -1,6 +1,6 @@
 //! Shared stream of an upstream session (GET). A request on it belongs to the call that is in flight in the session, if
-//! it is the only one. The stream is opened only for sessions whose server may send requests, and before the first
-//! call: a server stores no messages for a stream that is opened later.
+//! it is the only one, and is refused at once otherwise. The stream is opened before the first call: a server stores no
+//! messages for a stream that is opened later, and waits for the answer to a request that was not received.
 
 use std::{
     sync::{Arc, Weak},
