@@ -31,7 +31,6 @@ pub struct FakeServer {
     pub feeds: tokio::sync::broadcast::Sender<Value>,
 }
 
-/// Requests and counters of a [`FakeServer`].
 /// Form in which a legacy server refuses an unknown session.
 #[derive(Debug, Clone, Copy)]
 pub enum SessionRefusalMode {
@@ -47,12 +46,15 @@ impl Default for SessionRefusalMode {
     }
 }
 
+/// Requests and counters of a [`FakeServer`].
 #[derive(Default)]
 pub struct FakeServerState {
     pub requests: Vec<(HeaderMap, Value)>,
     pub sessions: BTreeSet<String>,
     /// Refusal of a request in an unknown session.
     pub session_refusal: SessionRefusalMode,
+    /// The head of a GET stream is sent after the response to a call.
+    pub holds_back_stream_heads: bool,
     pub opened: usize,
     pub deleted: usize,
     /// Requests whose connection was closed before their response.
@@ -137,6 +139,13 @@ impl FakeServer {
         if head.method == Method::GET {
             if let Some(stream) = self.scripted_session_stream() {
                 return Ok(stream);
+            }
+            if self.seen.lock().unwrap().holds_back_stream_heads {
+                let calls = || self.count("tools/call");
+                let before = calls();
+                while calls() == before {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
             }
             return Ok(self.feed(None));
         }

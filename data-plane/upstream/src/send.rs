@@ -173,7 +173,8 @@ impl UpstreamClient {
         let may_request = !plan.requestable_capabilities().is_empty();
         // A server without sessions has no stream to send requests on.
         if may_request || session.has_id() {
-            open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
+            let drain = &self.registry.drain;
+            open_shared_stream(session, upstream, endpoint, drain, may_request).await;
         }
         may_request.then(|| SharedStreamSubscriber::subscribe(&session.shared_stream_receivers))
     }

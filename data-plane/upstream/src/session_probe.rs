@@ -5,14 +5,15 @@ use std::sync::Arc;
 use toolgate_client::{ClientError, ask};
 use toolgate_data_core::{
     call::{PingOutcome, SessionRefusal},
+    refusal::UpstreamFailure,
     view::ServerView,
 };
 use toolgate_mcp::{message, method};
 use toolgate_model::Principal;
 
-use crate::{registry::UpstreamRegistry, session::UpstreamSessionHandle};
+use crate::{failure, registry::UpstreamRegistry, session::UpstreamSessionHandle};
 
-/// Pings the server in a session.
+/// Pings the server in a session, once more if the connection of the first ping breaks.
 pub(crate) async fn ping(
     registry: &UpstreamRegistry,
     (server, principal): (&Arc<ServerView>, &Principal),
@@ -32,7 +33,15 @@ pub(crate) async fn ping(
     let endpoint = authenticated.endpoint.clone();
     let endpoint = endpoint.with_max_timeout(server.timeouts.first_byte);
     let http = &upstream.target.http;
-    outcome(ask(http, &endpoint, session.headers(), &id, request).await)
+    let mut pinged = ask(http, &endpoint, session.headers(), &id, request.clone()).await;
+    if pinged.as_ref().is_err_and(is_broken) {
+        pinged = ask(http, &endpoint, session.headers(), &id, request).await;
+    }
+    outcome(pinged)
+}
+
+fn is_broken(error: &ClientError) -> bool {
+    matches!(failure::of(error), UpstreamFailure::Broken)
 }
 
 fn outcome(pinged: Result<(), ClientError>) -> PingOutcome {
