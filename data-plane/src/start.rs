@@ -8,7 +8,7 @@ use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_peers::Peers;
 use toolgate_runtime::{
-    Drain, Metrics, SharedClock,
+    Drain, MemoryBudget, Metrics, SharedClock,
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
@@ -120,7 +120,10 @@ impl DataPlane {
             drain,
             readiness: _,
         } = context;
-        let (listener, shares) = (Listener::bind(options.listener)?, options.shares);
+        let answers = MemoryBudget::new(options.response_bytes);
+        let mut listener = options.listener;
+        listener.responses = Some(Arc::clone(&answers));
+        let (listener, shares) = (Listener::bind(listener)?, options.shares);
         let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
         let peers = Peers::new(
             source.proxy_id().clone(),
@@ -129,7 +132,7 @@ impl DataPlane {
             Arc::clone(&clock),
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
-        let (egress, answers) = (Egress::new(options.egress)?, options.response_bytes);
+        let egress = Egress::new(options.egress)?;
         let upstream = upstream_registry(&source, egress, answers, &clock, &drain);
         let upstream_sessions = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
@@ -200,11 +203,11 @@ impl DataPlane {
 }
 
 /// Creates the registry of upstreams, which prefers endpoints in the region of this proxy. `answers` is the budget of
-/// responses in memory, in bytes.
+/// responses in memory.
 fn upstream_registry<S: ConfigSource>(
     source: &S,
     egress: Egress,
-    answers: usize,
+    answers: Arc<MemoryBudget>,
     clock: &SharedClock,
     drain: &Drain,
 ) -> Arc<UpstreamRegistry> {

@@ -101,7 +101,7 @@ where
     let closing = async move {
         let _closed_or_gone = closing.wait_for(|closing| *closing).await;
     };
-    let activity = ConnectionActivity::new(multiplexed);
+    let activity = ConnectionActivity::new(multiplexed, &listener.limits.connection);
     let info = Arc::new(ConnectionInfo {
         address,
         token_hashes: TokenHashCache::default(),
@@ -111,6 +111,12 @@ where
     });
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
+    let responses = listener.responses.clone();
+    let is_pressed = move || {
+        responses
+            .as_ref()
+            .is_some_and(|held| held.is_under_pressure())
+    };
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
     let offered = handoff.clone();
@@ -133,6 +139,7 @@ where
             &activity,
             &limits.connection,
             closing,
+            is_pressed,
         ))
         .await;
         return None;
@@ -147,6 +154,7 @@ where
         &activity,
         &limits.connection,
         closing,
+        is_pressed,
     )
     .await;
     let answer = is_handed_off().then(|| handoff.take()).flatten()?;
