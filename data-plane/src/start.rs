@@ -182,6 +182,11 @@ impl DataPlane {
         register_gauges(&state, &metrics);
         let address = listener.address();
         drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
+        let questions = Arc::clone(&state);
+        drop(drain.spawn("questions to clients", async move {
+            questions.drain.draining().await;
+            questions.questions_answered().await;
+        }));
         if let Some((peer_listener, at)) = peer_listener {
             let serving = serve_peers(Arc::clone(&state), peer_listener, at);
             drop(drain.spawn("peer listener", serving));

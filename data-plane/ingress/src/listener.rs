@@ -139,13 +139,14 @@ impl Listener {
         self.address
     }
 
-    /// Accepts connections until the drain begins and the linger time has passed, then closes the listening socket and
-    /// asks open connections to close. Returns without waiting for them: the drain waits.
+    /// Accepts connections until the drain begins, the linger time has passed and the handler expects no more answers of
+    /// clients, then closes the listening socket and asks open connections to close. Returns without waiting for them: the drain waits.
     pub async fn serve<G: RequestHandler>(self, handler: Arc<G>, drain: Drain) {
         let (closing, close_receiver) = watch::channel(false);
         let stop = async {
             drain.draining().await;
             sleep(self.linger).await;
+            Arc::clone(&handler).answered().await;
         };
         let start = |stream, peer, permit| {
             let connection_context = ConnectionContext {

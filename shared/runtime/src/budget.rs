@@ -1,8 +1,8 @@
 //! Memory budgets: the number of bytes of one kind held in total and by each owner, e.g. request bodies or server
 //! responses. Bytes count until their last reference is dropped, wherever that is.
 //!
-//! No owner may hold more than a quarter of the budget, nor more than half of what it leaves free. However many owners
-//! hold all that they can, an owner that holds nothing gets a third of the rest.
+//! With several charges, no owner may hold more than a quarter of the budget, nor more than half of what it leaves free.
+//! However many owners hold all that they can, an owner that holds nothing gets a third of the rest.
 
 use std::{
     collections::HashMap,
@@ -134,26 +134,19 @@ impl MemoryBudget {
 }
 
 impl BudgetCharge {
-    /// Adds bytes to the charge. An owner whose only charge is this one may exceed its limit while other owners hold at
-    /// most one owner's limit; otherwise anything larger than the limit could never be held.
+    /// Adds bytes to the charge. An owner whose only charge is this one may exceed its limit; otherwise anything larger
+    /// than the limit could never be held.
     pub fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
         let (own, budget) = (self.bytes, &self.budget);
         if let Some((_, share)) = &self.owner {
             let free = budget.free.load(Ordering::Relaxed).saturating_sub(bytes);
             let most = budget.owner_limit().min(free / FREE_LIMIT_DIVISOR);
-            let held_by_others =
-                budget.total - budget.free.load(Ordering::Relaxed).min(budget.total);
-            let is_alone = held_by_others.saturating_sub(own) <= budget.owner_limit();
             let more = |held: usize| {
                 let after = held.saturating_add(bytes);
-                (after <= most || (held == own && is_alone)).then_some(after)
+                (after <= most || held == own).then_some(after)
             };
             let taken = share.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-            // Without anything else to its name, the owner is not the cause.
-            taken.map_err(|held| match held == own {
-                true => BudgetExceeded::Total,
-                false => BudgetExceeded::OwnerLimit,
-            })?;
+            taken.map_err(|_too_much| BudgetExceeded::OwnerLimit)?;
         }
         let take = |free: usize| free.checked_sub(bytes);
         let free = &budget.free;
