@@ -131,7 +131,7 @@ impl RequestBody {
     }
 }
 
-/// Pace at which a body arrives. Ends a body that never stalls but never ends, and one that comes below the least rate.
+/// Pace at which a body arrives. Ends a body that never stalls but never ends, and a body below the least rate.
 struct BodyPace {
     began: Instant,
     last: Instant,

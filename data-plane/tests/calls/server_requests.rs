@@ -11,7 +11,7 @@ use toolgate_model::{
 
 use crate::{
     client::{TestClient, TestResponseStream},
-    rig::{HANG_GUARD, TOKEN, TestRig, eventually, exposed, name, within},
+    rig::{TOKEN, TestRig, eventually, exposed, name, within},
 };
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
