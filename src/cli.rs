@@ -52,12 +52,15 @@ pub enum ClientCommand {
     /// List objects of a kind, or some of them.
     Get(commands::objects::GetObjectsArgs),
     /// Show all there is to know of an object.
-    Describe(commands::objects::DescribeArgs),
+    Describe(commands::describe::DescribeArgs),
     /// Delete objects.
-    Delete(commands::objects::DeleteArgs),
+    Delete(commands::delete::DeleteArgs),
     /// Work with servers.
     #[command(subcommand)]
     Server(commands::server::ServerCommand),
+    /// Work with credentials.
+    #[command(subcommand)]
+    Credential(commands::credential::CredentialCommand),
     /// Work with gateways.
     #[command(subcommand)]
     Gateway(commands::gateway::GatewayCommand),
@@ -115,6 +118,9 @@ async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), 
             command.run(out).await
         }
         ClientCommand::Server(commands::server::ServerCommand::Probe(command)) => {
+            command.run(out).await
+        }
+        ClientCommand::Credential(commands::credential::CredentialCommand::Set(command)) => {
             command.run(out).await
         }
         ClientCommand::Gateway(commands::gateway::GatewayCommand::Create(command)) => {

@@ -3,12 +3,17 @@
 pub mod apply;
 pub mod completion;
 pub mod connect;
+pub mod credential;
+pub mod delete;
+pub mod describe;
 pub mod doctor;
 pub mod fleet;
 pub mod gateway;
 pub mod mcp_resources;
 pub mod objects;
 pub mod prompts;
+pub mod selection;
 pub mod server;
 pub mod token;
 pub mod tools;
+pub mod watch;

@@ -5,6 +5,7 @@ pub mod cell;
 pub mod error;
 pub mod line_diff;
 pub mod probe_advice;
+pub mod prompt;
 mod yaml_escapes;
 
 use std::{
@@ -102,6 +103,14 @@ impl OutputWriter {
             "{}",
             escape_for_terminal(&text.to_string())
         ))
+    }
+
+    /// Writes the header line of a table, unless `--no-headers` is set.
+    pub fn heading(&mut self, text: impl Display) -> Result<(), CliError> {
+        match self.options.no_headers {
+            true => Ok(()),
+            false => self.line(text),
+        }
     }
 
     /// Writes a line of information to standard error, unless `--quiet` is set.

@@ -1,5 +1,6 @@
 //! Client of the admin API: calls any method with proto JSON requests and responses.
 
+pub mod changes;
 mod status;
 
 use std::{
@@ -121,6 +122,7 @@ pub struct AdminConnectionOptions {
 }
 
 /// Connection to the admin API.
+#[derive(Clone)]
 pub struct AdminClient {
     grpc: Grpc<Channel>,
     bearer: Option<MetadataValue<Ascii>>,

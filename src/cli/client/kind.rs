@@ -230,6 +230,17 @@ impl ApiResourceKind {
         self.name.to_ascii_lowercase()
     }
 
+    /// Returns its field name with the indefinite article.
+    pub fn with_article(&self) -> String {
+        let field = self.field();
+        let article = if field.starts_with(['a', 'e', 'i', 'o', 'u']) {
+            "an"
+        } else {
+            "a"
+        };
+        format!("{article} {field}")
+    }
+
     /// Returns the full resource name of `id`. A full name is returned unchanged.
     pub fn resource_name(&self, organization: &str, id: &str) -> String {
         match id {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::AdminCommandOptions,
-        kind::{ALL, ApiResourceKind, CATALOGUE, GATEWAY, SERVER, TOKEN},
+        kind::{ALL, ApiResourceKind, CATALOGUE, CREDENTIAL, GATEWAY, SERVER, TOKEN},
         suggestions,
     },
     commands::connect::clients,
@@ -103,6 +103,11 @@ pub fn gateways(typed: &OsStr) -> Vec<CompletionCandidate> {
 /// Completes names of servers.
 pub fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, ids(&SERVER, list_or_empty(&SERVER)))
+}
+
+/// Completes names of credentials.
+pub fn credentials(typed: &OsStr) -> Vec<CompletionCandidate> {
+    matching(typed, ids(&CREDENTIAL, list_or_empty(&CREDENTIAL)))
 }
 
 /// Completes names of tokens.
