@@ -4,6 +4,7 @@ pub mod admin;
 pub mod dial;
 pub mod gateway_access;
 pub mod kind;
+pub mod known_token;
 pub mod label_selector;
 pub mod manifest;
 pub mod mcp_client;

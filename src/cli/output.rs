@@ -3,6 +3,7 @@
 
 pub mod cell;
 pub mod error;
+pub mod json_path;
 pub mod line_diff;
 pub mod probe_advice;
 pub mod prompt;
@@ -12,6 +13,7 @@ use std::{
     borrow::Cow,
     fmt::Display,
     io::{self, IsTerminal as _, Write},
+    str::FromStr,
 };
 
 use clap::ValueEnum;
@@ -19,6 +21,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 use toolgate_mcp::deceptive_text;
 
+use self::json_path::JsonPathTemplate;
 use crate::cli::output::error::CliError;
 
 /// Format of results.
@@ -37,19 +40,59 @@ pub enum OutputFormat {
     Name,
 }
 
+/// Format of results at the command line.
+#[derive(Debug, Clone, Default)]
+pub struct OutputChoice {
+    /// Format; JSON for a template.
+    format: OutputFormat,
+    /// Template of `-o jsonpath`.
+    template: Option<JsonPathTemplate>,
+}
+
+impl From<OutputFormat> for OutputChoice {
+    fn from(format: OutputFormat) -> Self {
+        Self {
+            format,
+            template: None,
+        }
+    }
+}
+
+impl FromStr for OutputChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(template) = text.strip_prefix("jsonpath=") {
+            return Ok(Self {
+                format: OutputFormat::Json,
+                template: Some(JsonPathTemplate::parse(template)?),
+            });
+        }
+        let format = OutputFormat::from_str(text, false);
+        format.map(Self::from).map_err(|_unknown| {
+            "one of: table, wide, json, yaml, name, jsonpath=TEMPLATE, such as \
+             jsonpath='{.items[*].metadata.name}'"
+                .to_owned()
+        })
+    }
+}
+
 /// Output options of the command line.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct OutputOptions {
-    /// Shape of results.
+    /// Shape of results: table, wide (a table with more columns), json, yaml (documents that `apply` takes), name (the
+    /// names only), or jsonpath=TEMPLATE with a template as kubectl has it.
     #[arg(
         short = 'o',
         long = "output",
         global = true,
-        value_enum,
-        default_value_t,
+        default_value = "table",
+        value_name = "FORMAT",
+        value_parser = OutputChoice::from_str,
+        add = crate::cli::commands::completion::by(crate::cli::commands::completion::formats),
         help_heading = "Output"
     )]
-    pub format: OutputFormat,
+    pub output: OutputChoice,
     /// Leave out the header line of tables.
     #[arg(long, global = true, help_heading = "Output")]
     pub no_headers: bool,
@@ -88,7 +131,7 @@ impl OutputWriter {
 
     /// Requested format.
     pub fn format(&self) -> OutputFormat {
-        self.options.format
+        self.options.output.format
     }
 
     /// Returns `true` if progress may be drawn: standard error is a terminal and `--quiet` is not set.
@@ -137,9 +180,27 @@ impl OutputWriter {
 
     /// Writes a value as indented JSON.
     pub fn json(&mut self, value: &Value) -> Result<(), CliError> {
+        if let Some(template) = &self.options.output.template {
+            let text = template.fill(value);
+            let end = if text.ends_with('\n') || text.is_empty() {
+                ""
+            } else {
+                "\n"
+            };
+            let text = escape_for_terminal(&text);
+            return ignore_broken_pipe(write!(self.results, "{text}{end}"));
+        }
         let text = format!("{value:#}");
         let escaped = escape(&text, json_escape);
         ignore_broken_pipe(writeln!(self.results, "{escaped}"))
+    }
+
+    /// Writes a value of a stream as JSON in one line.
+    pub fn json_line(&mut self, value: &Value) -> Result<(), CliError> {
+        match &self.options.output.template {
+            Some(_) => self.json(value),
+            None => self.line(value),
+        }
     }
 
     /// Writes a value as one YAML document.

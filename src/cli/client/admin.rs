@@ -136,11 +136,7 @@ pub struct AdminClient {
 impl AdminCommandOptions {
     /// Creates the client. Nothing is sent yet: only unusable settings fail.
     pub fn connect(&self) -> Result<AdminClient, CliError> {
-        let token = match &self.token {
-            Some(token) => Some(token.clone()),
-            None => self.read_token_file()?,
-        };
-        let bearer = token.map(|token| bearer(&token)).transpose()?;
+        let bearer = self.token()?.map(|token| bearer(&token)).transpose()?;
         let addr = self.address();
         let channel = dial::channel(&addr, self.connection.ca.as_deref())?;
         let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
@@ -153,6 +149,14 @@ impl AdminCommandOptions {
             organization,
             reads_latest: true,
         })
+    }
+
+    /// Returns the admin token: the given one, else the one in the data folder of `toolgate up`.
+    pub fn token(&self) -> Result<Option<String>, CliError> {
+        match &self.token {
+            Some(token) => Ok(Some(token.clone())),
+            None => self.read_token_file(),
+        }
     }
 
     /// Returns the address of the admin API: the given address, else the address in the data folder of a running

@@ -208,10 +208,12 @@ impl ApiResourceKind {
     /// Parses a kind from the command line: its name, plural or short name, ignoring case.
     pub fn parse(word: &str) -> Result<&'static Self, CliError> {
         let word = word.to_ascii_lowercase();
+        let singular = word.strip_suffix('s').unwrap_or(&word);
         let means = |kind: &&Self| {
             kind.name.eq_ignore_ascii_case(&word)
                 || kind.plural == word
                 || kind.short.contains(&word.as_str())
+                || kind.short.contains(&singular)
         };
         ALL.iter().find(means).ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();

@@ -1,6 +1,9 @@
 //! Names of objects at the command line: an id, `kind/id`, or a full resource name as `-o name` prints it.
 
-use crate::cli::{client::kind::ApiResourceKind, output::error::CliError};
+use crate::cli::{
+    client::{admin::AdminConnectionOptions, kind::ApiResourceKind},
+    output::error::CliError,
+};
 
 /// Name of an object, with its organization if the name holds one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +52,32 @@ pub fn parse_with_kind(name: &str) -> Result<(&'static ApiResourceKind, String),
         }
         [] => Err(CliError::usage("a name is empty")),
     }
+}
+
+/// Replaces names by their ids. The organization of full resource names becomes the one of the connection, also for the
+/// plain ids beside them.
+pub fn localize<'a>(
+    connection: &mut AdminConnectionOptions,
+    names: impl IntoIterator<Item = (&'static ApiResourceKind, &'a mut String)>,
+) -> Result<(), CliError> {
+    let mut named: Option<String> = None;
+    for (kind, name) in names {
+        let parsed = parse(kind, name)?;
+        if let Some(organization) = parsed.organization {
+            if let Some(other) = named.filter(|other| *other != organization) {
+                return Err(CliError::usage(format!(
+                    "`{name}` is of another organization than `{other}`"
+                ))
+                .with_next_step("name objects of one organization per command"));
+            }
+            named = Some(organization);
+        }
+        *name = parsed.id;
+    }
+    if let Some(organization) = named {
+        connection.organization = organization;
+    }
+    Ok(())
 }
 
 fn of_other_kind(name: &str, kind: &ApiResourceKind, found: &str) -> CliError {

@@ -1,5 +1,7 @@
 //! `apply` and `diff`: bring the objects of the control plane in line with documents.
 
+mod prune;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Value, json};
@@ -8,6 +10,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::ApiResourceKind,
+        label_selector::LabelSelector,
         manifest::{self, ManifestDocument},
     },
     commands::{gateway::offers_something, objects::to_document},
@@ -22,7 +25,8 @@ use crate::cli::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate apply -f gateways.yaml --dry-run\n\
-    \x20 toolgate apply -f configuration/")]
+    \x20 toolgate apply -f configuration/\n\
+    \x20 toolgate apply -f configuration/ --prune -l team=ops")]
 pub struct ApplyArgs {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
@@ -30,6 +34,20 @@ pub struct ApplyArgs {
     /// Let the control plane check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Delete objects of the kinds and organizations of the documents that are in no document. Needs `-l` or `--all`.
+    #[arg(long)]
+    pub prune: bool,
+    /// Prune only objects with these labels, such as `team=ops`.
+    #[arg(
+        short = 'l',
+        long = "selector",
+        value_name = "SELECTOR",
+        requires = "prune"
+    )]
+    pub selectors: Vec<String>,
+    /// Prune all objects that are in no document.
+    #[arg(long, requires = "prune", conflicts_with = "selectors")]
+    pub all: bool,
     /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminCommandOptions,
@@ -66,6 +84,7 @@ impl ApplyArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let documents = read_all(&self.files)?;
+        let prune = self.prune_selector()?;
         let mut results = Vec::new();
         for document in &documents {
             let mut admin = connect_for(&self.admin, document)?;
@@ -96,7 +115,26 @@ impl ApplyArgs {
             }
             results.push(applied);
         }
+        if let Some(labels) = &prune {
+            let pruned = prune::run(&self.admin, &documents, labels, self.dry_run, out);
+            results.extend(pruned.await?);
+        }
         report(out, &results)
+    }
+}
+
+impl ApplyArgs {
+    /// Returns the selector of the objects to prune, if any are to be.
+    fn prune_selector(&self) -> Result<Option<LabelSelector>, CliError> {
+        if !self.prune {
+            return Ok(None);
+        }
+        let labels = LabelSelector::parse_all(&self.selectors)?;
+        match labels.is_empty() && !self.all {
+            true => Err(CliError::usage("--prune deletes what is in no document")
+                .with_next_step("limit it with `-l SELECTOR`, or allow it with `--all`")),
+            false => Ok(Some(labels)),
+        }
     }
 }
 
@@ -177,6 +215,16 @@ fn with_document(
             cell::counted(count, "document", "documents")
         )),
     }
+}
+
+/// Applies one document and returns what was done.
+pub async fn apply_document(
+    admin: &mut AdminClient,
+    document: &ManifestDocument,
+) -> Result<&'static str, CliError> {
+    apply_one(admin, document, false)
+        .await
+        .map(|applied| applied.verb)
 }
 
 async fn apply_one(

@@ -14,7 +14,7 @@ use crate::cli::{
         suggestions,
     },
     commands::connect::clients,
-    output::{OutputWriter, cell, error::CliError},
+    output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
 
 /// Environment variable that the shell sets when it requests candidates.
@@ -72,6 +72,14 @@ pub fn by(candidates: fn(&OsStr) -> Vec<CompletionCandidate>) -> ArgValueComplet
 /// Completes kinds of objects by their plural names.
 pub fn kinds(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, ALL.iter().map(|kind| kind.plural.to_owned()))
+}
+
+/// Completes formats of output.
+pub fn formats(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let formats = OutputFormat::value_variants().iter();
+    let names =
+        formats.filter_map(|format| Some(format.to_possible_value()?.get_name().to_owned()));
+    matching(typed, names.chain(["jsonpath=".to_owned()]))
 }
 
 /// Completes the clients of `connect`.

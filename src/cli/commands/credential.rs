@@ -8,6 +8,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{CREDENTIAL, SERVER},
+        object_name,
     },
     commands::objects::to_document,
     output::{
@@ -57,7 +58,10 @@ pub struct SetCredentialArgs {
 
 impl SetCredentialArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let server = self.server.as_mut().map(|server| (&SERVER, server));
+        let names = std::iter::once((&CREDENTIAL, &mut self.name)).chain(server);
+        object_name::localize(&mut self.admin.connection, names)?;
         let mut admin = self.admin.connect()?;
         let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
         let existing = admin.find(&CREDENTIAL, &name).await?;

@@ -1,6 +1,8 @@
 //! `server add`: adds a server and, if needed, its credential, then probes it. `server probe`: probes a server
 //! again.
 
+mod update;
+
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -8,10 +10,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use toolgate_model::{MaxAnswer, OriginPattern, ProtocolVersion};
 
+pub use self::update::UpdateServerArgs;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{CATALOGUE, CREDENTIAL, SERVER},
+        object_name,
     },
     commands::credential::users_of,
     output::{
@@ -28,6 +32,8 @@ pub enum ServerCommand {
     Add(AddServerArgs),
     /// Ask a server now what it offers, and show its answer.
     Probe(ProbeServerArgs),
+    /// Change single fields of a server.
+    Update(UpdateServerArgs),
 }
 
 /// Probes a server.
@@ -111,7 +117,8 @@ impl EraPolicyArg {
 
 impl ProbeServerArgs {
     /// Runs the command. A problem is an error, so that scripts can wait for a server.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        object_name::localize(&mut self.admin.connection, [(&SERVER, &mut self.name)])?;
         let mut admin = self.admin.connect()?;
         let name = SERVER.resource_name(admin.organization(), &self.name);
         let server = admin.get(&SERVER, &name).await?;

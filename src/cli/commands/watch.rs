@@ -208,7 +208,7 @@ impl WatchScreen {
         out: &mut OutputWriter,
     ) -> Result<(), CliError> {
         match out.format() {
-            OutputFormat::Json => out.line(json!({ "type": event, "object": object })),
+            OutputFormat::Json => out.json_line(&json!({ "type": event, "object": object })),
             OutputFormat::Yaml => {
                 out.line("---")?;
                 out.line(format_args!("# {event}"))?;

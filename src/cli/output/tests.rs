@@ -35,7 +35,7 @@ fn mc_03_no_escape_sequence_reaches_a_terminal() {
         results: Box::new(results.clone()),
         notices: Box::new(notes.clone()),
         options: OutputOptions {
-            format: OutputFormat::Table,
+            output: OutputFormat::Table.into(),
             no_headers: false,
             quiet: false,
         },
@@ -64,7 +64,7 @@ fn json_output_keeps_the_content_and_ordinary_text_is_unchanged() {
         results: Box::new(kept.clone()),
         notices: Box::new(io::sink()),
         options: OutputOptions {
-            format: OutputFormat::Json,
+            output: OutputFormat::Json.into(),
             no_headers: false,
             quiet: true,
         },
