@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::ApiResourceKind,
+        kind::{ApiResourceKind, TOKEN},
         label_selector::LabelSelector,
         manifest::{self, ManifestDocument},
     },
@@ -200,9 +200,10 @@ fn with_document(
     done: &[AppliedObject],
     dry_run: bool,
 ) -> CliError {
+    let location = document.location_of(&fault.message);
     let fault = fault.with_prefix(format_args!(
-        "{}: {} {}",
-        document.location, document.kind.name, document.id
+        "{location}: {} {}",
+        document.kind.name, document.id
     ));
     match (done.len(), dry_run) {
         (0, _) => fault,
@@ -235,6 +236,9 @@ async fn apply_one(
     let kind = document.kind;
     let name = kind.resource_name(admin.organization(), &document.id);
     let Some(existing) = admin.find(kind, &name).await? else {
+        if kind.name == TOKEN.name && document.status["revoked"] == true {
+            return Err(revoked(document));
+        }
         let answer = admin
             .create(kind, &document.id, document.object.clone(), dry_run)
             .await?;
@@ -246,7 +250,17 @@ async fn apply_one(
             warnings: warnings(&answer),
         });
     };
-    let desired = update_request(&existing, document, &name);
+    let mut desired = update_request(&existing, document, &name);
+    let version = &existing["metadata"]["resourceVersion"];
+    if desired["metadata"]["resourceVersion"] != *version && !holds_value(&document.object) {
+        // An older document that would change nothing is no conflict.
+        let mut current = desired.clone();
+        current["metadata"]["resourceVersion"] = version.clone();
+        let would_be = admin.update(kind, current.clone(), true).await?;
+        if is_unchanged(kind, &existing, &document.object, &would_be) {
+            desired = current;
+        }
+    }
     let would_be = admin
         .update(kind, desired.clone(), true)
         .await
@@ -272,6 +286,17 @@ async fn apply_one(
         secret: None,
         warnings: warnings(&written),
     })
+}
+
+/// Error of a document that was made from a revoked token: applied, it would bring the name back with a new secret.
+fn revoked(document: &ManifestDocument) -> CliError {
+    CliError::new(
+        CliErrorKind::Conflict,
+        format!("the document is that of a token that was revoked; {} does not exist any more", document.id),
+    )
+    .with_next_step(
+        "leave the document out; to make a new token of this name, remove `status` from the document",
+    )
 }
 
 /// Lists the problems of an accepted object, including bindings that offer nothing.
@@ -350,8 +375,11 @@ fn is_unchanged(
     document: &Value,
     would_be: &Value,
 ) -> bool {
-    let holds_value = document.pointer(SECRET_POINTER).is_some();
-    !holds_value && comparable(kind, existing) == comparable(kind, would_be)
+    !holds_value(document) && comparable(kind, existing) == comparable(kind, would_be)
+}
+
+fn holds_value(document: &Value) -> bool {
+    document.pointer(SECRET_POINTER).is_some()
 }
 
 /// Returns `true` if the document names an object that the same run would create first, so that a dry run cannot
@@ -382,7 +410,7 @@ fn comparable(kind: &ApiResourceKind, object: &Value) -> Value {
 impl DiffArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let (mut changed, mut secrets) = (0_usize, 0_usize);
+        let mut counts = DiffCounts::default();
         for document in read_all(&self.files)? {
             let mut admin = connect_for(&self.admin, &document)?;
             let kind = document.kind;
@@ -394,23 +422,27 @@ impl DiffArgs {
                     // shows what applying would change now.
                     let mut update = update_request(existing, &document, &name);
                     let version = &existing["metadata"]["resourceVersion"];
-                    if update["metadata"]["resourceVersion"] != *version {
+                    let is_stale = update["metadata"]["resourceVersion"] != *version;
+                    update["metadata"]["resourceVersion"] = version.clone();
+                    let would_be = admin.update(kind, update, true).await;
+                    let would_be =
+                        would_be.map_err(|fault| with_document(fault, &document, &[], true))?;
+                    if is_unchanged(kind, existing, &document.object, &would_be) {
+                        continue;
+                    }
+                    if is_stale {
+                        counts.stale += 1;
                         out.notice(format_args!(
                             "{name}: the document is of an older version; apply refuses it as it is"
                         ));
-                        update["metadata"]["resourceVersion"] = version.clone();
-                    }
-                    let would_be = admin.update(kind, update, true).await?;
-                    if is_unchanged(kind, existing, &document.object, &would_be) {
-                        continue;
                     }
                     would_be
                 }
                 None => document.object.clone(),
             };
-            changed += 1;
-            if existing.is_some() && document.object.pointer(SECRET_POINTER).is_some() {
-                secrets += 1;
+            counts.changed += 1;
+            if existing.is_some() && holds_value(&document.object) {
+                counts.secrets += 1;
             }
             let before = existing
                 .map(|object| to_yaml(&comparable(kind, &object)))
@@ -429,25 +461,52 @@ impl DiffArgs {
                 out.line(line)?;
             }
         }
-        diff_result(changed, secrets)
+        diff_result(counts)
     }
 }
 
+/// Numbers of documents of a diff.
+#[derive(Debug, Default, Clone, Copy)]
+struct DiffCounts {
+    /// Those that differ from what is stored.
+    changed: usize,
+    /// Those among them that hold a secret.
+    secrets: usize,
+    /// Those among them that were made from an older version.
+    stale: usize,
+}
+
 /// Returns the result of a diff. Documents with secrets always differ, even after they were applied.
-fn diff_result(changed: usize, secrets: usize) -> Result<(), CliError> {
+fn diff_result(counts: DiffCounts) -> Result<(), CliError> {
+    let DiffCounts {
+        changed,
+        secrets,
+        stale,
+    } = counts;
     if changed == 0 {
         return Ok(());
     }
-    let fault = CliError::error(cell::counted(changed, "object differs", "objects differ"));
-    Err(match secrets {
-        0 => fault.with_next_step("`toolgate apply -f` with the same files makes them equal"),
-        count => fault
-            .with_note(format!(
-                "{} a secret: what is stored cannot be compared, and apply always writes it",
-                cell::counted(count, "of them holds", "of them hold")
-            ))
-            .with_next_step("`toolgate apply -f` with the same files writes them"),
-    })
+    let mut fault = CliError::error(cell::counted(changed, "object differs", "objects differ"));
+    if secrets > 0 {
+        fault = fault.with_note(format!(
+            "{} a secret: what is stored cannot be compared, and apply always writes it",
+            cell::counted(secrets, "of them holds", "of them hold")
+        ));
+    }
+    if stale > 0 {
+        fault = fault.with_note(format!(
+            "{} made from an older version",
+            cell::counted(stale, "of them was", "of them were")
+        ));
+    }
+    Err(fault.with_next_step(match (stale, secrets) {
+        (0, 0) => "`toolgate apply -f` with the same files makes them equal",
+        (0, _) => "`toolgate apply -f` with the same files writes them",
+        (_, _) => {
+            "in each of those put the resourceVersion of `toolgate get KIND NAME -o yaml`, or leave that line out; then \
+             `toolgate apply -f`"
+        }
+    }))
 }
 
 #[cfg(test)]

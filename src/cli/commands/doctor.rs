@@ -277,8 +277,12 @@ async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError
             Some(_) | None => DoctorFinding::fine(
                 subject,
                 format!(
-                    "{} tools, {}, probed {seen} ago",
-                    cell::count(catalogue, "/tools"),
+                    "{}, {}, probed {seen} ago",
+                    cell::counted(
+                        catalogue["tools"].as_array().map_or(0, Vec::len),
+                        "tool",
+                        "tools"
+                    ),
                     cell::text(catalogue, "/era")
                 ),
             ),

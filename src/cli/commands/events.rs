@@ -7,6 +7,7 @@ use crate::cli::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{self, GATEWAY, PROXY, SERVER},
     },
+    commands::fleet::{PROBER_AUTHOR, is_user_change},
     output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
 
@@ -87,23 +88,39 @@ fn time(object: &Value, pointer: &str) -> u64 {
     at.and_then(cell::parse_timestamp).unwrap_or_default()
 }
 
+/// Returns the type, the object and the message of a change, such as `create server default/git` or
+/// `probe of server default/git: 4 tools`.
+fn described(change: &str, author: &str) -> (&'static str, String, String) {
+    let object = |kind: &str, name: &str| {
+        let id = name.rsplit('/').next().unwrap_or(name);
+        format!("{kind}/{id}")
+    };
+    let probe = change.strip_prefix("probe of ");
+    if let Some((kind, rest)) = probe.and_then(|rest| rest.split_once(' ')) {
+        let (name, found) = rest.split_once(": ").unwrap_or((rest, "probed"));
+        return ("Probe", object(kind, name), found.to_owned());
+    }
+    let words: Vec<_> = change.split(' ').collect();
+    match words.as_slice() {
+        [verb, kind, name] => ("Change", object(kind, name), format!("{verb}, by {author}")),
+        _ => ("Change", "-".to_owned(), format!("{change}, by {author}")),
+    }
+}
+
 /// Returns an event for each change of the versions.
 fn changes(versions: &Value) -> Vec<DeploymentEvent> {
     let mut events = Vec::new();
-    for version in versions.as_array().into_iter().flatten() {
+    let made = |version: &&Value| version["author"] == PROBER_AUTHOR || is_user_change(version);
+    for version in versions.as_array().into_iter().flatten().filter(made) {
         let author = cell::text(version, "/author");
-        for change in version["changes"].as_array().into_iter().flatten() {
-            let words: Vec<_> = change.as_str().unwrap_or_default().split(' ').collect();
-            let (verb, object) = match words.as_slice() {
-                [verb, kind, name] => (*verb, format!("{kind}/{name}")),
-                [verb, name] => (*verb, (*name).to_owned()),
-                _ => ("change", words.join(" ")),
-            };
+        let changes = version["changes"].as_array().into_iter().flatten();
+        for change in changes.filter_map(Value::as_str) {
+            let (type_name, object, message) = described(change, &author);
             events.push(DeploymentEvent {
                 time: time(version, "/time"),
-                type_name: "Change",
+                type_name,
                 object,
-                message: format!("{verb}, by {author}"),
+                message,
             });
         }
     }
@@ -149,3 +166,6 @@ async fn problems(admin: &mut AdminClient) -> Result<Vec<DeploymentEvent>, CliEr
     }
     Ok(events)
 }
+
+#[cfg(test)]
+mod tests;
