@@ -17,7 +17,7 @@ use std::{
 };
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
 use toolgate_mcp::deceptive_text;
 
@@ -114,6 +114,8 @@ pub struct OutputWriter {
     notices: Box<dyn Write + Send>,
     options: OutputOptions,
     draws_progress: bool,
+    /// Width of the terminal that results go to.
+    width: Option<u16>,
 }
 
 impl OutputWriter {
@@ -121,7 +123,10 @@ impl OutputWriter {
     pub fn standard(options: OutputOptions) -> Self {
         let draws_progress = io::stderr().is_terminal() && !options.quiet;
         let (results, notices) = (Box::new(io::stdout()), Box::new(io::stderr()));
+        let terminal = console::Term::stdout();
+        let width = terminal.size_checked().filter(|_| terminal.is_term());
         Self {
+            width: width.map(|(_rows, columns)| columns),
             results,
             notices,
             options,
@@ -209,14 +214,29 @@ impl OutputWriter {
         self.bytes(text.as_bytes())
     }
 
-    /// Writes a table with headings.
+    /// Writes a table with headings. At a terminal, its lines are as wide as the terminal at most, and cells that are too
+    /// long end with an ellipsis; elsewhere every cell is whole.
     pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), CliError> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         if !self.options.no_headers {
             table.set_header(headings);
         }
-        table.add_rows(rows);
+        for cells in rows {
+            let mut row = Row::from(cells);
+            if self.width.is_some() {
+                row.max_height(1);
+            }
+            table.add_row(row);
+        }
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width);
+            // A name that is cut off could not be used.
+            if let Some(names) = table.column_mut(0) {
+                names.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }

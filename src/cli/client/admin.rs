@@ -3,10 +3,7 @@
 pub mod changes;
 mod status;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
@@ -32,8 +29,8 @@ use crate::cli::{
 };
 
 use status::{
-    STATE_NOT_CURRENT, is_connect_error, is_not_grpc, is_result_unknown, is_store_unavailable,
-    is_timeout, is_transient, reason, timeout_status,
+    STATE_NOT_CURRENT, address_origin, is_connect_error, is_not_grpc, is_result_unknown,
+    is_store_unavailable, is_timeout, is_transient, reason, timeout_status,
 };
 
 /// Timeout of a request.
@@ -467,22 +464,6 @@ impl AdminClient {
             | CliErrorKind::NotFound
             | CliErrorKind::Conflict => fault,
         }
-    }
-}
-
-/// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
-fn address_origin(file: &Path, addr: &str) -> String {
-    let location = file.display();
-    match file.exists() {
-        true => {
-            format!(
-                "the address is what a `toolgate up` left in {location}; it may have ended since"
-            )
-        }
-        false => format!(
-            "{addr} is the usual address, since no `toolgate up` left one in {location}: run this in the folder where it \
-             was started, or name its data folder with --data-dir, or another address with --addr"
-        ),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::{
 
 /// Name of an object, with its organization if the name holds one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ObjectName {
+pub struct TypedObjectName {
     /// Organization of a full resource name.
     pub organization: Option<String>,
     /// Id within its kind.
@@ -15,8 +15,8 @@ pub struct ObjectName {
 }
 
 /// Parses a name of a kind.
-pub fn parse(kind: &'static ApiResourceKind, name: &str) -> Result<ObjectName, CliError> {
-    let plain = |id: &str| ObjectName {
+pub fn parse(kind: &'static ApiResourceKind, name: &str) -> Result<TypedObjectName, CliError> {
+    let plain = |id: &str| TypedObjectName {
         organization: None,
         id: id.to_owned(),
     };
@@ -30,7 +30,7 @@ pub fn parse(kind: &'static ApiResourceKind, name: &str) -> Result<ObjectName, C
         ["organizations", organization, plural, id]
             if kind.in_organization && *plural == kind.plural =>
         {
-            Ok(ObjectName {
+            Ok(TypedObjectName {
                 organization: Some((*organization).to_owned()),
                 id: (*id).to_owned(),
             })

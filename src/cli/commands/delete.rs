@@ -158,7 +158,7 @@ impl DeleteArgs {
             .collect())
     }
 
-    /// Returns the objects of the documents. Objects come before those that they refer to.
+    /// Returns the objects of the documents. An object comes before the objects that it refers to.
     fn documented(&self, admin: &AdminClient) -> Result<Vec<ObjectToDelete>, CliError> {
         let mut documents = Vec::new();
         for file in &self.files {

@@ -197,15 +197,10 @@ fn field_named(message: &MessageDescriptor, name: &str) -> Option<FieldDescripto
 fn inner_message(field: &FieldDescriptor) -> Option<MessageDescriptor> {
     let mut kind = field.kind();
     if field.is_map() {
-        let ProtoKind::Message(entry) = kind else {
-            return None;
-        };
-        kind = entry.map_entry_value_field().kind();
+        kind = kind.as_message()?.map_entry_value_field().kind();
     }
-    match kind {
-        ProtoKind::Message(message) if message.package_name() == schema::PACKAGE => Some(message),
-        _ => None,
-    }
+    let message = kind.as_message()?;
+    (message.package_name() == schema::PACKAGE).then(|| message.clone())
 }
 
 /// Returns the type of a field as it is written in documents.
@@ -221,14 +216,24 @@ fn type_name(field: &FieldDescriptor) -> String {
         ProtoKind::String => "string".to_owned(),
         ProtoKind::Bytes => "bytes".to_owned(),
         ProtoKind::Double | ProtoKind::Float => "number".to_owned(),
-        _ => "integer".to_owned(),
+        ProtoKind::Int32
+        | ProtoKind::Int64
+        | ProtoKind::Uint32
+        | ProtoKind::Uint64
+        | ProtoKind::Sint32
+        | ProtoKind::Sint64
+        | ProtoKind::Fixed32
+        | ProtoKind::Fixed64
+        | ProtoKind::Sfixed32
+        | ProtoKind::Sfixed64 => "integer".to_owned(),
     };
-    match field.kind() {
-        ProtoKind::Message(entry) if field.is_map() => {
+    let kind = field.kind();
+    match kind.as_message() {
+        Some(entry) if field.is_map() => {
             format!("map of {}", single(entry.map_entry_value_field().kind()))
         }
-        kind if field.is_list() => format!("list of {}", single(kind)),
-        kind => single(kind),
+        Some(_) | None if field.is_list() => format!("list of {}", single(kind)),
+        Some(_) | None => single(kind),
     }
 }
 

@@ -40,7 +40,7 @@ pub struct KindSelection {
 pub struct FoundObjects {
     /// Objects in the order of the command line.
     pub objects: Vec<Value>,
-    /// One error for each missing object.
+    /// Errors, one for each missing object.
     pub missing: Vec<CliError>,
 }
 

@@ -45,11 +45,11 @@ pub struct WaitArgs {
 /// Condition of an object.
 #[derive(Debug, Clone)]
 pub enum WaitCondition {
-    /// It exists.
+    /// The object exists.
     Create,
-    /// It does not exist.
+    /// The object does not exist.
     Delete,
-    /// It exists and works.
+    /// The object exists and works.
     Ready,
     /// A path has a value.
     Value(JsonPathTemplate, String),

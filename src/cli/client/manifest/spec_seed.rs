@@ -151,9 +151,10 @@ struct SingleSeed(FieldDescriptor);
 impl SingleSeed {
     /// Returns the kind of the value; for maps, that of the values.
     fn kind(&self) -> ProtoKind {
-        match self.0.kind() {
-            ProtoKind::Message(entry) if self.0.is_map() => entry.map_entry_value_field().kind(),
-            kind => kind,
+        let kind = self.0.kind();
+        match kind.as_message() {
+            Some(entry) if self.0.is_map() => entry.map_entry_value_field().kind(),
+            Some(_) | None => kind,
         }
     }
 
@@ -176,33 +177,30 @@ impl<'de> DeserializeSeed<'de> for SingleSeed {
 
     fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Value, D::Error> {
         if self.0.full_name() == JSON_TEXT_FIELD {
-            return Ok(Value::String(json_text(Value::deserialize(value)?)));
+            return Ok(Value::String(json_text(&Value::deserialize(value)?)));
         }
-        match self.kind() {
-            ProtoKind::Message(message) if message.package_name() == schema::PACKAGE => {
-                MessageSeed(message).deserialize(value)
-            }
-            ProtoKind::Enum(kind) => {
-                let text = Option::<String>::deserialize(value)?;
-                self.checked(text.map_or(Value::Null, |text| enum_value(&kind, text)))
-            }
-            ProtoKind::Bool => {
-                Ok(Option::<bool>::deserialize(value)?.map_or(Value::Null, Value::Bool))
-            }
-            ProtoKind::String => {
-                let text = Option::<String>::deserialize(value)?;
-                Ok(text.map_or(Value::Null, Value::String))
-            }
-            // Durations and timestamps.
-            ProtoKind::Message(_) => {
-                let text = Option::<String>::deserialize(value)?;
-                self.checked(text.map_or(Value::Null, Value::String))
-            }
-            _ => {
-                let value = Value::deserialize(value)?;
-                self.checked(value)
-            }
+        let kind = self.kind();
+        let own = kind
+            .as_message()
+            .filter(|it| it.package_name() == schema::PACKAGE);
+        if let Some(message) = own {
+            return MessageSeed(message.clone()).deserialize(value);
         }
+        if kind == ProtoKind::Bool {
+            return Ok(Option::<bool>::deserialize(value)?.map_or(Value::Null, Value::Bool));
+        }
+        // A message of another package is a duration or a timestamp.
+        let is_text = kind == ProtoKind::String || kind.as_message().is_some();
+        if !is_text && kind.as_enum().is_none() {
+            let value = Value::deserialize(value)?;
+            return self.checked(value);
+        }
+        let text = Option::<String>::deserialize(value)?;
+        self.checked(match (text, kind.as_enum()) {
+            (None, _) => Value::Null,
+            (Some(text), Some(kind)) => enum_value(kind, text),
+            (Some(text), None) => Value::String(text),
+        })
     }
 }
 
@@ -223,9 +221,10 @@ fn enum_value(kind: &EnumDescriptor, text: String) -> Value {
 }
 
 /// Returns the JSON text of a value. A string that is JSON already is kept.
-fn json_text(value: Value) -> String {
-    match value {
-        Value::String(text) if serde_json::from_str::<IgnoredAny>(&text).is_ok() => text,
-        value => value.to_string(),
+fn json_text(value: &Value) -> String {
+    let is_json = |text: &&str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    match value.as_str().filter(is_json) {
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
     }
 }

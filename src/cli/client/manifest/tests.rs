@@ -222,7 +222,7 @@ fn a_fault_of_the_control_plane_is_located_in_the_document() {
         ("spec.bindings[0].server: there is no server", "a.yaml:15:7"),
         ("spec.bindings[0].all_tools: x", "a.yaml:16:7"),
         ("spec.bindings[7].server: x", "a.yaml:14:3"),
-        ("metadata.labels: x", "a.yaml:11:24"),
+        ("metadata.labels: x", "a.yaml:11:25"),
         ("spec.instructions: x", "a.yaml:12:1"),
         ("something else: x", "a.yaml:9"),
     ] {

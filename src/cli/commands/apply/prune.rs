@@ -13,8 +13,8 @@ use crate::cli::{
     output::{OutputFormat, OutputWriter, error::CliError},
 };
 
-/// Deletes the objects that are in no document, of the kinds and organizations that the documents have. Objects go
-/// before those that they refer to. Organizations and the bootstrap token stay.
+/// Deletes the objects that are in no document, of the kinds and organizations that the documents have. An object
+/// goes before the objects that it refers to. Organizations and the bootstrap token stay.
 pub async fn run(
     options: &AdminCommandOptions,
     documents: &[ManifestDocument],

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{
-    AppliedObject, DiffCounts, NOT_FULLY_CHECKED, depends_on_created, diff_result, is_unchanged,
-    reject_duplicates,
+    AppliedObject, NOT_FULLY_CHECKED, depends_on_created,
+    diff::{DiffCounts, diff_result},
+    is_unchanged, reject_duplicates,
 };
 use crate::cli::client::{
     kind::{CREDENTIAL, SERVER},

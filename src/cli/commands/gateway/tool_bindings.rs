@@ -129,10 +129,10 @@ fn add(bindings: &mut Vec<Value>, server: &str, tool: &str) -> Result<(), CliErr
     if binding["allTools"] == true {
         return Ok(());
     }
-    match &mut binding["tools"] {
-        Value::Array(tools) if tools.iter().any(|it| it == tool) => {}
-        Value::Array(tools) => tools.push(json!(tool)),
-        none => *none = json!([tool]),
+    match binding["tools"].as_array_mut() {
+        Some(tools) if tools.iter().any(|it| it == tool) => {}
+        Some(tools) => tools.push(json!(tool)),
+        None => binding["tools"] = json!([tool]),
     }
     Ok(())
 }

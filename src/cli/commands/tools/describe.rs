@@ -147,7 +147,7 @@ fn type_of(schema: &Value) -> String {
             let names: Vec<_> = names.iter().filter_map(Value::as_str).collect();
             names.join(" | ")
         }
-        _ => "any".to_owned(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "any".to_owned(),
     }
 }
 
