@@ -117,6 +117,7 @@ pub(crate) async fn serve<S: ConfigSource>(
                     permit,
                     cancellation_guard,
                     measurement,
+                    began: sent,
                 };
                 Ok(CallDriver::run(parts, suspended).await)
             }

@@ -74,6 +74,8 @@ pub(super) struct CallParts<S: ConfigSource> {
     /// Registration of a legacy client's call.
     pub(super) cancellation_guard: Option<CancellableCallGuard>,
     pub(super) measurement: RequestMeasurement,
+    /// Present time.
+    pub(super) began: Instant,
 }
 
 /// The server's side of a call.
@@ -128,13 +130,13 @@ impl<S: ConfigSource> CallDriver<S> {
             permit,
             cancellation_guard,
             measurement,
+            began,
         } = parts;
-        let now = measurement.now();
         Self {
             machine: new_machine(&context),
             state,
             context,
-            began: now,
+            began,
             measurement,
             permit,
             cancellation_guard,
@@ -145,7 +147,7 @@ impl<S: ConfigSource> CallDriver<S> {
             registrations: Vec::new(),
             handle: None,
             is_disconnected: false,
-            sent: now,
+            sent: began,
         }
     }
 
@@ -383,12 +385,14 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Returns the time for the machine.
+    /// Returns the time for the machine. The wall-clock time is that of the request's arrival and the time since: one
+    /// clock is read instead of two.
     pub(super) fn time(&self) -> CallTime {
-        let clock = &self.state.clock;
+        let (now, measurement) = (self.measurement.now(), &self.measurement);
+        let since_arrival = now.saturating_duration_since(measurement.started());
         CallTime {
-            elapsed: clock.monotonic().saturating_duration_since(self.began),
-            wall: clock.now(),
+            elapsed: now.saturating_duration_since(self.began),
+            wall: measurement.received_at().after(since_arrival),
         }
     }
 

@@ -94,16 +94,18 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Carries out an effect on the call in flight.
     fn run_on_call(&mut self, effect: CallEffect) -> Option<CallEvent> {
-        let now = self.state.clock.now();
+        let clock = &self.state.clock;
         let call = self.upstream.call.as_mut();
         match (effect, call) {
-            (CallEffect::RespondUpstream(message), Some(call)) => call.respond(message, now),
+            (CallEffect::RespondUpstream(message), Some(call)) => {
+                call.respond(message, clock.now());
+            }
             (CallEffect::RefuseUpstream(message), Some(call)) => call.refuse(message),
             (CallEffect::SettleUpstream(verdict), Some(call)) => call.settle(verdict),
             (CallEffect::HoldTimeouts, Some(call)) => call.hold_timeouts(),
             (CallEffect::ResumeTimeouts, Some(call)) => call.resume_timeouts(),
             (CallEffect::ResumeStream(failure), call) => {
-                if !call.is_some_and(|call| call.resume_stream(now)) {
+                if !call.is_some_and(|call| call.resume_stream(clock.now())) {
                     return Some(CallEvent::UpstreamEnd(UpstreamEnd::Failed(failure)));
                 }
             }
