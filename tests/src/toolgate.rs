@@ -284,6 +284,12 @@ impl ControlPlaneProcess {
         ))
     }
 
+    /// Address of the admin API.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Address that proxies connect to.
     #[must_use]
     pub fn push(&self) -> SocketAddr {
