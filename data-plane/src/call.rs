@@ -1,6 +1,7 @@
 //! Calls of servers: a planned request becomes a [`CallContext`], which a [`CallDriver`] carries to the server and
 //! back.
 
+mod cancellation;
 mod detach;
 mod driver;
 mod effects;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use toolgate_data_core::{
     call::{
-        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, RetrySession, SealRequest,
-        UpstreamEnd,
+        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, PingOutcome, RetrySession,
+        SealRequest, UpstreamEnd,
         request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
         suspended::CallTicket,
         url_elicitation::{URL_ELICITATION_LIFETIME, UrlElicitation},
@@ -62,10 +62,10 @@ impl<S: ConfigSource> CallDriver<S> {
                 let lost = self.upstream.session.take();
                 self.send(lost.map_or(SessionChoice::Current, SessionChoice::Replace));
             }
-            CallEffect::ProbeSession => {
-                let session = self.upstream.session.clone();
-                self.upstream.request = session.map(UpstreamOperation::Probe);
-            }
+            CallEffect::ProbeSession => match self.upstream.session.clone() {
+                Some(session) => self.upstream.request = Some(UpstreamOperation::Probe(session)),
+                None => return Some(CallEvent::SessionProbed(PingOutcome::NoResponse)),
+            },
             CallEffect::ProbeSessionLater(refusal) => {
                 if let Some(session) = self.upstream.session.clone() {
                     let calls = &self.state.calls;
