@@ -238,6 +238,8 @@ impl CallMachine {
             self.conversation().registering = Some(PendingRegistration::Request(id, elicitation));
             out.push(CallEffect::AskClient(1));
         } else {
+            // Refuses the request.
+            self.conversation();
             let own = None;
             let event = ElicitationEvent::Requested {
                 id,
