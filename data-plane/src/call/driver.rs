@@ -464,7 +464,7 @@ async fn sleep_until_due(wait: Duration) {
         // A timer that fires early would fire again and again.
         sleep(wait + Duration::from_millis(1)).await;
     } else {
-        // Other tasks of the thread run between two deadlines, whatever the machine holds to be due.
+        // Other tasks of the thread run between two deadlines that are due at once.
         yield_now().await;
     }
 }

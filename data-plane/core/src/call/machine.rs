@@ -163,8 +163,8 @@ impl CallMachine {
         out
     }
 
-    /// Returns how long after `now` [`CallEvent::Deadline`] is due; `None` if nothing is. After the event it is longer:
-    /// whatever is due is what the event handles.
+    /// Returns how long after `now` [`CallEvent::Deadline`] is due; `None` if nothing is. The event handles
+    /// all that is due, so that nothing is due after it.
     pub fn wait(&self, now: CallTime) -> Option<Duration> {
         let conversation = self.conversation.as_ref()?;
         let paced = conversation.wait_for_pace(now).filter(|_| self.is_paced());

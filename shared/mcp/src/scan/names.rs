@@ -38,7 +38,7 @@ impl<'a> NameSet<'a> {
         }
         match name {
             Cow::Borrowed(name) if self.inline.len() < INLINE_NAMES => self.inline.push(name),
-            name => {
+            name @ (Cow::Borrowed(_) | Cow::Owned(_)) => {
                 self.more.get_or_insert_default().insert(name);
             }
         }
