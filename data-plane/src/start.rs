@@ -181,17 +181,7 @@ impl DataPlane {
         });
         register_gauges(&state, &metrics);
         let address = listener.address();
-        drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
-        let questions = Arc::clone(&state);
-        drop(drain.spawn("questions to clients", async move {
-            questions.drain.draining().await;
-            questions.questions_answered().await;
-        }));
-        if let Some((peer_listener, at)) = peer_listener {
-            let serving = serve_peers(Arc::clone(&state), peer_listener, at);
-            drop(drain.spawn("peer listener", serving));
-        }
-        drop(drain.spawn("client listener", listener.serve(state, drain.clone())));
+        spawn_tasks(state, listener, peer_listener);
         tracing::info!(%address, "serving");
         Ok(Self { address, actors })
     }
@@ -205,6 +195,27 @@ impl DataPlane {
     pub fn actors(&self) -> &ActorSystem {
         &self.actors
     }
+}
+
+/// Spawns the tasks of a proxy: its listeners, the task that applies views, and the task that keeps a drain waiting
+/// for answers of clients.
+fn spawn_tasks<S: ConfigSource>(
+    state: Arc<ProxyState<S>>,
+    listener: Listener,
+    peer_listener: Option<(Listener, String)>,
+) {
+    let drain = state.drain.clone();
+    drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
+    let questions = Arc::clone(&state);
+    drop(drain.spawn("questions to clients", async move {
+        questions.drain.draining().await;
+        questions.questions_answered().await;
+    }));
+    if let Some((peer_listener, at)) = peer_listener {
+        let serving = serve_peers(Arc::clone(&state), peer_listener, at);
+        drop(drain.spawn("peer listener", serving));
+    }
+    drop(drain.spawn("client listener", listener.serve(state, drain.clone())));
 }
 
 /// Creates the registry of upstreams, which prefers endpoints in the region of this proxy. `answers` is the budget of

@@ -96,11 +96,9 @@ where
         handler,
         listener,
         drain,
-        mut closing,
+        closing,
     } = context;
-    let closing = async move {
-        let _closed_or_gone = closing.wait_for(|closing| *closing).await;
-    };
+    let closing = begins(closing);
     let activity = ConnectionActivity::new(multiplexed, &listener.limits.connection);
     let info = Arc::new(ConnectionInfo {
         address,
@@ -112,10 +110,10 @@ where
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
     let responses = listener.responses.clone();
-    let is_pressed = move || {
+    let is_pressed = || {
         responses
             .as_ref()
-            .is_some_and(|held| held.is_under_pressure())
+            .is_some_and(|all| all.is_under_pressure())
     };
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
@@ -164,6 +162,11 @@ where
         answer,
         limits.connection.write_stall_timeout,
     )))
+}
+
+/// Completes when the value becomes `true`, or its owner is gone.
+async fn begins(mut value: Receiver<bool>) {
+    let _begun_or_gone = value.wait_for(|value| *value).await;
 }
 
 /// Builds the HTTP/1 server without hyper's header timeout: [`ConnectionActivity`] needs one timer per connection,
