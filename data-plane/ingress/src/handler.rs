@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Response, StatusCode, Version};
+use http::{HeaderValue, Response, StatusCode, Version, header, request::Parts};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use toolgate_data_core::Refusal;
@@ -77,7 +77,7 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     let response = if head.headers.len() > listener.limits.headers {
         empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if let Err(refusal) = check_head(&head, &listener.hosts) {
-        refusal_response(&refusal, None)
+        refused_head(&head, &refusal)
     } else {
         let body = RequestBody {
             incoming,
@@ -110,6 +110,17 @@ pub(crate) async fn handle_request<G: RequestHandler>(
         return pending().await;
     }
     Ok(answer)
+}
+
+/// Returns the response to a refused head. The end of a body with a refused transfer coding is unknown, so that the
+/// connection closes after the response.
+fn refused_head<S>(head: &Parts, refusal: &Refusal) -> Response<ResponseBody<S>> {
+    let mut response = refusal_response(refusal, None);
+    if head.version < Version::HTTP_2 && head.headers.contains_key(header::TRANSFER_ENCODING) {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
 
 impl<S> http_body::Body for TrackedBody<S>

@@ -254,6 +254,23 @@ async fn invalid_heads_are_rejected_before_the_request_handler() {
 }
 
 #[tokio::test]
+async fn a_refused_transfer_coding_closes_the_connection() {
+    let (address, _trigger) = open(|_| {});
+    for fields in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+    ] {
+        let mut stream = connect(address).await;
+        let refused = format!("POST / HTTP/1.1\r\nhost: localhost\r\n{fields}\r\n0\r\n\r\n");
+        let answer = exchange(&mut stream, &refused).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+        let head = answer.to_ascii_lowercase();
+        assert!(head.contains("connection: close"), "{answer}");
+        until_closed(&mut stream, Instant::now()).await;
+    }
+}
+
+#[tokio::test]
 async fn header_count_and_size_are_bounded() {
     let (address, _trigger) = open(|_| {});
     let many: String = (0..65).map(|n| format!("x-{n}: 1\r\n")).collect();
