@@ -11,6 +11,8 @@ use std::{
 
 use anyhow::Context as _;
 use axum::Router;
+#[cfg(target_os = "linux")]
+use rustix::process::DumpableBehavior;
 use toolgate_actor::ActorSystem;
 use toolgate_runtime::{
     Drain, DrainOutcome, DrainTrigger, Metrics, Readiness, SharedClock, clock, drain, private_port,
@@ -52,6 +54,7 @@ impl ProcessContext {
         tls::install_provider();
         let telemetry = telemetry::init(&telemetry_options(role, options))?;
         disable_huge_pages();
+        disable_core_dumps();
         listen::ensure_free(&role.listeners())?;
         create_private_folder(&options.data_dir)?;
         let (drain, trigger) = drain::new();
@@ -130,6 +133,15 @@ fn disable_huge_pages() {
     }
 }
 
+/// Makes the process not dumpable: no core file holds its keys and tokens, and processes of the same user cannot read its
+/// memory.
+fn disable_core_dumps() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "the process stays dumpable: a core file would hold its keys");
+    }
+}
+
 fn telemetry_options(role: &RoleCommand, options: &CommonOptions) -> TelemetryOptions {
     TelemetryOptions {
         format: match options.log_format {
@@ -155,3 +167,6 @@ pub fn create_private_folder(path: &Path) -> anyhow::Result<()> {
     };
     made.with_context(|| format!("cannot make the folder {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -61,6 +61,7 @@ fn systemd_accepts_the_units_and_their_flags_exist() {
         let environment = [control].map(|(k, v)| (k.to_owned(), v.to_owned()));
         check_arguments(&arguments, &environment.into()).unwrap();
         assert!(content.contains("Type=notify"), "{unit}");
+        assert!(content.contains("\nLimitCORE=0\n"), "{unit} dumps memory");
         let copy = sandbox.join(&format!("{unit}.service"));
         fs::write(&copy, content.replace("/usr/bin/toolgate", &binary)).unwrap();
         // A container may lack systemd; the flags are checked in any case.
