@@ -225,7 +225,7 @@ fn open_session<S: ConfigSource>(
         gateway: &gateway.name.id,
         principal: caller.principal(),
     };
-    let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
+    let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let id = session_id::mint(keys.sealer(), context, &claims, &random::bytes());
     let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
     let mut answer = json_response(initialize.answer);

@@ -170,7 +170,7 @@ async fn arrive<S: ConfigSource>(
     } = request;
     let view = state.source.view();
     let routed = route(&view, head.uri.path())?;
-    let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
+    let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
     let caller = authenticate(state, &view, &keys, &head, &connection, now)?;
     // After authentication: only callers may know if a gateway exists.

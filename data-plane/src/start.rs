@@ -48,6 +48,8 @@ pub struct DataPlaneOptions {
     pub limits: RequestLimits,
     /// Budget of upstream responses in memory, in bytes beyond 64 KiB each.
     pub response_bytes: usize,
+    /// Maximum number of calls at one server at a time.
+    pub calls_per_server: usize,
     /// Quotas per principal.
     pub shares: PrincipalQuotas,
     /// Number of actor threads.
@@ -99,6 +101,7 @@ impl DataPlaneOptions {
             egress: EgressPolicy::default(),
             limits: RequestLimits::default(),
             response_bytes: 256 * 1024 * 1024,
+            calls_per_server: 1024,
             shares: PrincipalQuotas::default(),
             actor_threads: 1,
             peers: None,
@@ -121,6 +124,7 @@ impl DataPlane {
             readiness: _,
         } = context;
         let answers = MemoryBudget::new(options.response_bytes);
+        let calls_per_server = options.calls_per_server;
         let mut listener = options.listener;
         listener.responses = Some(Arc::clone(&answers));
         let (listener, shares) = (Listener::bind(listener)?, options.shares);
@@ -133,7 +137,8 @@ impl DataPlane {
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
         let egress = Egress::new(options.egress)?;
-        let upstream = upstream_registry(&source, egress, answers, &clock, &drain);
+        let upstream =
+            upstream_registry(&source, egress, (answers, calls_per_server), &clock, &drain);
         let upstream_sessions = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
             actors.clone(),
@@ -219,11 +224,11 @@ fn spawn_tasks<S: ConfigSource>(
 }
 
 /// Creates the registry of upstreams, which prefers endpoints in the region of this proxy. `answers` is the budget of
-/// responses in memory.
+/// responses in memory, beside it the maximum number of calls at one server at a time.
 fn upstream_registry<S: ConfigSource>(
     source: &S,
     egress: Egress,
-    answers: Arc<MemoryBudget>,
+    (answers, calls_per_server): (Arc<MemoryBudget>, usize),
     clock: &SharedClock,
     drain: &Drain,
 ) -> Arc<UpstreamRegistry> {
@@ -235,6 +240,7 @@ fn upstream_registry<S: ConfigSource>(
         clock: Arc::clone(clock),
         drain: drain.clone(),
         answers,
+        calls_per_server,
     }))
 }
 

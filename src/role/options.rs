@@ -153,6 +153,10 @@ pub struct RequestLimitOptions {
     #[arg(long, env = "TOOLGATE_BURST_PER_TOKEN", default_value_t = 100, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub burst_per_token: u32,
+    /// Maximum number of concurrent calls to one server.
+    #[arg(long, env = "TOOLGATE_MAX_CALLS_PER_SERVER", default_value_t = 1_024, value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_calls_per_server: u32,
     /// Memory for request bodies that are larger than 4 KiB, all together, in MiB.
     #[arg(long, env = "TOOLGATE_BODY_MEMORY", default_value_t = 256, value_name = "MIB",
         value_parser = clap::value_parser!(u32).range(4..))]

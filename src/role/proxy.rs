@@ -71,6 +71,8 @@ pub fn serve(
     options.limits = request_limits(&settings.limits);
     options.listener.limits.total_body_bytes = mebibytes(settings.limits.body_memory);
     options.response_bytes = mebibytes(settings.limits.answer_memory);
+    options.calls_per_server =
+        usize::try_from(settings.limits.max_calls_per_server).unwrap_or(usize::MAX);
     options.egress = egress;
     options.actor_threads = ACTOR_THREADS;
     options.peers = peers;

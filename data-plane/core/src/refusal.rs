@@ -112,6 +112,11 @@ pub enum Refusal {
     /// The proxy is overloaded or shutting down.
     #[error("overloaded: retry soon")]
     Overloaded,
+    /// The proxy has not received a configuration yet.
+    #[error(
+        "this proxy has no configuration yet: retry soon; for operators: `/readyz?verbose` of its private port names what it waits for"
+    )]
+    NotConfigured,
     /// The caller's limit of open items is reached. Holds the plural noun of the items.
     #[error("too many of your {0} are open: end some of them, or retry later")]
     TooManyOpen(&'static str),
@@ -201,7 +206,7 @@ impl Refusal {
             | Self::UnknownResource { .. }
             | Self::BadCursor
             | Self::Upstream(_) => 200,
-            Self::GatewayDenied | Self::Overloaded => 503,
+            Self::GatewayDenied | Self::Overloaded | Self::NotConfigured => 503,
             Self::TooManyRequests(_) | Self::RateLimited { .. } | Self::TooManyOpen(_) => 429,
             Self::PeerLost => 502,
             Self::Internal => 500,
@@ -247,6 +252,7 @@ impl Refusal {
                 .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
             Self::GatewayDenied
             | Self::Overloaded
+            | Self::NotConfigured
             | Self::TooManyOpen(_)
             | Self::Upstream(_)
             | Self::PeerLost
@@ -259,7 +265,11 @@ impl Refusal {
         if let Self::TooManyRequests(seconds) | Self::RateLimited { seconds, .. } = self {
             return Some(*seconds);
         }
-        matches!(self, Self::Overloaded | Self::TooManyOpen(_)).then_some(1)
+        matches!(
+            self,
+            Self::Overloaded | Self::NotConfigured | Self::TooManyOpen(_)
+        )
+        .then_some(1)
     }
 
     /// Label for metrics and logs: one of a small fixed set, never text from a client.
@@ -293,6 +303,7 @@ impl Refusal {
             Self::TooManyRequests(_) => "too_many_requests",
             Self::RateLimited { per, .. } => rate_limit_kind(*per),
             Self::Overloaded => "overloaded",
+            Self::NotConfigured => "not_configured",
             Self::TooManyOpen(_) => "too_many_open",
             Self::Upstream(failure) => failure.kind(),
             Self::PeerLost => "peer_lost",
@@ -322,13 +333,15 @@ impl UpstreamFailure {
             Self::CircuitOpen => format!(
                 "the server of this {noun} has been failing and is given a pause: retry later"
             ),
-            Self::Busy => format!("the server of this {noun} is busy: retry later"),
+            Self::Busy => {
+                format!("the server of this {noun} is busy: retry in 1 s; nothing was sent")
+            }
             Self::TooManyOpen(items) => format!(
                 "too many of your {items} are open: end some of them, or retry later; \
                  nothing was sent"
             ),
             Self::Overloaded => {
-                "the gateway is overloaded with answers: retry later; nothing was sent".to_owned()
+                "the gateway is overloaded with answers: retry in 1 s; nothing was sent".to_owned()
             }
             Self::Timeout => format!(
                 "the server of this {noun} did not answer in time; the call may have taken effect"

@@ -9,19 +9,18 @@ use std::sync::{
 use toolgate_data_core::refusal::UpstreamFailure;
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner};
 
-/// Maximum number of calls at one server at a time.
-pub(crate) const CALLS_PER_SERVER: usize = 1024;
+/// Divisor of the maximum number of calls that gives the number from which a server is crowded: further calls are shared
+/// out among principals. Below it, callers are not counted.
+const CROWDED_DIVISOR: usize = 2;
 
-/// Number of calls from which a server is crowded: further calls are shared out among principals. Below it, callers are
-/// not counted.
-pub(crate) const CROWDED: usize = CALLS_PER_SERVER / 2;
-
-/// Maximum number of calls of one principal among those beyond [`CROWDED`].
-pub(crate) const CROWDED_SHARE: usize = CROWDED / 2;
+/// Divisor of the calls beyond the crowd that gives the maximum number of one principal.
+const CROWDED_SHARE_DIVISOR: usize = 2;
 
 /// Calls at one server.
 pub(crate) struct Bulkhead {
     calls: AtomicUsize,
+    limit: usize,
+    crowded: usize,
     /// Callers that arrived when the server was crowded.
     quota: Arc<Quota>,
 }
@@ -33,10 +32,15 @@ pub(crate) struct BulkheadPermit {
 }
 
 impl Bulkhead {
-    pub(crate) fn new() -> Arc<Self> {
+    /// Creates the bulkhead of a server that gets at most `limit` calls at a time.
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        let crowded = limit / CROWDED_DIVISOR;
+        let share = (limit - crowded) / CROWDED_SHARE_DIVISOR;
         Arc::new(Self {
             calls: AtomicUsize::new(0),
-            quota: Quota::new(CROWDED_SHARE),
+            limit,
+            crowded,
+            quota: Quota::new(share.max(1)),
         })
     }
 
@@ -51,10 +55,10 @@ impl Bulkhead {
             bulkhead: Arc::clone(self),
             _quota: None,
         };
-        if before >= CALLS_PER_SERVER {
+        if before >= self.limit {
             return Err(UpstreamFailure::Busy);
         }
-        if let Some(holder) = holder.filter(|_| before >= CROWDED) {
+        if let Some(holder) = holder.filter(|_| before >= self.crowded) {
             let quota = self.quota.acquire(holder);
             permit._quota = Some(quota.ok_or(UpstreamFailure::Busy)?);
         }

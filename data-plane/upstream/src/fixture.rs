@@ -39,6 +39,11 @@ use toolgate_model::{
 use toolgate_runtime::{Drain, ManualClock, SharedClock, budget::BudgetOwner, drain};
 use zeroize::Zeroizing;
 
+/// Maximum number of calls at the server of a test, the number from which it is crowded, and the share of one principal.
+pub(crate) const CALLS_PER_SERVER: usize = 1024;
+pub(crate) const CROWDED: usize = 512;
+pub(crate) const CROWDED_SHARE: usize = 256;
+
 use crate::{
     CallContext, ConfiguredEndpoints, UpstreamClient, UpstreamOptions, UpstreamRegistry,
     session::{HandshakeResult, UpstreamSessionHandle},
@@ -132,6 +137,7 @@ fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamReg
         clock,
         drain,
         answers: toolgate_runtime::MemoryBudget::new(1024 * 1024),
+        calls_per_server: CALLS_PER_SERVER,
     }))
 }
 

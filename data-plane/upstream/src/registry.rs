@@ -36,6 +36,8 @@ pub struct UpstreamOptions {
     pub drain: Drain,
     /// Budget of all answers that are held at a time, those beyond 64 KiB each.
     pub answers: Arc<MemoryBudget>,
+    /// Maximum number of calls at one server at a time.
+    pub calls_per_server: usize,
 }
 
 /// Upstreams by server. Each is created by the first request to its server.
@@ -47,6 +49,7 @@ pub struct UpstreamRegistry {
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
     answers: Arc<MemoryBudget>,
+    calls_per_server: usize,
     upstreams: ArcSwap<BTreeMap<ObjectName, Arc<Upstream>>>,
 }
 
@@ -61,6 +64,7 @@ impl UpstreamRegistry {
             clock,
             drain,
             answers,
+            calls_per_server,
         } = options;
         Self {
             egress,
@@ -70,6 +74,7 @@ impl UpstreamRegistry {
             clock,
             drain,
             answers,
+            calls_per_server,
             upstreams: ArcSwap::default(),
         }
     }
@@ -109,7 +114,12 @@ impl UpstreamRegistry {
         }
         let target = CallTarget::new(&self.egress, server, &self.answers)?;
         let clock = Arc::clone(&self.clock);
-        let created = Arc::new(Upstream::new(Arc::clone(server), target, clock));
+        let created = Arc::new(Upstream::new(
+            Arc::clone(server),
+            target,
+            self.calls_per_server,
+            clock,
+        ));
         self.upstreams.rcu(|upstreams| {
             let mut upstreams = BTreeMap::clone(upstreams);
             upstreams.insert(server.name.clone(), Arc::clone(&created));

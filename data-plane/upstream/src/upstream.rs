@@ -14,15 +14,11 @@ use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
 use toolgate_runtime::{SharedClock, budget::BudgetOwner};
 
 use crate::{
-    bulkhead::{Bulkhead, CALLS_PER_SERVER},
+    bulkhead::Bulkhead,
     circuit_breaker::{BreakerAdmission, CircuitBreaker},
     endpoint::CallTarget,
     permit::CallPermit,
 };
-
-/// Maximum number of messages without an awaited response in flight to one server: as many as calls, each of which may
-/// be cancelled.
-pub(crate) const PENDING_MESSAGES: usize = CALLS_PER_SERVER;
 
 /// A server with its endpoint and its limits.
 pub(crate) struct Upstream {
@@ -35,6 +31,7 @@ pub(crate) struct Upstream {
     /// Number of times that the circuit opened or stayed open after a probe.
     trips: AtomicU32,
     bulkhead: Arc<Bulkhead>,
+    /// Messages without an awaited response in flight to the server: as many as calls, each of which may be cancelled.
     messages: Arc<Semaphore>,
     /// `true` if the server sent no head of its last shared stream for a while.
     holds_back_stream_heads: AtomicBool,
@@ -43,15 +40,21 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(server: Arc<ServerView>, target: CallTarget, clock: SharedClock) -> Self {
+    /// Creates the upstream of a server that gets at most `calls` at a time.
+    pub(crate) fn new(
+        server: Arc<ServerView>,
+        target: CallTarget,
+        calls: usize,
+        clock: SharedClock,
+    ) -> Self {
         Self {
             server,
             target,
             breaker: Mutex::default(),
             has_failures: AtomicBool::new(false),
             trips: AtomicU32::new(0),
-            bulkhead: Bulkhead::new(),
-            messages: Arc::new(Semaphore::new(PENDING_MESSAGES)),
+            bulkhead: Bulkhead::new(calls),
+            messages: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
             holds_back_stream_heads: AtomicBool::new(false),
             origin: clock.monotonic(),
             clock,
@@ -73,7 +76,7 @@ impl Upstream {
         CallPermit::new(Arc::clone(self), bulkhead)
     }
 
-    /// Permits a message whose response is not awaited. `None` while [`PENDING_MESSAGES`] of them are in flight: a
+    /// Permits a message whose response is not awaited. `None` while as many as calls are in flight: a
     /// server that accepts none would get more and more of them, each on a connection of its own.
     pub(crate) fn message_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.messages).try_acquire_owned().ok()

@@ -1,10 +1,11 @@
 //! A server is not given more calls than it may have, and a crowded one is shared.
 
 use super::*;
+use crate::fixture::{CALLS_PER_SERVER, CROWDED, CROWDED_SHARE};
 
 #[test]
 fn places_are_bounded_and_given_back() {
-    let bulkhead = Bulkhead::new();
+    let bulkhead = Bulkhead::new(CALLS_PER_SERVER);
     let held: Vec<_> = (0..CALLS_PER_SERVER)
         .map(|_| bulkhead.enter(None).ok().unwrap())
         .collect();
@@ -18,7 +19,7 @@ fn places_are_bounded_and_given_back() {
 
 #[test]
 fn callers_are_counted_only_when_it_is_crowded() {
-    let bulkhead = Bulkhead::new();
+    let bulkhead = Bulkhead::new(CALLS_PER_SERVER);
     let ada = BudgetOwner::of(&"ada");
     let early: Vec<_> = (0..CROWDED)
         .map(|_| bulkhead.enter(Some(ada)).ok().unwrap())
@@ -35,7 +36,7 @@ fn callers_are_counted_only_when_it_is_crowded() {
 
 #[test]
 fn requests_of_the_proxy_itself_need_no_share() {
-    let bulkhead = Bulkhead::new();
+    let bulkhead = Bulkhead::new(CALLS_PER_SERVER);
     let ada = BudgetOwner::of(&"ada");
     let held: Vec<_> = std::iter::from_fn(|| bulkhead.enter(Some(ada)).ok()).collect();
     assert_eq!(held.len(), CROWDED + CROWDED_SHARE);
@@ -46,4 +47,14 @@ fn requests_of_the_proxy_itself_need_no_share() {
         CROWDED + CROWDED_SHARE,
         "refusals take nothing"
     );
+}
+
+#[test]
+fn a_server_that_may_have_a_single_call_gets_it() {
+    let bulkhead = Bulkhead::new(1);
+    let ada = BudgetOwner::of(&"ada");
+    let only = bulkhead.enter(Some(ada)).ok().unwrap();
+    assert_eq!(bulkhead.enter(None).err(), Some(UpstreamFailure::Busy));
+    drop(only);
+    assert!(bulkhead.enter(Some(ada)).is_ok());
 }

@@ -7,9 +7,8 @@ use toolgate_runtime::ManualClock;
 
 use super::*;
 use crate::{
-    bulkhead::{CROWDED, CROWDED_SHARE},
     circuit_breaker::FAILURES,
-    fixture::{registry, server},
+    fixture::{CALLS_PER_SERVER, CROWDED, CROWDED_SHARE, registry, server},
 };
 
 fn upstream(clock: &Arc<ManualClock>) -> Arc<Upstream> {
@@ -164,9 +163,9 @@ fn pending_messages_to_a_stalled_server_are_bounded() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     let mut before: Vec<_> = std::iter::from_fn(|| upstream.message_permit())
-        .take(PENDING_MESSAGES + 1)
+        .take(CALLS_PER_SERVER + 1)
         .collect();
-    assert_eq!(before.len(), PENDING_MESSAGES);
+    assert_eq!(before.len(), CALLS_PER_SERVER);
     // A message that is accepted, or given up, makes room for another.
     before.pop();
     let another = upstream.message_permit();
