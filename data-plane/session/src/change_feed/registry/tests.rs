@@ -165,7 +165,7 @@ fn offering(url: &str, reach: &AllowList<String>) -> Arc<View> {
                 token.tools = reach.clone();
                 SnapshotResource::Token(token)
             }
-            other => other,
+            other @ (SnapshotResource::Server(_) | SnapshotResource::Catalogue(_)) => other,
         };
         *entry = SnapshotEntry::new(changed);
     }
