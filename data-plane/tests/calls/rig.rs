@@ -144,6 +144,14 @@ impl TestRig {
         Self::start_with(|_| {}, CallTimeouts::default(), Metrics::new(), clock).await
     }
 
+    /// Starts with changed options and a clock that is advanced by hand.
+    pub async fn with_options(
+        change: impl FnOnce(&mut DataPlaneOptions),
+        clock: SharedClock,
+    ) -> Self {
+        Self::start_with(change, CallTimeouts::default(), Metrics::new(), clock).await
+    }
+
     async fn start_with(
         change: impl FnOnce(&mut DataPlaneOptions),
         timeouts: CallTimeouts,
@@ -409,6 +417,7 @@ fn server_resources<'a>(
         }),
         era: Some(server.era),
         protocol_version: version.to_owned(),
+        legacy_version: String::new(),
         timeouts,
         relay: RELAY,
         sharing: toolgate_model::SessionSharing::default(),
@@ -435,6 +444,7 @@ fn unreachable_server_resources(
         credential: None,
         era: Some(Era::Modern),
         protocol_version: String::new(),
+        legacy_version: String::new(),
         timeouts,
         relay: RELAY,
         sharing: toolgate_model::SessionSharing::default(),
