@@ -145,7 +145,7 @@ fn with_drain(
         region: String::new(),
         clock,
         drain,
-        answers: 1024 * 1024,
+        answers: toolgate_runtime::MemoryBudget::new(1024 * 1024),
     }))
 }
 
