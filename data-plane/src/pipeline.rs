@@ -158,13 +158,13 @@ async fn arrive<S: ConfigSource>(
     let view = state.source.view();
     let routed = route(&view, head.uri.path())?;
     let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
-    let now = state.clock.now();
+    let now = measurement.received_at();
     let caller = authenticate(state, &view, &keys, &head, &connection, now)?;
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
-    let permit = state.acquire_permit(&caller, measurement.started())?;
+    let permit = state.acquire_permit(&caller)?;
     if origin == RequestSource::Client {
-        state.admit(gateway, &caller)?;
+        state.admit(gateway, &caller, measurement.started())?;
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
     let session = state.session_cache.check_session_id(

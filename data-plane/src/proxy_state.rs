@@ -1,6 +1,6 @@
 //! State that all requests share.
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use toolgate_data_core::{
     AuthnId, Caller, Refusal, View,
@@ -71,12 +71,8 @@ impl ElicitingCall {
 impl<S: ConfigSource> ProxyState<S> {
     /// Returns a permit for one request. A later revocation ends the request through its permit; a revocation between
     /// authentication and this call is detected here.
-    pub(crate) fn acquire_permit(
-        &self,
-        caller: &Caller,
-        now: Instant,
-    ) -> Result<RequestPermit, Refusal> {
-        let permit = self.limiter.acquire(caller, now)?;
+    pub(crate) fn acquire_permit(&self, caller: &Caller) -> Result<RequestPermit, Refusal> {
+        let permit = self.limiter.acquire(caller)?;
         if self.source.is_revoked(&caller.authn().id) {
             return Err(Refusal::Unauthenticated);
         }

@@ -48,7 +48,7 @@ pub struct LongLivedBody {
 }
 
 impl LongLivedBody {
-    /// Creates a stream of `events` until `end`, which closes it with the message `farewell`.
+    /// Creates a stream of `events` until `end`, which closes it with the message `final_message`.
     pub fn new(
         events: SessionEventStream,
         end: impl Future<Output = ()> + Send + 'static,
@@ -65,13 +65,13 @@ impl LongLivedBody {
         let Some(end) = &mut self.end else {
             return Poll::Ready(None);
         };
-        let event = Pin::new(&mut self.events).poll_next(cx);
-        if event.is_pending() && end.as_mut().poll(cx).is_ready() {
+        // First, so that a stream that always has an event ends as well.
+        if end.as_mut().poll(cx).is_ready() {
             self.end = None;
             let last = self.final_message.take();
             return Poll::Ready(last.map(|message| sse::event(&message)));
         }
-        event
+        Pin::new(&mut self.events).poll_next(cx)
     }
 }
 
