@@ -147,7 +147,7 @@ impl<S: ConfigSource> ProxyState<S> {
         }
         self.cancel_unserved(after);
         self.upstream_sessions.view_changed(after);
-        self.upstream.retain(after);
+        self.upstream.retain_current();
         self.metrics.retain(after);
         self.limiter.retain(|authn| after.caller(authn).is_some());
         self.rate_limits.retain(after);

@@ -50,10 +50,11 @@ pub(super) async fn watch<S: ConfigSource>(
     target: &ResourceTarget,
 ) -> Result<(), Refusal> {
     let subject = subject.ok_or(Refusal::Internal)?;
-    let watched = state
-        .sessions
-        .subscribe_resource(subject, target, &state.change_feeds);
-    watched.await
+    let (sessions, feeds) = (&state.sessions, &state.change_feeds);
+    let view = || state.source.view();
+    sessions
+        .subscribe_resource(subject, target, feeds, view)
+        .await
 }
 
 /// Opens a stream of changes. It ends with the answer to the request that opened it.
