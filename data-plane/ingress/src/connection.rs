@@ -96,12 +96,9 @@ where
         handler,
         listener,
         drain,
-        mut closing,
+        closing,
     } = context;
-    let closing = async move {
-        let _closed_or_gone = closing.wait_for(|closing| *closing).await;
-    };
-    let activity = ConnectionActivity::new(multiplexed);
+    let activity = ConnectionActivity::new(multiplexed, &listener.limits.connection);
     let info = Arc::new(ConnectionInfo {
         address,
         token_hashes: TokenHashCache::default(),
@@ -111,6 +108,12 @@ where
     });
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
+    let responses = listener.responses.clone();
+    let is_pressed = || {
+        responses
+            .as_ref()
+            .is_some_and(|all| all.is_under_pressure())
+    };
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
     let offered = handoff.clone();
@@ -125,14 +128,14 @@ where
     });
     let Some(handoff) = handoff else {
         let connection = http2(&limits, drain).serve_connection(io, service);
-        let connection = Box::pin(connection);
         Box::pin(drive(
-            connection,
+            Box::pin(connection),
             |c| c.graceful_shutdown(),
             || false,
             &activity,
             &limits.connection,
-            closing,
+            begins(closing),
+            is_pressed,
         ))
         .await;
         return None;
@@ -146,7 +149,8 @@ where
         is_handed_off,
         &activity,
         &limits.connection,
-        closing,
+        begins(closing),
+        is_pressed,
     )
     .await;
     let answer = is_handed_off().then(|| handoff.take()).flatten()?;
@@ -156,6 +160,11 @@ where
         answer,
         limits.connection.write_stall_timeout,
     )))
+}
+
+/// Completes when the value becomes `true`, or its owner is gone.
+async fn begins(mut value: Receiver<bool>) {
+    let _begun_or_gone = value.wait_for(|value| *value).await;
 }
 
 /// Builds the HTTP/1 server without hyper's header timeout: [`ConnectionActivity`] needs one timer per connection,

@@ -348,7 +348,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let quiet = now.saturating_duration_since(self.sent);
         let silence = silence.map(|most| most.saturating_sub(quiet));
         let draining =
-            (self.machine.pending_elicitations() > 0).then(|| self.state.drain.draining());
+            (self.machine.pending_elicitations() > 0).then(|| self.state.drain.deadline_near());
         let open_sink = sink.filter(|_| !self.is_disconnected);
         tokio::select! {
             biased;
