@@ -205,7 +205,8 @@ async fn observed_calls(
             let mut client = rig.client_with("everything", token);
             client.extra_headers = headers.to_vec();
             let before = rig.server(era).count("tools/call");
-            let called = client.call(Era::Modern, json!(1), &exposed(era, "echo"), "x");
+            let tool = exposed(era, "echo");
+            let called = client.call(Era::Modern, json!(1), &tool, "x");
             let answer = called.await.whole().await;
             let mut seen = Vec::new();
             if rig.server(era).count("tools/call") > before {
