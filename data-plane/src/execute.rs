@@ -166,7 +166,7 @@ fn answer_elicitation<S: ConfigSource>(
         }
         AnswerRecipient::Unknown => {}
         AnswerRecipient::OtherProxy(proxy) => {
-            tracing::warn!(%proxy, "an answer came to the wrong proxy");
+            tracing::debug!(%proxy, "an answer came to the wrong proxy");
             return Err(Refusal::InvalidRequest(
                 "another proxy asked this: it has to be answered there",
             ));

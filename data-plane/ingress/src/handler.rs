@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{HeaderValue, Response, StatusCode, Version, header, request::Parts};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use toolgate_data_core::Refusal;
@@ -77,7 +77,7 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     let response = if head.headers.len() > listener.limits.headers {
         empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if let Err(refusal) = check_head(&head, &listener.hosts) {
-        refused_head(&head, &refusal)
+        refused_head(&refusal, head.version)
     } else {
         let body = RequestBody {
             incoming,
@@ -112,17 +112,6 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     Ok(answer)
 }
 
-/// Returns the response to a refused head. The end of a body with a refused transfer coding is unknown, so that the
-/// connection closes after the response.
-fn refused_head<S>(head: &Parts, refusal: &Refusal) -> Response<ResponseBody<S>> {
-    let mut response = refusal_response(refusal, None);
-    if head.version < Version::HTTP_2 && head.headers.contains_key(header::TRANSFER_ENCODING) {
-        let close = HeaderValue::from_static("close");
-        response.headers_mut().insert(header::CONNECTION, close);
-    }
-    response
-}
-
 impl<S> http_body::Body for TrackedBody<S>
 where
     S: http_body::Body<Data = Bytes> + Unpin,
@@ -144,4 +133,15 @@ where
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Builds the response to a request with a refused head. The connection ends after an ambiguous head: a proxy in front may
+/// delimit the request in another way, so that the bytes behind it are not a request of their own.
+fn refused_head<S>(refusal: &Refusal, version: Version) -> Response<ResponseBody<S>> {
+    let mut response = refusal_response(refusal, None);
+    if matches!(refusal, Refusal::InvalidRequest(_)) && version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }
