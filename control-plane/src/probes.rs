@@ -1,7 +1,11 @@
 //! Connects server discovery to the write path: the targets come from the published state, the headers from
 //! credentials, and the definitions are written as commands.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
@@ -14,13 +18,19 @@ use toolgate_control_core::{
 };
 use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
-    SinkError,
+    SinkError, StoreEffect,
 };
 use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
 
-use crate::{leader_election::Leadership, write_path::StoreWriter};
+use crate::{
+    leader_election::Leadership,
+    observation_limiter::{
+        ObservationAdmission, ObservationLimiter, record_bytes, unstable_problem,
+    },
+    write_path::StoreWriter,
+};
 
 /// Number of waiting operators of this control plane, by server.
 type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
@@ -134,9 +144,24 @@ pub(crate) struct DefinitionsWriter {
     pub(crate) writer: StoreWriter,
     pub(crate) leadership: Leadership,
     pub(crate) requested: watch::Receiver<ProbeRequestCounts>,
+    /// Budgets of the servers, and the time of their first use.
+    pub(crate) limiter: Mutex<(ObservationLimiter, Option<Instant>)>,
 }
 
 impl DefinitionsWriter {
+    /// Takes the write of `catalogue` from the budgets.
+    fn admit(&self, catalogue: &ServerDefinitions) -> ObservationAdmission {
+        let is_requested = self.requested.borrow().contains_key(&catalogue.server);
+        let quota = self.writer.space_monitor().space().quota;
+        let bytes = record_bytes(catalogue);
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.writer.clock.monotonic();
+        let since = now.duration_since(*limiter.1.get_or_insert(now));
+        limiter
+            .0
+            .admit(&catalogue.server, bytes, quota, is_requested, since)
+    }
+
     /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
     /// requested are written, unfenced.
     async fn record(&self, catalogue: ServerDefinitions) -> Result<(), SubmitError> {
@@ -171,10 +196,24 @@ impl DefinitionsSink for DefinitionsWriter {
         Box::pin(async move { kept })
     }
 
-    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>> {
+    fn store(
+        &self,
+        mut catalogue: ServerDefinitions,
+    ) -> BoxFuture<'_, Result<StoreEffect, SinkError>> {
         Box::pin(async move {
+            let effect = match self.admit(&catalogue) {
+                ObservationAdmission::Write => StoreEffect::Stored,
+                ObservationAdmission::WriteUnstable => {
+                    tracing::warn!(server = %catalogue.server, "the definitions change too often");
+                    let quota = self.writer.space_monitor().space().quota;
+                    let problem = unstable_problem(record_bytes(&catalogue), quota);
+                    catalogue.problem.get_or_insert(problem);
+                    StoreEffect::StoredAsUnstable
+                }
+                ObservationAdmission::Defer => return Ok(StoreEffect::Deferred),
+            };
             match self.record(catalogue).await {
-                Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(()),
+                Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(effect),
                 Err(error) => Err(SinkError(error.to_string())),
             }
         })

@@ -39,6 +39,8 @@ pub struct AnnouncementServer {
 /// Counters of requests and announcements.
 #[derive(Debug, Default)]
 struct AnnouncementCounts {
+    /// Bytes that the list has in addition.
+    padding: usize,
     lists: AtomicU64,
     announced: AtomicU64,
     /// If set, the list changes only on [`AnnouncementServer::announce_change`].
@@ -50,9 +52,17 @@ struct AnnouncementCounts {
 impl AnnouncementServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
+        Self::start_large(0).await
+    }
+
+    /// Starts a server whose list has this many bytes more.
+    pub async fn start_large(padding: usize) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let counts = Arc::new(AnnouncementCounts::default());
+        let counts = Arc::new(AnnouncementCounts {
+            padding,
+            ..AnnouncementCounts::default()
+        });
         let router = Router::new().route("/mcp", post(handle_request));
         let router = router.with_state(Arc::clone(&counts));
         let mut task = JoinSet::new();
@@ -112,8 +122,9 @@ async fn handle_request(State(counts): State<Arc<AnnouncementCounts>>, body: Byt
             } else {
                 format!("List {number}")
             };
+            let comment = "x".repeat(counts.padding);
             json!({"tools": [{"name": "chatty", "description": description,
-                "inputSchema": {"type": "object"}}]})
+                "inputSchema": {"type": "object", "$comment": comment}}]})
         }
         Some("subscriptions/listen") => return announcement_stream(&message, counts),
         Some("tools/call") => return progress_and_log_stream(&message),

@@ -13,5 +13,5 @@ mod inspect;
 mod probe;
 
 pub use discovery::{DiscoveryOptions, ServerDiscovery};
-pub use port::{DefinitionsSink, HeaderError, HeaderSource, SinkError};
+pub use port::{DefinitionsSink, HeaderError, HeaderSource, SinkError, StoreEffect};
 pub use target::{ProbeTarget, ProbeTargets};

@@ -10,7 +10,7 @@ use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
 use toolgate_runtime::{clock, drain};
 
 use super::*;
-use crate::port::{HeaderError, SinkError};
+use crate::port::{HeaderError, SinkError, StoreEffect};
 
 mod feeds;
 mod kinds;
@@ -20,6 +20,8 @@ mod kinds;
 struct MemorySink {
     stored: Mutex<BTreeMap<ObjectName, ServerDefinitions>>,
     writes: AtomicUsize,
+    /// Number of writes that fail.
+    failures: AtomicUsize,
 }
 
 impl DefinitionsSink for MemorySink {
@@ -28,11 +30,19 @@ impl DefinitionsSink for MemorySink {
         Box::pin(async move { kept })
     }
 
-    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>> {
+    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<StoreEffect, SinkError>> {
         self.writes.fetch_add(1, Ordering::SeqCst);
+        let fails = |left: usize| left.checked_sub(1);
+        if self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails)
+            .is_ok()
+        {
+            return Box::pin(async { Err(SinkError("no room".to_owned())) });
+        }
         let mut kept = self.stored.lock().unwrap();
         kept.insert(catalogue.server.clone(), catalogue);
-        Box::pin(async { Ok(()) })
+        Box::pin(async { Ok(StoreEffect::Stored) })
     }
 }
 
@@ -185,6 +195,19 @@ fn modern(seen: &RecordedRequest) -> ScriptedResponse {
         "tools/list" => tools(seen, &["a".to_owned(), "b".to_owned()]),
         _ => fake_server::error(404, seen, -32601, &Value::Null),
     }
+}
+
+#[tokio::test]
+async fn definitions_that_could_not_be_stored_are_stored_by_the_next_probe_though_nothing_changed()
+{
+    let sink = MemorySink::default();
+    sink.failures.store(1, Ordering::SeqCst);
+    let house = fixture(sink);
+    let url = house.serve(|seen| modern(&seen)).await;
+    house.want([target("files", &url)]);
+    let kept = house.kept("files", well).await;
+    assert_eq!(names(&kept), ["a", "b"]);
+    assert_eq!(house.sink.writes.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
