@@ -203,10 +203,10 @@ impl Store for FaultyStore {
         Box::pin(async move { inner.set_reserve_aside().await })
     }
 
-    fn reclaim(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>> {
         self.is_full.store(false, Ordering::Relaxed);
         let inner = self.inner();
-        Box::pin(async move { inner.reclaim().await })
+        Box::pin(async move { inner.reclaim(reserve).await })
     }
 }
 

@@ -207,7 +207,10 @@ impl DefinitionsSink for DefinitionsWriter {
                     tracing::warn!(server = %catalogue.server, "the definitions change too often");
                     let quota = self.writer.space_monitor().space().quota;
                     let problem = unstable_problem(record_bytes(&catalogue), quota);
-                    catalogue.problem.get_or_insert(problem);
+                    catalogue.problem = Some(match catalogue.problem.take() {
+                        Some(other) => format!("{other}; {problem}"),
+                        None => problem,
+                    });
                     StoreEffect::StoredAsUnstable
                 }
                 ObservationAdmission::Defer => return Ok(StoreEffect::Deferred),

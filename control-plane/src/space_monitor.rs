@@ -44,7 +44,7 @@ const RETURN_INTERVAL: Duration = Duration::from_secs(600);
 /// Minimum interval between two returns of free pages in a store that takes only deletions and revocations.
 const URGENT_RETURN_INTERVAL: Duration = Duration::from_secs(60);
 /// Minimum interval between two attempts to make room in a full store.
-const RECLAIM_INTERVAL: Duration = Duration::from_secs(10);
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Admission of writes by the room of the store. Shared by `Arc`.
 #[derive(Default)]
@@ -110,17 +110,36 @@ impl SpaceMonitor {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes room in a full store. Concurrent calls share one attempt.
-    pub(crate) async fn reclaim(&self, store: &dyn Store) -> Result<(), StoreError> {
+    /// Makes room in a full store for a removal. Concurrent calls share one attempt.
+    pub(crate) async fn make_room(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let called = Instant::now();
         self.space().is_full = true;
         let mut last = self.reclaimed.lock().await;
-        if last.is_some_and(|last| last.elapsed() < RECLAIM_INTERVAL) {
+        if last.is_some_and(|last| last > called) {
             return Ok(());
         }
-        tracing::warn!(
-            "the store is full: compacting, returning free pages, giving up the reserve"
-        );
-        let made = store.reclaim().await;
+        tracing::warn!("the store is full: its reserve is given up for a deletion or revocation");
+        self.reclaim(store, true, &mut last).await
+    }
+
+    /// Makes room, unless that was tried less than `interval` ago.
+    async fn reclaim_after(&self, interval: Duration, store: &dyn Store) {
+        let mut last = self.reclaimed.lock().await;
+        if last.is_none_or(|last| last.elapsed() >= interval) {
+            tracing::warn!(
+                "the store fills up: its history is compacted, and free pages are returned"
+            );
+            let _logged = self.reclaim(store, false, &mut last).await;
+        }
+    }
+
+    async fn reclaim(
+        &self,
+        store: &dyn Store,
+        reserve: bool,
+        last: &mut Option<Instant>,
+    ) -> Result<(), StoreError> {
+        let made = store.reclaim(reserve).await;
         *last = Some(Instant::now());
         self.measure.notify_one();
         made.inspect_err(|error| tracing::error!(%error, "no room could be made in the store"))
@@ -188,8 +207,14 @@ impl SpaceMonitorTask {
         let old = self.old_revision();
         let leads = self.leadership.fence().is_some();
         if space.is_full {
-            let _logged = self.monitor.reclaim(self.store.as_ref()).await;
+            let store = self.store.as_ref();
+            self.monitor.reclaim_after(RECLAIM_INTERVAL, store).await;
             return;
+        }
+        if space.level() < SpaceLevel::Crowded
+            && let Err(error) = self.store.set_reserve_aside().await
+        {
+            tracing::warn!(%error, "the reserve of the store could not be written");
         }
         if !leads {
             return;
@@ -205,23 +230,8 @@ impl SpaceMonitorTask {
                 SpaceLevel::Reserved => URGENT_RETURN_INTERVAL,
                 SpaceLevel::Ample | SpaceLevel::Warned | SpaceLevel::Crowded => RETURN_INTERVAL,
             };
-            self.return_free_pages(interval).await;
-        } else if space.level() < SpaceLevel::Crowded
-            && let Err(error) = self.store.set_reserve_aside().await
-        {
-            tracing::warn!(%error, "the reserve of the store could not be written");
-        }
-    }
-
-    async fn return_free_pages(&self, interval: Duration) {
-        let mut last = self.monitor.reclaimed.lock().await;
-        if last.is_none_or(|last| last.elapsed() >= interval) {
-            let returned = self.store.reclaim().await;
-            *last = Some(Instant::now());
-            self.monitor.measure.notify_one();
-            if let Err(error) = returned {
-                tracing::warn!(%error, "the store could not return its free pages");
-            }
+            let store = self.store.as_ref();
+            self.monitor.reclaim_after(interval, store).await;
         }
     }
 

@@ -240,7 +240,7 @@ impl StoreWriter {
         let retry = (priority == WritePriority::Removal).then(|| txn.clone());
         match (self.store.commit(txn).await, retry) {
             (Err(StoreError::NoSpace(_)), Some(txn)) => {
-                self.space.reclaim(self.store.as_ref()).await?;
+                self.space.make_room(self.store.as_ref()).await?;
                 self.store.commit(txn).await
             }
             (outcome, _) => outcome,

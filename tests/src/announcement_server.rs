@@ -22,6 +22,9 @@ use tokio::task::JoinSet;
 /// Messages of one kind in a flood.
 pub const MESSAGES: u64 = 100_000;
 
+/// Padding of one tool in bytes, below the limit of a definition.
+const MAX_PADDING: usize = 150_000;
+
 /// Messages sent at once.
 const MESSAGES_PER_WAVE: u64 = 100;
 
@@ -122,9 +125,16 @@ async fn handle_request(State(counts): State<Arc<AnnouncementCounts>>, body: Byt
             } else {
                 format!("List {number}")
             };
-            let comment = "x".repeat(counts.padding);
-            json!({"tools": [{"name": "chatty", "description": description,
-                "inputSchema": {"type": "object", "$comment": comment}}]})
+            let tool = |name: &str, comment: &str| {
+                json!({"name": name, "description": description,
+                    "inputSchema": {"type": "object", "$comment": comment}})
+            };
+            let padding = vec![b'x'; counts.padding];
+            let pieces = padding.chunks(MAX_PADDING).map(String::from_utf8_lossy);
+            let fillers = pieces.enumerate();
+            let fillers = fillers.map(|(number, text)| tool(&format!("filler-{number}"), &text));
+            let tools: Vec<Value> = [tool("chatty", "")].into_iter().chain(fillers).collect();
+            json!({"tools": tools})
         }
         Some("subscriptions/listen") => return announcement_stream(&message, counts),
         Some("tools/call") => return progress_and_log_stream(&message),

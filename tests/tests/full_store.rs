@@ -49,20 +49,7 @@ async fn servers_that_change_at_every_list_do_not_fill_the_store() {
         cli.run(&add).await.unwrap();
         servers.push(server);
     }
-    // Every look finds a change, and so would every write: without a limit, these are at least 32 MiB.
-    eventually("each server is read twenty times", HANG_GUARD, || async {
-        let least = servers.iter().map(AnnouncementServer::lists).min();
-        anyhow::ensure!(least >= Some(20), "{least:?}");
-        Ok(())
-    })
-    .await
-    .unwrap();
-    let (used, alarms) = etcd.size(0).await.unwrap();
-    assert!(
-        used < 19 * MIB && alarms.is_empty(),
-        "{} KiB in use, {alarms:?}",
-        used / 1024
-    );
+    // Every probe finds a change. If every change were stored, twenty probes of each server would fill the store.
     eventually("the servers are named", HANG_GUARD, || async {
         let shown = doctor(&cli).await?;
         let named = shown.matches("change at almost every probe").count();
@@ -71,6 +58,15 @@ async fn servers_that_change_at_every_list_do_not_fill_the_store() {
     })
     .await
     .unwrap();
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    let least = servers.iter().map(AnnouncementServer::lists).min();
+    assert!(least >= Some(4), "the servers are read again: {least:?}");
+    let (used, alarms) = etcd.size(0).await.unwrap();
+    assert!(
+        used < 19 * MIB && alarms.is_empty(),
+        "{} KiB in use, {alarms:?}",
+        used / 1024
+    );
     cli.run(&["token", "create", "ci"]).await.unwrap();
     cli.run(&["token", "revoke", "ci"]).await.unwrap();
 }
@@ -100,19 +96,10 @@ async fn a_token_is_revoked_in_a_store_full_of_live_entries() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     cli.run(&["token", "revoke", "ci"]).await.unwrap();
-    let shown = cli
-        .json(&["get", "token", "ci", "-o", "json"])
-        .await
-        .unwrap();
+    let shown = cli.json(&["get", "token", "ci"]).await.unwrap();
     assert_eq!(shown["status"]["revoked"], true, "{shown}");
-    let url = "http://127.0.0.1:65000/mcp";
-    let (_, told) = cli
-        .fails(&["server", "add", "more", "--url", url, "--no-wait"])
-        .await
-        .unwrap();
-    assert!(told.contains("--quota-backend-bytes"), "{told}");
     let shown = doctor(&cli).await.unwrap();
-    assert!(shown.contains("only deletions and revocations"), "{shown}");
+    assert!(shown.contains("--quota-backend-bytes"), "{shown}");
     let ready = plane.readyz().await.unwrap();
     assert!(ready.starts_with("ok\nwarning: store: "), "{ready}");
     let (_, alarms) = etcd.size(0).await.unwrap();
@@ -130,6 +117,13 @@ async fn a_full_disk_ends_writes_only_as_long_as_it_is_full() {
     let mut up = ToolgateUp::start_on(&sandbox, &disk, &flags).await.unwrap();
     let secret = up.expose("files", server.url(), "never").await.unwrap();
     let cli = up.cli().unwrap();
+    let reserve = disk.outside(&up.data().join("store.reserve"));
+    eventually("the reserve is set aside", HANG_GUARD, || async {
+        anyhow::ensure!(reserve.exists(), "it is missing");
+        Ok(())
+    })
+    .await
+    .unwrap();
     disk.fill().unwrap();
     let mut refused = None;
     for number in 0..2_000 {

@@ -72,9 +72,10 @@ pub trait Store: Send + Sync + 'static {
     /// Sets a reserve aside, if there is none, for [`reclaim`](Self::reclaim) to give up.
     fn set_reserve_aside(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Makes room in a full store without deleting an object: gives up the reserve, compacts the whole history, returns
-    /// free pages, and lets the store accept writes again. Fails with the reason for which no room could be made.
-    fn reclaim(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Makes room in a full store without deleting an object: compacts the whole history, returns free pages, and lets the
+    /// store accept writes again; gives up the reserve first, if asked to. Fails with the reason for which no room could
+    /// be made.
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// Running watch.

@@ -251,7 +251,10 @@ impl Store for EmbeddedStore {
         Box::pin(self.on_file(|shared| shared.write_reserve()))
     }
 
-    fn reclaim(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.on_file(|shared| shared.give_up_reserve()))
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.on_file(move |shared| match reserve {
+            true => shared.give_up_reserve(),
+            false => Ok(()),
+        }))
     }
 }

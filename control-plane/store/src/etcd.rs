@@ -248,7 +248,7 @@ impl Store for EtcdStore {
         Box::pin(self.write_reserve())
     }
 
-    fn reclaim(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.make_room())
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.make_room(reserve))
     }
 }

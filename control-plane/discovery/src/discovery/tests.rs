@@ -1,6 +1,6 @@
 //! Tests of server discovery: real probes of scripted fake servers.
 
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -200,14 +200,23 @@ fn modern(seen: &RecordedRequest) -> ScriptedResponse {
 #[tokio::test]
 async fn definitions_that_could_not_be_stored_are_stored_by_the_next_probe_though_nothing_changed()
 {
-    let sink = MemorySink::default();
-    sink.failures.store(1, Ordering::SeqCst);
-    let house = fixture(sink);
-    let url = house.serve(|seen| modern(&seen)).await;
+    let house = fixture(MemorySink::default());
+    let is_changed = Arc::new(AtomicBool::new(false));
+    let changed = Arc::clone(&is_changed);
+    let url = house
+        .serve(move |seen| match seen.rpc_method() {
+            "tools/list" if changed.load(Ordering::SeqCst) => tools(&seen, &["c".to_owned()]),
+            _ => modern(&seen),
+        })
+        .await;
     house.want([target("files", &url)]);
-    let kept = house.kept("files", well).await;
-    assert_eq!(names(&kept), ["a", "b"]);
-    assert_eq!(house.sink.writes.load(Ordering::SeqCst), 2);
+    house.kept("files", well).await;
+    is_changed.store(true, Ordering::SeqCst);
+    house.sink.failures.store(1, Ordering::SeqCst);
+    let mut again = target("files", &url);
+    again.timeouts.first_byte = Duration::from_secs(3);
+    house.want([again]);
+    house.kept("files", |kept| names(kept) == ["c"]).await;
 }
 
 #[tokio::test]

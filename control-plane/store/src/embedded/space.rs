@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{self, Write as _},
+    io::{self, Read as _},
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
@@ -14,7 +14,7 @@ use toolgate_control_core::port::{StoreError, StoreSpace};
 use super::{EmbeddedInner, EmbeddedStore};
 
 /// Size of the reserve.
-const RESERVE_BYTES: usize = 1024 * 1024;
+const RESERVE_BYTES: u64 = 1024 * 1024;
 /// Next step when the disk fills up.
 const REMEDY: &str = "free room on the disk of the data folder";
 /// Free bytes below which a store whose last write found no room counts as full.
@@ -53,15 +53,13 @@ impl EmbeddedInner {
         })
     }
 
-    /// Returns the bytes that the disk has left, the reserve included.
+    /// Returns the bytes that the disk has left besides the reserve.
     fn free_bytes(&self) -> io::Result<u64> {
         let Some(path) = &self.path else {
             return Ok(0);
         };
         let disk = statvfs(path)?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let reserve = self.reserve().and_then(|file| fs::metadata(file).ok());
-        Ok(free.saturating_add(reserve.map_or(0, |file| file.len())))
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
     fn reserve(&self) -> Option<PathBuf> {
@@ -73,9 +71,14 @@ impl EmbeddedInner {
         let Some(reserve) = self.reserve().filter(|file| !file.exists()) else {
             return Ok(());
         };
-        let written = File::create(&reserve)
-            .and_then(|mut file| file.write_all(&vec![0; RESERVE_BYTES]).map(|()| file))
-            .and_then(|file| file.sync_all());
+        // On a disk that is nearly full, the reserve would take the room of writes.
+        if self.free_bytes()? < 4 * RESERVE_BYTES {
+            return Ok(());
+        }
+        let written = File::create(&reserve).and_then(|mut file| {
+            io::copy(&mut io::repeat(0).take(RESERVE_BYTES), &mut file)?;
+            file.sync_all()
+        });
         if written.is_err() {
             // Half of it would take the room that is left.
             fs::remove_file(&reserve)?;

@@ -92,16 +92,22 @@ impl EtcdStore {
     }
 
     /// Makes room and disarms the alarm.
-    pub(super) async fn make_room(&self) -> Result<(), StoreError> {
+    pub(super) async fn make_room(&self, reserve: bool) -> Result<(), StoreError> {
         let (start, end) = self.namespace.range(RESERVE, None);
-        let deletion = self.members.call(move |client| async move {
-            let options = DeleteOptions::new().with_range(end);
-            client.kv_client().delete(start, Some(options)).await
-        });
-        let revision = deletion
-            .await?
-            .header()
-            .map_or(0, |header| header.revision());
+        let revision = if reserve {
+            let deletion = self.members.call(move |client| async move {
+                let options = DeleteOptions::new().with_range(end);
+                client.kv_client().delete(start, Some(options)).await
+            });
+            deletion.await?.header().map(|header| header.revision())
+        } else {
+            let count = self.members.call(move |client| async move {
+                let options = GetOptions::new().with_range(end).with_count_only();
+                client.kv_client().get(start, Some(options)).await
+            });
+            count.await?.header().map(|header| header.revision())
+        };
+        let revision = revision.unwrap_or_default();
         let compaction = self.members.call(move |client| async move {
             let options = CompactionOptions::new().with_physical();
             client.kv_client().compact(revision, Some(options)).await

@@ -202,7 +202,7 @@ async fn a_store_full_of_live_entries_takes_writes_again_after_its_reserve_is_gi
         matches!(refused, Err(StoreError::NoSpace(_))),
         "{refused:?}"
     );
-    store.reclaim().await.unwrap();
+    store.reclaim(true).await.unwrap();
     for n in 0..20 {
         put(&store, &format!("/revocation/{n}"), 200).await.unwrap();
     }
