@@ -232,11 +232,8 @@ impl ControlPlane {
     /// Serves the admin API until the drain starts.
     pub fn serve_admin(&self, listener: TcpListener, options: AdminOptions) {
         let (control_api, drain) = (Arc::clone(&self.write_path), self.context.drain.clone());
-        self.context.drain.spawn("admin API", async move {
-            if let Err(error) = admin::serve(listener, control_api, options, drain).await {
-                tracing::error!(%error, "the admin API ended");
-            }
-        });
+        let serving = admin::serve(listener, control_api, options, drain);
+        drop(self.context.drain.spawn("admin API", serving));
     }
 
     /// Serves proxies until the drain starts, with a certificate for these names (DNS names or IP addresses). `None`
@@ -251,11 +248,7 @@ impl ControlPlane {
             None => PeerAuthentication::Insecure,
         };
         let serving = self.fleet.clone().serve(listener, trust);
-        self.context.drain.spawn("push listener", async move {
-            if let Err(error) = serving.await {
-                tracing::error!(%error, "the proxies' listener ended");
-            }
-        });
+        drop(self.context.drain.spawn("push listener", serving));
         Ok(())
     }
 

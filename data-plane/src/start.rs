@@ -31,6 +31,12 @@ use crate::{
     session_header::SessionIdCache,
 };
 
+/// Maximum number of connections of the listener for peers, half of them for peers that have shown their certificate.
+const PEER_CONNECTIONS: usize = 4_096;
+
+/// Maximum number of connections of one address to the listener for peers, or of one peer.
+const PEER_CONNECTIONS_PER_ADDRESS: usize = 256;
+
 /// Configuration of a proxy.
 #[derive(Debug)]
 pub struct DataPlaneOptions {
@@ -222,6 +228,10 @@ fn bind_peer_listener(
     options.limits.streams = 10_000;
     options.limits.stream_window = 1024 * 1024;
     options.limits.connection_window = 16 * 1024 * 1024;
+    let connection = &mut options.limits.connection;
+    connection.connections = PEER_CONNECTIONS;
+    connection.connections_per_address = PEER_CONNECTIONS_PER_ADDRESS;
+    connection.reserved_connections = PEER_CONNECTIONS / 2;
     let listener = Listener::bind(options)?;
     let at = peer_options
         .address

@@ -211,7 +211,11 @@ async fn forward(
     loop {
         let (read, towards) = tokio::select! {
             biased;
-            _ = now.changed(), if !listening => {
+            _ = now.changed() => {
+                // A stream passes uncut, and so do the requests that its connection carries afterwards.
+                if listening {
+                    continue;
+                }
                 shared.cuts.fetch_add(1, Ordering::SeqCst);
                 return Ok(());
             }

@@ -346,6 +346,12 @@ impl ControlPlaneProcess {
         Ok(TestHttpClient::default().get(&url).await?.text())
     }
 
+    /// Address of the admin API.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Address that proxies connect to.
     #[must_use]
     pub fn push(&self) -> SocketAddr {

@@ -55,6 +55,11 @@ impl UpstreamServer {
         Self::everything_at(sandbox, port::free()?, "streamableHttp", "mcp").await
     }
 
+    /// Starts the same server at a given address, to restart it at the same place.
+    pub async fn everything_streamable_at(sandbox: &Sandbox, address: SocketAddr) -> Result<Self> {
+        Self::everything_at(sandbox, address, "streamableHttp", "mcp").await
+    }
+
     /// Starts the same server over HTTP+SSE (2024-11-05 transport) at a given address.
     pub async fn everything_http_sse(sandbox: &Sandbox, address: SocketAddr) -> Result<Self> {
         Self::everything_at(sandbox, address, "sse", "sse").await

@@ -1,8 +1,11 @@
-//! HTTP+SSE servers (2024-11-05 transport) behind a gateway: the official everything-server over its first transport,
-//! for clients of both eras.
-#![expect(clippy::unwrap_used, reason = "one scenario")]
+//! Servers of the legacy era behind a gateway, for clients of both eras: the official everything-server over HTTP+SSE
+//! (2024-11-05 transport), and over Streamable HTTP after a restart.
+#![expect(clippy::unwrap_used, reason = "scenarios")]
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use toolgate_tests::agent::{Agent, messages};
@@ -82,4 +85,59 @@ async fn clients_of_both_eras_work_with_an_http_sse_server() {
     .await
     .unwrap();
     check_calls(&modern).await;
+}
+
+/// The official server answers 400 with a JSON-RPC error to an unknown session.
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_go_on_after_server_everything_is_restarted_under_load() {
+    let sandbox = Sandbox::new("restarted").unwrap();
+    let address = port::free().unwrap();
+    let mut server = UpstreamServer::everything_streamable_at(&sandbox, address)
+        .await
+        .unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let token = up.expose("all", server.url(), "always").await.unwrap();
+    let modern = Agent::modern(&up.url("all"), &token);
+    eventually("a first call", HANG_GUARD, || {
+        modern.echo("all__echo", "hi")
+    })
+    .await
+    .unwrap();
+    let legacy = Agent::legacy(&up.url("all"), &token).await.unwrap();
+    let agents = [&modern, &legacy];
+    let stopped = AtomicBool::new(false);
+    let load = futures_util::future::join_all(agents.into_iter().cycle().take(8).map(|agent| {
+        let stopped = &stopped;
+        async move {
+            while !stopped.load(Ordering::Relaxed) {
+                // Calls fail while the server is away.
+                let _failed = agent.echo("all__echo", "load").await;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }));
+    let restarts = async {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            server.process().kill().unwrap();
+            server = UpstreamServer::everything_streamable_at(&sandbox, address)
+                .await
+                .unwrap();
+            for agent in agents {
+                eventually("a call of the new process", HANG_GUARD, || {
+                    agent.echo("all__echo", "again")
+                })
+                .await
+                .unwrap();
+            }
+            // From here on every call is answered.
+            for _ in 0..20 {
+                for agent in agents {
+                    agent.echo("all__echo", "steady").await.unwrap();
+                }
+            }
+        }
+        stopped.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(load, restarts);
 }

@@ -2,6 +2,9 @@
 //! checks that the caller can have the required right somewhere, and limits concurrency. All checks run before any byte
 //! of the body is read.
 //!
+//! A request of an authenticated caller protects its connection from making room for a new one until its response has
+//! been sent.
+//!
 //! A request that writes is decided on a state that includes everything that was acknowledged before it, by any control
 //! plane, so that a rejection is never based on an old state. A request that reads can ask for the same with the header
 //! [`CONSISTENCY_HEADER`].
@@ -9,6 +12,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::Response,
@@ -25,6 +29,7 @@ use toolgate_control_core::{
     port::{SecretPurpose, StateReader, StoreError, TokenIssuer},
 };
 use toolgate_model::TokenHash;
+use toolgate_runtime::connection::{ConnectionSeat, GuardedBody, SeatGuard};
 use toolgate_wire::CONSISTENCY_HEADER;
 
 use crate::{
@@ -82,15 +87,30 @@ pub(crate) async fn enforce(
         }
     };
     let left = deadline.saturating_sub(started.elapsed());
+    let seat = match hold_seat(&request, &caller) {
+        Ok(seat) => seat,
+        Err(status) => return status.into_http(),
+    };
     request.extensions_mut().insert(Arc::new(caller));
     match timeout(left, next.run(request)).await {
-        Ok(response) => response,
+        Ok(response) => response.map(|body| Body::new(GuardedBody::new(body, seat))),
         Err(_elapsed) => {
             let message = "not done in time; whether something was written is unknown: \
                            try again with the same request_id";
             Status::deadline_exceeded(message).into_http()
         }
     }
+}
+
+/// Protects the connection of a request from eviction if its caller is authenticated.
+fn hold_seat(request: &Request, caller: &AdminCaller) -> Result<Option<SeatGuard>, Status> {
+    let seat = request.extensions().get::<Arc<ConnectionSeat>>();
+    let seat = seat.filter(|_| caller.identity != CallerIdentity::Anonymous);
+    let Some(seat) = seat else {
+        return Ok(None);
+    };
+    let closing = || status::overloaded("the connection is being closed; connect again");
+    seat.hold().map(Some).ok_or_else(closing)
 }
 
 impl AccessControl {

@@ -1,7 +1,7 @@
 //! Admin listener: gRPC and gRPC-Web on one port. Every other request goes to the `pages` router (the console, or
 //! nothing).
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -64,16 +64,17 @@ pub async fn serve(
     control_api: Arc<dyn ControlApi>,
     options: AdminOptions,
     drain: Drain,
-) -> io::Result<()> {
+) {
     let tls = options.tls.clone();
     let serve = ServeOptions {
         router: router(control_api, options, drain.clone()),
         http1: true,
         drain,
         name: "admin connection",
+        reserved_connections: 0,
         grace: GRACE_PERIOD,
     };
-    listen::accept(listener, tls, |_certificate| ConnectionPeer::Unknown, serve).await
+    listen::accept(listener, tls, |_certificate| ConnectionPeer::Unknown, serve).await;
 }
 
 /// Builds the whole admin API as a router, for a custom listener and for tests.

@@ -1,7 +1,7 @@
 //! Fleet listener: the services that proxies call. With mutual TLS, the client certificate identifies the proxy. A
 //! client without a certificate can only join.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, middleware::from_fn_with_state};
 use rustls::ServerConfig;
@@ -41,6 +41,8 @@ const MAX_REQUESTS: usize = 4096;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Maximum time a connection may take to end when the process drains.
 const GRACE_PERIOD: Duration = Duration::from_secs(5);
+/// Number of connections that only proxies with a certificate can use: a flood of other connections leaves them free.
+const RESERVED_CONNECTIONS: usize = 2048;
 /// Buffer size of an in-memory connection, in bytes.
 const MEMORY_BUFFER: usize = 64 * 1024;
 
@@ -96,6 +98,7 @@ impl FleetService {
             http1: false,
             drain,
             name: "proxy connection",
+            reserved_connections: RESERVED_CONNECTIONS,
             grace: GRACE_PERIOD,
         };
         let authority = control_api;
@@ -103,18 +106,23 @@ impl FleetService {
     }
 
     /// Serves a listener until the drain starts. Run it with [`Drain::spawn`].
-    pub async fn serve(self, listener: TcpListener, trust: PeerAuthentication) -> io::Result<()> {
+    pub async fn serve(self, listener: TcpListener, trust: PeerAuthentication) {
         let authority = self.authority;
         match trust {
             PeerAuthentication::Insecure => {
-                listen::accept(listener, None, |_none| ConnectionPeer::Trusted, self.serve).await
+                // No connection has a certificate, so none can be reserved.
+                let serve = ServeOptions {
+                    reserved_connections: 0,
+                    ..self.serve
+                };
+                listen::accept(listener, None, |_none| ConnectionPeer::Trusted, serve).await;
             }
             PeerAuthentication::MutualTls(tls) => {
                 let peer = move |certificate: Option<&[u8]>| {
                     let id = certificate.and_then(|der| authority.proxy_of_certificate(der));
                     id.map_or(ConnectionPeer::Unknown, ConnectionPeer::Proxy)
                 };
-                listen::accept(listener, Some(tls), peer, self.serve).await
+                listen::accept(listener, Some(tls), peer, self.serve).await;
             }
         }
     }

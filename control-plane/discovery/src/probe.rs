@@ -40,7 +40,10 @@ pub(crate) struct ProbeActor {
     schedule: ProbeSchedule,
     created: Instant,
     timer: Option<TimerId>,
+    /// Operators that get the result of the running probe.
     waiting: Vec<ReplySender<ServerDefinitions>>,
+    /// Operators that get the result of the next probe: they asked after the running one began.
+    queued: Vec<ReplySender<ServerDefinitions>>,
     /// Definitions from the last inspection, and the time at which they were last stored.
     seen: Option<(ServerDefinitions, Option<Timestamp>)>,
     /// Incremented with every new target and feed, to recognise late results of earlier ones.
@@ -120,6 +123,7 @@ impl ProbeActor {
             created,
             timer: None,
             waiting: Vec::new(),
+            queued: Vec::new(),
             seen: None,
             generation: 0,
             feed: None,
@@ -153,6 +157,7 @@ impl ProbeActor {
         let target = self.target.target();
         let seen = self.seen.clone();
         let generation = self.generation;
+        self.waiting.append(&mut self.queued);
         let on_demand = !self.waiting.is_empty();
         cx.perform(async move {
             let outcome = run_probe(&shared, &target, seen, generation, on_demand).await;
@@ -228,6 +233,7 @@ impl ProbeActor {
     fn end(&mut self, cx: &mut ActorContext<Self>) {
         self.ending = true;
         self.waiting.clear();
+        self.queued.clear();
         self.cancel_timer(cx);
         if self.feed.take().is_some() {
             cx.after(CLOSE_TIMEOUT, ProbeMessage::CloseTimeout);
@@ -263,9 +269,10 @@ impl Actor for ProbeActor {
             }
             ProbeMessage::Ask(reply) => {
                 self.waiting.retain(|reply| !reply.is_abandoned());
+                self.queued.retain(|reply| !reply.is_abandoned());
                 // A dropped reply is answered with `AskError::Gone`.
-                if self.waiting.len() < MAX_WAITING {
-                    self.waiting.push(reply);
+                if self.waiting.len() + self.queued.len() < MAX_WAITING {
+                    self.queued.push(reply);
                     self.on_event(ScheduleEvent::Requested, cx);
                 }
             }

@@ -92,6 +92,7 @@ enum SchedulePhase {
 enum FollowUpProbe {
     NotNeeded,
     Announced,
+    Requested,
     Changed,
 }
 
@@ -157,6 +158,12 @@ impl ProbeSchedule {
             (SchedulePhase::Probing { .. }, ScheduleEvent::Changed) => {
                 self.set_follow_up(FollowUpProbe::Changed)
             }
+            // The running probe began before the request: what it sees may be out of date.
+            (SchedulePhase::Probing { again }, ScheduleEvent::Requested)
+                if again != FollowUpProbe::Changed =>
+            {
+                self.set_follow_up(FollowUpProbe::Requested)
+            }
             (
                 SchedulePhase::Probing {
                     again: FollowUpProbe::NotNeeded,
@@ -191,6 +198,9 @@ impl ProbeSchedule {
         };
         if again == FollowUpProbe::Changed {
             self.failures = 0;
+            return self.probe(now);
+        }
+        if again == FollowUpProbe::Requested {
             return self.probe(now);
         }
         let interval = self.options.interval;

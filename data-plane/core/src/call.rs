@@ -18,5 +18,5 @@ pub use effect::{CallEffect, CallEffects, CallEnd, SealRequest};
 pub use elicitation::{Elicitation, ElicitationId};
 pub use event::{BodyKind, CallEvent, CallTime, ContinuedCall, UpstreamEnd, UpstreamHead};
 pub use machine::{CallMachine, CallOptions};
-pub use retry::{InputResponses, RetrySession};
+pub use retry::{InputResponses, PingOutcome, RetrySession, SessionRefusal, SessionVerdict};
 pub use verdict::UpstreamVerdict;

@@ -1,15 +1,6 @@
 //! Serves one connection, from the TLS handshake to its last byte.
 
-use std::{
-    future::{Future, poll_fn},
-    io,
-    net::IpAddr,
-    ops::DerefMut,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::{future::Future, net::IpAddr, pin::Pin, sync::Arc};
 
 use hyper::{
     rt::Executor,
@@ -21,13 +12,16 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::watch::Receiver,
-    time::{Instant, sleep, sleep_until, timeout},
+    time::timeout,
 };
 use tokio_rustls::TlsAcceptor;
-use toolgate_runtime::{Drain, random};
+use toolgate_runtime::{
+    Drain,
+    budget::BudgetOwner,
+    connection::{ActivityIo, ConnectionActivity, ConnectionPermit, drive, is_http2},
+};
 
 use crate::{
-    activity::{ActivityIo, ConnectionActivity},
     connection_cache::{CacheSlot, TokenHashCache},
     handler::{RequestHandler, handle_request},
     limits::ListenerLimits,
@@ -62,43 +56,29 @@ pub(crate) async fn serve<G: RequestHandler>(
     context: ConnectionContext<G>,
     stream: TcpStream,
     address: IpAddr,
+    permit: &ConnectionPermit,
 ) -> Option<DetachedStream> {
-    let limits = &context.listener.limits;
+    let limits = &context.listener.limits.connection;
     let Some(tls) = context.listener.tls.clone() else {
         let multiplexed = timeout(limits.head_timeout, is_http2(&stream))
             .await
             .ok()?
             .ok()?;
-        return serve_http(context, stream, address, multiplexed).await;
+        return serve_http(context, stream, address, multiplexed, permit).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let stream = timeout(limits.handshake_timeout, handshake)
         .await
         .ok()?
         .ok()?;
-    let multiplexed = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    // Boxed, as is HTTP/2 below: plaintext HTTP/1 connections, the majority, do not pay for the larger future.
-    Box::pin(serve_http(context, stream, address, multiplexed)).await
-}
-
-/// Peeks at the stream and returns `true` if it begins with the HTTP/2 preface.
-async fn is_http2(stream: &TcpStream) -> io::Result<bool> {
-    const PREFACE: &[u8; 3] = b"PRI";
-    let mut first = [0; PREFACE.len()];
-    loop {
-        let seen = stream.peek(&mut first).await?;
-        if seen == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if first[..seen] != PREFACE[..seen] {
-            return Ok(false);
-        }
-        if seen == PREFACE.len() {
-            return Ok(true);
-        }
-        // Only part of the preface has arrived. Peeking again without a pause would return at once.
-        sleep(Duration::from_millis(10)).await;
+    let session = stream.get_ref().1;
+    let multiplexed = session.alpn_protocol() == Some(b"h2");
+    let certificate = session.peer_certificates().and_then(<[_]>::first);
+    if certificate.is_some_and(|leaf| !permit.identify(BudgetOwner::of(leaf))) {
+        return None;
     }
+    // Boxed, as is HTTP/2 below: plaintext HTTP/1 connections, the majority, do not pay for the larger future.
+    Box::pin(serve_http(context, stream, address, multiplexed, permit)).await
 }
 
 async fn serve_http<G, T>(
@@ -106,6 +86,7 @@ async fn serve_http<G, T>(
     stream: T,
     address: IpAddr,
     multiplexed: bool,
+    permit: &ConnectionPermit,
 ) -> Option<DetachedStream>
 where
     G: RequestHandler,
@@ -115,14 +96,18 @@ where
         handler,
         listener,
         drain,
-        closing,
+        mut closing,
     } = context;
+    let closing = async move {
+        let _closed_or_gone = closing.wait_for(|closing| *closing).await;
+    };
     let activity = ConnectionActivity::new(multiplexed);
     let info = Arc::new(ConnectionInfo {
         address,
         token_hashes: TokenHashCache::default(),
         cache_slot: CacheSlot::default(),
         activity: Arc::clone(&activity),
+        seat: Arc::clone(permit.seat()),
     });
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
@@ -146,7 +131,7 @@ where
             |c| c.graceful_shutdown(),
             || false,
             &activity,
-            &limits,
+            &limits.connection,
             closing,
         ))
         .await;
@@ -160,7 +145,7 @@ where
         |c| c.graceful_shutdown(),
         is_handed_off,
         &activity,
-        &limits,
+        &limits.connection,
         closing,
     )
     .await;
@@ -169,7 +154,7 @@ where
     Some(Box::pin(serve_long_lived(
         io,
         answer,
-        limits.write_stall_timeout,
+        limits.connection.write_stall_timeout,
     )))
 }
 
@@ -201,60 +186,6 @@ fn http2(limits: &ListenerLimits, drain: Drain) -> http2::Builder<DrainExecutor>
         .keep_alive_interval(limits.ping_interval)
         .keep_alive_timeout(limits.ping_interval);
     builder
-}
-
-/// Polls a connection until it ends, times out, is taken over, or has closed after being asked to.
-async fn drive<C: Future>(
-    mut connection: Pin<impl DerefMut<Target = C>>,
-    close: impl Fn(Pin<&mut C>),
-    is_handed_off: impl Fn() -> bool,
-    activity: &ConnectionActivity,
-    limits: &ListenerLimits,
-    mut closing: Receiver<bool>,
-) {
-    let tenth = (limits.max_age / 10).as_millis().max(1);
-    let jitter = Duration::from_millis(random::number() % u64::try_from(tenth).unwrap_or(u64::MAX));
-    let max_age_deadline = Instant::now() + limits.max_age - jitter;
-    let mut close_requested =
-        pin!(async move { closing.wait_for(|closing| *closing).await.is_ok() });
-    let mut timer = pin!(sleep_until(max_age_deadline));
-    let mut is_closing = false;
-    poll_fn(|cx| {
-        if connection.as_mut().poll(cx).is_ready() || is_handed_off() {
-            return Poll::Ready(());
-        }
-        if !is_closing && close_requested.as_mut().poll(cx).is_ready() {
-            is_closing = true;
-            close(connection.as_mut());
-            // Wakes the task so that the graceful shutdown makes progress now.
-            cx.waker().wake_by_ref();
-        }
-        loop {
-            let deadline = activity.deadline(limits);
-            // A deadline that moved later is noticed when the timer fires. This is the usual case and costs nothing
-            // here.
-            if deadline.is_some_and(|deadline| deadline < timer.deadline()) {
-                timer.as_mut().reset(deadline.unwrap_or(max_age_deadline));
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
-            let now = Instant::now();
-            if deadline.is_some_and(|deadline| deadline <= now) {
-                return Poll::Ready(());
-            }
-            if now >= max_age_deadline && !is_closing {
-                is_closing = true;
-                close(connection.as_mut());
-                cx.waker().wake_by_ref();
-            }
-            let next_check = now + limits.idle_timeout;
-            timer
-                .as_mut()
-                .reset(deadline.map_or(next_check, |deadline| deadline.min(next_check)));
-        }
-    })
-    .await;
 }
 
 impl<F> Executor<F> for DrainExecutor

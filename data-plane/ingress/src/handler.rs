@@ -16,9 +16,9 @@ use http::{Response, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use toolgate_data_core::Refusal;
+use toolgate_runtime::connection::{RequestGuard, SeatGuard};
 
 use crate::{
-    activity::RequestGuard,
     body::ResponseBody,
     check::check_head,
     listener::ListenerContext,
@@ -46,6 +46,7 @@ pub trait RequestHandler: Send + Sync + 'static {
 pub(crate) struct TrackedBody<S> {
     body: ResponseBody<S>,
     _active: RequestGuard,
+    _seat: SeatGuard,
 }
 
 /// Handles a request from hyper and returns the response to hyper.
@@ -59,6 +60,10 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     handoff: Option<Arc<StreamHandoff<TrackedBody<G::Stream>>>>,
     request: hyper::Request<Incoming>,
 ) -> Result<Response<TrackedBody<G::Stream>>, Infallible> {
+    let Some(seat) = connection.seat.hold() else {
+        // The connection is being closed: nothing is started for it.
+        return pending().await;
+    };
     let active = connection.activity.begin_request();
     let (head, incoming) = request.into_parts();
     // HTTP/1.0 clients do not understand chunked transfer coding.
@@ -90,6 +95,7 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     let answer = response.map(|body| TrackedBody {
         body,
         _active: active,
+        _seat: seat,
     });
     let is_long_lived = matches!(answer.body().body, ResponseBody::LongLived(_));
     if let Some(handoff) = handoff.filter(|_| is_long_lived) {

@@ -1,13 +1,10 @@
 //! HTTP listener of the data plane: connection timeouts and limits, checks that need no tenant configuration, and the
 //! mapping of refusals to responses. Requests are interpreted by the [`RequestHandler`].
 
-mod activity;
 pub mod body;
 mod check;
 mod connection;
 pub mod connection_cache;
-mod connection_limiter;
-mod frame_quota;
 pub mod handler;
 pub mod hosts;
 pub mod limits;

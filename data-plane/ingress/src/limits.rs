@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use toolgate_runtime::connection::ConnectionLimits;
+
 /// Size in bytes up to which request bodies are not charged to the budget: the limit on concurrent requests bounds
 /// them.
 pub const SMALL_BODY: usize = 4 * 1024;
@@ -11,21 +13,10 @@ pub const SMALL_BODY: usize = 4 * 1024;
 /// Limits per connection and for all connections together.
 #[derive(Debug, Clone)]
 pub struct ListenerLimits {
-    /// Timeout from the first byte of a request to the end of its head; also from connecting to the first request.
-    pub head_timeout: Duration,
-    /// Timeout of a connection without a request.
-    pub idle_timeout: Duration,
-    /// Timeout between two chunks of a request body.
-    pub body_stall_timeout: Duration,
+    /// Limits of connections.
+    pub connection: ConnectionLimits,
     /// Timeout of a whole request body.
     pub body_timeout: Duration,
-    /// Timeout while the client accepts no bytes of a response.
-    pub write_stall_timeout: Duration,
-    /// Timeout of the TLS handshake.
-    pub handshake_timeout: Duration,
-    /// Age after which a connection is asked to close, so that load balancers can spread again; up to a tenth is
-    /// subtracted at random.
-    pub max_age: Duration,
     /// Maximum number of header fields of a request.
     pub headers: usize,
     /// Maximum size of a request head, in bytes.
@@ -34,10 +25,6 @@ pub struct ListenerLimits {
     pub body_bytes: usize,
     /// Maximum size of all request bodies in memory together, in bytes, beyond [`SMALL_BODY`] each.
     pub total_body_bytes: usize,
-    /// Maximum number of open connections.
-    pub connections: usize,
-    /// Maximum number of open connections per client address.
-    pub connections_per_address: u32,
     /// Maximum number of concurrent requests on one HTTP/2 connection.
     pub streams: u32,
     /// HTTP/2 flow-control window of a stream, in bytes.
@@ -55,19 +42,12 @@ pub struct ListenerLimits {
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
-            head_timeout: Duration::from_secs(5),
-            idle_timeout: Duration::from_secs(60),
-            body_stall_timeout: Duration::from_secs(30),
+            connection: ConnectionLimits::default(),
             body_timeout: Duration::from_secs(120),
-            write_stall_timeout: Duration::from_secs(60),
-            handshake_timeout: Duration::from_secs(5),
-            max_age: Duration::from_secs(3600),
             headers: 64,
             header_bytes: 32 * 1024,
             body_bytes: 4 * 1024 * 1024,
             total_body_bytes: 256 * 1024 * 1024,
-            connections: 65_536,
-            connections_per_address: 8_192,
             streams: 100,
             stream_window: 64 * 1024,
             connection_window: 1024 * 1024,

@@ -3,16 +3,19 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use rustls::ServerConfig;
+use tokio::task::AbortHandle;
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream},
     sync::watch,
     time::sleep,
 };
-use toolgate_runtime::{Backoff, Drain, MemoryBudget, random};
+use toolgate_runtime::{
+    Drain, MemoryBudget,
+    connection::{ConnectionLimiter, ConnectionPermit, accept},
+};
 
 use crate::{
     connection::{ConnectionContext, serve},
-    connection_limiter::ConnectionLimiter,
     handler::RequestHandler,
     hosts::{HostAllowlist, InvalidHost},
     limits::ListenerLimits,
@@ -95,8 +98,7 @@ impl Listener {
         let address = listener.local_addr().map_err(failed)?;
         let hosts = HostAllowlist::new(address, options.public_hosts.iter().map(String::as_str))?;
         let limits = options.limits;
-        let connection_limiter =
-            ConnectionLimiter::new(limits.connections, limits.connections_per_address);
+        let connection_limiter = ConnectionLimiter::new(&limits.connection);
         let tls = options.tls;
         let budget = MemoryBudget::new(limits.total_body_bytes);
         let context = Arc::new(ListenerContext {
@@ -140,32 +142,19 @@ impl Listener {
             drain.draining().await;
             sleep(self.linger).await;
         };
-        let mut stop = std::pin::pin!(stop);
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(1));
-        loop {
-            let accepted = tokio::select! {
-                biased;
-                () = &mut stop => break,
-                accepted = self.listener.accept() => accepted,
+        let start = |stream, peer, permit| {
+            let connection_context = ConnectionContext {
+                handler: Arc::clone(&handler),
+                listener: Arc::clone(&self.context),
+                drain: drain.clone(),
+                closing: close_receiver.clone(),
             };
-            match accepted {
-                Ok((stream, peer)) => {
-                    backoff.reset();
-                    let connection_context = ConnectionContext {
-                        handler: Arc::clone(&handler),
-                        listener: Arc::clone(&self.context),
-                        drain: drain.clone(),
-                        closing: close_receiver.clone(),
-                    };
-                    self.accept_connection(connection_context, stream, peer);
-                }
-                Err(error) if is_client_abort(&error) => {}
-                Err(error) => {
-                    // Out of file descriptors or memory. Accepting again without a pause would spin.
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    sleep(Duration::from_millis(10) + backoff.next(random::number())).await;
-                }
-            }
+            self.start_connection(connection_context, stream, peer, permit)
+        };
+        tokio::select! {
+            biased;
+            () = stop => {}
+            () = accept(&self.listener, "client connection", &self.connection_limiter, start) => {}
         }
         drop(self.listener);
         closing.send_replace(true);
@@ -177,32 +166,27 @@ impl Listener {
         }));
     }
 
-    fn accept_connection<G: RequestHandler>(
+    /// Starts to serve a connection on a worker.
+    fn start_connection<G: RequestHandler>(
         &self,
         connection_context: ConnectionContext<G>,
         stream: TcpStream,
         peer: SocketAddr,
-    ) {
-        let Some(permit) = self.connection_limiter.admit(peer.ip()) else {
-            return;
-        };
-        if stream.set_nodelay(true).is_err() {
-            return;
-        }
+        permit: ConnectionPermit,
+    ) -> Option<AbortHandle> {
         // Deregisters the socket from this runtime; the worker's runtime registers it.
-        let Ok(stream) = stream.into_std() else {
-            return;
-        };
+        let stream = stream.into_std().ok()?;
         let guard = connection_context.drain.blocker("connection");
         self.workers.spawn(move || async move {
-            let (_guard, _permit) = (guard, permit);
+            let (_guard, permit) = (guard, permit);
             if let Ok(stream) = TcpStream::from_std(stream) {
-                let detached = Box::pin(serve(connection_context, stream, peer.ip())).await;
+                let serving = serve(connection_context, stream, peer.ip(), &permit);
+                let detached = Box::pin(serving).await;
                 if let Some(detached) = detached {
                     detached.await;
                 }
             }
-        });
+        })
     }
 }
 
@@ -214,16 +198,6 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
-}
-
-/// Returns `true` if the error belongs to a connection that was closed before it was accepted.
-fn is_client_abort(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-    )
 }
 
 #[cfg(test)]

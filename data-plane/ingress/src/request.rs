@@ -8,10 +8,12 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout};
 use toolgate_data_core::Refusal;
-use toolgate_runtime::budget::{BudgetExceeded, BudgetOwner};
+use toolgate_runtime::{
+    budget::{BudgetExceeded, BudgetOwner},
+    connection::{ConnectionActivity, ConnectionSeat},
+};
 
 use crate::{
-    activity::ConnectionActivity,
     connection_cache::{CacheSlot, TokenHashCache},
     limits::SMALL_BODY,
     listener::ListenerContext,
@@ -38,6 +40,7 @@ pub struct ConnectionInfo {
     /// Cached value of the last request on this connection.
     pub cache_slot: CacheSlot,
     pub(crate) activity: Arc<ConnectionActivity>,
+    pub(crate) seat: Arc<ConnectionSeat>,
 }
 
 /// Request body that has not been read.
@@ -103,7 +106,10 @@ impl RequestBody {
             let frame = if self.activity.body_read_started() {
                 self.next_frame().await
             } else {
-                let frame = timeout(self.listener.limits.body_stall_timeout, self.next_frame());
+                let frame = timeout(
+                    self.listener.limits.connection.body_stall_timeout,
+                    self.next_frame(),
+                );
                 frame.await.map_err(|_elapsed| Refusal::BodyTimeout)?
             };
             self.activity.body_read_ended();

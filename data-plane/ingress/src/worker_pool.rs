@@ -17,6 +17,7 @@ use std::{
 use tokio::{
     runtime::{self, Handle},
     sync::oneshot,
+    task::AbortHandle,
 };
 
 /// Workers of a listener. Dropping the pool ends them together with every task that still runs on them.
@@ -45,8 +46,8 @@ impl WorkerPool {
         Ok(Self { workers: all })
     }
 
-    /// Runs a connection on the worker with the fewest connections.
-    pub(crate) fn spawn<F, C>(&self, connection: C)
+    /// Runs a connection on the worker with the fewest connections. Returns the handle that aborts it.
+    pub(crate) fn spawn<F, C>(&self, connection: C) -> Option<AbortHandle>
     where
         C: FnOnce() -> F + Send + 'static,
         F: Future<Output = ()> + Send + 'static,
@@ -55,15 +56,14 @@ impl WorkerPool {
             .workers
             .iter()
             .min_by_key(|worker| worker.connections.load(Ordering::Relaxed));
-        let Some(worker) = fewest else {
-            return;
-        };
+        let worker = fewest?;
         worker.connections.fetch_add(1, Ordering::Relaxed);
         let load_guard = WorkerLoadGuard(Arc::clone(&worker.connections));
-        drop(worker.runtime.spawn(async move {
+        let task = worker.runtime.spawn(async move {
             let _load_guard = load_guard;
             connection().await;
-        }));
+        });
+        Some(task.abort_handle())
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use tokio::{sync::mpsc::Sender, time::sleep};
 use toolgate_data_core::call::{
     CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ContinuedCall, ElicitationId,
-    InputResponses, suspended::SuspensionHandle,
+    InputResponses, PingOutcome, suspended::SuspensionHandle,
 };
 use toolgate_mcp::sse;
 use toolgate_session::{CancellableCallGuard, ElicitationRegistration};
@@ -102,7 +102,7 @@ pub(super) enum UpstreamOperation {
 )]
 pub(super) enum RequestResult {
     Sent(SendReport),
-    Probed(bool),
+    Probed(PingOutcome),
 }
 
 /// Next thing that happens to a call.
@@ -425,7 +425,7 @@ impl UpstreamSide {
                 self.session = session;
                 CallEvent::UpstreamHead(head)
             }
-            RequestResult::Probed(known) => CallEvent::SessionProbed(known),
+            RequestResult::Probed(ping) => CallEvent::SessionProbed(ping),
         }
     }
 }
@@ -450,7 +450,7 @@ async fn perform(
             RequestResult::Sent(calls.send(context, input_responses, session).await)
         }
         UpstreamOperation::Probe(session) => {
-            RequestResult::Probed(calls.knows_session(context, &session).await)
+            RequestResult::Probed(calls.ping_session(context, &session).await)
         }
     }
 }

@@ -63,9 +63,19 @@ impl<S: ConfigSource> CallDriver<S> {
                 self.send(lost.map_or(SessionChoice::Current, SessionChoice::Replace));
             }
             CallEffect::ProbeSession => {
-                self.upstream.call = None;
                 let session = self.upstream.session.clone();
                 self.upstream.request = session.map(UpstreamOperation::Probe);
+            }
+            CallEffect::ProbeSessionLater(refusal) => {
+                if let Some(session) = self.upstream.session.clone() {
+                    let calls = &self.state.calls;
+                    calls.probe_session_later(&self.context, session, refusal);
+                }
+            }
+            CallEffect::DiscardSession => {
+                if let Some(session) = &self.upstream.session {
+                    session.discard();
+                }
             }
             CallEffect::AskClient(count) => {
                 let ids = (0..count).map(|_| self.register());

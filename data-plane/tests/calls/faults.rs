@@ -8,6 +8,7 @@ use toolgate_model::{CallTimeouts, Era, MaxAnswer, SnapshotResource, snapshot::S
 use toolgate_upstream::MAX_CONCURRENT_REJECTIONS;
 
 use crate::rig::{HANG_GUARD, TestRig, eventually, exposed, within};
+use crate::server::SessionRefusalMode;
 
 const ERAS: [Era; 2] = [Era::Legacy, Era::Modern];
 
@@ -94,6 +95,83 @@ async fn a_lost_session_is_reopened_and_the_call_runs_once() {
     assert_eq!(rig.legacy.seen.lock().unwrap().opened, 2);
     // The 404 rejects the call before it runs, then it runs: three arrivals, two executions.
     assert_eq!(rig.legacy.calls("echo"), 3);
+}
+
+#[tokio::test]
+async fn an_expired_session_is_reopened_whatever_http_refusal_says_so() {
+    let rig = TestRig::start().await;
+    let client = rig.client();
+    let refusals = [400, 401, 403, 404, 405, 409, 410, 422];
+    let texts = refusals.map(SessionRefusalMode::Status);
+    let errors = refusals.map(SessionRefusalMode::Error);
+    let first = client.call(Era::Modern, json!(1), "old__echo", "first");
+    assert_eq!(first.await.status, 200);
+    for (times, refusal) in texts.into_iter().chain(errors).enumerate() {
+        rig.legacy.seen.lock().unwrap().session_refusal = refusal;
+        rig.legacy.forget_sessions();
+        let called = client.call(Era::Modern, json!(1), "old__echo", "after");
+        let reply = called.await.whole().await.json();
+        let text = &reply["result"]["content"][0]["text"];
+        assert_eq!(text, "after", "{refusal:?}: {reply}");
+        // The refused arrival, and the one that ran.
+        assert_eq!(rig.legacy.calls("echo"), 1 + 2 * (times + 1));
+        assert_eq!(rig.legacy.seen.lock().unwrap().opened, times + 2);
+    }
+}
+
+/// Such a refusal does not prove that the call did not run: it reaches the client, and the next call is well.
+#[tokio::test]
+async fn a_session_refused_by_an_error_of_the_server_never_lives_on() {
+    let rig = TestRig::start().await;
+    let client = rig.client();
+    let first = client.call(Era::Modern, json!(1), "old__echo", "first");
+    assert_eq!(first.await.status, 200);
+    for refusal in [
+        SessionRefusalMode::Error(200),
+        SessionRefusalMode::Error(500),
+        SessionRefusalMode::Status(500),
+        SessionRefusalMode::Status(503),
+    ] {
+        let before = rig.legacy.calls("echo");
+        rig.legacy.seen.lock().unwrap().session_refusal = refusal;
+        rig.legacy.forget_sessions();
+        let pings = rig.legacy.count("ping");
+        let called = client.call(Era::Modern, json!(1), "old__echo", "lost");
+        let reply = called.await.whole().await.json();
+        let failed = reply["result"]["isError"] == true || reply["error"].is_object();
+        assert!(failed, "{refusal:?}: {reply}");
+        assert_eq!(rig.legacy.calls("echo"), before + 1, "{refusal:?}");
+        eventually("the session is probed", || rig.legacy.count("ping") > pings).await;
+        let mut answered = false;
+        for _ in 0..50 {
+            let called = client.call(Era::Modern, json!(1), "old__echo", "after");
+            let reply = called.await.whole().await.json();
+            answered = reply["result"]["content"][0]["text"] == "after";
+            if answered {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(answered, "{refusal:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_a_tool_leaves_the_session_alone() {
+    let rig = TestRig::start().await;
+    let client = rig.client();
+    for tool in ["old__error", "old__locked", "old__fail", "old__missing"] {
+        let called = client.call(Era::Modern, json!(1), tool, "x");
+        called.await.whole().await;
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let called = client.call(Era::Modern, json!(1), "old__echo", "x");
+    assert_eq!(
+        called.await.whole().await.json()["result"]["content"][0]["text"],
+        "x"
+    );
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1);
+    assert!(rig.legacy.count("ping") > 0);
 }
 
 #[tokio::test]

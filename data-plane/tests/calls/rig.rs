@@ -48,7 +48,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 40] = [
+pub const TOOLS: [&str; 42] = [
     "echo",
     "canary",
     "fail",
@@ -71,6 +71,7 @@ pub const TOOLS: [&str; 40] = [
     "capable",
     "ask",
     "ask_again",
+    "ask_apart",
     "ask_back",
     "ask_model",
     "ask_roots",
@@ -78,6 +79,7 @@ pub const TOOLS: [&str; 40] = [
     "ask_stateless",
     "polled",
     "ask_many",
+    "ask_outright",
     "task",
     "pester",
     "oversize",

@@ -31,11 +31,30 @@ pub struct FakeServer {
     pub feeds: tokio::sync::broadcast::Sender<Value>,
 }
 
+/// Form in which a legacy server refuses an unknown session.
+#[derive(Debug, Clone, Copy)]
+pub enum SessionRefusalMode {
+    /// HTTP status with a text.
+    Status(u16),
+    /// JSON-RPC error under this HTTP status, as the official SDKs send it.
+    Error(u16),
+}
+
+impl Default for SessionRefusalMode {
+    fn default() -> Self {
+        Self::Status(404)
+    }
+}
+
 /// Requests and counters of a [`FakeServer`].
 #[derive(Default)]
 pub struct FakeServerState {
     pub requests: Vec<(HeaderMap, Value)>,
     pub sessions: BTreeSet<String>,
+    /// Refusal of a request in an unknown session.
+    pub session_refusal: SessionRefusalMode,
+    /// The head of a GET stream is sent after the response to a call.
+    pub holds_back_stream_heads: bool,
     pub opened: usize,
     pub deleted: usize,
     /// Requests whose connection was closed before their response.
@@ -121,6 +140,13 @@ impl FakeServer {
             if let Some(stream) = self.scripted_session_stream() {
                 return Ok(stream);
             }
+            if self.seen.lock().unwrap().holds_back_stream_heads {
+                let calls = || self.count("tools/call");
+                let before = calls();
+                while calls() == before {
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                }
+            }
             return Ok(self.feed(None));
         }
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -196,7 +222,15 @@ impl FakeServer {
             .unwrap()
             .sessions
             .contains(session.as_deref().unwrap_or(""));
-        (!known).then(|| plain(404, "text/plain", "no such session"))
+        let refusal = self.seen.lock().unwrap().session_refusal;
+        (!known).then(|| match refusal {
+            SessionRefusalMode::Status(status) => plain(status, "text/plain", "no such session"),
+            SessionRefusalMode::Error(status) => {
+                let error = json!({"code": -32000, "message": "Bad Request: No valid session ID"});
+                let body = json!({"jsonrpc": "2.0", "id": message["id"], "error": error});
+                plain(status, "application/json", &body.to_string())
+            }
+        })
     }
 
     async fn tool(&self, message: &Value) -> Response<FakeResponseBody> {

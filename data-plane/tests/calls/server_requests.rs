@@ -426,3 +426,50 @@ async fn a_server_request_outside_of_a_call_goes_to_the_sole_call_or_is_rejected
     assert_eq!(of("alone")["result"]["action"], "accept");
     assert_eq!(of("together")["error"]["code"], -32601);
 }
+
+/// Some servers send the head of a stream with its first message. The streams of the sessions are open nevertheless.
+#[tokio::test]
+async fn a_call_does_not_wait_for_the_stream_of_a_server_that_holds_back_its_head() {
+    let rig = TestRig::start().await;
+    rig.legacy.seen.lock().unwrap().holds_back_stream_heads = true;
+    let client = rig.client();
+    let mut times = Vec::new();
+    for _ in 0..6 {
+        let began = tokio::time::Instant::now();
+        let called = client.call(Era::Modern, json!(1), "old__echo", "x").await;
+        let answer = called.whole().await.json();
+        assert_eq!(answer["result"]["content"][0]["text"], "x", "{answer}");
+        times.push(began.elapsed());
+        rig.legacy.forget_sessions();
+    }
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 6);
+    let (first, later) = (times[0], times.iter().min().unwrap());
+    assert!(*later < first / 2, "{times:?}");
+}
+
+/// A server that waits for an answer would hold the call until its timeout.
+#[tokio::test]
+async fn a_request_that_no_client_can_get_is_refused_to_its_server_at_once() {
+    let rig = TestRig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let cases = [
+        (Era::Legacy, "ask", ERAS),
+        (Era::Legacy, "ask_apart", ERAS),
+        (Era::Modern, "ask_outright", ERAS),
+    ];
+    for (server, tool, clients) in cases {
+        for era in clients {
+            let name = exposed(server, tool);
+            let called = client.call(era, json!("c"), &name, "x");
+            let answered = async { called.await.whole().await };
+            let answer = tokio::time::timeout(within(Duration::from_secs(5)), answered).await;
+            let answer =
+                answer.unwrap_or_else(|_| panic!("{tool} of {server:?} hangs for {era:?}"));
+            let last = answer.text.trim().lines().next_back().unwrap();
+            let last = last.strip_prefix("data: ").unwrap_or(last);
+            let refused = text(&serde_json::from_str(last).unwrap());
+            assert_eq!(refused[0]["error"]["code"], -32601, "{tool}: {refused}");
+        }
+    }
+}

@@ -368,3 +368,31 @@ async fn concurrent_server_requests_form_one_round_with_a_key_each() {
     );
     assert_eq!(rig.legacy.calls("ask_many"), 1, "it ran once");
 }
+
+/// The call is a new one, and the client is asked again.
+#[tokio::test]
+async fn answers_without_a_state_are_ignored() {
+    let rig = TestRig::start().await;
+    let client = client(&rig);
+    let with_answers = async |tool: &str| {
+        let params = json!({"name": tool, "arguments": {"text": "x"},
+            "inputResponses": {"question-1": {"action": "accept", "content": {"n": 1}}}});
+        let message =
+            json!({"jsonrpc": "2.0", "id": "r", "method": "tools/call", "params": params});
+        client.modern(message).await.whole().await.json()
+    };
+    let plain = with_answers("old__echo").await;
+    assert_eq!(plain["result"]["content"][0]["text"], "x", "{plain}");
+    let sent = rig.legacy.last("tools/call").unwrap().1;
+    assert!(sent["params"].get("inputResponses").is_none(), "{sent}");
+    let asked = with_answers("old__ask").await;
+    assert_eq!(asked["result"]["resultType"], "input_required", "{asked}");
+    let answered = call(
+        &client,
+        "old__ask",
+        "x",
+        Some((&asked["result"], json!({"n": 7}))),
+    )
+    .await;
+    assert!(answered["result"]["content"].is_array(), "{answered}");
+}

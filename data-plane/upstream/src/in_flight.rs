@@ -19,7 +19,7 @@ use crate::{
     endpoint::AuthenticatedEndpoint,
     failure,
     permit::CallPermit,
-    responder::{RESPONSE_TIMEOUT, refuse},
+    responder::{RESPONSE_TIMEOUT, refuse, refuse_modern},
     session::UpstreamSessionHandle,
     subscriber::SharedStreamSubscriber,
     upstream::Upstream,
@@ -144,9 +144,10 @@ impl InFlightCall {
 
     /// Refuses a request of the server that no client gets.
     pub fn refuse(&self, answer: Bytes) {
-        if let Some((session, _)) = &self.session {
-            let upstream = self.permit.upstream();
-            refuse(session, upstream, &self.endpoint, &self.drain, answer);
+        let upstream = self.permit.upstream();
+        match &self.session {
+            Some((session, _)) => refuse(session, upstream, &self.endpoint, &self.drain, answer),
+            None => refuse_modern(upstream, &self.endpoint, &self.drain, answer),
         }
     }
 

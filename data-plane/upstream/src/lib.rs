@@ -17,6 +17,7 @@ mod registry;
 mod responder;
 mod send;
 mod session;
+mod session_probe;
 mod shared_stream;
 mod subscriber;
 mod upstream;

@@ -41,8 +41,8 @@ pub(crate) fn rewritten<'a>(
         let with =
             rewrite::with_input_responses(&request.body, responses.as_deref(), state.as_deref());
         request.body = with.map_err(impossible)?;
-    } else if context.plan.is_continuation() {
-        // The members of a retry are for the gateway.
+    } else if context.plan.strips_continuation() {
+        // The members of a retry are for the gateway, or for no question at all.
         request.body =
             rewrite::with_input_responses(&request.body, None, None).map_err(impossible)?;
     }

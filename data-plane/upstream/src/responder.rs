@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use toolgate_client::send;
+use toolgate_client::{RequestHeaders, send};
 use toolgate_runtime::Drain;
 
 use crate::{endpoint::AuthenticatedEndpoint, session::UpstreamSessionHandle, upstream::Upstream};
@@ -27,6 +27,26 @@ pub(crate) fn refuse(
     let endpoint = endpoint.within(RESPONSE_TIMEOUT);
     let upstream = Arc::clone(upstream);
     drop(drain.spawn("answer to a server", async move {
+        // Best effort.
+        let _sent = send(&upstream.target.http, &endpoint, headers, answer).await;
+        drop(permit);
+    }));
+}
+
+/// Posts a refusal to a modern server, which has no requests to send, unless too many messages to it are in flight.
+pub(crate) fn refuse_modern(
+    upstream: &Arc<Upstream>,
+    endpoint: &AuthenticatedEndpoint,
+    drain: &Drain,
+    answer: Bytes,
+) {
+    let Some(permit) = upstream.message_permit() else {
+        return;
+    };
+    let endpoint = endpoint.within(RESPONSE_TIMEOUT);
+    let upstream = Arc::clone(upstream);
+    drop(drain.spawn("answer to a server", async move {
+        let headers = RequestHeaders::modern_response();
         // Best effort.
         let _sent = send(&upstream.target.http, &endpoint, headers, answer).await;
         drop(permit);

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use toolgate_client::{ReplyBody, ServerReply, send};
 use toolgate_data_core::{
-    call::{InputResponses, UpstreamHead, verdict},
+    call::{
+        InputResponses, PingOutcome, SessionRefusal, SessionVerdict, UpstreamHead,
+        retry::session_verdict, verdict,
+    },
     plan::CallPlan,
     port::{UpstreamSessionKey, UpstreamSessionProvider},
     refusal::UpstreamFailure,
     rewrite::UpstreamRequestOptions,
 };
-use toolgate_mcp::{message, method};
 use toolgate_model::Era;
 use toolgate_runtime::trace::TraceSpan;
 
@@ -24,6 +26,7 @@ use crate::{
     outgoing::{outgoing, rewritten, version},
     registry::UpstreamRegistry,
     session::UpstreamSessionHandle,
+    session_probe,
     shared_stream::open_shared_stream,
     subscriber::SharedStreamSubscriber,
     upstream::Upstream,
@@ -95,34 +98,34 @@ impl UpstreamClient {
         }
     }
 
-    /// Probes with a ping if the server still knows a session. A session whose stream has ended is not known.
-    pub async fn knows_session(
+    /// Pings the server in a session in which a request was refused.
+    pub async fn ping_session(
         &self,
         context: &CallContext,
         session: &UpstreamSessionHandle,
-    ) -> bool {
-        if session.is_lost() {
-            return false;
+    ) -> PingOutcome {
+        let (server, principal) = (context.plan.server(), &context.principal);
+        session_probe::ping(&self.registry, (server, principal), session).await
+    }
+
+    /// Pings the server in the background, and discards the session if it is of no more use.
+    pub fn probe_session_later(
+        &self,
+        context: &CallContext,
+        session: Arc<UpstreamSessionHandle>,
+        refusal: SessionRefusal,
+    ) {
+        if !session.begin_probe() {
+            return;
         }
-        let Ok(upstream) = self.registry.upstream(context.plan.server()) else {
-            return true;
-        };
-        let Ok(authenticated) = self
-            .registry
-            .authenticated_endpoint(&upstream, &context.principal)
-            .await
-        else {
-            return true;
-        };
-        let ping = message::request(&session.next_id().to_string(), method::PING, None);
-        let headers = session.headers();
-        let sent = send(
-            &upstream.target.http,
-            &authenticated.endpoint,
-            headers,
-            ping,
-        );
-        !sent.await.is_ok_and(|head| head.status == 404)
+        let (client, context) = (self.clone(), context.clone());
+        drop(self.registry.drain.spawn("session probe", async move {
+            let ping = client.ping_session(&context, &session).await;
+            if session_verdict(refusal, ping) != SessionVerdict::Usable {
+                session.discard();
+            }
+            session.end_probe();
+        }));
     }
 
     async fn session(
@@ -156,7 +159,8 @@ impl UpstreamClient {
         Ok(Some(session))
     }
 
-    /// Subscribes the call to messages outside of its own stream.
+    /// Opens the shared stream of the session, and subscribes the call to it if the server may send requests. The stream
+    /// is open in any case: a request of the server that no client gets has to be refused, or the server waits.
     async fn subscribe(
         &self,
         plan: &CallPlan,
@@ -166,13 +170,13 @@ impl UpstreamClient {
     ) -> Option<SharedStreamSubscriber> {
         // An HTTP+SSE server sends everything on one stream.
         let session = session.filter(|session| session.http_sse().is_none())?;
-        if plan.requestable_capabilities().is_empty() {
-            return None;
+        let may_request = !plan.requestable_capabilities().is_empty();
+        // A server without sessions has no stream to send requests on.
+        if may_request || session.has_id() {
+            let drain = &self.registry.drain;
+            open_shared_stream(session, upstream, endpoint, drain, may_request).await;
         }
-        open_shared_stream(session, upstream, endpoint, &self.registry.drain).await;
-        Some(SharedStreamSubscriber::subscribe(
-            &session.shared_stream_receivers,
-        ))
+        may_request.then(|| SharedStreamSubscriber::subscribe(&session.shared_stream_receivers))
     }
 
     async fn attempt(

@@ -1,6 +1,6 @@
 //! Shared stream of an upstream session (GET). A request on it belongs to the call that is in flight in the session, if
-//! it is the only one. The stream is opened only for sessions whose server may send requests, and before the first
-//! call: a server stores no messages for a stream that is opened later.
+//! it is the only one, and is refused at once otherwise. The stream is opened before the first call: a server stores no
+//! messages for a stream that is opened later, and waits for the answer to a request that was not received.
 
 use std::{
     sync::{Arc, Weak},
@@ -44,13 +44,15 @@ struct SharedStream {
     drain: Drain,
 }
 
-/// Opens the shared stream of a session unless it is open. Returns when it is open, or when it is known that there is
-/// none.
+/// Opens the shared stream of a session unless it is open. Returns when it is open, when it is known that there is
+/// none, or after [`OPEN_TIMEOUT`]. If no client can get a request of the server (`may_request`), the stream of a server
+/// that holds back the heads of its streams is not waited for.
 pub(crate) async fn open_shared_stream(
     session: &Arc<UpstreamSessionHandle>,
     upstream: &Arc<Upstream>,
     endpoint: &Arc<AuthenticatedEndpoint>,
     drain: &Drain,
+    may_request: bool,
 ) {
     if !session.shared_stream_receivers.listen() {
         return;
@@ -69,8 +71,18 @@ pub(crate) async fn open_shared_stream(
             () = stream.run(open) => {}
         }
     }));
+    let is_awaited = may_request || !upstream.holds_back_stream_heads();
+    let upstream = Arc::clone(upstream);
+    let begun = async move {
+        let held_back = timeout(OPEN_TIMEOUT, opened).await.is_err();
+        upstream.set_holds_back_stream_heads(held_back);
+    };
     // The call is sent in any case.
-    let _begun = timeout(OPEN_TIMEOUT, opened).await;
+    if is_awaited {
+        begun.await;
+    } else {
+        drop(drain.spawn_unguarded(begun));
+    }
 }
 
 /// End of one stream.

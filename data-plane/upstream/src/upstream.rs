@@ -36,6 +36,8 @@ pub(crate) struct Upstream {
     trips: AtomicU32,
     bulkhead: Arc<Bulkhead>,
     messages: Arc<Semaphore>,
+    /// `true` if the server sent no head of its last shared stream for a while.
+    holds_back_stream_heads: AtomicBool,
     clock: SharedClock,
     origin: Instant,
 }
@@ -50,6 +52,7 @@ impl Upstream {
             trips: AtomicU32::new(0),
             bulkhead: Bulkhead::new(),
             messages: Arc::new(Semaphore::new(PENDING_MESSAGES)),
+            holds_back_stream_heads: AtomicBool::new(false),
             origin: clock.monotonic(),
             clock,
         }
@@ -74,6 +77,16 @@ impl Upstream {
     /// server that accepts none would get more and more of them, each on a connection of its own.
     pub(crate) fn message_permit(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.messages).try_acquire_owned().ok()
+    }
+
+    /// Reports if the server sent no head of its last shared stream for a while: some send it with the first message.
+    pub(crate) fn holds_back_stream_heads(&self) -> bool {
+        self.holds_back_stream_heads.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_holds_back_stream_heads(&self, held_back: bool) {
+        self.holds_back_stream_heads
+            .store(held_back, Ordering::Relaxed);
     }
 
     /// Asks the circuit breaker to admit a request.

@@ -50,8 +50,8 @@ pub struct ListenAcknowledgement {
 #[derive(Debug)]
 pub struct ServerChangeFeed {
     stream: EventStream,
-    /// Client and headers to answer requests of a legacy server on its stream; `None` for a modern server.
-    responder: Option<(RpcClient, RequestHeaders)>,
+    /// Client and headers to answer requests of the server on its stream.
+    responder: (RpcClient, RequestHeaders),
 }
 
 /// Opens the GET stream of the session in `headers` as a change feed; `None` if the server offers none.
@@ -67,7 +67,7 @@ pub async fn session_changes(
     };
     Ok(stream.map(|stream| ServerChangeFeed {
         stream,
-        responder: Some((rpc, headers)),
+        responder: (rpc, headers),
     }))
 }
 
@@ -82,12 +82,16 @@ pub async fn listen(
 ) -> Result<Option<ServerChangeFeed>, ClientError> {
     let headers = RequestHeaders::modern(versions::MODERN, method::LISTEN, None);
     let request = message::listen(id, filter, meta);
-    let reply = send_open_ended(http, endpoint, headers, request).await?;
+    let reply = send_open_ended(http, endpoint, headers.clone(), request).await?;
+    let rpc = RpcClient {
+        http: http.clone(),
+        endpoint: endpoint.clone(),
+    };
     if reply.status.is_success() {
         return match reply.body {
             ReplyBody::Sse(stream) => Ok(Some(ServerChangeFeed {
                 stream: *stream,
-                responder: None,
+                responder: (rpc, headers),
             })),
             // A JSON response is a graceful end or an error: no feed in either case.
             ReplyBody::Json(_) | ReplyBody::Accepted | ReplyBody::Other(_) => Ok(None),
@@ -148,7 +152,7 @@ impl ServerChangeFeed {
 
     /// Returns the next change; `None` when the server has ended the feed. Changes may have been missed by then. The
     /// feed is not resumed: a server is free to replay missed messages or not, and the client could not tell.
-    /// Cancel-safe, except for a response to a request of a legacy server.
+    /// Cancel-safe, except for a response to a request of the server.
     pub async fn next(&mut self) -> Result<Option<ServerChange>, ClientError> {
         while let Some(message) = self.stream.message().await? {
             let answer = scan(&message)?;
@@ -173,14 +177,15 @@ impl ServerChangeFeed {
                     _ => {}
                 },
                 ServerMessageBody::Request { method, .. } => {
-                    if let (Some((rpc, headers)), Some(id)) = (&self.responder, answer.id) {
+                    if let Some(id) = answer.id {
+                        let (rpc, headers) = &self.responder;
                         rpc.answer_server_request(headers, id.raw, method.as_str())
                             .await;
                     }
                 }
                 // The response to `subscriptions/listen` is its graceful end.
                 ServerMessageBody::Result(_) | ServerMessageBody::Error(_)
-                    if self.responder.is_none() =>
+                    if self.responder.1.is_modern() =>
                 {
                     return Ok(None);
                 }

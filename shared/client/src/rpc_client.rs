@@ -38,7 +38,7 @@ pub(crate) struct RpcResponse {
 const MAX_BEFORE_ANSWER: usize = 1000;
 
 impl RpcClient {
-    /// Posts a request and waits for the response with its id. Requests of the server in the meantime (legacy only) are
+    /// Posts a request and waits for the response with its id. Requests of the server in the meantime are
     /// answered under `headers`: pings with an empty result, all others with *method not found*.
     pub(crate) async fn ask(
         &self,
@@ -107,7 +107,11 @@ impl RpcClient {
             RpcError::method_not_found(method).to_bytes(Some(id))
         };
         // Errors are ignored: the server may no longer wait for the response.
-        let _told = send(&self.http, &self.endpoint, headers.clone(), answer).await;
+        let headers = match headers.is_modern() {
+            true => RequestHeaders::modern_response(),
+            false => headers.clone(),
+        };
+        let _told = send(&self.http, &self.endpoint, headers, answer).await;
     }
 
     async fn is_awaited_answer(
@@ -151,8 +155,8 @@ async fn answer_without_success(
     Err(reply.problem(error_in(&message)))
 }
 
-/// Posts a request, waits for a successful response and discards it. Requests of the server in the meantime (legacy
-/// only) are rejected.
+/// Posts a request, waits for a successful response and discards it. Requests of the server in the meantime are
+/// rejected.
 pub async fn ask(
     http: &HttpClient,
     endpoint: &ServerEndpoint,

@@ -80,6 +80,13 @@ impl RequestHeaders {
         Self(map)
     }
 
+    /// Returns the headers of a response to a request of a modern server: a response names no method.
+    pub fn modern_response() -> Self {
+        let mut map = HeaderMap::with_capacity(8);
+        map.insert(VERSION, MODERN);
+        Self(map)
+    }
+
     /// Returns `true` for headers of a modern message, which belongs to no session.
     pub(crate) fn is_modern(&self) -> bool {
         self.0.contains_key(&METHOD)

@@ -174,7 +174,7 @@ fn read<'a>(
                 }
                 root.version = true;
             }
-            "id" => root.id = Some(id(scanner)?.ok_or(scanner.error_at(FrameErrorKind::Id, at))?),
+            "id" => root.id = Some(message_id(scanner)?),
             "method" => root.method = Some(string(scanner, FrameErrorKind::Method)?),
             "params" => {
                 if scanner.peek() != Some(b'{') {
@@ -246,13 +246,38 @@ pub(crate) fn string<'a>(
     Ok(JsonString { value, span })
 }
 
+/// Reads the `id` of a message.
+pub(crate) fn message_id<'a>(scanner: &mut JsonScanner<'a>) -> Result<JsonRpcId<'a>, ScanError> {
+    let at = scanner.pos();
+    let (id, shape) = id_value(scanner)?;
+    let reason = match shape {
+        ValueType::String | ValueType::Integer if fits(scanner, &id) => return Ok(id),
+        ValueType::String | ValueType::Integer => FrameErrorKind::IdTooLong,
+        ValueType::Object
+        | ValueType::Array
+        | ValueType::Float
+        | ValueType::True
+        | ValueType::False
+        | ValueType::Null => FrameErrorKind::Id,
+    };
+    Err(scanner.error_at(reason, at))
+}
+
 /// Reads a string or integer. Returns `None` if the value is of another type or too long.
 pub(crate) fn id<'a>(scanner: &mut JsonScanner<'a>) -> Result<Option<JsonRpcId<'a>>, ScanError> {
+    let (id, shape) = id_value(scanner)?;
+    let is_id = matches!(shape, ValueType::String | ValueType::Integer) && fits(scanner, &id);
+    Ok(is_id.then_some(id))
+}
+
+fn id_value<'a>(scanner: &mut JsonScanner<'a>) -> Result<(JsonRpcId<'a>, ValueType), ScanError> {
     let (span, shape) = scanner.value()?;
-    let fits = span.len() <= scanner.limits().id;
     let raw = scanner.text(span);
-    let id = JsonRpcId { raw, span };
-    Ok((fits && matches!(shape, ValueType::String | ValueType::Integer)).then_some(id))
+    Ok((JsonRpcId { raw, span }, shape))
+}
+
+fn fits(scanner: &JsonScanner<'_>, id: &JsonRpcId<'_>) -> bool {
+    id.span.len() <= scanner.limits().id
 }
 
 pub(crate) fn optional_string<'a>(

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use crate::text;
+use crate::{limits::MAX_ID_LEN, text};
 
 /// JSON-RPC error codes.
 pub mod codes {
@@ -101,6 +101,9 @@ pub enum FrameErrorKind {
     /// `id` is neither a string nor an integer.
     #[error("`id` must be a string or an integer")]
     Id,
+    /// `id` is longer than the limit.
+    #[error("`id` must have at most {MAX_ID_LEN} bytes")]
+    IdTooLong,
     /// `method` is not a string.
     #[error("`method` must be a string")]
     Method,
@@ -124,6 +127,7 @@ impl FrameErrorKind {
             | Self::TooManyMembers
             | Self::Version
             | Self::Id
+            | Self::IdTooLong
             | Self::Method
             | Self::Params
             | Self::Shape => codes::INVALID_REQUEST,

@@ -1,5 +1,8 @@
 //! Limits of one frame. Every parser of untrusted bytes takes one of these.
 
+/// Maximum length of an id as written, in bytes, in messages of either side.
+pub const MAX_ID_LEN: usize = 512;
+
 /// Limits of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameLimits {
@@ -27,7 +30,7 @@ impl FrameLimits {
         bytes: 4 * 1024 * 1024,
         depth: 64,
         members: 128,
-        id: 512,
+        id: MAX_ID_LEN,
         number: 512,
         strict_values: true,
         null_members: false,
@@ -41,7 +44,7 @@ impl FrameLimits {
         bytes: 64 * 1024 * 1024,
         depth: 64,
         members: 256,
-        id: 512,
+        id: MAX_ID_LEN,
         number: 512,
         strict_values: false,
         null_members: true,

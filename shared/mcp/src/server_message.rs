@@ -135,10 +135,7 @@ fn read<'a>(
             }
             // An error response has a `null` id if the server could not read the request.
             "id" if scanner.peek() == Some(b'n') => parts.null_id = Some(scanner.value()?.0),
-            "id" => {
-                let id = envelope::id(scanner)?;
-                parts.id = Some(id.ok_or(scanner.error_at(FrameErrorKind::Id, at))?);
-            }
+            "id" => parts.id = Some(envelope::message_id(scanner)?),
             "method" => parts.method = Some(envelope::string(scanner, FrameErrorKind::Method)?),
             "params" if scanner.peek() == Some(b'{') => {
                 parts.params = Some(envelope::params(scanner)?);

@@ -30,7 +30,7 @@ pub struct MemoryBudget {
 }
 
 /// Owner of charges, as an opaque hash: equal for the same owner, and not reversible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BudgetOwner(u64);
 
 /// Bytes charged to a budget for one purpose.

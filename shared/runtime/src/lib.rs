@@ -1,9 +1,10 @@
 //! Runtime services of every role: clock and randomness, drain and readiness, signals, TLS, telemetry, the private
-//! port, backoff, memory budgets and quotas. Nothing here depends on what Toolgate does.
+//! port, backoff, memory budgets and quotas, connections of listeners. Nothing here depends on what Toolgate does.
 
 pub mod backoff;
 pub mod budget;
 pub mod clock;
+pub mod connection;
 pub mod drain;
 pub mod memory;
 pub mod metrics;

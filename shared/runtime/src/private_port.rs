@@ -1,18 +1,34 @@
 //! The private port: liveness, readiness and metrics. Separate from the port that clients reach.
 
-use std::io;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
     extract::{Query, State},
-    http::{StatusCode, header},
+    http::{Extensions, StatusCode, header},
     response::IntoResponse,
     routing::get,
 };
 use serde::Deserialize;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
-use crate::{drain::Drain, metrics::Metrics, readiness::Readiness};
+use crate::{
+    connection::{
+        ConnectionLimiter, ConnectionLimits, RouterOptions, accept, is_http2, serve_router,
+    },
+    drain::Drain,
+    metrics::Metrics,
+    readiness::Readiness,
+};
+
+/// Maximum number of connections.
+const MAX_CONNECTIONS: usize = 512;
+/// Maximum number of connections of one address.
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 128;
+/// Maximum number of concurrent requests on one connection.
+const MAX_STREAMS: u32 = 16;
+/// Maximum size of the headers of a request, in bytes.
+const MAX_HEADERS: u32 = 16 * 1024;
 
 #[derive(Clone)]
 struct PrivatePortState {
@@ -34,8 +50,42 @@ pub async fn serve(
     metrics: Metrics,
     extra: Router,
     drain: Drain,
-) -> io::Result<()> {
-    axum::serve(listener, router(readiness, metrics, extra, drain)).await
+) {
+    let router = router(readiness, metrics, extra, drain.clone());
+    let options = Arc::new(options());
+    let limiter = ConnectionLimiter::new(&options.limits);
+    accept(
+        &listener,
+        "private port",
+        &limiter,
+        |stream, _peer, permit| {
+            let (router, options) = (router.clone(), Arc::clone(&options));
+            let serving = async move {
+                let _permit = permit;
+                let protocol = timeout(options.limits.head_timeout, is_http2(&stream)).await;
+                if let Ok(Ok(multiplexed)) = protocol {
+                    let extensions = Extensions::default();
+                    serve_router(stream, multiplexed, router, extensions, &options, None).await;
+                }
+            };
+            Some(drain.spawn_unguarded(serving).abort_handle())
+        },
+    )
+    .await;
+}
+
+fn options() -> RouterOptions {
+    RouterOptions {
+        name: "private port",
+        limits: ConnectionLimits {
+            connections: MAX_CONNECTIONS,
+            connections_per_address: MAX_CONNECTIONS_PER_ADDRESS,
+            ..ConnectionLimits::default()
+        },
+        streams: MAX_STREAMS,
+        header_bytes: MAX_HEADERS,
+        grace: Duration::ZERO,
+    }
 }
 
 fn router(readiness: Readiness, metrics: Metrics, extra: Router, drain: Drain) -> Router {

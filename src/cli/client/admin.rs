@@ -120,7 +120,8 @@ pub struct AdminConnectionOptions {
     pub data_dir: PathBuf,
 }
 
-/// Connection to the admin API.
+/// Connection to the admin API. Cheap to clone.
+#[derive(Clone)]
 pub struct AdminClient {
     grpc: Grpc<Channel>,
     bearer: Option<MetadataValue<Ascii>>,

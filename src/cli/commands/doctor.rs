@@ -1,5 +1,7 @@
 //! `doctor`: checks everything that a deployment needs, in order of dependency, and prints a fix for every finding.
 
+mod servers;
+
 use http::{Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use toolgate_egress::EgressRequestBody;
@@ -8,14 +10,15 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
-        kind::{CATALOGUE, GATEWAY, PROXY, SERVER, TOKEN},
+        kind::{GATEWAY, PROXY, TOKEN},
     },
     output::{
         OutputFormat, OutputWriter, cell,
         error::{CliError, CliErrorKind},
-        probe_advice,
     },
 };
+
+use servers::servers;
 
 /// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
 const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
@@ -104,8 +107,13 @@ impl DoctorArgs {
         findings.extend(admin_findings(&admin, &self.admin, reached));
         if is_reachable {
             findings.extend(store(admin.reads_latest(), &warnings(&mut admin).await?));
-            findings.extend(servers(&mut admin).await?);
-            findings.extend(gateways(&mut admin).await?);
+            let servers = servers(&mut admin).await?;
+            let failed = servers
+                .iter()
+                .filter(|(_, finding)| finding.severity != FindingSeverity::Fine);
+            let failed: Vec<String> = failed.map(|(id, _)| id.clone()).collect();
+            findings.extend(servers.into_iter().map(|(_, finding)| finding));
+            findings.extend(gateways(&mut admin, &failed).await?);
             findings.extend(tokens(&mut admin).await?);
             let proxies = proxies(&mut admin).await?;
             findings.extend(proxies.as_deref().map_or_else(fleet_not_visible, fleet));
@@ -286,65 +294,51 @@ fn clock(server_time: u64) -> DoctorFinding {
     )
 }
 
-async fn servers(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
-    let servers = admin.list(&SERVER).await?;
-    let catalogues = admin.list(&CATALOGUE).await?;
-    let catalogue = |id: &str| catalogues.iter().find(|c| cell::id(c, "/name") == id);
-    let finding = |server: &Value| {
-        let id = cell::id(server, "/metadata/name");
-        let subject = format!("server {id}");
-        let Some(catalogue) = catalogue(&id) else {
-            return DoctorFinding::warning(
-                subject,
-                "not probed yet",
-                format!("`toolgate describe server {id}` in a moment"),
-            );
-        };
-        let seen = cell::age(catalogue, "/probeTime", crate::cli::now());
-        match catalogue["problem"].as_str() {
-            Some(problem) if !problem.is_empty() => DoctorFinding::broken(
-                subject,
-                format!("the last probe failed: {problem} (probed {seen} ago)"),
-                probe_advice::advice_for_probe(
-                    problem,
-                    &id,
-                    &cell::text(server, "/spec/url"),
-                    server["spec"]["credential"].as_str().unwrap_or_default(),
-                ),
-            ),
-            Some(_) | None => DoctorFinding::fine(
-                subject,
-                format!(
-                    "{} tools, {}, probed {seen} ago",
-                    cell::count(catalogue, "/tools"),
-                    cell::text(catalogue, "/era")
-                ),
-            ),
-        }
-    };
-    Ok(servers.iter().map(finding).collect())
+/// Reports the problems of gateways. `failed` are the servers that have a finding of their own.
+async fn gateways(
+    admin: &mut AdminClient,
+    failed: &[String],
+) -> Result<Vec<DoctorFinding>, CliError> {
+    let gateways = admin.list(&GATEWAY).await?;
+    Ok(gateways
+        .iter()
+        .map(|gateway| gateway_finding(gateway, failed))
+        .collect())
 }
 
-async fn gateways(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
-    let gateways = admin.list(&GATEWAY).await?;
-    let finding = |gateway: &Value| {
-        let id = cell::id(gateway, "/metadata/name");
-        let problems = gateway
-            .pointer("/status/problems")
-            .and_then(Value::as_array);
-        let problems: Vec<_> = problems
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        if problems.is_empty() {
-            let tools = cell::count(gateway, "/status/tools");
-            return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
-        }
-        let fix = format!("`toolgate describe gateway {id}`, then correct its bindings");
-        DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
+fn gateway_finding(gateway: &Value, failed: &[String]) -> DoctorFinding {
+    let id = cell::id(gateway, "/metadata/name");
+    let problems = gateway
+        .pointer("/status/problems")
+        .and_then(Value::as_array);
+    let problems: Vec<_> = problems
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if problems.is_empty() {
+        let tools = cell::count(gateway, "/status/tools");
+        return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
+    }
+    let names = |problem: &str, server: &str| {
+        let mut words = problem.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+        words.any(|word| word == server)
     };
-    Ok(gateways.iter().map(finding).collect())
+    let causes: Vec<_> = failed
+        .iter()
+        .filter(|server| problems.iter().any(|problem| names(problem, server)))
+        .map(|server| format!("`server {server}`"))
+        .collect();
+    let own = |problem: &&str| !failed.iter().any(|server| names(problem, server));
+    let fix = match (&causes[..], problems.iter().any(own)) {
+        ([], _) => format!("`toolgate describe gateway {id}`, then mend its bindings"),
+        (causes, false) => format!("its bindings may be right: see {}", causes.join(", ")),
+        (causes, true) => format!(
+            "see {} first; then `toolgate describe gateway {id}`, and mend its bindings",
+            causes.join(", ")
+        ),
+    };
+    DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
 }
 
 async fn tokens(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {

@@ -268,7 +268,14 @@ impl AddServerArgs {
     }
 }
 
-/// Probes the server and waits for the result. On a terminal a spinner is drawn.
+/// Probes the server and waits for the result.
+pub(super) async fn request_probe(admin: &mut AdminClient, name: &str) -> Result<Value, CliError> {
+    let resource = format!("organizations/{}/catalogues/{name}", admin.organization());
+    let request = json!({ "name": resource });
+    admin.call("Catalogues", "RefreshCatalogue", request).await
+}
+
+/// Like [`request_probe`]. On a terminal a spinner is drawn.
 async fn refresh_definitions(
     admin: &mut AdminClient,
     out: &OutputWriter,
@@ -283,14 +290,7 @@ async fn refresh_definitions(
         spinner.enable_steady_tick(Duration::from_millis(100));
         spinner
     });
-    let resource = format!("organizations/{}/catalogues/{name}", admin.organization());
-    let found = admin
-        .call(
-            "Catalogues",
-            "RefreshCatalogue",
-            json!({ "name": resource }),
-        )
-        .await;
+    let found = request_probe(admin, name).await;
     if let Some(spinner) = spinner {
         spinner.finish_and_clear();
     }

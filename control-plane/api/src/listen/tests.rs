@@ -111,10 +111,12 @@ async fn an_idle_connection_is_closed() {
         http1: true,
         drain: drain.clone(),
         name: "test",
+        reserved_connections: 0,
         grace: Duration::from_secs(1),
     };
     drain.spawn("test", connection(far, ConnectionPeer::Unknown, serve));
+    // Settings and the reason for the end are all that comes.
     let mut answer = Vec::new();
     let ended = timeout(Duration::from_secs(60), near.read_to_end(&mut answer));
-    assert_eq!(ended.await.unwrap().unwrap(), 0);
+    assert!(ended.await.unwrap().unwrap() < 100);
 }

@@ -518,3 +518,29 @@ async fn removed_servers_stop_probing_and_equal_targets_cause_no_write() {
     let ended = timeout(HANG_GUARD, ended).await;
     assert!(ended.is_ok(), "still there: {:?}", house.system.counts());
 }
+
+/// A probe that began before the request would show the server as it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_on_demand_does_not_join_an_older_probe() {
+    let house = fixture(MemorySink::default());
+    let listed = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let lists = Arc::clone(&listed);
+    let url = house
+        .serve(move |seen| {
+            if seen.rpc_method() == "tools/list" {
+                let before = lists.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                // The first list is slow, and shows the server as it was.
+                std::thread::sleep(Duration::from_millis(if before == 0 { 300 } else { 0 }));
+                let tool = if before == 0 { "old" } else { "new" };
+                return tools(&seen, &[tool.to_owned()]);
+            }
+            modern(&seen)
+        })
+        .await;
+    house.want([target("s", &url)]);
+    while listed.load(std::sync::atomic::Ordering::SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let seen = house.discovery.probe_now(name("s")).await.unwrap();
+    assert_eq!(names(&seen), ["new"]);
+}

@@ -171,9 +171,11 @@ fn a_probe_on_demand_starts_immediately() {
         schedule.step(ScheduleEvent::Requested, secs(0), 0),
         ScheduleAction::Nothing
     );
-    schedule.step(FAILED, secs(1), 0);
+    // The running probe began before the request.
+    assert_eq!(schedule.step(FAILED, secs(1), 0), ScheduleAction::Probe);
+    schedule.step(FAILED, secs(2), 0);
     assert_eq!(
-        schedule.step(ScheduleEvent::Requested, secs(1), 0),
+        schedule.step(ScheduleEvent::Requested, secs(2), 0),
         ScheduleAction::Probe
     );
 }

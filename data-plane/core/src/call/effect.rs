@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{
     elicitation::ElicitationId,
-    retry::{InputResponses, RetrySession},
+    retry::{InputResponses, RetrySession, SessionRefusal},
     verdict::UpstreamVerdict,
 };
 use crate::{refusal::UpstreamFailure, rewrite::ClientResponse};
@@ -17,9 +17,14 @@ pub enum CallEffect {
     SendUpstream(Option<InputResponses>),
     /// Send the call once more, because the last attempt provably did not run.
     Retry(RetrySession),
-    /// Find out if the server still knows the session. Its result is
+    /// Ping the server in the session of the call, whose response is not read meanwhile. Its result is
     /// [`CallEvent::SessionProbed`](super::CallEvent::SessionProbed).
     ProbeSession,
+    /// Ping the server in the session of the call, in the background, and discard the session if
+    /// [`session_verdict`](super::retry::session_verdict) says so.
+    ProbeSessionLater(SessionRefusal),
+    /// Use the session of the call no more: the next call opens a new one.
+    DiscardSession,
     /// Answer a request of the server on behalf of the client.
     RespondUpstream(Bytes),
     /// Answer a request of the server that no client gets: with a pong or a rejection.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use toolgate_model::Timestamp;
 
-use super::elicitation::ElicitationId;
+use super::{elicitation::ElicitationId, retry::PingOutcome};
 use crate::{plan::CallPlan, refusal::UpstreamFailure, session::LogLevel};
 
 /// Time of an event.
@@ -27,8 +27,8 @@ pub enum CallEvent {
     UpstreamMessage(Bytes),
     /// The response ended before the answer of the call.
     UpstreamEnd(UpstreamEnd),
-    /// Result of [`CallEffect::ProbeSession`](super::CallEffect::ProbeSession): `true` if the server knows the session.
-    SessionProbed(bool),
+    /// Result of [`CallEffect::ProbeSession`](super::CallEffect::ProbeSession).
+    SessionProbed(PingOutcome),
     /// Result of [`CallEffect::AskClient`](super::CallEffect::AskClient): an id for each elicitation; `None` where the client
     /// cannot be asked.
     Registered(Vec<Option<ElicitationId>>),

@@ -13,9 +13,9 @@ use toolgate_model::{Era, Timestamp};
 use super::{
     effect::{CallEffect, CallEffects, CallEnd},
     elicitation::{Elicitation, ElicitationEvent},
-    event::{CallEvent, CallTime, UpstreamEnd},
+    event::{BodyKind, CallEvent, CallTime, UpstreamEnd},
     notification_limiter::LimitedNotification,
-    retry::RetryState,
+    retry::{RetryState, refusal_to_probe},
     verdict::{UpstreamVerdict, may_be_running},
 };
 use crate::{
@@ -37,6 +37,8 @@ pub struct CallMachine {
     /// `false` once the client has closed the stream of the call.
     client_connected: bool,
     draining: bool,
+    /// Status of the response to a call in a session that the server had assigned; `None` outside of a session.
+    session_status: Option<u16>,
     client_until: Option<Timestamp>,
     /// State of a call whose answer takes more than one message: most calls have none.
     conversation: Option<Box<ConversationState>>,
@@ -58,8 +60,9 @@ pub struct CallOptions {
 enum CallPhase {
     /// The head of a response.
     Sending,
-    /// The result of a session probe.
-    Probing,
+    /// The result of a session probe. The head of a response that may concern the session is held back; there is none if
+    /// nothing was sent.
+    Probing(Option<ResponseHead>),
     /// The rest of a JSON document; `invalid` explains a document without an answer.
     Document { invalid: UpstreamFailure },
     /// Messages of a stream.
@@ -72,6 +75,14 @@ enum CallPhase {
     Suspended,
     /// Nothing: the call is over.
     Finished,
+}
+
+/// Head of a response.
+#[derive(Debug, Clone, Copy)]
+struct ResponseHead {
+    id: u64,
+    status: u16,
+    body: BodyKind,
 }
 
 /// Purpose of a text that is being sealed.
@@ -102,6 +113,7 @@ impl CallMachine {
             url_elicitations,
             client_connected: true,
             draining: false,
+            session_status: None,
             client_until,
             conversation: None,
         }
@@ -132,7 +144,7 @@ impl CallMachine {
                 self.on_upstream_message(&message, now, &mut out)
             }
             CallEvent::UpstreamEnd(end) => self.on_upstream_end(end, &mut out),
-            CallEvent::SessionProbed(known) => self.on_session_probed(known, &mut out),
+            CallEvent::SessionProbed(ping) => self.on_session_probed(ping, &mut out),
             CallEvent::Registered(ids) => self.on_registered(ids, now, &mut out),
             CallEvent::Sealed(text) => self.on_sealed(text.as_deref(), &mut out),
             CallEvent::SuspensionRefused => self.on_suspension_refused(&mut out),
@@ -199,7 +211,7 @@ impl CallMachine {
             ) => self.fail(failure, *invalid, out),
             (
                 CallPhase::Sending
-                | CallPhase::Probing
+                | CallPhase::Probing(_)
                 | CallPhase::AwaitingClient
                 | CallPhase::Sealing(_)
                 | CallPhase::Suspended
@@ -245,6 +257,13 @@ impl CallMachine {
             | CallOutcome::Error => (UpstreamVerdict::Answered, reply),
         };
         out.push(CallEffect::SettleUpstream(verdict));
+        let is_answered = matches!(verdict, UpstreamVerdict::Answered);
+        let error = self.relay.error_code();
+        if let Some(status) = self.session_status
+            && let Some(refusal) = refusal_to_probe(status, is_answered, error)
+        {
+            out.push(CallEffect::ProbeSessionLater(refusal));
+        }
         self.finish(CallEnd::ClientResponse(reply), out);
     }
 

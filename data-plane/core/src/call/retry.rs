@@ -1,10 +1,11 @@
 //! Retries of a call. A call is sent at most twice per round, and the second time only if the first attempt provably
-//! did not run: no connection could be made, the session had ended before it was sent, or a legacy server does not know
-//! the session, which it says before it looks at the message. All decisions to send a call that may have left the proxy
-//! once more are made here. Below them, the connection pool of `shared/egress` moves a request to another connection if it
-//! was provably not sent.
+//! did not run: no connection could be made, the session had ended before it was sent, or a legacy server refuses a ping
+//! in the same session with the same HTTP status, so that it refuses the session before it looks at the message. All
+//! decisions to send a call that may have left the proxy once more are made here. Below them, the connection pool of
+//! `shared/egress` moves a request to another connection if it was provably not sent.
 
 use bytes::Bytes;
+use toolgate_mcp::error::codes;
 
 use crate::refusal::UpstreamFailure;
 
@@ -26,13 +27,66 @@ pub struct InputResponses {
     pub state: Option<Box<str>>,
 }
 
+/// Refusal of a request in an established upstream session. It may concern the request, or the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionRefusal {
+    /// HTTP status of 4xx or 5xx.
+    Status(u16),
+    /// Code of a JSON-RPC error with a status of success.
+    Error(i64),
+}
+
+/// Outcome of a ping in a session in which a request was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PingOutcome {
+    /// The server answered the ping.
+    Answered,
+    /// The server refused the ping.
+    Refused(SessionRefusal),
+    /// The stream that carries the session has ended.
+    StreamEnded,
+    /// There is no response.
+    NoResponse,
+}
+
+/// State of an upstream session after a request in it was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionVerdict {
+    /// The session stands: the refusal concerns the request.
+    Usable,
+    /// The session is of no more use, and the refused request did not run.
+    NotExecuted,
+    /// The session is of no more use. The refused request may have run.
+    Unusable,
+}
+
+/// Judges a session by the refusal of a request and by a ping after it.
+pub fn session_verdict(refusal: SessionRefusal, ping: PingOutcome) -> SessionVerdict {
+    let refused = match ping {
+        PingOutcome::StreamEnded => return SessionVerdict::Unusable,
+        PingOutcome::Answered | PingOutcome::NoResponse => return SessionVerdict::Usable,
+        PingOutcome::Refused(refused) => refused,
+    };
+    let is_same = refusal == refused;
+    match refused {
+        SessionRefusal::Status(status) if is_client_error(status) && is_same => {
+            SessionVerdict::NotExecuted
+        }
+        SessionRefusal::Status(status) if is_client_error(status) || is_same => {
+            SessionVerdict::Unusable
+        }
+        SessionRefusal::Error(code) if is_same && code != codes::METHOD_NOT_FOUND => {
+            SessionVerdict::Unusable
+        }
+        SessionRefusal::Status(_) | SessionRefusal::Error(_) => SessionVerdict::Usable,
+    }
+}
+
 /// Next step after an attempt that did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryStep {
     /// Send the call again.
     Retry(RetrySession),
-    /// Probe the session first.
-    Probe,
     /// Give up.
     Fail(UpstreamFailure),
 }
@@ -52,31 +106,57 @@ impl RetryState {
         }
     }
 
-    /// The server does not know the session, or so it seems: a 404 may come from anything behind the server, so that
-    /// the call may have run. A probe in the same session tells the two apart.
-    pub(super) fn session_unknown(&self) -> RetryStep {
-        match self.retried {
-            false => RetryStep::Probe,
-            true => RetryStep::Fail(UpstreamFailure::SessionLost),
-        }
-    }
-
-    /// The session was probed.
-    pub(super) fn probed(&mut self, known: bool) -> RetryStep {
-        if known {
-            return RetryStep::Fail(UpstreamFailure::Status);
-        }
-        match std::mem::replace(&mut self.retried, true) {
-            false => RetryStep::Retry(RetrySession::New),
-            true => RetryStep::Fail(UpstreamFailure::SessionLost),
+    /// The session of the call was pinged. A session is replaced once.
+    pub(super) fn session_probed(&mut self, verdict: SessionVerdict) -> ProbeStep {
+        match verdict {
+            SessionVerdict::Usable => ProbeStep::Continue,
+            SessionVerdict::NotExecuted => match std::mem::replace(&mut self.retried, true) {
+                false => ProbeStep::Replace,
+                true => ProbeStep::Fail,
+            },
+            SessionVerdict::Unusable => ProbeStep::Discard,
         }
     }
 }
 
-/// Reports if a status may say that the server does not know the session. Legacy servers say so with 404 before they
-/// look at the message.
-pub(super) fn says_session_unknown(status: u16, in_session: bool) -> bool {
-    in_session && status == 404
+/// Next step after a ping in the session of a refused call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProbeStep {
+    /// The response stands.
+    Continue,
+    /// Send the call again in a new session.
+    Replace,
+    /// The response stands, and the next call opens a new session.
+    Discard,
+    /// Give up: the new session is refused like the old one.
+    Fail,
+}
+
+/// Reports if a response with this status is held back until the session is probed. Servers refuse unknown sessions
+/// before they look at the message, the specification has it with 404, others with 400, 401 or 410.
+pub(super) fn may_refuse_session(status: u16, in_session: bool) -> bool {
+    in_session && is_client_error(status)
+}
+
+/// Returns the refusal after which a session is probed in the background, if the response is one. The call is not
+/// repeated, so that its response does not wait for the ping. With a status of 4xx the session was probed before.
+pub(super) fn refusal_to_probe(
+    status: u16,
+    is_answered: bool,
+    error: Option<i64>,
+) -> Option<SessionRefusal> {
+    match status {
+        200..=299 => error.map(SessionRefusal::Error),
+        504 => None,
+        500..=599 if error.is_some() || !is_answered => Some(SessionRefusal::Status(status)),
+        _ => None,
+    }
+}
+
+/// Returns `true` for a status by which a server rejects a request that it did not run. 407 is of a proxy, 408 and 429 are
+/// about time.
+fn is_client_error(status: u16) -> bool {
+    matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429)
 }
 
 #[cfg(test)]

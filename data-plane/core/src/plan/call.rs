@@ -46,6 +46,8 @@ pub struct CallPlan {
     pub returned_state: Option<ReturnedState>,
     /// Set if this call is repeated after the client was asked to visit URLs.
     pub url_elicitation_result: Option<UrlElicitationResult>,
+    /// `true` for a request to a legacy server with answers to no question: `inputResponses` without `requestState`.
+    pub has_stray_responses: bool,
     /// Sealer of the id if the call may become a task; `None` if it may not.
     pub task_sealer: Option<TaskSealer>,
     /// Spans of the request body that are rewritten.
@@ -102,6 +104,11 @@ impl CallPlan {
     /// Server that answers the call.
     pub fn server(&self) -> &Arc<ServerView> {
         self.target.server()
+    }
+
+    /// Returns `true` if `requestState` and `inputResponses` of the request are left out of what the server gets.
+    pub fn strips_continuation(&self) -> bool {
+        self.is_continuation() || self.has_stray_responses
     }
 
     /// Returns `true` if the call goes on when the client closes its stream. Closing a stream cancels nothing in the
@@ -293,6 +300,7 @@ pub(super) fn plan(
         continuation: None,
         returned_state: None,
         url_elicitation_result: None,
+        has_stray_responses: false,
         task_sealer: tasks,
         declared,
         spans: CallSpans {

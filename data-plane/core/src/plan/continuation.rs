@@ -59,9 +59,11 @@ pub(super) fn complete(
         )),
         (ClientProtocol::Legacy { .. }, _) => Ok(call),
         (ClientProtocol::Modern { .. }, None) if stateless => Ok(call),
-        (ClientProtocol::Modern { .. }, None) => Err(invalid(
-            "`inputResponses` need the `requestState` of their question",
-        )),
+        // Answers to no question: the call is a new one, and a legacy server gets no answers in a request.
+        (ClientProtocol::Modern { .. }, None) => Ok(CallPlan {
+            has_stray_responses: true,
+            ..call
+        }),
         (ClientProtocol::Modern { .. }, Some(state)) if stateless => {
             with_returned_state(input, envelope, state, call)
         }

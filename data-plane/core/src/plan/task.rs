@@ -129,6 +129,7 @@ pub(super) fn followed_task(
         continuation: None,
         returned_state: None,
         url_elicitation_result: None,
+        has_stray_responses: false,
         task_sealer: None,
         spans: CallSpans {
             id: nowhere,

@@ -44,6 +44,8 @@ pub struct ResponseRelay {
     progress: Option<f64>,
     /// Response whose `requestState` has to be sealed first.
     awaiting_seal: Option<Bytes>,
+    /// Code of the JSON-RPC error that answered the call.
+    error_code: Option<i64>,
     answered: bool,
     finished: bool,
 }
@@ -133,6 +135,7 @@ impl ResponseRelay {
             log_level,
             progress: None,
             awaiting_seal: None,
+            error_code: None,
             answered: false,
             finished: false,
         }
@@ -151,6 +154,11 @@ impl ResponseRelay {
     /// Returns `true` once the server has responded to the call, even if the response is not usable.
     pub fn is_answered(&self) -> bool {
         self.answered
+    }
+
+    /// Returns the code of the JSON-RPC error that the server answered the call with.
+    pub fn error_code(&self) -> Option<i64> {
+        self.error_code
     }
 
     /// Sets the gateway's request id after the call was sent again.
@@ -216,6 +224,7 @@ impl ResponseRelay {
                     self.finished = true;
                     return RelayAction::UrlElicitation(pages);
                 }
+                self.error_code = RpcError::parse(answer.slice(*error)).map(|error| error.code);
                 let reply = self.error_response(message, &answer, *error);
                 RelayAction::Final(self.finish(reply))
             }
@@ -309,9 +318,13 @@ impl ResponseRelay {
         params: Option<&MessageParams<'_>>,
         answer: &ServerMessage<'_>,
     ) -> RelayAction {
-        let Some(id) = answer.id.filter(|_| self.era == Era::Legacy) else {
+        let Some(id) = answer.id else {
             return RelayAction::Ignore;
         };
+        // A modern server requests input in its result: a request of its own is refused, so that it does not wait.
+        if self.era == Era::Modern {
+            return RelayAction::LocalReply(server_request_response(method, id.raw));
+        }
         let params = params.map(|params| answer.slice(params.span));
         match Elicitation::read(method, params) {
             Some(question)

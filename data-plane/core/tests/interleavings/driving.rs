@@ -5,7 +5,8 @@ use toolgate_data_core::{
     OwningProxy,
     call::{
         CallEffect, CallEffects, CallEnd, CallEvent, CallMachine, CallOptions, ElicitationId,
-        RetrySession, SealRequest, UpstreamEnd, UpstreamHead, UpstreamVerdict,
+        PingOutcome, RetrySession, SealRequest, SessionRefusal, UpstreamEnd, UpstreamHead,
+        UpstreamVerdict,
         elicitation::{ANSWER_TIMEOUT, MAX_PENDING},
         request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
         suspended::CallTicket,
@@ -87,9 +88,13 @@ impl World {
             }
             CallEffect::ProbeSession => {
                 let session = call.link.as_ref().unwrap();
-                let known = self.server.live.contains_key(&session.id);
-                return Some(CallEvent::SessionProbed(known));
+                let ping = match self.server.live.contains_key(&session.id) {
+                    true => PingOutcome::Answered,
+                    false => PingOutcome::Refused(SessionRefusal::Status(404)),
+                };
+                return Some(CallEvent::SessionProbed(ping));
             }
+            CallEffect::ProbeSessionLater(_) | CallEffect::DiscardSession => {}
             CallEffect::RespondUpstream(message) => self.told(id, &message),
             CallEffect::RefuseUpstream(_) => {}
             CallEffect::SettleUpstream(verdict) => {
@@ -374,6 +379,8 @@ fn name(effect: &CallEffect) -> &'static str {
         CallEffect::SendUpstream(_) => "send upstream",
         CallEffect::Retry(_) => "retry",
         CallEffect::ProbeSession => "probe session",
+        CallEffect::ProbeSessionLater(_) => "probe session later",
+        CallEffect::DiscardSession => "discard session",
         CallEffect::RespondUpstream(_) => "respond upstream",
         CallEffect::RefuseUpstream(_) => "refuse upstream",
         CallEffect::SettleUpstream(_) => "settle upstream",

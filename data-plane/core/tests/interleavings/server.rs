@@ -114,7 +114,7 @@ impl World {
             id,
             CallEvent::UpstreamHead(response(own, status, legacy, body)),
         );
-        if arrival == Arrival::Broken {
+        if matches!(arrival, Arrival::Broken | Arrival::Status500) {
             let end = UpstreamEnd::Failed(UpstreamFailure::Broken);
             self.feed(id, CallEvent::UpstreamEnd(end));
         } else if arrival == Arrival::Status500 {

@@ -65,13 +65,13 @@ fn open_with(
     let mut options = ListenerOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let limits = &mut options.limits;
     for limit in [
-        &mut limits.head_timeout,
-        &mut limits.idle_timeout,
-        &mut limits.body_stall_timeout,
+        &mut limits.connection.head_timeout,
+        &mut limits.connection.idle_timeout,
+        &mut limits.connection.body_stall_timeout,
         &mut limits.body_timeout,
-        &mut limits.write_stall_timeout,
-        &mut limits.handshake_timeout,
-        &mut limits.max_age,
+        &mut limits.connection.write_stall_timeout,
+        &mut limits.connection.handshake_timeout,
+        &mut limits.connection.max_age,
     ] {
         *limit = 60 * HANG_GUARD;
     }
@@ -348,7 +348,7 @@ async fn a_body_that_never_ends_times_out() {
 
 #[tokio::test]
 async fn an_idle_or_incomplete_head_times_out() {
-    let (address, _trigger) = open(|options| options.limits.head_timeout = SHORT);
+    let (address, _trigger) = open(|options| options.limits.connection.head_timeout = SHORT);
     let start = Instant::now();
     let mut silent = connect(address).await;
     about(SHORT, until_closed(&mut silent, start).await);
@@ -369,7 +369,7 @@ async fn an_idle_or_incomplete_head_times_out() {
 
 #[tokio::test]
 async fn an_idle_connection_times_out_and_a_busy_one_does_not() {
-    let (address, _trigger) = open(|options| options.limits.idle_timeout = SHORT);
+    let (address, _trigger) = open(|options| options.limits.connection.idle_timeout = SHORT);
     let mut stream = connect(address).await;
     let start = Instant::now();
     let answer = exchange(&mut stream, &post("/slow", "")).await;
@@ -380,7 +380,7 @@ async fn an_idle_connection_times_out_and_a_busy_one_does_not() {
 
 #[tokio::test]
 async fn a_stalled_body_times_out() {
-    let (address, _trigger) = open(|options| options.limits.body_stall_timeout = SHORT);
+    let (address, _trigger) = open(|options| options.limits.connection.body_stall_timeout = SHORT);
     let mut stream = connect(address).await;
     let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhalf";
     let start = Instant::now();
@@ -390,7 +390,7 @@ async fn a_stalled_body_times_out() {
 
 #[tokio::test]
 async fn an_old_connection_is_asked_to_close() {
-    let (address, _trigger) = open(|options| options.limits.max_age = SHORT);
+    let (address, _trigger) = open(|options| options.limits.connection.max_age = SHORT);
     let mut stream = connect(address).await;
     let answer = exchange(&mut stream, &post("/slow", "")).await;
     assert!(
@@ -401,9 +401,11 @@ async fn an_old_connection_is_asked_to_close() {
 
 #[tokio::test]
 async fn connections_are_limited_per_address() {
-    let (address, _trigger) = open(|options| options.limits.connections_per_address = 1);
+    let (address, _trigger) = open(|options| options.limits.connection.connections_per_address = 1);
     let mut first = connect(address).await;
-    exchange(&mut first, &post("/", "x")).await;
+    // A request is in progress, so the connection makes no room for another.
+    first.write_all(post("/held", "").as_bytes()).await.unwrap();
+    sleep(Duration::from_millis(50)).await;
     // No limit of time closes it, so that it is closed at all is for the share.
     let mut second = connect(address).await;
     until_closed(&mut second, Instant::now()).await;
@@ -419,6 +421,52 @@ async fn connections_are_limited_per_address() {
         }
     };
     timeout(HANG_GUARD, served).await.expect("a place is free");
+}
+
+#[tokio::test]
+async fn an_idle_connection_makes_room_for_a_new_one_of_its_address() {
+    let (address, _trigger) = open(|options| {
+        options.limits.connection.connections_per_address = 2;
+        options.limits.connection.eviction_age = Duration::ZERO;
+    });
+    let mut served = connect(address).await;
+    exchange(&mut served, &post("/", "x")).await;
+    let mut silent = connect(address).await;
+    sleep(Duration::from_millis(50)).await;
+    for _ in 0..20 {
+        let mut newer = connect(address).await;
+        let answer = exchange(&mut newer, &post("/", "new")).await;
+        assert!(answer.ends_with(">new"), "{answer}");
+    }
+    until_closed(&mut served, Instant::now()).await;
+    until_closed(&mut silent, Instant::now()).await;
+}
+
+#[tokio::test]
+async fn an_incomplete_http2_head_times_out_like_one_of_http1() {
+    let (address, _trigger) = open(|options| options.limits.connection.head_timeout = SHORT);
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = [preface.as_slice(), b"\0\0\0\x04\0\0\0\0\0"].concat();
+    // One byte of a header block, of a frame without END_HEADERS.
+    let fragment = [settings.as_slice(), b"\0\0\x01\x01\0\0\0\0\x01\x82"].concat();
+    let cut = fragment[..fragment.len() - 4].to_vec();
+    for (name, bytes) in [
+        ("nothing", Vec::new()),
+        ("part of the method", b"PR".to_vec()),
+        ("half a preface", preface[..12].to_vec()),
+        ("a preface", settings),
+        ("a fragment", fragment),
+        ("part of a frame header", cut),
+    ] {
+        let start = Instant::now();
+        let mut stream = connect(address).await;
+        stream.write_all(&bytes).await.unwrap();
+        let took = until_closed(&mut stream, start).await;
+        assert!(took >= SHORT.mul_f64(0.8), "{name}: {took:?}");
+        if std::env::var_os("TOOLGATE_TEST_DRILL").is_some() {
+            assert!(took < SHORT * 3, "{name}: {took:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -458,7 +506,7 @@ async fn tls_serves_http1_and_http2_and_handshakes_time_out() {
     let roots = tls::certificates("test", &chain).unwrap();
     let (address, _trigger) = open(|options| {
         options.tls = Some(tls::server(&identity, tls::ALPN_BOTH).unwrap());
-        options.limits.handshake_timeout = SHORT;
+        options.limits.connection.handshake_timeout = SHORT;
     });
     let name = || "localhost".to_owned().try_into().unwrap();
     let client = tls::client(&roots, None, &[b"http/1.1"]).unwrap();

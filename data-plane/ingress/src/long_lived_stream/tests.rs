@@ -76,8 +76,8 @@ struct TestListener {
 
 fn open(change: impl FnOnce(&mut ListenerOptions)) -> TestListener {
     let mut options = ListenerOptions::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    options.limits.write_stall_timeout = SHORT;
-    options.limits.idle_timeout = SHORT;
+    options.limits.connection.write_stall_timeout = SHORT;
+    options.limits.connection.idle_timeout = SHORT;
     change(&mut options);
     let door = Listener::bind(options).unwrap();
     let address = door.address();

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 use toolgate_client::{ClientError, ServerChange, ServerChangeFeed, ask, session_changes};
 use toolgate_data_core::{
+    call::{SessionRefusal, SessionVerdict, retry::session_verdict},
     notify::topic_subscriptions::{ChangeTopic, ChangeTopics, TopicChange},
     port::{BoxedFuture, ChangeFeed, UpstreamSessionKey},
     refusal::UpstreamFailure,
 };
 use toolgate_mcp::{message, method, text::quote};
 
-use crate::{failure, session::UpstreamSessionHandle};
+use crate::{failure, session::UpstreamSessionHandle, session_probe};
 
 use super::{FeedNetwork, FeedOpenResult, FeedTarget};
 
@@ -37,7 +38,7 @@ pub(super) async fn open(
     }
     let mut target = feeds.reach(&key).await?;
     let mut opened = stream(&target, &session).await;
-    if is_session_unknown(&opened) {
+    if is_refused(&opened) && is_session_refused(&feeds, &key, &session).await {
         session = feeds.sessions.reopen(&key, &session).await?;
         opened = stream(&target, &session).await;
     }
@@ -69,9 +70,20 @@ async fn stream(
     session_changes(http, &authenticated.endpoint, session.headers()).await
 }
 
-/// Reports if the server does not know the session any more.
-fn is_session_unknown<T>(outcome: &Result<T, ClientError>) -> bool {
-    matches!(outcome, Err(ClientError::Status(problem)) if problem.status.as_u16() == 404)
+/// Reports if the server refused the stream: it may offer none, or not know the session.
+fn is_refused<T>(opened: &Result<Option<T>, ClientError>) -> bool {
+    matches!(opened, Ok(None) | Err(ClientError::Status(_)))
+}
+
+/// Finds out with a ping if the server refuses the session.
+async fn is_session_refused(
+    feeds: &FeedNetwork,
+    key: &UpstreamSessionKey,
+    session: &UpstreamSessionHandle,
+) -> bool {
+    let refusal = SessionRefusal::Status(404);
+    let ping = session_probe::ping(&feeds.registry, (&key.server, &key.principal), session).await;
+    session_verdict(refusal, ping) != SessionVerdict::Usable
 }
 
 impl LegacyFeed {
@@ -90,6 +102,14 @@ impl LegacyFeed {
             Ok(()) => {
                 target.permit.record_success();
                 Ok(true)
+            }
+            Err(ClientError::Status(_))
+                if is_session_refused(&self.feeds, &self.key, &self.session).await =>
+            {
+                // The feed is opened again, in a new session.
+                target.permit.record_success();
+                self.session.discard();
+                Err(UpstreamFailure::SessionLost)
             }
             // The server answered with an error.
             Err(error) if error.rpc().is_some() => {

@@ -108,11 +108,20 @@ async fn the_answers_of_a_round_go_with_the_call() {
 async fn a_session_is_probed_with_a_ping() {
     let known = FakeServer::start(|seen| result(seen, &json!({}))).await;
     let forgotten = FakeServer::start(|_seen| reply(404, "text/plain", "")).await;
-    for (server, knows) in [(known, true), (forgotten, false)] {
+    let expired = FakeServer::start(|_seen| reply(400, "text/plain", "")).await;
+    let refused = |status| PingOutcome::Refused(SessionRefusal::Status(status));
+    for (server, outcome) in [
+        (known, PingOutcome::Answered),
+        (forgotten, refused(404)),
+        (expired, refused(400)),
+    ] {
         let context = server.context(Era::Legacy);
         let sent = server.client.send(&context, None, SessionChoice::Current);
         let session = sent.await.session.unwrap();
-        assert_eq!(server.client.knows_session(&context, &session).await, knows);
+        assert_eq!(
+            server.client.ping_session(&context, &session).await,
+            outcome
+        );
         assert_eq!(server.count("ping"), 1);
     }
 }

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -29,6 +29,10 @@ pub struct UpstreamSessionHandle {
     next_id: AtomicU64,
     last_used: AtomicU64,
     rejections: AtomicUsize,
+    /// `true` once the server refuses the session.
+    discarded: AtomicBool,
+    /// `true` while the session is probed in the background.
+    probed: AtomicBool,
 }
 
 /// Result of the `initialize` handshake.
@@ -57,6 +61,8 @@ impl UpstreamSessionHandle {
             next_id: AtomicU64::new(1),
             last_used: AtomicU64::new(now.0),
             rejections: AtomicUsize::new(0),
+            discarded: AtomicBool::new(false),
+            probed: AtomicBool::new(false),
         }
     }
 
@@ -79,9 +85,34 @@ impl UpstreamSessionHandle {
         self.handshake.http_sse.as_ref()
     }
 
-    /// Reports if the stream of this session has ended, and the session with it.
+    /// Reports if the server refuses this session, or if its stream has ended and the session with it.
     pub(crate) fn is_lost(&self) -> bool {
+        self.discarded.load(Ordering::Relaxed) || self.is_stream_closed()
+    }
+
+    /// Reports if the session was carried by a stream that has ended.
+    pub(crate) fn is_stream_closed(&self) -> bool {
         self.http_sse().is_some_and(|stream| stream.is_closed())
+    }
+
+    /// Marks the session as lost: the server refuses it. The next call opens a new one.
+    pub fn discard(&self) {
+        self.discarded.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns `true` if the server assigned an id to the session.
+    pub(crate) fn has_id(&self) -> bool {
+        self.handshake.session_id.is_some()
+    }
+
+    /// Reports if a probe in the background may begin. One probe at a time is enough for all calls.
+    pub(crate) fn begin_probe(&self) -> bool {
+        self.has_id() && !self.is_lost() && !self.probed.swap(true, Ordering::Relaxed)
+    }
+
+    /// Ends the probe in the background.
+    pub(crate) fn end_probe(&self) {
+        self.probed.store(false, Ordering::Relaxed);
     }
 
     /// Returns the headers of a message within this session.

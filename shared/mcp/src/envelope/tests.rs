@@ -243,7 +243,21 @@ fn ids_of_any_size_keep_their_bytes() {
         r#"{{"jsonrpc":"2.0","id":"{}","method":"x"}}"#,
         "x".repeat(600)
     );
-    assert_eq!(refused(long), FrameErrorKind::Id);
+    assert_eq!(refused(long), FrameErrorKind::IdTooLong);
+}
+
+#[test]
+fn an_id_that_is_too_long_is_refused_for_its_length() {
+    let words = |length: usize| {
+        let id = "x".repeat(length);
+        let text = format!(r#"{{"jsonrpc":"2.0","id":"{id}","method":"x"}}"#);
+        read(&text).map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(words(510), Ok(()), "512 bytes with its quotes");
+    for length in [511, 5_000] {
+        let told = words(length).unwrap_err();
+        assert!(told.contains("`id` must have at most 512 bytes"), "{told}");
+    }
 }
 
 #[test]

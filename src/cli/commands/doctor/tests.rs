@@ -2,7 +2,12 @@
 
 use serde_json::json;
 
-use super::{FindingSeverity, clock, expiring_tokens, fleet, store, transport};
+use super::{
+    FindingSeverity, clock, expiring_tokens, fleet, gateway_finding,
+    servers::{DoctorProbe, server_finding},
+    store, transport,
+};
+use crate::cli::output::error::CliError;
 
 #[test]
 fn a_token_in_clear_text_over_a_network_is_reported() {
@@ -103,4 +108,51 @@ fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
     assert_eq!(findings[1].severity, FindingSeverity::Broken);
     assert_eq!(findings[1].subject, "gateway acme/tools");
     assert_eq!(findings.len(), 2);
+}
+
+#[test]
+fn a_server_is_fine_only_if_it_answered_a_probe_now() {
+    let server = json!({ "spec": { "url": "https://a.example/mcp" } });
+    let catalogue = |problem: &str| json!({ "tools": [{}], "era": "MODERN", "problem": problem });
+    let severity = |probe| server_finding(&server, "a", &probe).severity;
+    let stored = |catalogue| DoctorProbe::Stored(catalogue, CliError::error("busy"));
+    let cases = [
+        (DoctorProbe::Probed(catalogue("")), FindingSeverity::Fine),
+        (
+            DoctorProbe::Probed(catalogue("no connection")),
+            FindingSeverity::Broken,
+        ),
+        (stored(Some(catalogue(""))), FindingSeverity::Warning),
+        (
+            stored(Some(catalogue("no connection"))),
+            FindingSeverity::Broken,
+        ),
+        (stored(None), FindingSeverity::Warning),
+    ];
+    for (probe, expected) in cases {
+        assert_eq!(severity(probe), expected);
+    }
+}
+
+#[test]
+fn the_advice_for_a_gateway_names_the_server_that_causes_its_problem() {
+    let gateway = |problems: &[&str]| {
+        json!({
+            "metadata": { "name": "organizations/o/gateways/g" },
+            "status": { "problems": problems },
+        })
+    };
+    let away = "spec.bindings[0]: server git has not been probed yet";
+    let wrong = "spec.bindings[1]: server wiki does not offer a tool `x`";
+    let failed = ["git".to_owned()];
+    let fix = |problems: &[&str]| gateway_finding(&gateway(problems), &failed).fix;
+    assert!(fix(&[away]).contains("`server git`"));
+    assert!(!fix(&[away]).contains("mend"));
+    assert!(fix(&[wrong]).contains("mend its bindings"));
+    assert!(!fix(&[wrong]).contains("git"));
+    let both = fix(&[away, wrong]);
+    assert!(
+        both.contains("`server git`") && both.contains("mend"),
+        "{both}"
+    );
 }

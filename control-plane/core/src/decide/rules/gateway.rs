@@ -41,6 +41,7 @@ impl KindRules for Gateway {
             let field = format!("spec.bindings[{index}]");
             binding(&field, bound)?;
         }
+        shape::check_aliases("spec.bindings", &self.bindings)?;
         rate_limit::check("spec", RateLimitLevel::Gateway, &self.rate_limits)
     }
 

@@ -197,3 +197,18 @@ fn a_hidden_required_argument_is_reported() {
     assert_eq!(found[0].0, "spec.bindings[0].shapes[a].hidden[0]");
     assert!(found[0].1.contains("requires `p`"), "{found:?}");
 }
+
+#[test]
+fn aliases_that_differ_only_by_case_are_rejected() {
+    let mut world = world();
+    let refused = with(&mut world, &[("a", alias("Look")), ("b", alias("look"))]).unwrap_err();
+    assert!(refused.to_string().contains("`Look`"), "{refused}");
+    assert_eq!(field(refused), "spec.bindings[0].shapes[b].alias");
+    // Across the bindings of a gateway, too.
+    let mut it = gateway("acme", "shaped", PrefixMode::Always, &["one", "two"]);
+    it.bindings[0].shapes = [("a".to_owned(), alias("find"))].into();
+    it.bindings[1].shapes = [("a".to_owned(), alias("FIND"))].into();
+    let refused = world.create(OperatorObject::Gateway(it)).unwrap_err();
+    assert_eq!(field(refused), "spec.bindings[1].shapes[a].alias");
+    with(&mut world, &[("a", alias("look")), ("b", alias("looks"))]).unwrap();
+}

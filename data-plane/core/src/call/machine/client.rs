@@ -144,7 +144,7 @@ impl CallMachine {
                 self.finish(CallEnd::ClientResponse(reply), out);
             }
             CallPhase::Sending
-            | CallPhase::Probing
+            | CallPhase::Probing(_)
             | CallPhase::Document { .. }
             | CallPhase::Streaming
             | CallPhase::AwaitingClient
@@ -224,7 +224,7 @@ impl CallMachine {
             CallPhase::Streaming
                 | CallPhase::AwaitingClient
                 | CallPhase::Sending
-                | CallPhase::Probing
+                | CallPhase::Probing(_)
         );
         if let Some(conversation) = self.conversation.as_mut().filter(|_| running) {
             let due = conversation.limiter.take_due(now.elapsed);

@@ -88,11 +88,21 @@ fn streaming(client: Era, server: Era) -> CallMachine {
     machine
 }
 
+/// The head of a response in a session.
 fn head(status: u16, body: BodyKind) -> CallEvent {
+    response_head(status, body, true)
+}
+
+/// The head of a response of a server without sessions.
+fn bare_head(status: u16, body: BodyKind) -> CallEvent {
+    response_head(status, body, false)
+}
+
+fn response_head(status: u16, body: BodyKind, in_session: bool) -> CallEvent {
     CallEvent::UpstreamHead(UpstreamHead::Response {
         id: UPSTREAM_ID,
         status,
-        in_session: true,
+        in_session,
         body,
     })
 }
@@ -197,14 +207,14 @@ fn what_is_no_answer_is_explained_by_the_status_if_that_is_one_of_failure() {
     let malformed = UpstreamFailure::Malformed;
     for (status, told) in [(200, "upstream_malformed"), (400, "upstream_status")] {
         let mut machine = sent(Era::Modern, Era::Modern);
-        assert_eq!(on(&mut machine, head(status, BodyKind::Document)), []);
+        assert_eq!(on(&mut machine, bare_head(status, BodyKind::Document)), []);
         let (before, reply) = end(on(&mut machine, message("<html>")));
         // All of the document was read: there is nothing to cancel.
         assert_eq!(before, [failed_with(malformed, false)]);
         assert_eq!(failure_of(&reply), told);
         for (body, running) in [(BodyKind::Other, false), (BodyKind::Empty, true)] {
             let mut machine = sent(Era::Legacy, Era::Legacy);
-            let (before, reply) = end(on(&mut machine, head(status, body)));
+            let (before, reply) = end(on(&mut machine, bare_head(status, body)));
             assert_eq!(before, [failed_with(malformed, running)]);
             assert_eq!(failure_of(&reply), told);
         }
@@ -216,12 +226,12 @@ fn an_answer_under_a_status_of_a_server_error_is_delivered() {
     for status in [500, 502, 503, 504] {
         for (client, server) in [(Era::Modern, Era::Modern), (Era::Legacy, Era::Legacy)] {
             let mut machine = sent(client, server);
-            assert_eq!(on(&mut machine, head(status, BodyKind::Document)), []);
+            assert_eq!(on(&mut machine, bare_head(status, BodyKind::Document)), []);
             let (before, reply) = end(on(&mut machine, good()));
             assert_eq!(before, [ANSWERED]);
             assert!(reply["result"]["content"].is_array(), "{reply}");
             let mut machine = sent(client, server);
-            on(&mut machine, head(status, BodyKind::Document));
+            on(&mut machine, bare_head(status, BodyKind::Document));
             let error = format!(
                 r#"{{"jsonrpc":"2.0","id":{UPSTREAM_ID},"error":{{"code":-32603,"message":"broken"}}}}"#
             );
@@ -240,13 +250,13 @@ fn a_server_error_without_an_answer_is_a_failure_of_the_server() {
         (504, UpstreamFailure::Timeout, "upstream_timeout"),
     ] {
         let mut machine = sent(Era::Modern, Era::Modern);
-        assert_eq!(on(&mut machine, head(status, BodyKind::Document)), []);
+        assert_eq!(on(&mut machine, bare_head(status, BodyKind::Document)), []);
         let (before, reply) = end(on(&mut machine, message(r#"{"message":"oops"}"#)));
         assert_eq!(before, [failed_with(failure, false)]);
         assert_eq!(failure_of(&reply), told);
         for body in [BodyKind::Other, BodyKind::Empty] {
             let mut machine = sent(Era::Legacy, Era::Legacy);
-            let (before, reply) = end(on(&mut machine, head(status, body)));
+            let (before, reply) = end(on(&mut machine, bare_head(status, body)));
             let running = failure == UpstreamFailure::Timeout;
             assert_eq!(before, [failed_with(failure, running)]);
             assert_eq!(failure_of(&reply), told);

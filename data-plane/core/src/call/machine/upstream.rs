@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    CallMachine, CallPhase, PendingSeal,
+    CallMachine, CallPhase, PendingSeal, ResponseHead,
     conversation::{ConversationState, PendingRegistration},
 };
 use crate::{
@@ -12,7 +12,10 @@ use crate::{
         elicitation::{Elicitation, ElicitationEvent},
         event::{BodyKind, CallTime, UpstreamHead},
         notification_limiter::LimitedNotification,
-        retry::{RetryStep, says_session_unknown},
+        retry::{
+            PingOutcome, ProbeStep, RetrySession, RetryStep, SessionRefusal, SessionVerdict,
+            may_refuse_session, refusal_to_probe, session_verdict,
+        },
         url_elicitation::MAX_URL_ELICITATIONS,
         verdict::{self, UpstreamVerdict, may_be_running},
     },
@@ -38,37 +41,77 @@ impl CallMachine {
                 };
                 self.step(step, out);
             }
-            UpstreamHead::SessionEnded => {
-                let step = self.retry.session_unknown();
-                self.step(step, out);
-            }
+            UpstreamHead::SessionEnded => self.probe_session(None, out),
             UpstreamHead::Response {
-                status, in_session, ..
-            } if says_session_unknown(status, in_session) => {
-                out.push(CallEffect::SettleUpstream(UpstreamVerdict::Answered));
-                let step = self.retry.session_unknown();
-                self.step(step, out);
-            }
-            UpstreamHead::Response {
-                id, status, body, ..
-            } => match verdict::of_head(status, body) {
-                Some(failure) => {
-                    let running = may_be_running(failure);
-                    out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
-                        failure,
-                        running,
-                    }));
-                    self.step(RetryStep::Fail(failure), out);
+                id,
+                status,
+                in_session,
+                body,
+            } => {
+                self.session_status = in_session.then_some(status);
+                let head = ResponseHead { id, status, body };
+                if may_refuse_session(status, in_session) {
+                    self.probe_session(Some(head), out);
+                } else {
+                    self.on_response_head(head, out);
                 }
-                None => self.response(id, verdict::of_invalid_body(status), body, out),
-            },
+            }
         }
     }
 
-    pub(super) fn on_session_probed(&mut self, known: bool, out: &mut CallEffects) {
-        if let CallPhase::Probing = self.phase {
-            let step = self.retry.probed(known);
-            self.step(step, out);
+    fn probe_session(&mut self, refused: Option<ResponseHead>, out: &mut CallEffects) {
+        self.phase = CallPhase::Probing(refused);
+        out.push(CallEffect::ProbeSession);
+    }
+
+    pub(super) fn on_session_probed(&mut self, ping: PingOutcome, out: &mut CallEffects) {
+        let CallPhase::Probing(refused) = self.phase else {
+            return;
+        };
+        // Without a response nothing was sent: the session had been lost before.
+        let verdict = refused.map_or(SessionVerdict::NotExecuted, |head| {
+            session_verdict(SessionRefusal::Status(head.status), ping)
+        });
+        let step = self.retry.session_probed(verdict);
+        match (step, refused) {
+            (ProbeStep::Continue, Some(head)) => self.on_response_head(head, out),
+            (ProbeStep::Discard, Some(head)) => {
+                out.push(CallEffect::DiscardSession);
+                self.on_response_head(head, out);
+            }
+            (ProbeStep::Replace, refused) => {
+                if refused.is_some() {
+                    out.push(CallEffect::SettleUpstream(UpstreamVerdict::Answered));
+                }
+                self.step(RetryStep::Retry(RetrySession::New), out);
+            }
+            (ProbeStep::Fail | ProbeStep::Continue | ProbeStep::Discard, refused) => {
+                if refused.is_some() {
+                    out.push(CallEffect::SettleUpstream(UpstreamVerdict::Answered));
+                }
+                out.push(CallEffect::DiscardSession);
+                self.step(RetryStep::Fail(UpstreamFailure::SessionLost), out);
+            }
+        }
+    }
+
+    fn on_response_head(&mut self, head: ResponseHead, out: &mut CallEffects) {
+        let ResponseHead { id, status, body } = head;
+        match verdict::of_head(status, body) {
+            Some(failure) => {
+                let running = may_be_running(failure);
+                out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
+                    failure,
+                    running,
+                }));
+                let status = self.session_status;
+                let refusal = status.and_then(|status| refusal_to_probe(status, false, None));
+                if let Some(refusal) = refusal {
+                    out.push(CallEffect::ProbeSessionLater(refusal));
+                }
+                self.step(RetryStep::Fail(failure), out);
+            }
+            None => self.response(id, verdict::of_invalid_body(status), body, out),
         }
     }
 
@@ -78,10 +121,6 @@ impl CallMachine {
             RetryStep::Retry(session) => {
                 self.phase = CallPhase::Sending;
                 out.push(CallEffect::Retry(session));
-            }
-            RetryStep::Probe => {
-                self.phase = CallPhase::Probing;
-                out.push(CallEffect::ProbeSession);
             }
             RetryStep::Fail(failure) => {
                 let reply = self.relay.fail(failure);
@@ -135,7 +174,7 @@ impl CallMachine {
             },
             CallPhase::Streaming => self.on_streamed_message(message, now, out),
             CallPhase::Sending
-            | CallPhase::Probing
+            | CallPhase::Probing(_)
             | CallPhase::AwaitingClient
             | CallPhase::Sealing(_)
             | CallPhase::Suspended

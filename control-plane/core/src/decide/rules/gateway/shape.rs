@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use toolgate_mcp::object;
-use toolgate_model::ToolShapeSpec;
+use toolgate_model::{ServerBinding, ToolShapeSpec};
 
 use crate::{
     compile::is_exposed_name,
@@ -24,6 +24,27 @@ pub(super) fn check(
         let field = format!("{field}[{}]", truncated(tool));
         check_name(&field, "a name", tool)?;
         shape(&field, given)?;
+    }
+    Ok(())
+}
+
+/// Rejects aliases of one gateway that differ only by case: models and people take them for the same tool.
+pub(super) fn check_aliases(field: &str, bindings: &[ServerBinding]) -> Result<(), Rejection> {
+    let mut seen = BTreeMap::new();
+    for (index, binding) in bindings.iter().enumerate() {
+        for (tool, shape) in &binding.shapes {
+            let Some(alias) = &shape.alias else {
+                continue;
+            };
+            let earlier = seen.insert(alias.to_ascii_lowercase(), alias);
+            if let Some(earlier) = earlier.filter(|earlier| *earlier != alias) {
+                let field = format!("{field}[{index}].shapes[{}].alias", truncated(tool));
+                let reason = format!(
+                    "differs from the alias `{earlier}` of the same gateway only by case; choose another one"
+                );
+                return Err(Rejection::invalid(field, reason));
+            }
+        }
     }
     Ok(())
 }

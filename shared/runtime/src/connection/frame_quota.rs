@@ -12,32 +12,49 @@ const PREFACE_BYTES: usize = 24;
 /// Length in bytes of a frame header.
 const FRAME_HEADER_BYTES: usize = 9;
 
+/// Types of the frames of a header block, and the flag of its last frame.
+const HEADERS: u8 = 1;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
 /// Burst of frames that serve no request.
-pub(crate) const FRAME_BURST: u32 = 1_000;
+pub const FRAME_BURST: u32 = 1_000;
 
 /// Frames that serve no request, per second, after the burst.
-pub(crate) const FRAME_RATE: u32 = 100;
+pub const FRAME_RATE: u32 = 100;
 
 /// Burst of `WINDOW_UPDATE` frames; they have a quota of their own because every response that is read causes some.
-pub(crate) const WINDOW_BURST: u32 = 50_000;
+pub const WINDOW_BURST: u32 = 50_000;
 
 /// `WINDOW_UPDATE` frames per second, after the burst.
-pub(crate) const WINDOW_RATE: u32 = 10_000;
+pub const WINDOW_RATE: u32 = 10_000;
 
 /// Frame quota of one connection; follows the bytes that it receives.
 #[derive(Debug)]
-pub(crate) struct FrameQuota {
+pub struct FrameQuota {
     /// Bytes to skip: the rest of the preface or of the current payload.
     skip: usize,
     header: [u8; FRAME_HEADER_BYTES],
     filled: usize,
+    head: HeadProgress,
     frames: TokenBucket,
     window_updates: TokenBucket,
 }
 
+/// Progress of the header block that arrives; before the first request, of everything that precedes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HeadProgress {
+    /// Frames of a header block are still to come.
+    Expected,
+    /// The payload of the last frame of a header block is still to come.
+    LastPayload,
+    /// No header block has begun since the last one ended.
+    Complete,
+}
+
 /// Error of a connection that exceeded its frame quota.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct FrameFlood;
+pub struct FrameFlood;
 
 #[derive(Debug)]
 struct TokenBucket {
@@ -50,22 +67,32 @@ struct TokenBucket {
 
 impl FrameQuota {
     /// Creates the quota of a new connection.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self {
             skip: PREFACE_BYTES,
             header: [0; FRAME_HEADER_BYTES],
             filled: 0,
+            head: HeadProgress::Expected,
             frames: TokenBucket::new(FRAME_BURST, FRAME_RATE),
             window_updates: TokenBucket::new(WINDOW_BURST, WINDOW_RATE),
         }
     }
 
+    /// Returns `true` while the head of a request is incomplete, from the first byte of a frame header that may begin one;
+    /// also from the start until the first head is complete.
+    pub fn is_head_incomplete(&self) -> bool {
+        self.head != HeadProgress::Complete || self.filled > 0
+    }
+
     /// Counts the frames in received bytes; `now` is the time since the connection opened.
-    pub(crate) fn observe(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), FrameFlood> {
+    pub fn observe(&mut self, mut bytes: &[u8], now: Duration) -> Result<(), FrameFlood> {
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
             bytes = bytes.get(skipped..).unwrap_or_default();
+            if self.skip == 0 && self.head == HeadProgress::LastPayload {
+                self.head = HeadProgress::Complete;
+            }
             let (true, Some((byte, rest))) = (self.skip == 0, bytes.split_first()) else {
                 return Ok(());
             };
@@ -76,11 +103,22 @@ impl FrameQuota {
             self.filled += 1;
             if self.filled == FRAME_HEADER_BYTES {
                 self.filled = 0;
-                let [a, b, c, kind, ..] = self.header;
+                let [a, b, c, kind, flags, ..] = self.header;
                 let length = u32::from_be_bytes([0, a, b, c]);
                 self.skip = usize::try_from(length).map_err(|_huge| FrameFlood)?;
+                self.follow_head(kind, flags);
                 self.count_frame(kind, length, now)?;
             }
+        }
+    }
+
+    fn follow_head(&mut self, kind: u8, flags: u8) {
+        if kind == HEADERS || kind == CONTINUATION {
+            self.head = if flags & END_HEADERS == 0 {
+                HeadProgress::Expected
+            } else {
+                HeadProgress::LastPayload
+            };
         }
     }
 

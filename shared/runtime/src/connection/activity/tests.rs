@@ -9,7 +9,7 @@ fn pass(watch: &mut Arc<ConnectionActivity>, seconds: u64) {
 
 /// Returns the time left in seconds, rounded to the nearest.
 fn left(watch: &ConnectionActivity) -> Option<u64> {
-    let deadline = watch.deadline(&ListenerLimits::default())?;
+    let deadline = watch.deadline(&ConnectionLimits::default())?;
     let left = deadline - Instant::now();
     Some((left + Duration::from_millis(500)).as_secs())
 }
@@ -17,7 +17,25 @@ fn left(watch: &ConnectionActivity) -> Option<u64> {
 #[test]
 fn a_new_connection_must_send_a_head_within_five_seconds() {
     assert_eq!(left(&ConnectionActivity::new(false)), Some(5));
-    assert_eq!(left(&ConnectionActivity::new(true)), Some(60));
+    assert_eq!(left(&ConnectionActivity::new(true)), Some(5));
+}
+
+#[test]
+fn an_incomplete_head_ends_an_http2_connection_even_beside_other_requests() {
+    let mut watch = ConnectionActivity::new(true);
+    watch.on_frames(true);
+    pass(&mut watch, 2);
+    watch.on_frames(true);
+    assert_eq!(left(&watch), Some(3), "later bytes do not extend it");
+    watch.on_frames(false);
+    assert_eq!(left(&watch), Some(58), "no request has come of it");
+    let active = watch.begin_request();
+    assert_eq!(left(&watch), None);
+    watch.on_frames(true);
+    assert_eq!(left(&watch), Some(5));
+    watch.on_frames(false);
+    drop(active);
+    assert_eq!(left(&watch), Some(60));
 }
 
 #[test]
@@ -70,6 +88,7 @@ fn stalled_bodies_and_unread_responses_have_their_own_timeouts() {
 #[test]
 fn any_open_stream_keeps_the_connection_active() {
     let watch = ConnectionActivity::new(true);
+    watch.on_frames(false);
     let (one, two) = (watch.begin_request(), watch.begin_request());
     drop(one);
     assert_eq!(left(&watch), None);

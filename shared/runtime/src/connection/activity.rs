@@ -17,11 +17,11 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{frame_quota::FrameQuota, limits::ListenerLimits};
+use super::{frame_quota::FrameQuota, limits::ConnectionLimits};
 
 /// Marks of one connection.
 #[derive(Debug)]
-pub(crate) struct ConnectionActivity {
+pub struct ConnectionActivity {
     opened_at: Instant,
     awaiting_head: ActivityMark,
     idle_since: ActivityMark,
@@ -38,11 +38,11 @@ struct ActivityMark(AtomicU64);
 
 /// Guard of a request that is being served.
 #[derive(Debug)]
-pub(crate) struct RequestGuard(Arc<ConnectionActivity>);
+pub struct RequestGuard(Arc<ConnectionActivity>);
 
 /// I/O stream that records reads and writes in the connection's activity.
 #[derive(Debug)]
-pub(crate) struct ActivityIo<T> {
+pub struct ActivityIo<T> {
     inner: T,
     activity: Arc<ConnectionActivity>,
     /// Present on HTTP/2 connections.
@@ -50,9 +50,8 @@ pub(crate) struct ActivityIo<T> {
 }
 
 impl ConnectionActivity {
-    /// Creates the activity of a new connection, which waits for the head of its first request. An HTTP/2 connection
-    /// starts as idle: its requests have timeouts of their own.
-    pub(crate) fn new(multiplexed: bool) -> Arc<Self> {
+    /// Creates the activity of a new connection, which waits for the head of its first request.
+    pub fn new(multiplexed: bool) -> Arc<Self> {
         let activity = Self {
             opened_at: Instant::now(),
             awaiting_head: ActivityMark::unset(),
@@ -63,27 +62,30 @@ impl ConnectionActivity {
             bytes_arrived: AtomicBool::new(false),
             multiplexed,
         };
-        let first = if multiplexed {
-            &activity.idle_since
-        } else {
-            &activity.awaiting_head
-        };
-        first.set(0);
+        activity.awaiting_head.set(0);
+        if multiplexed {
+            // Applies as soon as a head is complete, also if no request comes of it.
+            activity.idle_since.set(0);
+        }
         Arc::new(activity)
     }
 
     /// Records that the head of a request has arrived.
-    pub(crate) fn begin_request(self: &Arc<Self>) -> RequestGuard {
+    #[inline]
+    pub fn begin_request(self: &Arc<Self>) -> RequestGuard {
         self.active_requests.fetch_add(1, Ordering::Relaxed);
         self.bytes_arrived.store(false, Ordering::Relaxed);
-        self.awaiting_head.clear();
+        if !self.multiplexed {
+            self.awaiting_head.clear();
+        }
         self.idle_since.clear();
         RequestGuard(Arc::clone(self))
     }
 
     /// Records that a body is being read and returns `true`. Returns `false` on an HTTP/2 connection, where each body
     /// has its own timeout.
-    pub(crate) fn body_read_started(&self) -> bool {
+    #[inline]
+    pub fn body_read_started(&self) -> bool {
         if !self.multiplexed {
             self.awaiting_body.set(self.now());
         }
@@ -91,31 +93,41 @@ impl ConnectionActivity {
     }
 
     /// Records that the read of a body has completed.
-    pub(crate) fn body_read_ended(&self) {
+    #[inline]
+    pub fn body_read_ended(&self) {
         self.awaiting_body.clear();
     }
 
     /// Returns `true` if a write is blocked because the client accepts no bytes.
-    pub(crate) fn is_writing(&self) -> bool {
+    #[inline]
+    pub fn is_writing(&self) -> bool {
         self.write_blocked.get().is_some()
     }
 
     /// Returns the time at which the connection has to be closed in its present state, or `None` while it only waits
     /// for the handler.
-    pub(crate) fn deadline(&self, limits: &ListenerLimits) -> Option<Instant> {
+    #[inline]
+    pub fn deadline(&self, limits: &ConnectionLimits) -> Option<Instant> {
         let after =
             |mark: &ActivityMark, limit: Duration| Some(self.opened_at + mark.get()? + limit);
         let stalled = after(&self.write_blocked, limits.write_stall_timeout);
-        let waiting = if self.active_requests.load(Ordering::Relaxed) > 0 {
+        let is_active = self.active_requests.load(Ordering::Relaxed) > 0;
+        // An incomplete head on an HTTP/2 connection holds up its other requests as well.
+        let head = (self.multiplexed || !is_active)
+            .then(|| after(&self.awaiting_head, limits.head_timeout))
+            .flatten();
+        let waiting = if is_active {
             after(&self.awaiting_body, limits.body_stall_timeout)
+        } else if head.is_none() {
+            after(&self.idle_since, limits.idle_timeout)
         } else {
-            after(&self.awaiting_head, limits.head_timeout)
-                .or_else(|| after(&self.idle_since, limits.idle_timeout))
+            None
         };
-        [stalled, waiting].into_iter().flatten().min()
+        [stalled, head, waiting].into_iter().flatten().min()
     }
 
     /// Records a read that returned bytes, or would block. Bytes that did not complete a head begin one.
+    #[inline]
     fn on_read(&self, received: bool) {
         if self.multiplexed || self.active_requests.load(Ordering::Relaxed) > 0 {
             return;
@@ -129,6 +141,16 @@ impl ConnectionActivity {
         }
     }
 
+    /// Records what the frames of an HTTP/2 connection have come to.
+    fn on_frames(&self, is_head_incomplete: bool) {
+        if !is_head_incomplete {
+            self.awaiting_head.clear();
+        } else if self.awaiting_head.get().is_none() {
+            self.awaiting_head.set(self.now());
+        }
+    }
+
+    #[inline]
     fn on_write(&self, accepted: bool) {
         if accepted {
             self.write_blocked.clear();
@@ -137,6 +159,7 @@ impl ConnectionActivity {
         }
     }
 
+    #[inline]
     fn now(&self) -> u64 {
         u64::try_from(self.opened_at.elapsed().as_millis()).unwrap_or(u64::MAX - 1)
     }
@@ -147,14 +170,17 @@ impl ActivityMark {
         Self(AtomicU64::new(0))
     }
 
+    #[inline]
     fn set(&self, at: u64) {
         self.0.store(at + 1, Ordering::Relaxed);
     }
 
+    #[inline]
     fn clear(&self) {
         self.0.store(0, Ordering::Relaxed);
     }
 
+    #[inline]
     fn get(&self) -> Option<Duration> {
         let at = self.0.load(Ordering::Relaxed).checked_sub(1)?;
         Some(Duration::from_millis(at))
@@ -162,6 +188,7 @@ impl ActivityMark {
 }
 
 impl Drop for RequestGuard {
+    #[inline]
     fn drop(&mut self) {
         let activity = &self.0;
         activity.awaiting_body.clear();
@@ -173,7 +200,7 @@ impl Drop for RequestGuard {
 
 impl<T> ActivityIo<T> {
     /// Wraps `inner`.
-    pub(crate) fn new(inner: T, activity: Arc<ConnectionActivity>) -> Self {
+    pub fn new(inner: T, activity: Arc<ConnectionActivity>) -> Self {
         let frame_quota = activity.multiplexed.then(FrameQuota::new);
         Self {
             inner,
@@ -183,7 +210,7 @@ impl<T> ActivityIo<T> {
     }
 
     /// Returns the inner stream.
-    pub(crate) fn into_inner(self) -> T {
+    pub fn into_inner(self) -> T {
         self.inner
     }
 }
@@ -204,6 +231,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for ActivityIo<T> {
             frame_quota.observe(received, age).map_err(|_flood| {
                 io::Error::other("too many HTTP/2 frames that serve no request")
             })?;
+            this.activity.on_frames(frame_quota.is_head_incomplete());
         }
         read
     }

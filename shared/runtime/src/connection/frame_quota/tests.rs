@@ -47,6 +47,38 @@ fn the_frame_allowance_refills_over_time() {
     }
 }
 
+/// Returns a frame of a header block.
+fn block(kind: u8, flags: u8, length: u16) -> Vec<u8> {
+    let mut frame = frame(kind, length);
+    frame[4] = flags;
+    frame
+}
+
+#[test]
+fn a_head_is_incomplete_until_its_last_byte() {
+    let fragments = [block(HEADERS, 0, 20), block(CONTINUATION, 0, 0)].concat();
+    let last = block(CONTINUATION, END_HEADERS, 7);
+    let whole = block(HEADERS, END_HEADERS | 1, 30);
+    let mut tally = FrameQuota::new();
+    let mut observe = |bytes: &[u8]| {
+        tally.observe(bytes, Duration::ZERO).unwrap();
+        tally.is_head_incomplete()
+    };
+    assert!(observe(b""));
+    assert!(observe(&PREFACE_TEXT[..10]));
+    assert!(observe(&PREFACE_TEXT[10..]));
+    assert!(observe(&frame(4, 12)), "settings alone are no request");
+    for head in [[fragments, last].concat(), whole] {
+        let (end, begin) = head.split_last().unwrap();
+        for byte in begin {
+            assert!(observe(&[*byte]));
+        }
+        assert!(!observe(&[*end]));
+        assert!(!observe(&frame(0, 50)), "a body is not part of a head");
+        assert!(!observe(&frame(8, 4)));
+    }
+}
+
 proptest! {
     /// The result does not depend on the boundaries of network reads.
     #[test]

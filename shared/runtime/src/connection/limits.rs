@@ -1,0 +1,46 @@
+//! Limits of the connections of one listener.
+
+use std::time::Duration;
+
+/// Number and time limits of connections.
+#[derive(Debug, Clone)]
+pub struct ConnectionLimits {
+    /// Maximum number of open connections.
+    pub connections: usize,
+    /// Maximum number of open connections of one client address, or of one identity.
+    pub connections_per_address: usize,
+    /// Number of connections that only identified peers can use.
+    pub reserved_connections: usize,
+    /// Age from which an idle connection makes room for another one of the same address.
+    pub eviction_age: Duration,
+    /// Timeout of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// Timeout from the first byte of a request to the end of its head; also from connecting to the first request.
+    pub head_timeout: Duration,
+    /// Timeout of a connection without a request.
+    pub idle_timeout: Duration,
+    /// Timeout between two chunks of a request body on an HTTP/1 connection.
+    pub body_stall_timeout: Duration,
+    /// Timeout while the peer accepts no bytes.
+    pub write_stall_timeout: Duration,
+    /// Age after which a connection is asked to close, so that load balancers can spread again; up to a tenth is
+    /// subtracted at random.
+    pub max_age: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 65_536,
+            connections_per_address: 8_192,
+            reserved_connections: 0,
+            eviction_age: Duration::from_secs(1),
+            handshake_timeout: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(60),
+            body_stall_timeout: Duration::from_secs(30),
+            write_stall_timeout: Duration::from_secs(60),
+            max_age: Duration::from_secs(3600),
+        }
+    }
+}

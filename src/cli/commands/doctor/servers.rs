@@ -1,0 +1,119 @@
+//! Check of the servers: each one is probed now.
+
+use futures_util::{StreamExt as _, stream};
+use serde_json::Value;
+
+use crate::cli::{
+    client::{
+        admin::AdminClient,
+        kind::{CATALOGUE, SERVER},
+    },
+    output::{
+        cell,
+        error::{CliError, CliErrorKind},
+        probe_advice,
+    },
+};
+
+use super::DoctorFinding;
+
+/// Maximum number of servers that are probed at the same time.
+const CONCURRENT_PROBES: usize = 16;
+
+/// Result of the probe of one server.
+#[derive(Debug)]
+pub(super) enum DoctorProbe {
+    /// The server was probed now.
+    Probed(Value),
+    /// The server could not be probed; what was stored of it, if anything.
+    Stored(Option<Value>, CliError),
+}
+
+/// Probes all servers now, and reports each one.
+pub(super) async fn servers(
+    admin: &mut AdminClient,
+) -> Result<Vec<(String, DoctorFinding)>, CliError> {
+    let servers = admin.list(&SERVER).await?;
+    let stored = admin.list(&CATALOGUE).await?;
+    let stored = |id: &str| stored.iter().find(|c| cell::id(c, "/name") == id).cloned();
+    let probes = servers.iter().map(|server| {
+        let (mut admin, id) = (admin.clone(), cell::id(server, "/metadata/name"));
+        async move {
+            let probed = crate::cli::commands::server::request_probe(&mut admin, &id).await;
+            (id, probed)
+        }
+    });
+    let probed: Vec<_> = stream::iter(probes)
+        .buffered(CONCURRENT_PROBES)
+        .collect()
+        .await;
+    let findings = servers.iter().zip(probed).map(|(server, (id, probed))| {
+        let probe = match probed {
+            Ok(catalogue) => DoctorProbe::Probed(catalogue),
+            Err(fault) => DoctorProbe::Stored(stored(&id), fault),
+        };
+        let finding = server_finding(server, &id, &probe);
+        (id, finding)
+    });
+    Ok(findings.collect())
+}
+
+pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> DoctorFinding {
+    let subject = format!("server {id}");
+    let (catalogue, seen) = match probe {
+        DoctorProbe::Probed(catalogue) => (catalogue, "probed now".to_owned()),
+        DoctorProbe::Stored(None, fault) => {
+            return DoctorFinding::warning(
+                subject,
+                format!("never probed, and not now either: {}", fault.message),
+                format!("`toolgate server probe {id}` in a moment"),
+            );
+        }
+        DoctorProbe::Stored(Some(catalogue), fault) => {
+            let age = cell::age(catalogue, "/probeTime", crate::cli::now());
+            let seen = format!("seen {age} ago; not probed now: {}", fault.message);
+            // Only the stored state is known: it says nothing of the server as it is.
+            if problem(catalogue).is_none() {
+                let fix = match fault.kind {
+                    CliErrorKind::Denied => "use an admin token that may probe servers".to_owned(),
+                    CliErrorKind::Error
+                    | CliErrorKind::Usage
+                    | CliErrorKind::NotFound
+                    | CliErrorKind::Conflict
+                    | CliErrorKind::Unavailable
+                    | CliErrorKind::CallFailed => {
+                        format!("`toolgate server probe {id}` in a moment")
+                    }
+                };
+                return DoctorFinding::warning(subject, definitions(catalogue, &seen), fix);
+            }
+            (catalogue, seen)
+        }
+    };
+    match problem(catalogue) {
+        Some(problem) => DoctorFinding::broken(
+            subject,
+            format!("the last probe failed: {problem} ({seen})"),
+            probe_advice::advice_for_probe(
+                problem,
+                id,
+                &cell::text(server, "/spec/url"),
+                server["spec"]["credential"].as_str().unwrap_or_default(),
+            ),
+        ),
+        None => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+    }
+}
+
+fn problem(catalogue: &Value) -> Option<&str> {
+    let problem = catalogue["problem"].as_str();
+    problem.filter(|problem| !problem.is_empty())
+}
+
+fn definitions(catalogue: &Value, seen: &str) -> String {
+    format!(
+        "{} tools, {}, {seen}",
+        cell::count(catalogue, "/tools"),
+        cell::text(catalogue, "/era")
+    )
+}
