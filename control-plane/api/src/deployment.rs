@@ -30,7 +30,7 @@ pub struct ObjectFault {
     pub org: Option<Slug>,
     /// Name of the object.
     pub subject: String,
-    /// What is wrong, and the next step.
+    /// Description of the fault, with the next step.
     pub text: String,
 }
 

@@ -231,10 +231,7 @@ fn admin_findings(
 /// Returns the faults that the control plane reports. A control plane of an earlier version reports none.
 async fn warnings(admin: &mut AdminClient) -> Result<Vec<Value>, CliError> {
     match admin.call("Deployment", "GetStatus", json!({})).await {
-        Ok(mut status) => Ok(match status["warnings"].take() {
-            Value::Array(warnings) => warnings,
-            _ => Vec::new(),
-        }),
+        Ok(status) => Ok(status["warnings"].as_array().cloned().unwrap_or_default()),
         Err(fault) if fault.kind == CliErrorKind::Denied => Ok(Vec::new()),
         Err(fault) if fault.message.contains("mplemented") => Ok(Vec::new()),
         Err(fault) => Err(fault),
