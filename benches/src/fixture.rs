@@ -76,6 +76,7 @@ fn catalogue(id: &str, tools: usize) -> Result<ServerDefinitions> {
         server: name(id)?,
         era: Some(Era::Modern),
         protocol_version: "2026-07-28".to_owned(),
+        legacy_version: String::new(),
         server_name: id.to_owned(),
         server_version: "1".to_owned(),
         instructions: String::new(),

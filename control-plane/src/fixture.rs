@@ -355,6 +355,7 @@ pub(crate) fn catalogue(server: &str) -> ServerDefinitions {
         server: name(server),
         era: Some(Era::Modern),
         protocol_version: "2026-07-28".to_owned(),
+        legacy_version: String::new(),
         server_name: "files".to_owned(),
         server_version: "1".to_owned(),
         instructions: String::new(),

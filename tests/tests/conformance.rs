@@ -15,11 +15,16 @@ use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 use toolgate_tests::upstream_server::UpstreamServer;
 
+/// Flag of a fixture that serves both eras: none.
+const BOTH_ERAS: &str = "";
+
 /// Runs the suite through a gateway to the fixture with this flag.
 async fn run_suite(version: &str, flag: &str, expected: Option<&str>) -> SuiteOutcome {
     let legacy = flag == "--legacy-only";
     let sandbox = Sandbox::new("conformance").unwrap();
-    let server = UpstreamServer::fixture(&sandbox, "fixture", &[flag])
+    let flags = [flag];
+    let flags = flags.get(usize::from(flag == BOTH_ERAS)..).unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", flags)
         .await
         .unwrap();
     let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
@@ -68,6 +73,14 @@ async fn the_2026_07_28_suite_passes_through_the_gateway() {
         "conformance-expected-2026-07-28.yml",
     )
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_suites_pass_with_a_server_of_both_eras() {
+    let legacy = "conformance-expected-2025-11-25-legacy.yml";
+    assert_passes("2025-11-25", BOTH_ERAS, legacy).await;
+    let modern = "conformance-expected-2026-07-28.yml";
+    assert_passes("2026-07-28", BOTH_ERAS, modern).await;
 }
 
 /// Asserts that each scenario with a server of the other era matches the record.

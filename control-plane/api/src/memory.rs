@@ -313,6 +313,7 @@ pub(crate) fn definitions(server: ObjectName) -> ServerDefinitions {
         server,
         era: None,
         protocol_version: String::new(),
+        legacy_version: String::new(),
         server_name: String::new(),
         server_version: String::new(),
         instructions: String::new(),

@@ -119,6 +119,7 @@ pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> ServerDefini
         server: name(org, server),
         era: Some(Era::Modern),
         protocol_version: "2026-07-28".to_owned(),
+        legacy_version: String::new(),
         server_name: server.to_owned(),
         server_version: "1".to_owned(),
         instructions: String::new(),

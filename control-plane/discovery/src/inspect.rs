@@ -3,11 +3,11 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use futures_util::future::{BoxFuture, Either, join_all, select};
+use futures_util::future::{BoxFuture, Either, join, join_all, select};
 use tokio::time::timeout;
 use toolgate_client::{
-    ClientError, ListingLimits, ListingTruncation, ReadLimits, ServerClient, ServerEndpoint,
-    ServerListing, detect,
+    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ReadLimits, ServerClient,
+    ServerEndpoint, ServerListing, detect, spoken_legacy_version,
 };
 use toolgate_control_core::limits::{self, ListLimit};
 use toolgate_egress::HttpClient;
@@ -47,6 +47,17 @@ const FEED_HEAD_START: Duration = Duration::from_millis(200);
 /// Listings by kind.
 type KindListings = Vec<(DefinitionKind, Result<ServerListing, ClientError>)>;
 
+/// Timeout of the request that tells if a modern server also speaks the legacy era.
+const LEGACY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Answers of a server to the requests of an inspection.
+struct ServerAnswers {
+    peer: Arc<ServerClient>,
+    feed: Option<FeedSource>,
+    lists: KindListings,
+    legacy_version: String,
+}
+
 impl ServerInspector {
     /// Inspects `target`. Definitions that could not be read are taken from `earlier`, and a problem is set.
     pub(crate) async fn inspect(
@@ -55,7 +66,12 @@ impl ServerInspector {
         earlier: Option<ServerDefinitions>,
         now: impl Fn() -> Timestamp,
     ) -> ServerInspection {
-        let (peer, feed, lists) = match self.connect_and_list(target).await {
+        let ServerAnswers {
+            peer,
+            feed,
+            lists,
+            legacy_version,
+        } = match self.connect_and_list(target, earlier.as_ref()).await {
             Ok(seen) => seen,
             Err(problem) => return failed(target, earlier, problem, now()),
         };
@@ -63,6 +79,7 @@ impl ServerInspector {
             Ok((seen, well)) => {
                 let catalogue = ServerDefinitions {
                     probed: now(),
+                    legacy_version,
                     ..seen
                 };
                 let feed = match feed {
@@ -89,7 +106,8 @@ impl ServerInspector {
     async fn connect_and_list(
         &self,
         target: &ProbeTarget,
-    ) -> Result<(Arc<ServerClient>, Option<FeedSource>, KindListings), String> {
+        earlier: Option<&ServerDefinitions>,
+    ) -> Result<ServerAnswers, String> {
         let header = match &target.credential {
             None => None,
             Some(credential) => {
@@ -123,8 +141,47 @@ impl ServerInspector {
         .await
         .map_err(in_words)?;
         let peer = Arc::new(peer);
-        let (feed, lists) = self.open_feed_and_list(&peer, target).await;
-        Ok((peer, feed, lists))
+        let (opened, legacy_version) = join(
+            self.open_feed_and_list(&peer, target),
+            self.legacy_version(&peer, &endpoint, target, earlier),
+        )
+        .await;
+        let (feed, lists) = opened;
+        Ok(ServerAnswers {
+            peer,
+            feed,
+            lists,
+            legacy_version,
+        })
+    }
+
+    /// Returns the version in which a modern server also speaks the legacy era, unless the era is set by the operator. A
+    /// server that names no legacy version is sent no `initialize`.
+    async fn legacy_version(
+        &self,
+        peer: &ServerClient,
+        endpoint: &ServerEndpoint,
+        target: &ProbeTarget,
+        earlier: Option<&ServerDefinitions>,
+    ) -> String {
+        let is_pinned = target.protocol != ConfiguredProtocol::default();
+        let named = match peer {
+            ServerClient::Modern(peer) if !is_pinned => peer.legacy_version(),
+            ServerClient::Modern(_) | ServerClient::Legacy(_) => None,
+        };
+        let Some(named) = named else {
+            return String::new();
+        };
+        let endpoint = endpoint.clone().with_max_timeout(LEGACY_TIMEOUT);
+        match spoken_legacy_version(&self.http, &endpoint, named, &self.implementation).await {
+            Ok(version) => version.unwrap_or_default().to_owned(),
+            // Unknown: a server that is slow once does not change its era for legacy clients.
+            Err(error) => {
+                tracing::debug!(server = %target.server, %error, "the legacy era was not probed");
+                let earlier = earlier.map(|earlier| earlier.legacy_version.clone());
+                earlier.unwrap_or_default()
+            }
+        }
     }
 
     async fn open_feed_and_list(
@@ -307,6 +364,7 @@ fn empty_definitions(target: &ProbeTarget) -> ServerDefinitions {
         server: target.server.clone(),
         era: None,
         protocol_version: String::new(),
+        legacy_version: String::new(),
         server_name: String::new(),
         server_version: String::new(),
         instructions: String::new(),

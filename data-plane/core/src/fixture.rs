@@ -183,6 +183,7 @@ pub(crate) fn test_snapshot(offers: &[ServerFixture]) -> Snapshot {
             credential: None,
             era: offer.era,
             protocol_version: String::new(),
+            legacy_version: String::new(),
             timeouts: CallTimeouts::default(),
             relay: toolgate_model::RelayPolicy {
                 elicitation: true,

@@ -55,6 +55,8 @@ pub struct ServerView {
     pub era: Option<Era>,
     /// Protocol version to use, if known.
     pub protocol_version: Option<Box<str>>,
+    /// The same server in the legacy era, for legacy clients, if a modern server speaks both.
+    pub legacy: Option<Arc<ServerView>>,
     /// Timeouts of calls.
     pub timeouts: CallTimeouts,
     /// Kinds of client input that the server may request.
@@ -76,6 +78,14 @@ impl ServerView {
             identity.push_str(endpoint.url.as_str());
         }
         identity
+    }
+
+    /// Returns the server in the era in which a client of `era` is served.
+    pub fn for_client(self: &Arc<Self>, era: Era) -> &Arc<Self> {
+        match (era, &self.legacy) {
+            (Era::Legacy, Some(legacy)) => legacy,
+            (Era::Legacy | Era::Modern, _) => self,
+        }
     }
 
     /// Protocol version used with the server, or an empty string if it is not known.

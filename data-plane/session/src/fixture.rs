@@ -40,6 +40,7 @@ pub(crate) fn snapshot(url: &str, title: &str, tokens: &[&str]) -> Snapshot {
         credential: None,
         era: Some(Era::Legacy),
         protocol_version: String::new(),
+        legacy_version: String::new(),
         timeouts: CallTimeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
         sharing: toolgate_model::SessionSharing::default(),

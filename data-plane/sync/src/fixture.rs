@@ -66,6 +66,7 @@ pub(crate) fn server(id: &str, url: &str, credential: Option<u64>) -> (ResourceK
         credential: credential.map(id_of),
         era: Some(Era::Modern),
         protocol_version: String::new(),
+        legacy_version: String::new(),
         timeouts: CallTimeouts::default(),
         relay: toolgate_model::RelayPolicy::default(),
         sharing: toolgate_model::SessionSharing::default(),

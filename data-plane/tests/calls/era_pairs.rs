@@ -1,7 +1,7 @@
 //! Clients of both eras with servers of both eras.
 
 use serde_json::{Value, json};
-use toolgate_model::Era;
+use toolgate_model::{Era, SnapshotResource, snapshot::SnapshotEntry};
 
 use crate::rig::{TOOLS, TestRig, UPSTREAM_SECRET, exposed};
 
@@ -161,4 +161,38 @@ async fn a_stream_with_only_the_response_is_returned_as_json() {
     let answer = called.whole().await;
     assert_eq!(answer.headers["content-type"], "application/json");
     assert_eq!(answer.json()["result"]["content"][0]["text"], "one");
+}
+
+/// A server of both eras answers a legacy client as it would without a gateway.
+#[tokio::test]
+async fn a_server_of_both_eras_is_spoken_to_in_the_era_of_its_client() {
+    let rig = TestRig::start().await;
+    rig.source.configure(|snapshot| {
+        for (key, entry) in &mut snapshot.entries {
+            if let SnapshotResource::Server(server) = &*entry.resource
+                && key.name.id.as_str() == "old"
+            {
+                let mut server = server.clone();
+                server.era = Some(Era::Modern);
+                server.protocol_version = "2026-07-28".to_owned();
+                server.legacy_version = "2025-06-18".to_owned();
+                *entry = SnapshotEntry::new(SnapshotResource::Server(server));
+            }
+        }
+    });
+    let version_of_last_call = || {
+        let (headers, _) = rig.legacy.last("tools/call").unwrap();
+        headers["mcp-protocol-version"].to_str().unwrap().to_owned()
+    };
+    let mut client = rig.client();
+    client.initialize().await;
+    let called = client.call(Era::Legacy, json!(1), "old__echo", "x");
+    let reply = called.await.whole().await.json();
+    assert_eq!(reply["result"]["content"][0]["text"], "x", "{reply}");
+    assert_eq!(version_of_last_call(), "2025-06-18");
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1);
+    let called = client.call(Era::Modern, json!(2), "old__echo", "x");
+    called.await.whole().await;
+    assert_eq!(version_of_last_call(), "2026-07-28");
+    assert_eq!(rig.legacy.seen.lock().unwrap().opened, 1, "no session");
 }

@@ -137,6 +137,7 @@ fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamReg
 
 pub(crate) fn server(id: &str, revision: u8) -> Arc<ServerView> {
     Arc::new(ServerView {
+        legacy: None,
         name: ObjectName::new(slug("acme"), slug(id)),
         endpoints: "http://127.0.0.1:1/".parse().unwrap(),
         credential: None,
@@ -162,6 +163,7 @@ fn view(url: &str, era: Era) -> View {
         credential: None,
         era: Some(era),
         protocol_version: String::new(),
+        legacy_version: String::new(),
         timeouts: CallTimeouts {
             first_byte: Duration::from_secs(2),
             ..CallTimeouts::default()

@@ -72,7 +72,7 @@ pub async fn detect(
     let version = match found {
         Ok(found) => match common(&found.versions) {
             Some(versions::MODERN) => {
-                let peer = ModernClient::new(http, endpoint, found.facts, client_info);
+                let peer = ModernClient::new(http, endpoint, found, client_info);
                 return Ok(ServerClient::Modern(peer));
             }
             Some(version) => version,

@@ -176,10 +176,15 @@ pub fn initialized(seen: &RecordedRequest) -> ScriptedResponse {
 
 /// Returns a valid modern result of `server/discover`, with tools and `listChanged`.
 pub fn discovered(seen: &RecordedRequest) -> ScriptedResponse {
+    discovered_with_versions(seen, &["2026-07-28", "2025-11-25"])
+}
+
+/// Returns the result of [`discovered`] with these versions.
+pub fn discovered_with_versions(seen: &RecordedRequest, versions: &[&str]) -> ScriptedResponse {
     result(
         seen,
         &json!({
-            "supportedVersions": ["2026-07-28", "2025-11-25"],
+            "supportedVersions": versions,
             "capabilities": { "tools": { "listChanged": true } },
             "resultType": "complete", "ttlMs": 0, "cacheScope": "private",
             "_meta": { "io.modelcontextprotocol/serverInfo": { "name": "stand-in", "version": "2" } },

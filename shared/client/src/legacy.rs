@@ -60,6 +60,41 @@ pub enum VersionOffer<'a> {
     Pinned(&'a str),
 }
 
+/// Finds out if a modern server also speaks the legacy `version` that it names, and returns the version that it selects.
+/// One `initialize` decides; the session that it opens is ended.
+pub async fn spoken_legacy_version(
+    http: &HttpClient,
+    endpoint: &ServerEndpoint,
+    version: &str,
+    client_info: &Implementation,
+) -> Result<Option<&'static str>, ClientError> {
+    let rpc = RpcClient {
+        http: http.clone(),
+        endpoint: endpoint.clone(),
+    };
+    let initialize = Initialize {
+        offer: VersionOffer::Pinned(version),
+        capabilities: "{}",
+        client_info,
+    };
+    let (answered, reply) = match initialize.negotiate(&rpc).await {
+        Ok(answered) => answered,
+        Err(error) if error.status().is_some_and(|it| it.is_client_error()) => return Ok(None),
+        Err(ClientError::Rpc(_) | ClientError::Protocol(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let facts = ServerFacts::of_initialize(answered.result.of(&answered.message))?;
+    let Some(version) = versions::accepted_from_server(&facts.version) else {
+        return Ok(None);
+    };
+    if let Some(session) = reply.session().filter(|id| is_session_id(id)) {
+        let headers = RequestHeaders::legacy(version, Some(session));
+        // A server that is not reached expires the session itself.
+        let _ended = delete(http, endpoint, headers).await;
+    }
+    Ok(Some(version))
+}
+
 /// Opens a session: `initialize` with the offered version, then `notifications/initialized`. `capabilities` is a JSON
 /// object with the client capabilities offered to the server. If the server rejects Streamable HTTP, the HTTP+SSE
 /// transport (2024-11-05) is tried, with a stream read under `drain`.

@@ -30,7 +30,7 @@ pub use endpoint::{ReadLimits, ServerEndpoint};
 pub use error::{ClientError, StatusProblem, TimeoutPhase};
 pub use events::EventStream;
 pub use http_sse::HttpSseStream;
-pub use legacy::{LegacyHandshake, LegacySession, VersionOffer, handshake};
+pub use legacy::{LegacyHandshake, LegacySession, VersionOffer, handshake, spoken_legacy_version};
 pub use listing::{ListingLimits, ListingTruncation, ServerListing};
 pub use modern::{ModernClient, next_id};
 pub use reply::{ReplyBody, ServerReply};

@@ -25,6 +25,7 @@ use crate::{
 pub struct ModernClient {
     rpc: RpcClient,
     facts: ServerFacts,
+    legacy_version: Option<&'static str>,
     client_info: String,
 }
 
@@ -69,13 +70,16 @@ fn meta(client: &str) -> ModernRequestMeta<'_> {
 
 impl ModernClient {
     /// Creates a client for a server known to be modern.
-    pub fn new(
+    pub(crate) fn new(
         http: &HttpClient,
         endpoint: &ServerEndpoint,
-        facts: ServerFacts,
+        found: DiscoveryResponse,
         client_info: &Implementation,
     ) -> Self {
+        let DiscoveryResponse { versions, facts } = found;
+        let is_named = |known: &&str| versions.iter().any(|version| version == known);
         Self {
+            legacy_version: versions::LEGACY.into_iter().find(is_named),
             rpc: RpcClient {
                 http: http.clone(),
                 endpoint: endpoint.clone(),
@@ -86,6 +90,11 @@ impl ModernClient {
             },
             client_info: client_info.to_json(),
         }
+    }
+
+    /// Returns the newest legacy version that the server names as supported.
+    pub fn legacy_version(&self) -> Option<&'static str> {
+        self.legacy_version
     }
 
     /// Returns the facts that the server reports about itself.

@@ -24,6 +24,9 @@ pub struct ServerDefinitions {
     pub era: Option<Era>,
     /// Negotiated protocol version.
     pub protocol_version: String,
+    /// Version in which a modern server also speaks the legacy era; empty if it does not.
+    #[serde(default)]
+    pub legacy_version: String,
     /// Name reported by the server. For display only.
     pub server_name: String,
     /// Version reported by the server. For display only.

@@ -205,6 +205,9 @@ pub struct ServerResource {
     pub era: Option<Era>,
     /// Protocol version to use; empty if not known.
     pub protocol_version: String,
+    /// Version for legacy clients, if a modern server also speaks the legacy era; empty otherwise.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub legacy_version: String,
     /// Timeouts of a call.
     pub timeouts: CallTimeouts,
     /// Requests that the server may send to clients.

@@ -310,6 +310,7 @@ pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
             ServerDefinitions {
                 server,
                 era,
+                legacy_version: texts.0.clone(),
                 protocol_version: texts.0,
                 server_name: texts.1,
                 server_version: texts.2,

@@ -27,6 +27,7 @@ pub fn compile(state: &StoreState, server: &Server) -> Result<ServerResource, Co
         credential: credential(state, server)?,
         era,
         protocol_version,
+        legacy_version: legacy_version(state, server),
         timeouts: server.timeouts,
         relay: server.relay,
         sharing: server.sharing,
@@ -64,6 +65,14 @@ fn credential(state: &StoreState, server: &Server) -> Result<Option<CredentialRe
         revision: stored.mod_revision,
         scope: stored.kind.scope(),
     }))
+}
+
+/// Returns the version in which a modern server also speaks the legacy era. A pinned server is spoken to in one era.
+fn legacy_version(state: &StoreState, server: &Server) -> String {
+    let seen = state.definitions.get(&server.name);
+    let is_pinned = server.protocol_version.is_some() || server.era != EraPolicy::Probe;
+    let both = seen.filter(|seen| !is_pinned && seen.era == Some(Era::Modern));
+    both.map_or_else(String::new, |seen| seen.legacy_version.clone())
 }
 
 /// Returns the protocol era and version of a server. A version or an era set by the operator takes precedence over what

@@ -441,3 +441,28 @@ fn a_pinned_version_takes_precedence_over_the_probed_one() {
     assert_eq!(served.era, Some(Era::Legacy));
     assert_eq!(served.protocol_version, "2025-03-26");
 }
+
+#[test]
+fn a_server_of_both_eras_is_served_in_both_unless_its_era_is_set() {
+    for (policy, expected) in [
+        (toolgate_model::EraPolicy::Probe, "2025-11-25"),
+        (toolgate_model::EraPolicy::Modern, ""),
+    ] {
+        let mut world = StoreFixture::with(&["acme"]);
+        let mut both = server("acme", "both", None);
+        both.era = policy;
+        world.create(OperatorObject::Server(both)).unwrap();
+        let mut seen = catalogue("acme", "both", &["a"]);
+        seen.era = Some(Era::Modern);
+        world.run(Command::RecordDefinitions(seen.clone())).unwrap();
+        // A change of this fact alone reaches the proxies.
+        seen.legacy_version = "2025-11-25".to_owned();
+        world.run(Command::RecordDefinitions(seen)).unwrap();
+        let compiled = compile(&world.state);
+        let entry = &compiled.snapshot.entries[&key(SnapshotResourceKind::Server, "both")];
+        let SnapshotResource::Server(served) = &*entry.resource else {
+            panic!("not a server")
+        };
+        assert_eq!(served.legacy_version, expected);
+    }
+}

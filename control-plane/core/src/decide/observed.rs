@@ -88,7 +88,10 @@ fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
 /// Returns `true` if the compile input differs. The probe time and the probe error are not inputs, because proxies
 /// do not use them.
 fn compile_input_differs(before: &ServerDefinitions, next: &ServerDefinitions) -> bool {
-    let compiled = |it: &ServerDefinitions| (it.era, it.protocol_version.clone());
+    let compiled = |it: &ServerDefinitions| {
+        let versions = (it.protocol_version.clone(), it.legacy_version.clone());
+        (it.era, versions)
+    };
     before.tools != next.tools
         || before.prompts != next.prompts
         || before.resources != next.resources
@@ -115,6 +118,7 @@ fn carried_over(
         seen.instructions.clone_from(&before.instructions);
         seen.capabilities.clone_from(&before.capabilities);
         seen.protocol_version.clone_from(&before.protocol_version);
+        seen.legacy_version.clone_from(&before.legacy_version);
         seen.server_name.clone_from(&before.server_name);
         seen.server_version.clone_from(&before.server_version);
         seen.era = before.era;
@@ -127,6 +131,7 @@ fn truncate_to_limits(mut seen: ServerDefinitions) -> ServerDefinitions {
     truncate_bytes(&mut seen.server_name, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.server_version, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.protocol_version, limits::LABEL_VALUE);
+    truncate_bytes(&mut seen.legacy_version, limits::LABEL_VALUE);
     if let Some(problem) = &mut seen.problem {
         truncate_bytes(problem, limits::DESCRIPTION);
     }

@@ -285,6 +285,7 @@ async fn stored_definitions_are_loaded_after_a_restart() {
         server: name("s"),
         era: Some(Era::Legacy),
         protocol_version: "2025-06-18".to_owned(),
+        legacy_version: String::new(),
         server_name: String::new(),
         server_version: String::new(),
         instructions: String::new(),
@@ -543,4 +544,73 @@ async fn a_probe_on_demand_does_not_join_an_older_probe() {
     }
     let seen = house.discovery.probe_now(name("s")).await.unwrap();
     assert_eq!(names(&seen), ["new"]);
+}
+
+#[tokio::test]
+async fn a_modern_server_that_speaks_the_legacy_era_too_is_found_unless_its_era_is_set() {
+    let house = fixture(MemorySink::default());
+    let sole_initializes = Arc::new(AtomicU16::new(0));
+    let initializes = Arc::clone(&sole_initializes);
+    let sole = house.serve(move |seen| match seen.rpc_method() {
+        "initialize" => {
+            initializes.fetch_add(1, Ordering::SeqCst);
+            fake_server::initialized(&seen)
+        }
+        "server/discover" => fake_server::discovered_with_versions(&seen, &["2026-07-28"]),
+        _ => modern(&seen),
+    });
+    let sole = sole.await;
+    let serve = |both: bool, ended: Arc<AtomicU16>| {
+        house.serve(move |seen| {
+            if seen.method == http::Method::DELETE {
+                ended.fetch_add(1, Ordering::SeqCst);
+                return fake_server::reply(200, "text/plain", "");
+            }
+            match seen.rpc_method() {
+                "initialize" if both => {
+                    fake_server::with_session(fake_server::initialized(&seen), "s")
+                }
+                _ => modern(&seen),
+            }
+        })
+    };
+    let ended = Arc::new(AtomicU16::new(0));
+    let both = serve(true, Arc::clone(&ended)).await;
+    let one = serve(false, Arc::default()).await;
+    let pinned = ProbeTarget {
+        protocol: toolgate_client::ConfiguredProtocol {
+            era: toolgate_model::EraPolicy::Modern,
+            version: None,
+        },
+        ..target("pinned", &both)
+    };
+    house.want([
+        target("both", &both),
+        target("one", &one),
+        target("sole", &sole),
+        pinned,
+    ]);
+    for (id, legacy) in [
+        ("both", "2025-11-25"),
+        ("one", ""),
+        ("sole", ""),
+        ("pinned", ""),
+    ] {
+        let seen = house.kept(id, well).await;
+        assert_eq!(
+            (seen.era, &*seen.legacy_version),
+            (Some(Era::Modern), legacy),
+            "{id}"
+        );
+    }
+    assert_eq!(
+        ended.load(Ordering::SeqCst),
+        1,
+        "the session of the probe is ended"
+    );
+    assert_eq!(
+        sole_initializes.load(Ordering::SeqCst),
+        0,
+        "a server that names no legacy version is sent no `initialize`"
+    );
 }

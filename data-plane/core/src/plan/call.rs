@@ -101,9 +101,9 @@ pub struct CallSpans {
 }
 
 impl CallPlan {
-    /// Server that answers the call.
+    /// Server that answers the call, in the era of the client if it speaks both.
     pub fn server(&self) -> &Arc<ServerView> {
-        self.target.server()
+        self.target.server().for_client(self.client.era())
     }
 
     /// Returns `true` if `requestState` and `inputResponses` of the request are left out of what the server gets.

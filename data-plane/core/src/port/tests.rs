@@ -45,6 +45,7 @@ fn upstream_sessions_are_shared_by_the_sharing_policy_of_the_server() {
     }
     // A personal credential separates the principals of a session that is shared otherwise.
     let personal = Arc::new(ServerView {
+        legacy: None,
         sharing: SessionSharing::Shared,
         credential: Some(CredentialRef {
             id: "personal".parse().unwrap(),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use toolgate_model::{
-    Digest, ObjectName, Principal, ResourceKey, ResourceRejection, Slug, Snapshot,
+    Digest, Era, ObjectName, Principal, ResourceKey, ResourceRejection, Slug, Snapshot,
     SnapshotResource,
     snapshot::{DefinitionsResource, GatewayResource, ServerResource, TokenResource},
 };
@@ -228,7 +228,18 @@ impl<'a> ViewAssembly<'a> {
 impl ServerView {
     fn new(name: ObjectName, digest: Digest, server: &ServerResource) -> Self {
         let version = Some(server.protocol_version.as_str()).filter(|version| !version.is_empty());
+        let legacy =
+            (server.era == Some(Era::Modern) && !server.legacy_version.is_empty()).then(|| {
+                let legacy = ServerResource {
+                    era: Some(Era::Legacy),
+                    protocol_version: server.legacy_version.clone(),
+                    legacy_version: String::new(),
+                    ..server.clone()
+                };
+                Arc::new(Self::new(name.clone(), digest, &legacy))
+            });
         Self {
+            legacy,
             name,
             endpoints: server.endpoints.clone(),
             credential: server.credential.clone(),

@@ -41,6 +41,7 @@ fn server(era: Era) -> SnapshotResource {
         credential: None,
         era: Some(era),
         protocol_version: String::new(),
+        legacy_version: String::new(),
         timeouts: CallTimeouts::default(),
         relay: RelayPolicy {
             elicitation: true,

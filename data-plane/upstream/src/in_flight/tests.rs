@@ -174,7 +174,8 @@ async fn answers_and_refusals_go_to_the_session_of_the_call() {
     server.until("", 2).await;
     {
         let seen = server.seen.lock().unwrap();
-        let responses = seen.iter().filter(|seen| seen.rpc_method().is_empty());
+        let posted = seen.iter().filter(|seen| seen.method == http::Method::POST);
+        let responses = posted.filter(|seen| seen.rpc_method().is_empty());
         let mut ids: Vec<_> = responses
             .inspect(|seen| assert_eq!(seen.header("mcp-session-id"), "session-0"))
             .map(|seen| seen.message["id"].as_u64().unwrap())
@@ -188,16 +189,25 @@ async fn answers_and_refusals_go_to_the_session_of_the_call() {
 }
 
 #[tokio::test]
-async fn a_modern_call_has_no_session_to_answer_in() {
+async fn a_modern_call_answers_nothing_and_refuses_without_a_session() {
     let server = FakeServer::start(|_seen| reply(200, "application/json", "{}")).await;
     let (_head, mut call) = send_call(&server, Era::Modern).await;
     call.respond(Bytes::from_static(b"{}"), Timestamp(1));
-    call.refuse(Bytes::from_static(b"{}"));
+    call.refuse(Bytes::from_static(
+        br#"{"jsonrpc":"2.0","id":6,"error":{}}"#,
+    ));
     assert!(!call.resume_stream(Timestamp(1)));
     call.hold_timeouts();
     call.resume_timeouts();
+    server.until("", 1).await;
     a_moment().await;
-    assert_eq!(server.count(""), 0);
+    assert_eq!(server.count(""), 1);
+    let seen = server.seen.lock().unwrap();
+    let refusal = seen.iter().find(|seen| seen.rpc_method().is_empty());
+    let refusal = refusal.unwrap();
+    assert_eq!(refusal.message["id"], 6);
+    assert_eq!(refusal.header("mcp-protocol-version"), "2026-07-28");
+    assert_eq!(refusal.header("mcp-session-id"), "");
 }
 
 #[tokio::test]

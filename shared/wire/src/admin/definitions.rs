@@ -31,6 +31,7 @@ impl ProtoConversion for ServerDefinitions {
             server,
             era: era("era", &proto.era)?,
             protocol_version: short("protocol_version", &proto.protocol_version)?,
+            legacy_version: short("legacy_version", &proto.legacy_version)?,
             server_name: short("server_name", &proto.server_name)?,
             server_version: short("server_version", &proto.server_version)?,
             instructions: field::bounded(
@@ -68,6 +69,7 @@ impl ProtoConversion for ServerDefinitions {
             probe_time: field::to_known_timestamp(self.probed),
             problem: self.problem.clone().unwrap_or_default(),
             capabilities_json: self.capabilities.clone(),
+            legacy_version: self.legacy_version.clone(),
             problem_since_time: self.problem_since.map(field::to_timestamp),
         }
     }

@@ -95,9 +95,14 @@ fn server_requests_are_answered_immediately() {
         panic!("no answer");
     };
     assert_eq!(json(&refused)["error"]["code"], json!(-32601));
-    // Modern servers may not send requests.
-    let mut modern = super::relay(Era::Modern, Era::Modern, "");
-    assert_eq!(on(&mut modern, &ask("ping")), RelayAction::Ignore);
+    // Modern servers may not send requests: one that does is refused, so that it does not wait.
+    for client in [Era::Modern, Era::Legacy] {
+        let mut modern = super::relay(client, Era::Modern, "");
+        let RelayAction::LocalReply(refused) = on(&mut modern, &ask("elicitation/create")) else {
+            panic!("no answer");
+        };
+        assert_eq!(json(&refused)["error"]["code"], json!(-32601));
+    }
 }
 
 #[test]

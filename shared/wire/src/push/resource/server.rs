@@ -22,6 +22,7 @@ pub(super) fn checked(given: &pb::Server) -> Result<ServerResource, FieldViolati
         credential,
         era: admin::era("era", &given.era)?,
         protocol_version: field::line("protocol_version", &given.protocol_version, limits::SHORT)?,
+        legacy_version: field::line("legacy_version", &given.legacy_version, limits::SHORT)?,
         timeouts: CallTimeouts {
             connect: field::timeout_ms("connect_ms", given.connect_ms)?,
             first_byte: field::timeout_ms("first_byte_ms", given.first_byte_ms)?,
@@ -46,6 +47,7 @@ pub(super) fn to_proto(given: &ServerResource) -> pb::Server {
         credential_revision: credential.map(|c| c.revision).unwrap_or_default(),
         era: admin::era_to_proto(given.era).to_owned(),
         protocol_version: given.protocol_version.clone(),
+        legacy_version: given.legacy_version.clone(),
         connect_ms: field::to_ms(given.timeouts.connect),
         first_byte_ms: field::to_ms(given.timeouts.first_byte),
         idle_ms: field::to_ms(given.timeouts.idle),
