@@ -69,14 +69,12 @@ impl ByteBudget {
 }
 
 impl ObservationLimiter {
-    /// Decides about a write of `bytes` of `server` in a store with this quota, and takes them from the budgets. A write
-    /// that an operator waits for is always made.
+    /// Decides about a write of `bytes` of `server` in a store with this quota, and takes them from the budgets.
     pub(crate) fn admit(
         &mut self,
         server: &ObjectName,
         bytes: u64,
         quota: u64,
-        is_requested: bool,
         now: Duration,
     ) -> ObservationAdmission {
         let total_bytes = quota / TOTAL_SHARE;
@@ -88,8 +86,6 @@ impl ObservationLimiter {
         let has_calmed = taken <= server_bytes / 2;
         let total_fits = quota == 0 || total_taken < total_bytes;
         let admission = match budget.is_unstable {
-            _ if is_requested && fits => ObservationAdmission::Write,
-            _ if is_requested => ObservationAdmission::WriteUnstable,
             _ if !total_fits => return ObservationAdmission::Defer,
             false if fits => ObservationAdmission::Write,
             true if has_calmed && fits => ObservationAdmission::Write,

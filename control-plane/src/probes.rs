@@ -18,7 +18,7 @@ use toolgate_control_core::{
 };
 use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
-    SinkError, StoreEffect,
+    SinkError, StoreEffect, StoreReport, joined_problem,
 };
 use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
@@ -151,15 +151,12 @@ pub(crate) struct DefinitionsWriter {
 impl DefinitionsWriter {
     /// Takes the write of `catalogue` from the budgets.
     fn admit(&self, catalogue: &ServerDefinitions) -> ObservationAdmission {
-        let is_requested = self.requested.borrow().contains_key(&catalogue.server);
         let quota = self.writer.space_monitor().space().quota;
         let bytes = record_bytes(catalogue);
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.writer.clock.monotonic();
         let since = now.duration_since(*limiter.1.get_or_insert(now));
-        limiter
-            .0
-            .admit(&catalogue.server, bytes, quota, is_requested, since)
+        limiter.0.admit(&catalogue.server, bytes, quota, since)
     }
 
     /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
@@ -199,24 +196,32 @@ impl DefinitionsSink for DefinitionsWriter {
     fn store(
         &self,
         mut catalogue: ServerDefinitions,
-    ) -> BoxFuture<'_, Result<StoreEffect, SinkError>> {
+    ) -> BoxFuture<'_, Result<StoreReport, SinkError>> {
         Box::pin(async move {
-            let effect = match self.admit(&catalogue) {
-                ObservationAdmission::Write => StoreEffect::Stored,
-                ObservationAdmission::WriteUnstable => {
-                    tracing::warn!(server = %catalogue.server, "the definitions change too often");
-                    let quota = self.writer.space_monitor().space().quota;
-                    let problem = unstable_problem(record_bytes(&catalogue), quota);
-                    catalogue.problem = Some(match catalogue.problem.take() {
-                        Some(other) => format!("{other}; {problem}"),
-                        None => problem,
+            let quota = self.writer.space_monitor().space().quota;
+            let unstable = || Some(unstable_problem(record_bytes(&catalogue), quota));
+            let report = match self.admit(&catalogue) {
+                ObservationAdmission::Write => StoreReport {
+                    effect: StoreEffect::Stored,
+                    problem: None,
+                },
+                ObservationAdmission::WriteUnstable => StoreReport {
+                    effect: StoreEffect::StoredAsUnstable,
+                    problem: unstable(),
+                },
+                ObservationAdmission::Defer => {
+                    return Ok(StoreReport {
+                        effect: StoreEffect::Deferred,
+                        problem: unstable(),
                     });
-                    StoreEffect::StoredAsUnstable
                 }
-                ObservationAdmission::Defer => return Ok(StoreEffect::Deferred),
             };
+            if report.problem.is_some() {
+                tracing::warn!(server = %catalogue.server, "the definitions change too often");
+            }
+            catalogue.problem = joined_problem(catalogue.problem.take(), report.problem.clone());
             match self.record(catalogue).await {
-                Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(effect),
+                Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(report),
                 Err(error) => Err(SinkError(error.to_string())),
             }
         })

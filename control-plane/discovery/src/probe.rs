@@ -73,6 +73,8 @@ pub(crate) struct ProbeResult {
     generation: u64,
     inspection: ServerInspection,
     storing: StoringResult,
+    /// Problem that the store has added.
+    problem: Option<String>,
     changed: bool,
 }
 
@@ -170,6 +172,7 @@ impl ProbeActor {
             generation,
             inspection,
             storing,
+            problem,
             changed,
         } = outcome;
         let current = generation == self.generation && !self.ending;
@@ -184,8 +187,10 @@ impl ProbeActor {
             };
             self.seen = Some((inspection.definitions.clone(), stored_at));
             if storing != StoringResult::Failed {
+                let mut told = inspection.definitions.clone();
+                told.problem = joined_problem(told.problem, problem);
                 for reply in self.waiting.drain(..) {
-                    reply.send(inspection.definitions.clone());
+                    reply.send(told.clone());
                 }
             }
         }
@@ -324,8 +329,8 @@ async fn run_probe(
     let fresh =
         stored_at.is_some_and(|at| inspection.definitions.probed.since(at) < STORE_INTERVAL);
     let changed = !same(&inspection.definitions, earlier.as_ref());
-    let storing = if fresh && !on_demand && !changed {
-        StoringResult::NotNeeded
+    let (storing, problem) = if fresh && !on_demand && !changed {
+        (StoringResult::NotNeeded, None)
     } else {
         store(shared, &inspection.definitions).await
     };
@@ -333,17 +338,29 @@ async fn run_probe(
         generation,
         inspection,
         storing,
+        problem,
         changed,
     }
 }
 
-async fn store(shared: &ProbeContext, catalogue: &ServerDefinitions) -> StoringResult {
+async fn store(
+    shared: &ProbeContext,
+    catalogue: &ServerDefinitions,
+) -> (StoringResult, Option<String>) {
     match shared.sink.store(catalogue.clone()).await {
-        Ok(effect) => StoringResult::Done(effect),
+        Ok(report) => (StoringResult::Done(report.effect), report.problem),
         Err(error) => {
             tracing::warn!(server = %catalogue.server, %error, "will be tried again");
-            StoringResult::Failed
+            (StoringResult::Failed, None)
         }
+    }
+}
+
+/// Returns one text for two problems.
+pub fn joined_problem(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+        (first, second) => first.or(second),
     }
 }
 

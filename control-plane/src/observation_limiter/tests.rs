@@ -14,7 +14,7 @@ fn written(limiter: &mut ObservationLimiter, servers: &[String], bytes: u64, sec
     for second in 0..seconds {
         for server in servers {
             let now = Duration::from_secs(second);
-            let admission = limiter.admit(&name(server), bytes, QUOTA, false, now);
+            let admission = limiter.admit(&name(server), bytes, QUOTA, now);
             if admission != ObservationAdmission::Defer {
                 total += bytes;
             }
@@ -42,7 +42,7 @@ fn a_server_that_changes_now_and_then_is_stored_at_once() {
     let mut limiter = ObservationLimiter::default();
     for change in 0..100 {
         let now = Duration::from_secs(change);
-        let admission = limiter.admit(&name("usual"), 30_000, QUOTA, false, now);
+        let admission = limiter.admit(&name("usual"), 30_000, QUOTA, now);
         assert_eq!(admission, ObservationAdmission::Write, "change {change}");
     }
 }
@@ -52,7 +52,7 @@ fn an_unstable_server_is_named_once_and_is_stable_again_after_it_has_calmed() {
     let mut limiter = ObservationLimiter::default();
     let mut admit = |second| {
         let now = Duration::from_secs(second);
-        limiter.admit(&name("flapping"), MIB, QUOTA, false, now)
+        limiter.admit(&name("flapping"), MIB, QUOTA, now)
     };
     for second in 0..4 {
         assert_eq!(admit(second), ObservationAdmission::Write);
@@ -62,13 +62,4 @@ fn an_unstable_server_is_named_once_and_is_stable_again_after_it_has_calmed() {
     assert_eq!(admit(400), ObservationAdmission::WriteUnstable);
     assert_eq!(admit(401), ObservationAdmission::Defer);
     assert_eq!(admit(2_000), ObservationAdmission::Write);
-}
-
-#[test]
-fn a_probe_on_request_is_always_stored() {
-    let mut limiter = ObservationLimiter::default();
-    for _ in 0..50 {
-        let admission = limiter.admit(&name("asked"), MIB, QUOTA, true, Duration::ZERO);
-        assert_ne!(admission, ObservationAdmission::Defer);
-    }
 }

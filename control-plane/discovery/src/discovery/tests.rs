@@ -10,7 +10,7 @@ use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
 use toolgate_runtime::{clock, drain};
 
 use super::*;
-use crate::port::{HeaderError, SinkError, StoreEffect};
+use crate::port::{HeaderError, SinkError, StoreEffect, StoreReport};
 
 mod feeds;
 mod kinds;
@@ -30,7 +30,7 @@ impl DefinitionsSink for MemorySink {
         Box::pin(async move { kept })
     }
 
-    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<StoreEffect, SinkError>> {
+    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<StoreReport, SinkError>> {
         self.writes.fetch_add(1, Ordering::SeqCst);
         let fails = |left: usize| left.checked_sub(1);
         if self
@@ -42,7 +42,12 @@ impl DefinitionsSink for MemorySink {
         }
         let mut kept = self.stored.lock().unwrap();
         kept.insert(catalogue.server.clone(), catalogue);
-        Box::pin(async { Ok(StoreEffect::Stored) })
+        Box::pin(async {
+            Ok(StoreReport {
+                effect: StoreEffect::Stored,
+                problem: None,
+            })
+        })
     }
 }
 
