@@ -1,6 +1,7 @@
 //! Command line of the control plane and of gateways. Every command is a struct of its arguments with a `run`
 //! method; results go through [`output::OutputWriter`], failures are [`output::error::CliError`]s.
 
+pub mod arguments;
 pub mod client;
 pub mod commands;
 pub mod output;
@@ -10,7 +11,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use toolgate_runtime::clock::{Clock as _, SystemClock};
 
-use self::output::{OutputFormat, OutputOptions, OutputWriter, error::CliError};
+use self::{
+    commands::{
+        credential::CredentialCommand, gateway::GatewayCommand, mcp_resources::ResourcesCommand,
+        prompts::PromptsCommand, server::ServerCommand, token::TokenCommand, tools::ToolsCommand,
+    },
+    output::{OutputFormat, OutputOptions, OutputWriter, error::CliError},
+};
 use crate::role::RoleCommand;
 
 /// One endpoint per gateway for many MCP servers.
@@ -52,12 +59,23 @@ pub enum ClientCommand {
     /// List objects of a kind, or some of them.
     Get(commands::objects::GetObjectsArgs),
     /// Show all there is to know of an object.
-    Describe(commands::objects::DescribeArgs),
+    Describe(commands::describe::DescribeArgs),
     /// Delete objects.
-    Delete(commands::objects::DeleteArgs),
+    Delete(commands::delete::DeleteArgs),
+    /// Open the document of an object in an editor, and apply it.
+    Edit(commands::edit::EditArgs),
+    /// Set and remove labels.
+    Label(commands::label::LabelArgs),
+    /// Wait until objects exist, are ready, or are deleted.
+    Wait(commands::wait::WaitArgs),
+    /// Describe kinds and their fields.
+    Explain(commands::explain::ExplainArgs),
     /// Work with servers.
     #[command(subcommand)]
     Server(commands::server::ServerCommand),
+    /// Work with credentials.
+    #[command(subcommand)]
+    Credential(commands::credential::CredentialCommand),
     /// Work with gateways.
     #[command(subcommand)]
     Gateway(commands::gateway::GatewayCommand),
@@ -79,6 +97,10 @@ pub enum ClientCommand {
     Proxies(commands::fleet::ProxiesArgs),
     /// Show the versions of the configuration, newest first.
     Versions(commands::fleet::VersionsArgs),
+    /// Show changes of the configuration and the problems that exist.
+    Events(commands::events::EventsArgs),
+    /// Show the control plane and the token that commands use.
+    Whoami(commands::whoami::WhoamiArgs),
     /// Look for what is wrong and say how to fix it.
     Doctor(commands::doctor::DoctorArgs),
     /// Print what a shell needs to complete commands and names.
@@ -91,7 +113,7 @@ pub fn exit_code(done: Result<(), CliError>) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let plain = OutputOptions {
-        format: OutputFormat::Table,
+        output: OutputFormat::Table.into(),
         no_headers: false,
         quiet: false,
     };
@@ -111,42 +133,43 @@ async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), 
         ClientCommand::Get(command) => command.run(out).await,
         ClientCommand::Describe(command) => command.run(out).await,
         ClientCommand::Delete(command) => command.run(out).await,
-        ClientCommand::Server(commands::server::ServerCommand::Add(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Server(commands::server::ServerCommand::Probe(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Gateway(commands::gateway::GatewayCommand::Create(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Token(commands::token::TokenCommand::Create(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Token(commands::token::TokenCommand::Revoke(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Tools(commands::tools::ToolsCommand::List(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Tools(commands::tools::ToolsCommand::Call(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Prompts(commands::prompts::PromptsCommand::List(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Prompts(commands::prompts::PromptsCommand::Get(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Resources(commands::mcp_resources::ResourcesCommand::List(command)) => {
-            command.run(out).await
-        }
-        ClientCommand::Resources(commands::mcp_resources::ResourcesCommand::Read(command)) => {
-            command.run(out).await
-        }
+        ClientCommand::Edit(command) => command.run(out).await,
+        ClientCommand::Label(command) => command.run(out).await,
+        ClientCommand::Wait(command) => command.run(out).await,
+        ClientCommand::Explain(command) => command.run(out),
+        ClientCommand::Server(command) => match command {
+            ServerCommand::Add(command) => command.run(out).await,
+            ServerCommand::Probe(command) => command.run(out).await,
+            ServerCommand::Update(command) => command.run(out).await,
+        },
+        ClientCommand::Credential(CredentialCommand::Set(command)) => command.run(out).await,
+        ClientCommand::Gateway(command) => match command {
+            GatewayCommand::Create(command) => command.run(out).await,
+            GatewayCommand::AddTool(command) => command.run(out).await,
+            GatewayCommand::RemoveTool(command) => command.run(out).await,
+        },
+        ClientCommand::Token(command) => match command {
+            TokenCommand::Create(command) => command.run(out).await,
+            TokenCommand::Revoke(command) => command.run(out).await,
+        },
+        ClientCommand::Tools(command) => match command {
+            ToolsCommand::List(command) => command.run(out).await,
+            ToolsCommand::Describe(command) => command.run(out).await,
+            ToolsCommand::Call(command) => command.run(out).await,
+        },
+        ClientCommand::Prompts(command) => match command {
+            PromptsCommand::List(command) => command.run(out).await,
+            PromptsCommand::Get(command) => command.run(out).await,
+        },
+        ClientCommand::Resources(command) => match command {
+            ResourcesCommand::List(command) => command.run(out).await,
+            ResourcesCommand::Read(command) => command.run(out).await,
+        },
         ClientCommand::Connect(command) => command.run(out).await,
         ClientCommand::Proxies(command) => command.run(out).await,
         ClientCommand::Versions(command) => command.run(out).await,
+        ClientCommand::Events(command) => command.run(out).await,
+        ClientCommand::Whoami(command) => command.run(out).await,
         ClientCommand::Doctor(command) => command.run(out).await,
         ClientCommand::Completion(command) => command.run(out),
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        Cli,
+        Cli, arguments,
         output::{OutputWriter, error::CliError},
     },
     role,
@@ -36,6 +36,7 @@ pub struct ResolvedSetting {
 /// Parses the command line, merges the configuration file into it, and returns every setting of the role with its
 /// source.
 pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<ResolvedSetting>), CliError> {
+    let arguments = arguments::translated(arguments, &Cli::command())?;
     // Required settings may be in the file, so that the first pass requires none.
     let lenient = Cli::command().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
     let matches = lenient.get_matches_from(&arguments);

@@ -97,10 +97,10 @@ async fn member<S: ConfigSource>(
     mut measurement: RequestMeasurement,
     is_counted: bool,
 ) -> Result<ClientHttpResponse, (RequestRefusal, RequestMeasurement)> {
-    let permit = state.acquire_permit(&arrival.caller, measurement.started());
+    let permit = state.acquire_permit(&arrival.caller);
     let admitted = permit.and_then(|permit| {
         if !is_counted {
-            state.admit(&arrival.gateway, &arrival.caller)?;
+            state.admit(&arrival.gateway, &arrival.caller, measurement.started())?;
         }
         Ok(permit)
     });

@@ -1,6 +1,7 @@
 //! Calls of servers: a planned request becomes a [`CallContext`], which a [`CallDriver`] carries to the server and
 //! back.
 
+mod cancellation;
 mod detach;
 mod driver;
 mod effects;
@@ -117,6 +118,7 @@ pub(crate) async fn serve<S: ConfigSource>(
                     permit,
                     cancellation_guard,
                     measurement,
+                    began: sent,
                 };
                 Ok(CallDriver::run(parts, suspended).await)
             }

@@ -14,7 +14,7 @@ use crate::{
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
-    streamed::{ForwardedStream, StreamBody},
+    streamed::{ForwardedStream, StreamBody, StreamEnd},
     transport_request::TransportRequest,
 };
 
@@ -48,15 +48,17 @@ pub(crate) fn forwarded_request(head: &Parts, received: &TransportRequest) -> Fo
     ForwardedRequest::new(method, head.uri.path(), &head.headers, body)
 }
 
-/// Returns the response of the peer. The caller's permit is held until the last byte.
+/// Returns the response of the peer. The caller's permit is held until the last byte. `end` closes a response that only
+/// listens.
 pub(crate) fn forwarded_response(
     response: Response<Incoming>,
+    end: Option<StreamEnd>,
     permit: RequestPermit,
     measurement: RequestMeasurement,
 ) -> ClientHttpResponse {
     measurement.finish_forwarded();
     response.map(|body| {
-        let stream = ForwardedStream::new(body, permit);
+        let stream = ForwardedStream::new(body, end, permit);
         ResponseBody::Stream(StreamBody::Forwarded(Box::new(stream)))
     })
 }

@@ -31,7 +31,7 @@ use crate::{
     request_limiter::RequestPermit,
     request_metrics::{MethodLabel, RequestMeasurement},
     session_header::SessionHeader,
-    streamed::StreamBody,
+    streamed::{StreamBody, StreamEnd},
     transport_request::{self, TransportRequest},
 };
 
@@ -53,6 +53,10 @@ impl<S: ConfigSource> RequestHandler for ProxyState<S> {
     ) -> impl Future<Output = ClientHttpResponse> + Send {
         serve(self, request)
     }
+
+    async fn answered(self: Arc<Self>) {
+        self.questions_answered().await;
+    }
 }
 
 /// Request handler for peers.
@@ -66,6 +70,10 @@ impl<S: ConfigSource> RequestHandler for PeerRequestHandler<S> {
         request: IncomingRequest,
     ) -> impl Future<Output = ClientHttpResponse> + Send {
         serve_forwarded(Arc::clone(&self.0), request)
+    }
+
+    async fn answered(self: Arc<Self>) {
+        self.0.questions_answered().await;
     }
 }
 
@@ -83,7 +91,10 @@ async fn serve<S: ConfigSource>(
         // Boxed, here and below: most requests are not forwarded.
         let forwarded = forwarded_request(&arrival.head, &arrival.received);
         match Box::pin(state.peers.forward(&owner, forwarded)).await {
-            Ok(response) => return forwarded_response(response, arrival.permit, measurement),
+            Ok(response) => {
+                let stream_end = arrival.stream_end(&state);
+                return forwarded_response(response, stream_end, arrival.permit, measurement);
+            }
             Err(ForwardError::NotSent) => {}
             Err(ForwardError::ConnectionLost) => {
                 return forward_failed(&arrival.received, measurement);
@@ -100,7 +111,9 @@ async fn serve<S: ConfigSource>(
     if let Some(owner) = state.forward_target(planned.owner()) {
         let forwarded = forwarded_request(&head, &planned.received);
         match Box::pin(state.peers.forward(&owner, forwarded)).await {
-            Ok(response) => return forwarded_response(response, planned.permit, measurement),
+            Ok(response) => {
+                return forwarded_response(response, None, planned.permit, measurement);
+            }
             Err(ForwardError::NotSent) => {}
             Err(ForwardError::ConnectionLost) => {
                 return forward_failed(&planned.received, measurement);
@@ -158,13 +171,13 @@ async fn arrive<S: ConfigSource>(
     let view = state.source.view();
     let routed = route(&view, head.uri.path())?;
     let keys = state.source.keys().ok_or(Refusal::Overloaded)?;
-    let now = state.clock.now();
+    let now = measurement.received_at();
     let caller = authenticate(state, &view, &keys, &head, &connection, now)?;
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
-    let permit = state.acquire_permit(&caller, measurement.started())?;
+    let permit = state.acquire_permit(&caller)?;
     if origin == RequestSource::Client {
-        state.admit(gateway, &caller)?;
+        state.admit(gateway, &caller, measurement.started())?;
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
     let session = state.session_cache.check_session_id(
@@ -203,6 +216,12 @@ impl<K: KeySet> Arrival<K> {
     /// Returns the proxy that holds its session.
     fn owner(&self) -> Option<&OwningProxy> {
         self.session.claims().map(|claims| &claims.owner)
+    }
+
+    /// Returns the end of a forwarded stream that only listens: it ends when this proxy drains.
+    fn stream_end<S: ConfigSource>(&self, state: &ProxyState<S>) -> Option<StreamEnd> {
+        matches!(self.received, TransportRequest::Get)
+            .then(|| Box::pin(state.drain.draining()) as StreamEnd)
     }
 
     /// Plans the request. Returns the head beside it.

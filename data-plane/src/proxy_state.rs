@@ -1,7 +1,8 @@
 //! State that all requests share.
 
-use std::{sync::Arc, time::Instant};
+use std::{sync::Arc, time::Duration};
 
+use tokio::time::sleep;
 use toolgate_data_core::{
     AuthnId, Caller, Refusal, View,
     notify::view_change::{self, ViewComparison},
@@ -68,15 +69,38 @@ impl ElicitingCall {
     }
 }
 
+/// Interval at which a drain checks for questions that wait for clients.
+const QUESTION_POLL: Duration = Duration::from_millis(50);
+
+/// Time without a question after which no further one is expected: an answer may be followed by the next question.
+const QUESTION_GRACE: Duration = Duration::from_secs(1);
+
 impl<S: ConfigSource> ProxyState<S> {
+    /// Completes when no client is expected to answer a question of a call on this proxy any more, or when the drain is
+    /// near its deadline.
+    pub(crate) async fn questions_answered(&self) {
+        let answered = async {
+            let mut left = Duration::ZERO;
+            loop {
+                if self.elicitations.count() + self.suspended.count() > 0 {
+                    left = QUESTION_GRACE;
+                } else if left.is_zero() {
+                    return;
+                }
+                sleep(QUESTION_POLL).await;
+                left = left.saturating_sub(QUESTION_POLL);
+            }
+        };
+        tokio::select! {
+            () = answered => {}
+            () = self.drain.deadline_near() => {}
+        }
+    }
+
     /// Returns a permit for one request. A later revocation ends the request through its permit; a revocation between
     /// authentication and this call is detected here.
-    pub(crate) fn acquire_permit(
-        &self,
-        caller: &Caller,
-        now: Instant,
-    ) -> Result<RequestPermit, Refusal> {
-        let permit = self.limiter.acquire(caller, now)?;
+    pub(crate) fn acquire_permit(&self, caller: &Caller) -> Result<RequestPermit, Refusal> {
+        let permit = self.limiter.acquire(caller)?;
         if self.source.is_revoked(&caller.authn().id) {
             return Err(Refusal::Unauthenticated);
         }

@@ -86,15 +86,19 @@ impl RequestLimiter {
         }
     }
 
+    /// Counts one request of this caller towards the rate per token.
+    pub(crate) fn check_rate(&self, caller: &Caller, now: Instant) -> Result<(), Refusal> {
+        let Some(rate) = self.limits.rate_per_token else {
+            return Ok(());
+        };
+        let now = now.saturating_duration_since(self.origin);
+        let burst = self.limits.burst_per_token;
+        self.usage(caller).rate_limiter.check(now, rate, burst)
+    }
+
     /// Returns a permit for one request of this caller.
-    pub(crate) fn acquire(&self, caller: &Caller, now: Instant) -> Result<RequestPermit, Refusal> {
+    pub(crate) fn acquire(&self, caller: &Caller) -> Result<RequestPermit, Refusal> {
         let usage = self.usage(caller);
-        if let Some(rate) = self.limits.rate_per_token {
-            let now = now.saturating_duration_since(self.origin);
-            usage
-                .rate_limiter
-                .check(now, rate, self.limits.burst_per_token)?;
-        }
         if self.running.fetch_add(1, Ordering::Relaxed) >= self.limits.requests {
             self.running.fetch_sub(1, Ordering::Relaxed);
             return Err(Refusal::Overloaded);

@@ -11,6 +11,7 @@ use std::{
 };
 
 use toolgate_data_core::{GatewayView, Refusal, View, plan::CallPlan, rewrite::CallOutcome};
+use toolgate_model::Timestamp;
 use toolgate_runtime::{
     Metrics, SharedClock,
     metrics::Counter,
@@ -37,6 +38,8 @@ pub(crate) struct RequestMetrics {
 pub(crate) struct RequestMeasurement {
     metrics: Arc<RequestMetrics>,
     started: Instant,
+    /// Wall-clock time of arrival.
+    received_at: Timestamp,
     /// Labels; set once method and gateway are known.
     labels: Option<RequestLabels>,
     /// Time spent waiting for the upstream server, if known.
@@ -68,6 +71,7 @@ impl RequestMetrics {
         RequestMeasurement {
             metrics: Arc::clone(self),
             started: self.clock.monotonic(),
+            received_at: self.clock.now(),
             labels: None,
             upstream_time: None,
             span: None,
@@ -101,6 +105,11 @@ impl RequestMeasurement {
     /// Returns the time of arrival.
     pub(crate) fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Returns the wall-clock time of arrival.
+    pub(crate) fn received_at(&self) -> Timestamp {
+        self.received_at
     }
 
     /// Sets method, gateway and protocol version.

@@ -8,7 +8,7 @@ use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_peers::Peers;
 use toolgate_runtime::{
-    Drain, Metrics, SharedClock,
+    Drain, MemoryBudget, Metrics, SharedClock,
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
@@ -120,7 +120,10 @@ impl DataPlane {
             drain,
             readiness: _,
         } = context;
-        let (listener, shares) = (Listener::bind(options.listener)?, options.shares);
+        let answers = MemoryBudget::new(options.response_bytes);
+        let mut listener = options.listener;
+        listener.responses = Some(Arc::clone(&answers));
+        let (listener, shares) = (Listener::bind(listener)?, options.shares);
         let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
         let peers = Peers::new(
             source.proxy_id().clone(),
@@ -129,7 +132,7 @@ impl DataPlane {
             Arc::clone(&clock),
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
-        let (egress, answers) = (Egress::new(options.egress)?, options.response_bytes);
+        let egress = Egress::new(options.egress)?;
         let upstream = upstream_registry(&source, egress, answers, &clock, &drain);
         let upstream_sessions = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
@@ -178,12 +181,7 @@ impl DataPlane {
         });
         register_gauges(&state, &metrics);
         let address = listener.address();
-        drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
-        if let Some((peer_listener, at)) = peer_listener {
-            let serving = serve_peers(Arc::clone(&state), peer_listener, at);
-            drop(drain.spawn("peer listener", serving));
-        }
-        drop(drain.spawn("client listener", listener.serve(state, drain.clone())));
+        spawn_tasks(state, listener, peer_listener);
         tracing::info!(%address, "serving");
         Ok(Self { address, actors })
     }
@@ -199,12 +197,33 @@ impl DataPlane {
     }
 }
 
+/// Spawns the tasks of a proxy: its listeners, the task that applies views, and the task that keeps a drain waiting
+/// for answers of clients.
+fn spawn_tasks<S: ConfigSource>(
+    state: Arc<ProxyState<S>>,
+    listener: Listener,
+    peer_listener: Option<(Listener, String)>,
+) {
+    let drain = state.drain.clone();
+    drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
+    let questions = Arc::clone(&state);
+    drop(drain.spawn("questions to clients", async move {
+        questions.drain.draining().await;
+        questions.questions_answered().await;
+    }));
+    if let Some((peer_listener, at)) = peer_listener {
+        let serving = serve_peers(Arc::clone(&state), peer_listener, at);
+        drop(drain.spawn("peer listener", serving));
+    }
+    drop(drain.spawn("client listener", listener.serve(state, drain.clone())));
+}
+
 /// Creates the registry of upstreams, which prefers endpoints in the region of this proxy. `answers` is the budget of
-/// responses in memory, in bytes.
+/// responses in memory.
 fn upstream_registry<S: ConfigSource>(
     source: &S,
     egress: Egress,
-    answers: usize,
+    answers: Arc<MemoryBudget>,
     clock: &SharedClock,
     drain: &Drain,
 ) -> Arc<UpstreamRegistry> {

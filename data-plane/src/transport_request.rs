@@ -138,14 +138,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// accepted; a type with weight zero is not.
 fn accepts(headers: &HeaderMap, media_type: &str) -> bool {
     let mut lists = headers.get_all(header::ACCEPT).iter().peekable();
-    if lists.peek().is_none() {
-        return true;
-    }
-    if headers
-        .get(header::ACCEPT)
-        .is_some_and(|list| list.as_bytes() == COMMON_ACCEPT)
-    {
-        return true;
+    match lists.peek() {
+        None => return true,
+        Some(list) if list.as_bytes() == COMMON_ACCEPT => return true,
+        Some(_) => {}
     }
     let family = media_type.split('/').next().unwrap_or_default();
     lists.any(|list| {

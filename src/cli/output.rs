@@ -3,21 +3,25 @@
 
 pub mod cell;
 pub mod error;
+pub mod json_path;
 pub mod line_diff;
 pub mod probe_advice;
+pub mod prompt;
 mod yaml_escapes;
 
 use std::{
     borrow::Cow,
     fmt::Display,
     io::{self, IsTerminal as _, Write},
+    str::FromStr,
 };
 
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
 use toolgate_mcp::deceptive_text;
 
+use self::json_path::JsonPathTemplate;
 use crate::cli::output::error::CliError;
 
 /// Format of results.
@@ -36,19 +40,59 @@ pub enum OutputFormat {
     Name,
 }
 
+/// Format of results at the command line.
+#[derive(Debug, Clone, Default)]
+pub struct OutputChoice {
+    /// Format; JSON for a template.
+    format: OutputFormat,
+    /// Template of `-o jsonpath`.
+    template: Option<JsonPathTemplate>,
+}
+
+impl From<OutputFormat> for OutputChoice {
+    fn from(format: OutputFormat) -> Self {
+        Self {
+            format,
+            template: None,
+        }
+    }
+}
+
+impl FromStr for OutputChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Some(template) = text.strip_prefix("jsonpath=") {
+            return Ok(Self {
+                format: OutputFormat::Json,
+                template: Some(JsonPathTemplate::parse(template)?),
+            });
+        }
+        let format = OutputFormat::from_str(text, false);
+        format.map(Self::from).map_err(|_unknown| {
+            "one of: table, wide, json, yaml, name, jsonpath=TEMPLATE, such as \
+             jsonpath='{.items[*].metadata.name}'"
+                .to_owned()
+        })
+    }
+}
+
 /// Output options of the command line.
-#[derive(Debug, Clone, Copy, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct OutputOptions {
-    /// Shape of results.
+    /// Shape of results: table, wide (a table with more columns), json, yaml (documents that `apply` takes), name (the
+    /// names only), or jsonpath=TEMPLATE with a template as kubectl has it.
     #[arg(
         short = 'o',
         long = "output",
         global = true,
-        value_enum,
-        default_value_t,
+        default_value = "table",
+        value_name = "FORMAT",
+        value_parser = OutputChoice::from_str,
+        add = crate::cli::commands::completion::by(crate::cli::commands::completion::formats),
         help_heading = "Output"
     )]
-    pub format: OutputFormat,
+    pub output: OutputChoice,
     /// Leave out the header line of tables.
     #[arg(long, global = true, help_heading = "Output")]
     pub no_headers: bool,
@@ -70,6 +114,8 @@ pub struct OutputWriter {
     notices: Box<dyn Write + Send>,
     options: OutputOptions,
     draws_progress: bool,
+    /// Width of the terminal that results go to.
+    width: Option<u16>,
 }
 
 impl OutputWriter {
@@ -77,7 +123,10 @@ impl OutputWriter {
     pub fn standard(options: OutputOptions) -> Self {
         let draws_progress = io::stderr().is_terminal() && !options.quiet;
         let (results, notices) = (Box::new(io::stdout()), Box::new(io::stderr()));
+        let terminal = console::Term::stdout();
+        let width = terminal.size_checked().filter(|_| terminal.is_term());
         Self {
+            width: width.map(|(_rows, columns)| columns),
             results,
             notices,
             options,
@@ -87,7 +136,7 @@ impl OutputWriter {
 
     /// Requested format.
     pub fn format(&self) -> OutputFormat {
-        self.options.format
+        self.options.output.format
     }
 
     /// Returns `true` if progress may be drawn: standard error is a terminal and `--quiet` is not set.
@@ -102,6 +151,14 @@ impl OutputWriter {
             "{}",
             escape_for_terminal(&text.to_string())
         ))
+    }
+
+    /// Writes the header line of a table, unless `--no-headers` is set.
+    pub fn heading(&mut self, text: impl Display) -> Result<(), CliError> {
+        match self.options.no_headers {
+            true => Ok(()),
+            false => self.line(text),
+        }
     }
 
     /// Writes a line of information to standard error, unless `--quiet` is set.
@@ -128,9 +185,27 @@ impl OutputWriter {
 
     /// Writes a value as indented JSON.
     pub fn json(&mut self, value: &Value) -> Result<(), CliError> {
+        if let Some(template) = &self.options.output.template {
+            let text = template.fill(value);
+            let end = if text.ends_with('\n') || text.is_empty() {
+                ""
+            } else {
+                "\n"
+            };
+            let text = escape_for_terminal(&text);
+            return ignore_broken_pipe(write!(self.results, "{text}{end}"));
+        }
         let text = format!("{value:#}");
         let escaped = escape(&text, json_escape);
         ignore_broken_pipe(writeln!(self.results, "{escaped}"))
+    }
+
+    /// Writes a value of a stream as JSON in one line.
+    pub fn json_line(&mut self, value: &Value) -> Result<(), CliError> {
+        match &self.options.output.template {
+            Some(_) => self.json(value),
+            None => self.line(value),
+        }
     }
 
     /// Writes a value as one YAML document.
@@ -139,14 +214,29 @@ impl OutputWriter {
         self.bytes(text.as_bytes())
     }
 
-    /// Writes a table with headings.
+    /// Writes a table with headings. At a terminal, its lines are as wide as the terminal at most, and cells that are too
+    /// long end with an ellipsis; elsewhere every cell is whole.
     pub fn table(&mut self, headings: &[&str], rows: Vec<Vec<String>>) -> Result<(), CliError> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         if !self.options.no_headers {
             table.set_header(headings);
         }
-        table.add_rows(rows);
+        for cells in rows {
+            let mut row = Row::from(cells);
+            if self.width.is_some() {
+                row.max_height(1);
+            }
+            table.add_row(row);
+        }
+        if let Some(width) = self.width {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+            table.set_width(width);
+            // A name that is cut off could not be used.
+            if let Some(names) = table.column_mut(0) {
+                names.set_constraint(ColumnConstraint::ContentWidth);
+            }
+        }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }

@@ -51,6 +51,57 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
+/// Returns every command that runs, with the words that lead to it.
+fn commands() -> Vec<(String, clap::Command)> {
+    let mut open = vec![(String::from("toolgate"), Cli::command())];
+    let mut found = Vec::new();
+    while let Some((path, command)) = open.pop() {
+        for below in command.get_subcommands() {
+            open.push((format!("{path} {}", below.get_name()), below.clone()));
+        }
+        if path != "toolgate" && !command.is_subcommand_required_set() {
+            found.push((path, command));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_page_of_the_command_line_has_every_flag_of_every_command() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let sections: Vec<_> = page.split("\n### ").skip(1).collect();
+    let role = ["toolgate up", "toolgate control-plane", "toolgate proxy"];
+    let mut missing = Vec::new();
+    for (path, command) in commands() {
+        if role.contains(&path.as_str()) {
+            continue;
+        }
+        let is_here = |section: &&&str| {
+            let mut lines = section.lines();
+            lines.any(|line| {
+                line == path
+                    || line.starts_with(&format!("{path} "))
+                    || line.contains(&format!("({path} "))
+            })
+        };
+        let Some(section) = sections.iter().find(is_here) else {
+            missing.push(path);
+            continue;
+        };
+        for argument in command.get_arguments() {
+            let connection = argument.get_help_heading() == Some("Connection");
+            let Some(long) = argument.get_long().filter(|_| !connection) else {
+                continue;
+            };
+            if !section.contains(&format!("--{long}")) {
+                missing.push(format!("{path} --{long}"));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 #[test]
 fn every_command_has_examples_that_parse() {
     let mut open = vec![(String::from("toolgate"), Cli::command())];

@@ -1,13 +1,16 @@
 //! Raw MCP clients of both eras that send exactly what a scenario specifies, valid or not.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use axum::body::Body;
-use futures_util::StreamExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 
 use crate::http_client::{HttpReply, TestHttpClient};
 use crate::notification_stream::NotificationStream;
@@ -203,6 +206,39 @@ impl Agent {
         frame: &Value,
         answers: impl Fn(&Value) -> Value,
     ) -> Result<Vec<Value>> {
+        let answer = |message: &Value| std::future::ready(Ok(answers(message))).boxed();
+        self.converse_with(self, frame, answer).await
+    }
+
+    /// Sends a request of the legacy era. Reports its question, and sends the answer through `elsewhere` as soon as it is
+    /// given. Returns all messages.
+    pub async fn converse_through(
+        &self,
+        elsewhere: &Self,
+        frame: &Value,
+        asked: oneshot::Sender<()>,
+        given: oneshot::Receiver<Value>,
+    ) -> Result<Vec<Value>> {
+        let once = Mutex::new(Some((asked, given)));
+        let answer = |_message: &Value| {
+            let once = once.lock().map(|mut once| once.take());
+            let once = once.ok().flatten();
+            async move {
+                let (asked, given) = once.context("asked twice")?;
+                let _reported = asked.send(());
+                Ok(json!({"result": given.await?}))
+            }
+            .boxed()
+        };
+        self.converse_with(elsewhere, frame, answer).await
+    }
+
+    async fn converse_with(
+        &self,
+        elsewhere: &Self,
+        frame: &Value,
+        answers: impl Fn(&Value) -> BoxFuture<'static, Result<Value>>,
+    ) -> Result<Vec<Value>> {
         let mut request = Request::post(&self.url).body(Body::from(frame.to_string()))?;
         *request.headers_mut() = self.headers("tools/call", None)?;
         let mut body = Body::new(self.http.open(request).await?).into_data_stream();
@@ -217,10 +253,10 @@ impl Agent {
                 if message.get("method").is_some()
                     && let Some(id) = message.get("id")
                 {
-                    let mut answer = answers(&message);
+                    let mut answer = answers(&message).await?;
                     answer["jsonrpc"] = json!("2.0");
                     answer["id"] = id.clone();
-                    let reply = self.post(&answer, &[]).await?;
+                    let reply = elsewhere.post(&answer, &[]).await?;
                     anyhow::ensure!(reply.status == 202, "{}: {}", reply.status, reply.text());
                 }
                 all.push(message);

@@ -110,16 +110,15 @@ where
 }
 
 /// Returns a TLS client without a certificate, which accepts any server.
-fn anonymous_tls() -> TlsConnector {
+fn anonymous_tls() -> Result<TlsConnector> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
+        .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyServer(provider)));
     let mut config = config.with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    TlsConnector::from(Arc::new(config))
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 /// Verifier that accepts every certificate.
@@ -192,7 +191,7 @@ async fn check_revocation(fleet: &ProxyFleet, name: &str) -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_without_certificates_does_not_lock_proxies_out() {
     let mut fleet = ProxyFleet::start("push-flood", &[]).await.unwrap();
-    let flood = ConnectionFlood::start(fleet.plane.push(), Some(anonymous_tls()))
+    let flood = ConnectionFlood::start(fleet.plane.push(), Some(anonymous_tls().unwrap()))
         .await
         .unwrap();
     // From its own disk a proxy serves at once; only the control plane knows what was written meanwhile.

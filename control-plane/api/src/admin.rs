@@ -127,13 +127,15 @@ fn routes(edge: &ApiContext, hide_schema: bool, readiness: Readiness) -> Routes 
     if hide_schema {
         return routes;
     }
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(toolgate_proto::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1();
-    match reflection {
-        Ok(reflection) => routes.add_service(reflection),
-        Err(error) => {
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(toolgate_proto::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
+    // Many clients know the first version only, under its name before it was final.
+    match (reflection().build_v1(), reflection().build_v1alpha()) {
+        (Ok(final_version), Ok(alpha)) => routes.add_service(final_version).add_service(alpha),
+        (Err(error), _) | (_, Err(error)) => {
             tracing::error!(%error, "reflection is not available");
             routes
         }

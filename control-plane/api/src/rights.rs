@@ -158,6 +158,10 @@ macro_rules! define_rules {
             "grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
             Read(Organization),
         ),
+        admin_rule(
+            "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+            Read(Organization),
+        ),
         ];
     };
 }

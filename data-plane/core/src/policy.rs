@@ -61,8 +61,8 @@ impl FilterChain {
         )
     }
 
-    /// Sorts limits from narrow to wide: what a narrow limit refuses does not use up a wide one, so that one caller
-    /// cannot spend the quota of its organization with requests that are refused.
+    /// Sorts limits from narrow to wide: what a narrow limit of a stage refuses does not use up a wide one of that stage.
+    /// A request that a later stage refuses has used the limits of `admit`: they bound all requests, not calls.
     fn sorted(mut limits: Vec<RateLimitFilter>) -> Self {
         limits.sort_by_key(|limit| limit.per);
         Self(limits.into_iter().map(Filter::RateLimit).collect())

@@ -96,12 +96,10 @@ where
         handler,
         listener,
         drain,
-        mut closing,
+        closing,
     } = context;
-    let closing = async move {
-        let _closed_or_gone = closing.wait_for(|closing| *closing).await;
-    };
-    let activity = ConnectionActivity::new(multiplexed);
+    let closing = begins(closing);
+    let activity = ConnectionActivity::new(multiplexed, &listener.limits.connection);
     let info = Arc::new(ConnectionInfo {
         address,
         token_hashes: TokenHashCache::default(),
@@ -111,6 +109,12 @@ where
     });
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
+    let responses = listener.responses.clone();
+    let is_pressed = || {
+        responses
+            .as_ref()
+            .is_some_and(|all| all.is_under_pressure())
+    };
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
     let offered = handoff.clone();
@@ -133,6 +137,7 @@ where
             &activity,
             &limits.connection,
             closing,
+            is_pressed,
         ))
         .await;
         return None;
@@ -147,6 +152,7 @@ where
         &activity,
         &limits.connection,
         closing,
+        is_pressed,
     )
     .await;
     let answer = is_handed_off().then(|| handoff.take()).flatten()?;
@@ -156,6 +162,11 @@ where
         answer,
         limits.connection.write_stall_timeout,
     )))
+}
+
+/// Completes when the value becomes `true`, or its owner is gone.
+async fn begins(mut value: Receiver<bool>) {
+    let _begun_or_gone = value.wait_for(|value| *value).await;
 }
 
 /// Builds the HTTP/1 server without hyper's header timeout: [`ConnectionActivity`] needs one timer per connection,

@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     error::Error,
-    future::{Future, pending},
+    future::{Future, pending, ready},
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
@@ -40,6 +40,12 @@ pub trait RequestHandler: Send + Sync + 'static {
         self: Arc<Self>,
         request: IncomingRequest,
     ) -> impl Future<Output = Response<ResponseBody<Self::Stream>>> + Send;
+
+    /// Completes when a draining process has no more need of new connections: no client is expected to answer what it was
+    /// asked.
+    fn answered(self: Arc<Self>) -> impl Future<Output = ()> + Send {
+        ready(())
+    }
 }
 
 /// Response body that marks its connection as active until it is dropped.

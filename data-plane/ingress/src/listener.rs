@@ -38,6 +38,8 @@ pub struct ListenerOptions {
     pub limits: ListenerLimits,
     /// Time during which connections are still accepted after a drain began, until every load balancer has noticed.
     pub linger: Duration,
+    /// Budget of the responses that clients read, if any. While it is short, slow readers have less time.
+    pub responses: Option<Arc<MemoryBudget>>,
     /// Number of worker threads that serve connections; defaults to the number of processors.
     pub threads: usize,
 }
@@ -74,6 +76,7 @@ pub(crate) struct ListenerContext {
     pub(crate) limits: ListenerLimits,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) responses: Option<Arc<MemoryBudget>>,
 }
 
 impl ListenerOptions {
@@ -85,6 +88,7 @@ impl ListenerOptions {
             tls: None,
             limits: ListenerLimits::default(),
             linger: Duration::ZERO,
+            responses: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -106,6 +110,7 @@ impl Listener {
             limits,
             tls,
             budget,
+            responses: options.responses,
         });
         let linger = options.linger;
         let workers = WorkerPool::start(options.threads).map_err(ListenerError::Threads)?;
@@ -134,13 +139,14 @@ impl Listener {
         self.address
     }
 
-    /// Accepts connections until the drain begins and the linger time has passed, then closes the listening socket and
-    /// asks open connections to close. Returns without waiting for them: the drain waits.
+    /// Accepts connections until the drain begins, the linger time has passed and the handler expects no more answers of
+    /// clients, then closes the listening socket and asks open connections to close. Returns without waiting for them: the drain waits.
     pub async fn serve<G: RequestHandler>(self, handler: Arc<G>, drain: Drain) {
         let (closing, close_receiver) = watch::channel(false);
         let stop = async {
             drain.draining().await;
             sleep(self.linger).await;
+            Arc::clone(&handler).answered().await;
         };
         let start = |stream, peer, permit| {
             let connection_context = ConnectionContext {

@@ -1,7 +1,7 @@
 //! Requests as passed to the handler. The head is complete; the body is read on demand, so that a refused caller costs
 //! no body.
 
-use std::{fmt, future::poll_fn, net::IpAddr, pin::Pin, sync::Arc};
+use std::{fmt, future::poll_fn, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
@@ -15,7 +15,7 @@ use toolgate_runtime::{
 
 use crate::{
     connection_cache::{CacheSlot, TokenHashCache},
-    limits::SMALL_BODY,
+    limits::{ListenerLimits, SMALL_BODY},
     listener::ListenerContext,
 };
 
@@ -72,7 +72,7 @@ impl RequestBody {
 
     /// Reads the rest after a first chunk, within the budget and the body timeout.
     async fn read_rest(mut self, first: Bytes, holder: BudgetOwner) -> Result<Bytes, Refusal> {
-        let end = Instant::now() + self.listener.limits.body_timeout;
+        let mut pace = BodyPace::new(&self.listener.limits);
         let mut charge = self.listener.budget.open(Some(holder));
         map_exhausted(charge.add(first.len()))?;
         self.check_size(first.len())?;
@@ -84,8 +84,7 @@ impl RequestBody {
             self.check_size(all.len() + piece.len())?;
             map_exhausted(charge.add(piece.len()))?;
             all.extend_from_slice(&piece);
-            // Ends a body that never stalls but never ends.
-            if Instant::now() > end {
+            if !pace.admits(piece.len()) {
                 return Err(Refusal::BodyTimeout);
             }
         }
@@ -129,6 +128,41 @@ impl RequestBody {
 
     async fn next_frame(&mut self) -> Option<hyper::Result<http_body::Frame<Bytes>>> {
         poll_fn(|cx| Pin::new(&mut self.incoming).poll_frame(cx)).await
+    }
+}
+
+/// Pace at which a body arrives. Ends a body that never stalls but never ends, and a body below the least rate.
+struct BodyPace {
+    began: Instant,
+    last: Instant,
+    /// Time that was waited for, less the time that the received bytes would take at the least rate.
+    debt: Duration,
+    body_timeout: Duration,
+    stall_timeout: Duration,
+    least_rate: u32,
+}
+
+impl BodyPace {
+    fn new(limits: &ListenerLimits) -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            last: now,
+            debt: Duration::ZERO,
+            body_timeout: limits.body_timeout,
+            stall_timeout: limits.connection.body_stall_timeout,
+            least_rate: limits.connection.least_rate.max(1),
+        }
+    }
+
+    /// Records the arrival of `received` bytes. Returns `true` if the body may go on.
+    fn admits(&mut self, received: usize) -> bool {
+        let now = Instant::now();
+        let received = u32::try_from(received).unwrap_or(u32::MAX);
+        let paid = Duration::from_secs(1) * received / self.least_rate;
+        self.debt = (self.debt + (now - self.last)).saturating_sub(paid);
+        self.last = now;
+        now - self.began <= self.body_timeout && self.debt <= self.stall_timeout
     }
 }
 

@@ -3,15 +3,15 @@
 
 use std::{
     collections::VecDeque,
-    future::{Future, pending},
-    pin::{Pin, pin},
+    future::pending,
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, Either, select};
-use tokio::{sync::mpsc::Sender, time::sleep};
+use futures_util::future::BoxFuture;
+use tokio::{sync::mpsc::Sender, task::yield_now, time::sleep};
 use toolgate_data_core::call::{
     CallEnd, CallEvent, CallMachine, CallOptions, CallTime, ContinuedCall, ElicitationId,
     InputResponses, PingOutcome, suspended::SuspensionHandle,
@@ -30,8 +30,11 @@ use crate::{
 };
 
 use super::{
-    CallAnswer, SuspendedCall, detach::DetachOnDrop,
-    elicitation_responses::ElicitationResponseChannel, stream::CallStream,
+    CallAnswer, SuspendedCall,
+    cancellation::{Cancellation, cancellation, cancelled, if_some, or_cancelled},
+    detach::DetachOnDrop,
+    elicitation_responses::ElicitationResponseChannel,
+    stream::CallStream,
 };
 
 /// Time that a streaming server may be silent before the client gets its response head, with a comment that keeps the
@@ -74,6 +77,8 @@ pub(super) struct CallParts<S: ConfigSource> {
     /// Registration of a legacy client's call.
     pub(super) cancellation_guard: Option<CancellableCallGuard>,
     pub(super) measurement: RequestMeasurement,
+    /// Present time.
+    pub(super) began: Instant,
 }
 
 /// The server's side of a call.
@@ -128,13 +133,13 @@ impl<S: ConfigSource> CallDriver<S> {
             permit,
             cancellation_guard,
             measurement,
+            began,
         } = parts;
-        let now = measurement.now();
         Self {
             machine: new_machine(&context),
             state,
             context,
-            began: now,
+            began,
             measurement,
             permit,
             cancellation_guard,
@@ -145,7 +150,7 @@ impl<S: ConfigSource> CallDriver<S> {
             registrations: Vec::new(),
             handle: None,
             is_disconnected: false,
-            sent: now,
+            sent: began,
         }
     }
 
@@ -258,14 +263,20 @@ impl<S: ConfigSource> CallDriver<S> {
             self.keep_alive(&sink);
         }
         if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.run_loop(Some(&sink)).await {
-            let _closed = sink.send(sse::event(&reply.body.to_bytes())).await;
-            self.measurement.finish_call(reply.outcome);
+            let answer = sse::event(&reply.body.to_bytes());
+            let cancelled = cancellation(self.cancellation_guard.as_ref(), &self.permit);
+            tokio::select! {
+                biased;
+                _closed = sink.send(answer) => self.measurement.finish_call(reply.outcome),
+                // The measurement counts a cancelled call when it is dropped.
+                () = cancelled => {}
+            }
         }
     }
 
     /// The loop of a call whose answer takes more than one message.
     async fn run_loop(&mut self, sink: Option<&Sender<Bytes>>) -> LoopExit {
-        let mut cancelled = self.cancellation();
+        let mut cancelled = cancellation(self.cancellation_guard.as_ref(), &self.permit);
         loop {
             match sink {
                 None if !self.outbox.is_empty() => return LoopExit::Stream,
@@ -287,31 +298,8 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Returns a future that ends when the call is cancelled or its token is revoked.
-    fn cancellation(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let guard = self.cancellation_guard.as_ref();
-        let handle = guard.map(CancellableCallGuard::cancel_handle);
-        let revoked = self.permit.authn_ended_static();
-        Box::pin(async move {
-            let cancelled = async {
-                match &handle {
-                    Some(handle) => handle.cancelled().await,
-                    None => pending().await,
-                }
-            };
-            tokio::select! {
-                () = cancelled => {}
-                () = revoked => {}
-            }
-        })
-    }
-
     /// Sends what waits for the client. The server waits meanwhile.
-    async fn flush(
-        &mut self,
-        sink: &Sender<Bytes>,
-        cancelled: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) {
+    async fn flush(&mut self, sink: &Sender<Bytes>, cancelled: &mut Cancellation) {
         while let Some(message) = self.outbox.pop_front() {
             tokio::select! {
                 biased;
@@ -319,9 +307,16 @@ impl<S: ConfigSource> CallDriver<S> {
                     Ok(()) => self.sent = self.measurement.now(),
                     Err(_closed) => self.on_disconnect(),
                 },
-                () = cancelled.as_mut() => self.apply(CallEvent::Cancel),
+                () = &mut *cancelled => self.on_cancelled(),
             }
         }
+    }
+
+    /// Ends the call without an answer, also if the answer is ready and waits for a client that reads slowly.
+    fn on_cancelled(&mut self) {
+        self.apply(CallEvent::Cancel);
+        self.outbox.clear();
+        self.end = Some(CallEnd::Cancelled);
     }
 
     fn on_disconnect(&mut self) {
@@ -340,7 +335,7 @@ impl<S: ConfigSource> CallDriver<S> {
     async fn next(
         &mut self,
         sink: Option<&Sender<Bytes>>,
-        cancelled: &mut Pin<Box<dyn Future<Output = ()> + Send>>,
+        cancelled: &mut Cancellation,
     ) -> DriverEvent {
         self.send_in_background();
         let now = self.measurement.now();
@@ -353,11 +348,11 @@ impl<S: ConfigSource> CallDriver<S> {
         let quiet = now.saturating_duration_since(self.sent);
         let silence = silence.map(|most| most.saturating_sub(quiet));
         let draining =
-            (self.machine.pending_elicitations() > 0).then(|| self.state.drain.draining());
+            (self.machine.pending_elicitations() > 0).then(|| self.state.drain.deadline_near());
         let open_sink = sink.filter(|_| !self.is_disconnected);
         tokio::select! {
             biased;
-            () = cancelled.as_mut() => DriverEvent::Call(CallEvent::Cancel),
+            () = &mut *cancelled => DriverEvent::Call(CallEvent::Cancel),
             () = closed(open_sink) => {
                 self.is_disconnected = true;
                 DriverEvent::Call(CallEvent::ClientDisconnected)
@@ -383,12 +378,14 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Returns the time for the machine.
+    /// Returns the time for the machine. The wall-clock time is that of the request's arrival and the time since: one
+    /// clock is read instead of two.
     pub(super) fn time(&self) -> CallTime {
-        let clock = &self.state.clock;
+        let (now, measurement) = (self.measurement.now(), &self.measurement);
+        let since_arrival = now.saturating_duration_since(measurement.started());
         CallTime {
-            elapsed: clock.monotonic().saturating_duration_since(self.began),
-            wall: clock.now(),
+            elapsed: now.saturating_duration_since(self.began),
+            wall: measurement.received_at().after(since_arrival),
         }
     }
 
@@ -455,36 +452,9 @@ async fn perform(
     }
 }
 
-/// Ends when the call is cancelled by a message or its token is revoked.
-async fn cancelled(guard: Option<&CancellableCallGuard>, permit: &RequestPermit) {
-    let by_message = if_some(guard.map(CancellableCallGuard::cancelled));
-    tokio::select! {
-        () = by_message => {}
-        () = permit.authn_ended() => {}
-    }
-}
-
-/// Waits for `work`; `None` if `cancelled` ends first.
-async fn or_cancelled<T>(
-    cancelled: Pin<&mut impl Future<Output = ()>>,
-    work: Pin<&mut impl Future<Output = T>>,
-) -> Option<T> {
-    match select(work, cancelled).await {
-        Either::Left((done, _)) => Some(done),
-        Either::Right(((), _)) => None,
-    }
-}
-
 async fn closed(sink: Option<&Sender<Bytes>>) {
     match sink {
         Some(sink) => sink.closed().await,
-        None => pending().await,
-    }
-}
-
-async fn if_some(future: Option<impl Future<Output = ()>>) {
-    match future {
-        Some(future) => future.await,
         None => pending().await,
     }
 }
@@ -493,5 +463,8 @@ async fn sleep_until_due(wait: Duration) {
     if wait > Duration::ZERO {
         // A timer that fires early would fire again and again.
         sleep(wait + Duration::from_millis(1)).await;
+    } else {
+        // Other tasks of the thread run between two deadlines that are due at once.
+        yield_now().await;
     }
 }

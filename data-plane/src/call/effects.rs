@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use toolgate_data_core::{
     call::{
-        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, RetrySession, SealRequest,
-        UpstreamEnd,
+        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, PingOutcome, RetrySession,
+        SealRequest, UpstreamEnd,
         request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
         suspended::CallTicket,
         url_elicitation::{URL_ELICITATION_LIFETIME, UrlElicitation},
@@ -62,10 +62,10 @@ impl<S: ConfigSource> CallDriver<S> {
                 let lost = self.upstream.session.take();
                 self.send(lost.map_or(SessionChoice::Current, SessionChoice::Replace));
             }
-            CallEffect::ProbeSession => {
-                let session = self.upstream.session.clone();
-                self.upstream.request = session.map(UpstreamOperation::Probe);
-            }
+            CallEffect::ProbeSession => match self.upstream.session.clone() {
+                Some(session) => self.upstream.request = Some(UpstreamOperation::Probe(session)),
+                None => return Some(CallEvent::SessionProbed(PingOutcome::NoResponse)),
+            },
             CallEffect::ProbeSessionLater(refusal) => {
                 if let Some(session) = self.upstream.session.clone() {
                     let calls = &self.state.calls;
@@ -104,16 +104,18 @@ impl<S: ConfigSource> CallDriver<S> {
 
     /// Carries out an effect on the call in flight.
     fn run_on_call(&mut self, effect: CallEffect) -> Option<CallEvent> {
-        let now = self.state.clock.now();
+        let clock = &self.state.clock;
         let call = self.upstream.call.as_mut();
         match (effect, call) {
-            (CallEffect::RespondUpstream(message), Some(call)) => call.respond(message, now),
+            (CallEffect::RespondUpstream(message), Some(call)) => {
+                call.respond(message, clock.now());
+            }
             (CallEffect::RefuseUpstream(message), Some(call)) => call.refuse(message),
             (CallEffect::SettleUpstream(verdict), Some(call)) => call.settle(verdict),
             (CallEffect::HoldTimeouts, Some(call)) => call.hold_timeouts(),
             (CallEffect::ResumeTimeouts, Some(call)) => call.resume_timeouts(),
             (CallEffect::ResumeStream(failure), call) => {
-                if !call.is_some_and(|call| call.resume_stream(now)) {
+                if !call.is_some_and(|call| call.resume_stream(clock.now())) {
                     return Some(CallEvent::UpstreamEnd(UpstreamEnd::Failed(failure)));
                 }
             }

@@ -1,7 +1,9 @@
 //! JSON-RPC batches, which exist only in sessions of 2025-03-26.
 
 use serde_json::{Value, json};
-use toolgate_model::Era;
+use toolgate_data_plane::DataPlaneOptions;
+use toolgate_model::{Era, Timestamp};
+use toolgate_runtime::ManualClock;
 
 use crate::rig::{TestRig, exposed};
 
@@ -56,6 +58,26 @@ async fn a_batch_is_answered_in_one_array() {
     }
     let codes: Vec<&Value> = (3..6).map(|at| &answers[at]["error"]["code"]).collect();
     assert_eq!(codes, [-32600, -32601, -32600]);
+}
+
+#[tokio::test]
+async fn a_batch_counts_towards_the_rate_per_token_by_its_members() {
+    let limited = |options: &mut DataPlaneOptions| {
+        options.limits.rate_per_token = Some(1);
+        options.limits.burst_per_token = 6;
+    };
+    let clock = ManualClock::new(Timestamp(1_000_000));
+    let rig = TestRig::with_options(limited, clock).await;
+    let mut client = rig.client();
+    client.version = "2025-03-26".to_owned();
+    // Two requests.
+    client.initialize().await;
+    let ping = |id: u32| json!({"jsonrpc": "2.0", "id": id, "method": "ping"});
+    let batch: Value = (0..6).map(ping).collect();
+    let answers = client.legacy(batch).await.whole().await.json();
+    let served = answers.as_array().unwrap().iter();
+    let served = served.filter(|it| it["result"].is_object()).count();
+    assert_eq!(served, 4, "{answers}");
 }
 
 #[tokio::test]

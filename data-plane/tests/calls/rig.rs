@@ -144,6 +144,14 @@ impl TestRig {
         Self::start_with(|_| {}, CallTimeouts::default(), Metrics::new(), clock).await
     }
 
+    /// Starts with changed options and a clock that is advanced by hand.
+    pub async fn with_options(
+        change: impl FnOnce(&mut DataPlaneOptions),
+        clock: SharedClock,
+    ) -> Self {
+        Self::start_with(change, CallTimeouts::default(), Metrics::new(), clock).await
+    }
+
     async fn start_with(
         change: impl FnOnce(&mut DataPlaneOptions),
         timeouts: CallTimeouts,

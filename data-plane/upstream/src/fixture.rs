@@ -131,7 +131,7 @@ fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamReg
         region: String::new(),
         clock,
         drain,
-        answers: 1024 * 1024,
+        answers: toolgate_runtime::MemoryBudget::new(1024 * 1024),
     }))
 }
 

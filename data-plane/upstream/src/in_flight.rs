@@ -86,8 +86,11 @@ impl InFlightCall {
         body: UpstreamBody,
         subscriber: Option<SharedStreamSubscriber>,
     ) {
-        if let (UpstreamBody::Stream(_), Some(subscriber)) = (&body, &subscriber) {
-            subscriber.open();
+        if let UpstreamBody::Stream(_) = body {
+            self.permit.stream_began();
+            if let Some(subscriber) = &subscriber {
+                subscriber.open();
+            }
         }
         self.body = body;
         self.subscriber = subscriber;

@@ -48,6 +48,15 @@ impl CallPermit {
         }
     }
 
+    /// Ends a probe of the circuit breaker: the server answers with a stream, which can last as long as a person takes
+    /// to answer. Other callers do not wait for that. A failure of the stream is reported by itself.
+    pub(crate) fn stream_began(&mut self) {
+        if self.probe {
+            self.record_success();
+            self.probe = false;
+        }
+    }
+
     /// Reports a failure. Only failures that concern the health of the server count.
     pub(crate) fn record_failure(&mut self, failure: UpstreamFailure) {
         match failure {

@@ -34,8 +34,8 @@ pub struct UpstreamOptions {
     pub clock: SharedClock,
     /// Drain, which waits for messages in flight.
     pub drain: Drain,
-    /// Maximum size in bytes of all answers that are held at a time, those beyond 64 KiB each.
-    pub answers: usize,
+    /// Budget of all answers that are held at a time, those beyond 64 KiB each.
+    pub answers: Arc<MemoryBudget>,
 }
 
 /// Upstreams by server. Each is created by the first request to its server.
@@ -69,7 +69,7 @@ impl UpstreamRegistry {
             region,
             clock,
             drain,
-            answers: MemoryBudget::new(answers),
+            answers,
             upstreams: ArcSwap::default(),
         }
     }

@@ -154,7 +154,7 @@ impl HttpSseStream {
         let Some(receiver) = receiver.filter(|_| reply.status.is_success()) else {
             return Ok(reply);
         };
-        let deadlines = bounded(endpoint);
+        let deadlines = bounded(endpoint, Instant::now());
         let idle = Some(silence_timeout(endpoint));
         let deadlines = ReadDeadlines { idle, ..deadlines };
         let events = EventStream::from_routed(receiver, endpoint.limits, deadlines);

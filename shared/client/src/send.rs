@@ -122,7 +122,7 @@ pub async fn send(
         return Box::pin(old.send(http, endpoint, headers, message)).await;
     }
     let request = post(endpoint, headers, message);
-    head(http, endpoint, request, bounded(endpoint)).await
+    head(http, endpoint, request, bounded).await
 }
 
 /// Like [`send`], to the message URL of an HTTP+SSE server.
@@ -134,7 +134,7 @@ pub(crate) async fn send_to(
 ) -> Result<ServerReply, ClientError> {
     let mut request = post(endpoint, headers, message);
     *request.uri_mut() = uri.clone();
-    head(http, endpoint, request, bounded(endpoint)).await
+    head(http, endpoint, request, bounded).await
 }
 
 /// Like [`send`], for a long-lived response stream: no deadline applies after the response head.
@@ -145,7 +145,7 @@ pub async fn send_open_ended(
     message: Bytes,
 ) -> Result<ServerReply, ClientError> {
     let request = post(endpoint, headers, message);
-    head(http, endpoint, request, ReadDeadlines::NONE).await
+    head(http, endpoint, request, unbounded).await
 }
 
 /// Opens a legacy server's GET stream, after `last_event` if the server supports that. Returns `None` if the server
@@ -166,7 +166,7 @@ pub async fn open_stream(
             .headers_mut()
             .insert(LAST_EVENT, last_event_id_header(id)?);
     }
-    let reply = head(http, endpoint, request, ReadDeadlines::NONE).await?;
+    let reply = head(http, endpoint, request, unbounded).await?;
     match reply.body {
         ReplyBody::Sse(stream) => Ok(Some(*stream)),
         // Statuses of servers without this stream.
@@ -196,18 +196,23 @@ pub async fn delete(
         headers,
         EgressRequestBody::empty(),
     );
-    let reply = head(http, endpoint, request, bounded(endpoint)).await?;
+    let reply = head(http, endpoint, request, bounded).await?;
     if reply.status.is_success() || matches!(reply.status.as_u16(), 404 | 405) {
         return Ok(());
     }
     Err(reply.into_problem().await)
 }
 
-pub(crate) fn bounded(endpoint: &ServerEndpoint) -> ReadDeadlines {
+/// Returns the deadlines of a body whose request is sent at `now`.
+pub(crate) fn bounded(endpoint: &ServerEndpoint, now: Instant) -> ReadDeadlines {
     ReadDeadlines {
         idle: Some(endpoint.timeouts.idle),
-        end: Some(Instant::now() + endpoint.timeouts.total),
+        end: Some(now + endpoint.timeouts.total),
     }
+}
+
+fn unbounded(_endpoint: &ServerEndpoint, _now: Instant) -> ReadDeadlines {
+    ReadDeadlines::NONE
 }
 
 fn post(
@@ -251,14 +256,19 @@ async fn head(
     http: &HttpClient,
     endpoint: &ServerEndpoint,
     request: Request<EgressRequestBody>,
-    deadlines: ReadDeadlines,
+    deadlines: fn(&ServerEndpoint, Instant) -> ReadDeadlines,
 ) -> Result<ServerReply, ClientError> {
     // The pool bounds the connection itself, and reports it in its own error.
     let most = endpoint.timeouts.connect + endpoint.timeouts.first_byte;
-    let deadline = Instant::now() + most.min(endpoint.timeouts.total);
+    let now = Instant::now();
+    let deadline = now + most.min(endpoint.timeouts.total);
     let response = http.request_until(request, deadline).await;
     let response = response.ok_or(ClientError::Timeout(TimeoutPhase::FirstByte))??;
-    Ok(ServerReply::of(response, endpoint, deadlines))
+    Ok(ServerReply::of(
+        response,
+        endpoint,
+        deadlines(endpoint, now),
+    ))
 }
 
 #[cfg(test)]

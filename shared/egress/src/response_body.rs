@@ -14,6 +14,9 @@ use hyper::body::Incoming;
 
 use crate::{http1_connection::Http1Connection, pool::HostPool};
 
+/// Maximum size, in bytes, of a last frame that is copied, so that it does not keep the read buffer of its connection.
+const COPY_LIMIT: usize = 4 * 1024;
+
 /// Body of a response.
 pub struct EgressResponseBody {
     body: Incoming,
@@ -66,9 +69,13 @@ impl http_body::Body for EgressResponseBody {
         let Some((connection, _host)) = &mut this.connection else {
             return Pin::new(&mut this.body).poll_frame(cx);
         };
-        let frame = std::task::ready!(connection.poll_body(cx, &mut this.body));
-        match &frame {
-            Some(Ok(_)) => this.release_if_ended(),
+        let mut frame = std::task::ready!(connection.poll_body(cx, &mut this.body));
+        match &mut frame {
+            Some(Ok(last)) if this.body.is_end_stream() => {
+                detach_from_read_buffer(last);
+                this.release_connection();
+            }
+            Some(Ok(_)) => {}
             None => this.release_connection(),
             Some(Err(_broken)) => this.connection = None,
         }
@@ -81,6 +88,16 @@ impl http_body::Body for EgressResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+/// Copies a small frame: as long as a slice of the read buffer exists, the next read of the connection allocates another
+/// buffer.
+fn detach_from_read_buffer(frame: &mut Frame<Bytes>) {
+    if let Some(bytes) = frame.data_mut()
+        && bytes.len() <= COPY_LIMIT
+    {
+        *bytes = Bytes::copy_from_slice(bytes);
     }
 }
 

@@ -1,6 +1,8 @@
 //! Memory budgets: the number of bytes of one kind held in total and by each owner, e.g. request bodies or server
-//! responses. Bytes count until their last reference is dropped, wherever that is. No owner may hold more than a
-//! quarter of the budget, so that one owner cannot exhaust it for the others.
+//! responses. Bytes count until their last reference is dropped, wherever that is.
+//!
+//! With several charges, no owner may hold more than a quarter of the budget, nor more than half of what it leaves free.
+//! However many owners hold all that they can, an owner that holds nothing gets a third of the rest.
 
 use std::{
     collections::HashMap,
@@ -15,6 +17,12 @@ use bytes::Bytes;
 
 /// Divisor of the budget that gives the limit of one owner.
 const OWNER_LIMIT_DIVISOR: usize = 4;
+
+/// Divisor of what is left free that gives the limit of one owner.
+const FREE_LIMIT_DIVISOR: usize = 2;
+
+/// Divisor of the budget that gives the free part below which slow holders are ended early.
+const PRESSURE_DIVISOR: usize = 2;
 
 /// Divisor of a budget or an owner's limit that gives the free part required to start something new.
 const HEADROOM_DIVISOR: usize = 16;
@@ -88,22 +96,32 @@ impl MemoryBudget {
         }
     }
 
-    /// Returns an error if there is too little headroom to start something new: it would only fail at its end.
+    /// Returns an error if there is too little headroom to start something new: it would only fail at its end. An owner
+    /// that holds nothing can always start: what it starts may need nothing.
     /// Per-owner counters are read only if the total held exceeds one owner's limit.
     pub fn has_room(&self, holder: BudgetOwner) -> Result<(), BudgetExceeded> {
         let free = self.free.load(Ordering::Relaxed);
-        if free < self.total / HEADROOM_DIVISOR {
-            return Err(BudgetExceeded::Total);
-        }
-        let most = self.owner_limit() - self.owner_limit() / HEADROOM_DIVISOR;
-        if self.total - free <= most {
+        let most = |limit: usize| limit - limit / HEADROOM_DIVISOR;
+        if self.total - free <= most(self.owner_limit()) {
             return Ok(());
         }
         let held = self.owners().get(&holder).map(Arc::clone);
+        let held = held.map_or(0, |held| held.load(Ordering::Relaxed));
+        // The largest amount that an owner with this much may hold beside the others.
+        let limit = self
+            .owner_limit()
+            .min((free + held) / (FREE_LIMIT_DIVISOR + 1));
         match held {
-            Some(held) if held.load(Ordering::Relaxed) > most => Err(BudgetExceeded::OwnerLimit),
-            Some(_) | None => Ok(()),
+            0 => Ok(()),
+            _ if free < self.total / HEADROOM_DIVISOR => Err(BudgetExceeded::Total),
+            held if held > most(limit) => Err(BudgetExceeded::OwnerLimit),
+            _ => Ok(()),
         }
+    }
+
+    /// Returns `true` if so little is free that slow holders have to release what they hold earlier than otherwise.
+    pub fn is_under_pressure(&self) -> bool {
+        self.free.load(Ordering::Relaxed) < self.total / PRESSURE_DIVISOR
     }
 
     fn owner_limit(&self) -> usize {
@@ -119,8 +137,10 @@ impl BudgetCharge {
     /// Adds bytes to the charge. An owner whose only charge is this one may exceed its limit; otherwise anything larger
     /// than the limit could never be held.
     pub fn add(&mut self, bytes: usize) -> Result<(), BudgetExceeded> {
-        let (own, most) = (self.bytes, self.budget.owner_limit());
+        let (own, budget) = (self.bytes, &self.budget);
         if let Some((_, share)) = &self.owner {
+            let free = budget.free.load(Ordering::Relaxed).saturating_sub(bytes);
+            let most = budget.owner_limit().min(free / FREE_LIMIT_DIVISOR);
             let more = |held: usize| {
                 let after = held.saturating_add(bytes);
                 (after <= most || held == own).then_some(after)
@@ -129,7 +149,7 @@ impl BudgetCharge {
             taken.map_err(|_too_much| BudgetExceeded::OwnerLimit)?;
         }
         let take = |free: usize| free.checked_sub(bytes);
-        let free = &self.budget.free;
+        let free = &budget.free;
         let taken = free.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         if taken.is_err() {
             if let Some((_, share)) = &self.owner {

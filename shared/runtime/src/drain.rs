@@ -20,8 +20,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
+
+/// Part of a drain's time that is left when its deadline is near.
+const DEADLINE_MARGIN_DIVISOR: u32 = 6;
+
+/// Maximum time that is left when the deadline of a drain is near.
+const MAX_DEADLINE_MARGIN: Duration = Duration::from_secs(5);
 
 /// Handle to the drain: spawns tasks, reports the drain, and delays its completion. Cheap to clone.
 #[derive(Clone)]
@@ -73,6 +83,7 @@ pub struct DrainBlocker {
 struct DrainState {
     draining: CancellationToken,
     settled: CancellationToken,
+    deadline_near: CancellationToken,
     running: Mutex<RunningTasks>,
     idle: Notify,
 }
@@ -90,6 +101,7 @@ pub fn new() -> (Drain, DrainTrigger) {
     let shared = Arc::new(DrainState {
         draining: CancellationToken::new(),
         settled: CancellationToken::new(),
+        deadline_near: CancellationToken::new(),
         running: Mutex::default(),
         idle: Notify::new(),
     });
@@ -142,6 +154,12 @@ impl Drain {
         self.shared.settled.clone().cancelled_owned()
     }
 
+    /// Completes shortly before the deadline of the drain, when tasks that wait for a client have to end; at once if
+    /// it is so late. Does not borrow.
+    pub fn deadline_near(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.shared.deadline_near.clone().cancelled_owned()
+    }
+
     /// Returns `true` if the drain has started.
     pub fn is_draining(&self) -> bool {
         self.shared.draining.is_cancelled()
@@ -180,9 +198,17 @@ impl DrainTrigger {
     pub async fn drain(self, deadline: Duration) -> DrainOutcome {
         self.drain.shared.draining.cancel();
         self.drain.shared.settle();
-        match timeout(deadline, self.drain.shared.idle()).await {
-            Ok(()) => DrainOutcome::Drained,
-            Err(_elapsed) => DrainOutcome::Blocked(self.drain.running()),
+        let near = async {
+            sleep(deadline - (deadline / DEADLINE_MARGIN_DIVISOR).min(MAX_DEADLINE_MARGIN)).await;
+            self.drain.shared.deadline_near.cancel();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            ended = timeout(deadline, self.drain.shared.idle()) => match ended {
+                Ok(()) => DrainOutcome::Drained,
+                Err(_elapsed) => DrainOutcome::Blocked(self.drain.running()),
+            },
+            () = near => DrainOutcome::Blocked(self.drain.running()),
         }
     }
 }

@@ -1,11 +1,9 @@
 //! Client of the admin API: calls any method with proto JSON requests and responses.
 
+pub mod changes;
 mod status;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
@@ -31,8 +29,8 @@ use crate::cli::{
 };
 
 use status::{
-    STATE_NOT_CURRENT, is_connect_error, is_not_grpc, is_result_unknown, is_store_unavailable,
-    is_timeout, is_transient, reason, timeout_status,
+    STATE_NOT_CURRENT, address_origin, is_connect_error, is_not_grpc, is_result_unknown,
+    is_store_unavailable, is_timeout, is_transient, reason, timeout_status,
 };
 
 /// Timeout of a request.
@@ -135,11 +133,7 @@ pub struct AdminClient {
 impl AdminCommandOptions {
     /// Creates the client. Nothing is sent yet: only unusable settings fail.
     pub fn connect(&self) -> Result<AdminClient, CliError> {
-        let token = match &self.token {
-            Some(token) => Some(token.clone()),
-            None => self.read_token_file()?,
-        };
-        let bearer = token.map(|token| bearer(&token)).transpose()?;
+        let bearer = self.token()?.map(|token| bearer(&token)).transpose()?;
         let addr = self.address();
         let channel = dial::channel(&addr, self.connection.ca.as_deref())?;
         let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
@@ -152,6 +146,14 @@ impl AdminCommandOptions {
             organization,
             reads_latest: true,
         })
+    }
+
+    /// Returns the admin token: the given one, else the one in the data folder of `toolgate up`.
+    pub fn token(&self) -> Result<Option<String>, CliError> {
+        match &self.token {
+            Some(token) => Ok(Some(token.clone())),
+            None => self.read_token_file(),
+        }
     }
 
     /// Returns the address of the admin API: the given address, else the address in the data folder of a running
@@ -462,22 +464,6 @@ impl AdminClient {
             | CliErrorKind::NotFound
             | CliErrorKind::Conflict => fault,
         }
-    }
-}
-
-/// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
-fn address_origin(file: &Path, addr: &str) -> String {
-    let location = file.display();
-    match file.exists() {
-        true => {
-            format!(
-                "the address is what a `toolgate up` left in {location}; it may have ended since"
-            )
-        }
-        false => format!(
-            "{addr} is the usual address, since no `toolgate up` left one in {location}: run this in the folder where it \
-             was started, or name its data folder with --data-dir, or another address with --addr"
-        ),
     }
 }
 

@@ -9,8 +9,9 @@ use crate::cli::{
         admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
         dial,
         kind::{CATALOGUE, GATEWAY, PROXY, TOKEN},
+        known_token,
         mcp_client::McpClient,
-        suggestions,
+        object_name, suggestions,
     },
     commands::token::{self, TokenRequest},
     output::{
@@ -64,6 +65,12 @@ pub struct GatewayConnection {
 }
 
 impl GatewayTarget {
+    /// Replaces the full resource name of the gateway by its id.
+    pub fn localize(&mut self) -> Result<(), CliError> {
+        let gateway = (&GATEWAY, &mut self.gateway);
+        object_name::localize(&mut self.connection, [gateway])
+    }
+
     /// Connects to the gateway.
     pub async fn open(&self) -> Result<GatewayConnection, CliError> {
         let mut admin = self.admin().connect()?;
@@ -76,7 +83,9 @@ impl GatewayTarget {
         if let Some(token) = &self.token {
             let mut client = McpClient::new(http, url, token.trim().to_owned());
             // Discovery must be answered within the timeout; later requests may take longer.
-            client.discover().await?;
+            if let Err(fault) = client.discover().await {
+                return Err(self.explain_refusal(&mut admin, token, fault).await);
+            }
             return Ok(GatewayConnection {
                 client,
                 temporary_token: None,
@@ -118,6 +127,34 @@ impl GatewayTarget {
 }
 
 impl GatewayTarget {
+    /// Adds the reason why the gateway refuses a token, which it does not tell itself, as far as the admin token may read
+    /// tokens.
+    async fn explain_refusal(
+        &self,
+        admin: &mut AdminClient,
+        token: &str,
+        fault: CliError,
+    ) -> CliError {
+        if !matches!(fault.kind, CliErrorKind::Denied | CliErrorKind::NotFound) {
+            return fault;
+        }
+        let limit = dial::RESPONSE_TIMEOUT / 2;
+        let known = tokio::time::timeout(limit, known_token::find(admin, token)).await;
+        let now = crate::cli::now();
+        let reasons = known.unwrap_or_default();
+        let reasons = reasons
+            .iter()
+            .filter_map(|token| known_token::refusal(token, &self.gateway, now));
+        let explained = reasons.fold(fault, CliError::with_note);
+        match explained.notes.is_empty() {
+            true => explained,
+            false => explained.with_next_step(format!(
+                "`toolgate token create NAME --gateway {}` makes another token",
+                self.gateway
+            )),
+        }
+    }
+
     /// Prints the reasons for an empty list of `what`, as far as the admin token may read them.
     pub async fn explain_empty(&self, out: &mut OutputWriter, what: &str) {
         let problems = async {

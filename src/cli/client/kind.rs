@@ -130,6 +130,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
             wide("MAY ASK FOR", |o, _| relayed_requests(o)),
             wide("MAX ANSWER", |o, _| max_answer(o)),
+            wide("LIMITS", |o, _| limits(o)),
             AGE,
         ],
     ),
@@ -148,6 +149,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             column("PROBLEMS", |o, _| count(o, "/status/problems")),
             wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
             wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
+            wide("LIMITS", |o, _| limits(o)),
             AGE,
         ],
     ),
@@ -160,6 +162,8 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             column("GATEWAYS", |o, _| token_gateways(o, "/spec/gateways")),
             column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
             column("STATE", token_state),
+            wide("TOOLS", |o, _| token_tools(o)),
+            wide("LIMITS", |o, _| limits(o)),
             wide("BEGINS", |o, _| text(o, "/status/hint")),
             wide("EXPIRES", |o, _| text(o, "/spec/expireTime")),
             AGE,
@@ -208,10 +212,12 @@ impl ApiResourceKind {
     /// Parses a kind from the command line: its name, plural or short name, ignoring case.
     pub fn parse(word: &str) -> Result<&'static Self, CliError> {
         let word = word.to_ascii_lowercase();
+        let singular = word.strip_suffix('s').unwrap_or(&word);
         let means = |kind: &&Self| {
             kind.name.eq_ignore_ascii_case(&word)
                 || kind.plural == word
                 || kind.short.contains(&word.as_str())
+                || kind.short.contains(&singular)
         };
         ALL.iter().find(means).ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();
@@ -228,6 +234,17 @@ impl ApiResourceKind {
     /// Name of its field in requests, such as `gateway`.
     pub fn field(&self) -> String {
         self.name.to_ascii_lowercase()
+    }
+
+    /// Returns its field name with the indefinite article.
+    pub fn with_article(&self) -> String {
+        let field = self.field();
+        let article = if field.starts_with(['a', 'e', 'i', 'o', 'u']) {
+            "an"
+        } else {
+            "a"
+        };
+        format!("{article} {field}")
     }
 
     /// Returns the full resource name of `id`. A full name is returned unchanged.
@@ -350,6 +367,38 @@ fn token_state(token: &Value, now: u64) -> String {
         (_, false) => "valid",
     }
     .to_owned()
+}
+
+/// Summarizes the rate limits of an object: `600 per 60s per principal`.
+fn limits(object: &Value) -> String {
+    let list = object["spec"]["rateLimits"]
+        .as_array()
+        .into_iter()
+        .flatten();
+    let list: Vec<_> = list
+        .map(|limit| {
+            format!(
+                "{} per {} per {}",
+                text(limit, "/requests"),
+                text(limit, "/interval"),
+                enum_word(limit, "/per", "?")
+            )
+        })
+        .collect();
+    match list.is_empty() {
+        true => "-".to_owned(),
+        false => list.join(", "),
+    }
+}
+
+fn token_tools(token: &Value) -> String {
+    if token.pointer("/spec/noTools") == Some(&Value::Bool(true)) {
+        return "none".to_owned();
+    }
+    match joined_strings(token, "/spec/tools").as_str() {
+        "-" => "all".to_owned(),
+        tools => tools.to_owned(),
+    }
 }
 
 fn token_gateways(token: &Value, pointer: &str) -> String {

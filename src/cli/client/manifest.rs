@@ -1,9 +1,12 @@
 //! Reads documents that operators write: YAML with `apiVersion`, `kind`, `metadata` and `spec`. A file may hold
 //! several documents, a folder several files. Errors name file, line, column and field.
 
+pub mod field_location;
+mod spec_seed;
+
 use std::{
     collections::BTreeMap,
-    fmt, fs,
+    fs,
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -11,11 +14,12 @@ use std::{
 use prost_reflect::MessageDescriptor;
 use serde::{
     Deserialize,
-    de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeSeed, IgnoredAny},
 };
 use serde_json::{Value, json};
 use serde_path_to_error::{Path as Trail, Segment, Track};
 
+use self::spec_seed::SpecSeed;
 use crate::cli::{
     client::{kind::ApiResourceKind, schema, suggestions},
     output::error::CliError,
@@ -43,6 +47,25 @@ pub struct ManifestDocument {
     pub object: Value,
     /// File and line of its beginning.
     pub location: String,
+    /// Observed state, if the document was made from an object. It is not written.
+    pub status: Value,
+    /// File, or standard input.
+    label: String,
+    /// Text of the document, after empty lines for those before it in the file.
+    text: String,
+}
+
+impl ManifestDocument {
+    /// Returns file, line and column of the field that a message of the control plane begins with, or the beginning of
+    /// the document.
+    pub fn location_of(&self, message: &str) -> String {
+        let field = field_location::field_of(message);
+        let found = field.and_then(|field| field_location::find(&self.text, field));
+        match found {
+            Some((line, column)) => format!("{}:{line}:{column}", self.label),
+            None => self.location.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,8 +76,8 @@ struct DocumentHeader {
     metadata: DocumentMetadata,
     #[serde(default, rename = "spec")]
     _spec: Option<IgnoredAny>,
-    #[serde(default, rename = "status")]
-    _status: Option<IgnoredAny>,
+    #[serde(default)]
+    status: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -136,6 +159,9 @@ fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, Cl
         organization: metadata.organization,
         object,
         location,
+        status: head.status,
+        label: label.to_owned(),
+        text: text.to_owned(),
     })
 }
 
@@ -246,39 +272,6 @@ fn plain_reason(error: &serde_saphyr::Error) -> String {
             rest.split(',').next().unwrap_or(rest)
         ),
         None => line.to_owned(),
-    }
-}
-
-/// Deserializes the `spec` of a document as a message, so that errors keep their location.
-struct SpecSeed(MessageDescriptor);
-
-impl<'de> DeserializeSeed<'de> for SpecSeed {
-    type Value = Option<Value>;
-
-    fn deserialize<D: Deserializer<'de>>(self, document: D) -> Result<Self::Value, D::Error> {
-        document.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for SpecSeed {
-    type Value = Option<Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a document")
-    }
-
-    fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let mut spec = None;
-        while let Some(key) = map.next_key::<String>()? {
-            if key == "spec" {
-                let message = map.next_value_seed(self.0.clone())?;
-                let json = schema::to_json(&message).map_err(serde::de::Error::custom)?;
-                spec = Some(json);
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(spec)
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use prost::Message as _;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, Kind as ProtoKind, MessageDescriptor, MethodDescriptor,
-    SerializeOptions,
+    DescriptorPool, DynamicMessage, FieldDescriptor, FileDescriptor, Kind as ProtoKind,
+    MessageDescriptor, MethodDescriptor, SerializeOptions,
 };
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
@@ -16,7 +16,8 @@ use tonic::{
 
 use crate::cli::output::error::CliError;
 
-const PACKAGE: &str = "toolgate.admin.v1";
+/// Package of the admin API.
+pub const PACKAGE: &str = "toolgate.admin.v1";
 
 static POOL: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(toolgate_proto::DESCRIPTORS).ok());
@@ -41,6 +42,43 @@ pub fn method(service: &str, name: &str) -> Result<MethodDescriptor, CliError> {
             "this program's contract has no `{service_name}/{name}`"
         ))
     })
+}
+
+/// Returns the comment of a message in the contract.
+pub fn comment(message: &MessageDescriptor) -> String {
+    comment_at(&message.parent_file(), message.path())
+}
+
+/// Returns the comment of a field in the contract.
+pub fn comment_of_field(field: &FieldDescriptor) -> String {
+    comment_at(&field.parent_message().parent_file(), field.path())
+}
+
+/// Returns the values of the field's enum with their comments, without the value that means "unspecified" and has no
+/// comment. Empty if the field is of another type.
+pub fn values_of(field: &FieldDescriptor) -> Vec<(String, String)> {
+    let ProtoKind::Enum(kind) = field.kind() else {
+        return Vec::new();
+    };
+    let file = kind.parent_file();
+    let values = kind.values().map(|value| {
+        let comment = comment_at(&file, value.path());
+        (value, comment)
+    });
+    values
+        .filter(|(value, comment)| value.number() != 0 || !comment.is_empty())
+        .map(|(value, comment)| (value.name().to_owned(), comment))
+        .collect()
+}
+
+fn comment_at(file: &FileDescriptor, path: &[i32]) -> String {
+    let file = file.file_descriptor_proto();
+    let locations = file.source_code_info.iter().flat_map(|it| &it.location);
+    let comment = locations
+        .filter(|location| location.path == path)
+        .find_map(|location| location.leading_comments.as_deref());
+    let lines = comment.unwrap_or_default().lines().map(str::trim);
+    lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
 /// Returns the values of the enum at a field path in a message, or `None` if the path leads to anything else.

@@ -1,20 +1,24 @@
 //! `apply` and `diff`: bring the objects of the control plane in line with documents.
 
+mod diff;
+mod prune;
+
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::{Value, json};
 
+pub use self::diff::DiffArgs;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::ApiResourceKind,
+        kind::{ApiResourceKind, TOKEN},
+        label_selector::LabelSelector,
         manifest::{self, ManifestDocument},
     },
     commands::{gateway::offers_something, objects::to_document},
     output::{
         OutputFormat, OutputWriter, cell,
         error::{CliError, CliErrorKind},
-        line_diff, to_yaml,
     },
 };
 
@@ -22,7 +26,8 @@ use crate::cli::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate apply -f gateways.yaml --dry-run\n\
-    \x20 toolgate apply -f configuration/")]
+    \x20 toolgate apply -f configuration/\n\
+    \x20 toolgate apply -f configuration/ --prune -l team=ops")]
 pub struct ApplyArgs {
     /// File, folder, or `-` for standard input.
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
@@ -30,19 +35,20 @@ pub struct ApplyArgs {
     /// Let the control plane check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Connection to the admin API.
-    #[command(flatten)]
-    pub admin: AdminCommandOptions,
-}
-
-/// Shows what `apply` would change; ends with exit code 1 if anything would.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\
-    \x20 toolgate diff -f gateways.yaml")]
-pub struct DiffArgs {
-    /// File, folder, or `-` for standard input.
-    #[arg(short = 'f', long = "file", required = true, value_name = "FILE|DIR|-")]
-    pub files: Vec<PathBuf>,
+    /// Delete objects of the kinds and organizations of the documents that are in no document. Needs `-l` or `--all`.
+    #[arg(long)]
+    pub prune: bool,
+    /// Prune only objects with these labels, such as `team=ops`.
+    #[arg(
+        short = 'l',
+        long = "selector",
+        value_name = "SELECTOR",
+        requires = "prune"
+    )]
+    pub selectors: Vec<String>,
+    /// Prune all objects that are in no document.
+    #[arg(long, requires = "prune", conflicts_with = "selectors")]
+    pub all: bool,
     /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminCommandOptions,
@@ -66,6 +72,7 @@ impl ApplyArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let documents = read_all(&self.files)?;
+        let prune = self.prune_selector()?;
         let mut results = Vec::new();
         for document in &documents {
             let mut admin = connect_for(&self.admin, document)?;
@@ -96,7 +103,26 @@ impl ApplyArgs {
             }
             results.push(applied);
         }
+        if let Some(labels) = &prune {
+            let pruned = prune::run(&self.admin, &documents, labels, self.dry_run, out);
+            results.extend(pruned.await?);
+        }
         report(out, &results)
+    }
+}
+
+impl ApplyArgs {
+    /// Returns the selector of the objects to prune, if any are to be.
+    fn prune_selector(&self) -> Result<Option<LabelSelector>, CliError> {
+        if !self.prune {
+            return Ok(None);
+        }
+        let labels = LabelSelector::parse_all(&self.selectors)?;
+        match labels.is_empty() && !self.all {
+            true => Err(CliError::usage("--prune deletes what is in no document")
+                .with_next_step("limit it with `-l SELECTOR`, or allow it with `--all`")),
+            false => Ok(Some(labels)),
+        }
     }
 }
 
@@ -162,9 +188,10 @@ fn with_document(
     done: &[AppliedObject],
     dry_run: bool,
 ) -> CliError {
+    let location = document.location_of(&fault.message);
     let fault = fault.with_prefix(format_args!(
-        "{}: {} {}",
-        document.location, document.kind.name, document.id
+        "{location}: {} {}",
+        document.kind.name, document.id
     ));
     match (done.len(), dry_run) {
         (0, _) => fault,
@@ -179,6 +206,16 @@ fn with_document(
     }
 }
 
+/// Applies one document and returns what was done.
+pub async fn apply_document(
+    admin: &mut AdminClient,
+    document: &ManifestDocument,
+) -> Result<&'static str, CliError> {
+    apply_one(admin, document, false)
+        .await
+        .map(|applied| applied.verb)
+}
+
 async fn apply_one(
     admin: &mut AdminClient,
     document: &ManifestDocument,
@@ -187,6 +224,9 @@ async fn apply_one(
     let kind = document.kind;
     let name = kind.resource_name(admin.organization(), &document.id);
     let Some(existing) = admin.find(kind, &name).await? else {
+        if kind.name == TOKEN.name && document.status["revoked"] == true {
+            return Err(revoked(document));
+        }
         let answer = admin
             .create(kind, &document.id, document.object.clone(), dry_run)
             .await?;
@@ -198,7 +238,17 @@ async fn apply_one(
             warnings: warnings(&answer),
         });
     };
-    let desired = update_request(&existing, document, &name);
+    let mut desired = update_request(&existing, document, &name);
+    let version = &existing["metadata"]["resourceVersion"];
+    if desired["metadata"]["resourceVersion"] != *version && !holds_value(&document.object) {
+        // An older document that would change nothing is no conflict.
+        let mut current = desired.clone();
+        current["metadata"]["resourceVersion"] = version.clone();
+        let would_be = admin.update(kind, current.clone(), true).await?;
+        if is_unchanged(kind, &existing, &document.object, &would_be) {
+            desired = current;
+        }
+    }
     let would_be = admin
         .update(kind, desired.clone(), true)
         .await
@@ -224,6 +274,17 @@ async fn apply_one(
         secret: None,
         warnings: warnings(&written),
     })
+}
+
+/// Error of a document that was made from a revoked token: applied, it would bring the name back with a new secret.
+fn revoked(document: &ManifestDocument) -> CliError {
+    CliError::new(
+        CliErrorKind::Conflict,
+        format!("the document is that of a token that was revoked; {} does not exist any more", document.id),
+    )
+    .with_next_step(
+        "leave the document out; to make a new token of this name, remove `status` from the document",
+    )
 }
 
 /// Lists the problems of an accepted object, including bindings that offer nothing.
@@ -302,8 +363,11 @@ fn is_unchanged(
     document: &Value,
     would_be: &Value,
 ) -> bool {
-    let holds_value = document.pointer(SECRET_POINTER).is_some();
-    !holds_value && comparable(kind, existing) == comparable(kind, would_be)
+    !holds_value(document) && comparable(kind, existing) == comparable(kind, would_be)
+}
+
+fn holds_value(document: &Value) -> bool {
+    document.pointer(SECRET_POINTER).is_some()
 }
 
 /// Returns `true` if the document names an object that the same run would create first, so that a dry run cannot
@@ -329,77 +393,6 @@ fn comparable(kind: &ApiResourceKind, object: &Value) -> Value {
         members.remove("status");
     }
     comparable
-}
-
-impl DiffArgs {
-    /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let (mut changed, mut secrets) = (0_usize, 0_usize);
-        for document in read_all(&self.files)? {
-            let mut admin = connect_for(&self.admin, &document)?;
-            let kind = document.kind;
-            let name = kind.resource_name(admin.organization(), &document.id);
-            let existing = admin.find(kind, &name).await?;
-            let would_be = match &existing {
-                Some(existing) => {
-                    // Compares with the current version, even if the document was made from an older one: the diff
-                    // shows what applying would change now.
-                    let mut update = update_request(existing, &document, &name);
-                    let version = &existing["metadata"]["resourceVersion"];
-                    if update["metadata"]["resourceVersion"] != *version {
-                        out.notice(format_args!(
-                            "{name}: the document is of an older version; apply refuses it as it is"
-                        ));
-                        update["metadata"]["resourceVersion"] = version.clone();
-                    }
-                    let would_be = admin.update(kind, update, true).await?;
-                    if is_unchanged(kind, existing, &document.object, &would_be) {
-                        continue;
-                    }
-                    would_be
-                }
-                None => document.object.clone(),
-            };
-            changed += 1;
-            if existing.is_some() && document.object.pointer(SECRET_POINTER).is_some() {
-                secrets += 1;
-            }
-            let before = existing
-                .map(|object| to_yaml(&comparable(kind, &object)))
-                .transpose()?;
-            let mut desired = comparable(kind, &would_be);
-            if let Some(value) = desired.pointer_mut(SECRET_POINTER) {
-                *value = json!("(secret)");
-            } else if document.object.pointer(SECRET_POINTER).is_some() {
-                // A dry run returns the object without the value: without this line the diff would show no change.
-                desired["spec"]["staticHeader"]["value"] =
-                    json!("(secret: always written, it cannot be compared)");
-            }
-            out.line(format_args!("--- {name} (stored)"))?;
-            out.line(format_args!("+++ {name} ({})", document.location))?;
-            for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&desired)?) {
-                out.line(line)?;
-            }
-        }
-        diff_result(changed, secrets)
-    }
-}
-
-/// Returns the result of a diff. Documents with secrets always differ, even after they were applied.
-fn diff_result(changed: usize, secrets: usize) -> Result<(), CliError> {
-    if changed == 0 {
-        return Ok(());
-    }
-    let fault = CliError::error(cell::counted(changed, "object differs", "objects differ"));
-    Err(match secrets {
-        0 => fault.with_next_step("`toolgate apply -f` with the same files makes them equal"),
-        count => fault
-            .with_note(format!(
-                "{} a secret: what is stored cannot be compared, and apply always writes it",
-                cell::counted(count, "of them holds", "of them hold")
-            ))
-            .with_next_step("`toolgate apply -f` with the same files writes them"),
-    })
 }
 
 #[cfg(test)]

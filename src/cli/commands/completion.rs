@@ -10,11 +10,11 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::AdminCommandOptions,
-        kind::{ALL, ApiResourceKind, CATALOGUE, GATEWAY, SERVER, TOKEN},
+        kind::{ALL, ApiResourceKind, CATALOGUE, CREDENTIAL, GATEWAY, SERVER, TOKEN},
         suggestions,
     },
     commands::connect::clients,
-    output::{OutputWriter, cell, error::CliError},
+    output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
 
 /// Environment variable that the shell sets when it requests candidates.
@@ -74,6 +74,14 @@ pub fn kinds(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, ALL.iter().map(|kind| kind.plural.to_owned()))
 }
 
+/// Completes formats of output.
+pub fn formats(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let formats = OutputFormat::value_variants().iter();
+    let names =
+        formats.filter_map(|format| Some(format.to_possible_value()?.get_name().to_owned()));
+    matching(typed, names.chain(["jsonpath=".to_owned()]))
+}
+
 /// Completes the clients of `connect`.
 pub fn clients(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(
@@ -103,6 +111,11 @@ pub fn gateways(typed: &OsStr) -> Vec<CompletionCandidate> {
 /// Completes names of servers.
 pub fn servers(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, ids(&SERVER, list_or_empty(&SERVER)))
+}
+
+/// Completes names of credentials.
+pub fn credentials(typed: &OsStr) -> Vec<CompletionCandidate> {
+    matching(typed, ids(&CREDENTIAL, list_or_empty(&CREDENTIAL)))
 }
 
 /// Completes names of tokens.

@@ -17,8 +17,8 @@ use crate::cli::{
     client::{
         admin::{AdminCommandOptions, AdminConnectionOptions},
         gateway_access,
-        kind::PROXY,
-        suggestions,
+        kind::{GATEWAY, PROXY},
+        object_name, suggestions,
     },
     commands::token,
     output::{
@@ -83,7 +83,9 @@ pub struct ConnectArgs {
 
 impl ConnectArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let gateway = self.gateway.as_mut().map(|gateway| (&GATEWAY, gateway));
+        object_name::localize(&mut self.connection, gateway)?;
         let Some(word) = &self.client else {
             let row = |client: &ClientProfile| vec![client.id.to_owned(), client.title.to_owned()];
             return out.table(&["CLIENT", "IS"], clients::ALL.iter().map(row).collect());

@@ -314,8 +314,9 @@ fn gateway_finding(gateway: &Value, failed: &[String]) -> DoctorFinding {
         .filter_map(Value::as_str)
         .collect();
     if problems.is_empty() {
-        let tools = cell::count(gateway, "/status/tools");
-        return DoctorFinding::fine(format!("gateway {id}"), format!("{tools} tools"));
+        let tools = gateway["status"]["tools"].as_array().map_or(0, Vec::len);
+        let tools = cell::counted(tools, "tool", "tools");
+        return DoctorFinding::fine(format!("gateway {id}"), tools);
     }
     let names = |problem: &str, server: &str| {
         let mut words = problem.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));

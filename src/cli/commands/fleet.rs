@@ -71,12 +71,12 @@ pub struct VersionsArgs {
 /// Number of entries per page of a list request.
 const PAGE_SIZE: u32 = 200;
 /// Author of the entries that probes write.
-const PROBER_AUTHOR: &str = "system/prober";
+pub const PROBER_AUTHOR: &str = "system/prober";
 /// Prefix of the ids of temporary tokens.
 pub const TEMPORARY_TOKEN_PREFIX: &str = "cli-";
 
 /// Returns `true` if a user made this version, rather than a probe or a command that creates a temporary token.
-fn is_user_change(entry: &Value) -> bool {
+pub fn is_user_change(entry: &Value) -> bool {
     let changes = entry["changes"].as_array().map_or(&[][..], Vec::as_slice);
     let borrowed = |change: &Value| {
         let words: Vec<_> = change.as_str().unwrap_or_default().split(' ').collect();

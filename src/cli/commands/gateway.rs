@@ -1,16 +1,19 @@
 //! `gateway create`: creates an endpoint for clients with one command.
 
 mod offer_selection;
+mod tool_bindings;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
 pub use self::offer_selection::offers_something;
 use self::offer_selection::{OfferSelection, SelectableKind, unknown_names};
+pub use self::tool_bindings::{AddToolArgs, RemoveToolArgs};
 use crate::cli::{
     client::{
         admin::AdminCommandOptions,
-        kind::{CATALOGUE, GATEWAY},
+        kind::{CATALOGUE, GATEWAY, SERVER},
+        object_name,
     },
     output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
@@ -20,6 +23,10 @@ use crate::cli::{
 pub enum GatewayCommand {
     /// Creates an MCP endpoint that offers what servers have.
     Create(CreateGatewayArgs),
+    /// Let a gateway offer further tools of servers.
+    AddTool(AddToolArgs),
+    /// Take tools out of a gateway.
+    RemoveTool(RemoveToolArgs),
 }
 
 /// Creates a gateway.
@@ -52,6 +59,9 @@ pub struct CreateGatewayArgs {
     /// Instructions for agents, placed ahead of the servers' own instructions.
     #[arg(long, default_value = "")]
     pub instructions: String,
+    /// Fail, and write nothing, if a server was not seen to offer a tool or prompt of that name.
+    #[arg(long)]
+    pub strict: bool,
     /// Check everything, write nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -101,9 +111,29 @@ impl PrefixModeArg {
     }
 }
 
+/// Shows warnings. With `strict` they are an error.
+fn add_warnings(out: &mut OutputWriter, warnings: &[String], strict: bool) -> Result<(), CliError> {
+    match (warnings, strict) {
+        ([first, others @ ..], true) => {
+            let fault = CliError::error(first).with_next_step(
+                "correct the name, or leave out --strict to offer it as soon as the server does",
+            );
+            Err(others.iter().fold(fault, CliError::with_note))
+        }
+        (warnings, _) => {
+            for warning in warnings {
+                out.notice(format_args!("  warning: {warning}"));
+            }
+            Ok(())
+        }
+    }
+}
+
 impl CreateGatewayArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let servers = self.servers.iter_mut().map(|name| (&SERVER, name));
+        object_name::localize(&mut self.admin.connection, servers)?;
         let choice = OfferSelection::new(
             &self.servers,
             &self.tools,
@@ -129,6 +159,9 @@ impl CreateGatewayArgs {
                 &gateway["spec"]["bindings"],
                 &catalogues,
             ));
+        }
+        if self.strict {
+            add_warnings(out, &warnings, true)?;
         }
         let created = admin
             .create(&GATEWAY, &self.name, gateway, self.dry_run)

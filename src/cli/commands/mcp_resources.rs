@@ -52,7 +52,8 @@ pub struct ReadResourceArgs {
 
 impl ListResourcesArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        self.target.localize()?;
         let (kind, heading, what) = match self.templates {
             true => (
                 DefinitionKind::Template,
@@ -93,7 +94,8 @@ impl ListResourcesArgs {
 
 impl ReadResourceArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        self.target.localize()?;
         let mut opened = self.target.open().await?;
         let ask = McpRequest {
             method: method::RESOURCES_READ,

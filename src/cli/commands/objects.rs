@@ -1,209 +1,199 @@
-//! `get`, `describe` and `delete` for objects of any kind.
+//! `get` for objects of any kind, and the forms in which objects are shown.
 
 use serde_json::{Value, json};
 
 use crate::cli::{
     client::{
-        admin::{AdminClient, AdminCommandOptions},
-        kind::ApiResourceKind,
+        admin::AdminCommandOptions, kind::ApiResourceKind, label_selector::LabelSelector,
         manifest::API_VERSION,
     },
-    output::{
-        OutputFormat, OutputWriter,
-        error::{CliError, CliErrorKind},
-        to_yaml,
+    commands::{
+        selection::{self, ObjectSelector},
+        watch::{self, WatchedObjects},
     },
+    output::{OutputFormat, OutputWriter, error::CliError},
 };
-
-/// Selection of objects.
-#[derive(Debug, Clone, clap::Args)]
-pub struct ObjectSelector {
-    /// Kind, or `kind/name`: organization, gateway (gw), server (srv), credential (cred), token, proxy, catalogue.
-    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::kinds))]
-    pub kind: String,
-    /// Name; several are allowed.
-    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::names))]
-    pub names: Vec<String>,
-}
 
 /// Lists objects, or shows one in a line.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate get gateways\n\
     \x20 toolgate get server git -o yaml\n\
-    \x20 toolgate get servers -l owner=search -o wide")]
+    \x20 toolgate get all\n\
+    \x20 toolgate get servers,gateways --show-labels\n\
+    \x20 toolgate get servers -l 'owner in (search, mail)' -o wide\n\
+    \x20 toolgate get servers -o jsonpath='{.items[*].spec.url}'\n\
+    \x20 toolgate get gateways --watch")]
 pub struct GetObjectsArgs {
     /// Objects to list.
     #[command(flatten)]
     pub pick: ObjectSelector,
-    /// Only those with this label.
-    #[arg(short = 'l', long = "label", value_name = "KEY=VALUE")]
-    pub labels: Vec<String>,
-    /// Connection to the admin API.
-    #[command(flatten)]
-    pub admin: AdminCommandOptions,
-}
-
-/// Shows all there is to know of an object.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\
-    \x20 toolgate describe server git\n\
-    \x20 toolgate describe gateway tools")]
-pub struct DescribeArgs {
-    /// Objects to describe.
-    #[command(flatten)]
-    pub pick: ObjectSelector,
-    /// Connection to the admin API.
-    #[command(flatten)]
-    pub admin: AdminCommandOptions,
-}
-
-/// Deletes objects.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\
-    \x20 toolgate delete gateway tools --dry-run\n\
-    \x20 toolgate delete server git mail --ignore-not-found")]
-pub struct DeleteArgs {
-    /// Objects to delete.
-    #[command(flatten)]
-    pub pick: ObjectSelector,
-    /// Check everything, delete nothing.
+    /// Only those with these labels, such as `team=ops`, `team!=ops`, `env in (a,b)`, `team` or `!team`.
+    #[arg(
+        short = 'l',
+        long = "selector",
+        alias = "label",
+        value_name = "SELECTOR"
+    )]
+    pub selectors: Vec<String>,
+    /// Show the labels in a column.
     #[arg(long)]
-    pub dry_run: bool,
-    /// Do not fail if an object does not exist.
+    pub show_labels: bool,
+    /// Stay and show every change as it happens.
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Show only changes from now on.
     #[arg(long)]
-    pub ignore_not_found: bool,
+    pub watch_only: bool,
     /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminCommandOptions,
-}
-
-impl ObjectSelector {
-    /// Returns the kind and the names; `gateway/tools` is equivalent to `gateway tools`. Names of different kinds
-    /// are rejected here, before any request is sent.
-    pub fn resolve(&self) -> Result<(&'static ApiResourceKind, Vec<String>), CliError> {
-        let (kind, first) = match self.kind.split_once('/') {
-            Some((kind, name)) => (ApiResourceKind::parse(kind)?, Some(name)),
-            None => (ApiResourceKind::parse(&self.kind)?, None),
-        };
-        let names = first
-            .into_iter()
-            .chain(self.names.iter().map(String::as_str));
-        let names = names.map(|name| parse_name(kind, name));
-        Ok((kind, names.collect::<Result<_, _>>()?))
-    }
-}
-
-/// Parses a name of `kind`: an id, `kind/id`, or a full resource name.
-fn parse_name(kind: &'static ApiResourceKind, name: &str) -> Result<String, CliError> {
-    let other = |kind: &ApiResourceKind, found: &str| {
-        CliError::usage(format!(
-            "`{name}` is of the {found}, not of the {}",
-            kind.plural
-        ))
-        .with_next_step("name one kind per command")
-    };
-    let parts: Vec<_> = name.split('/').collect();
-    match parts.as_slice() {
-        [_] => Ok(name.to_owned()),
-        [word, id] => match ApiResourceKind::parse(word)? {
-            found if found.name == kind.name => Ok((*id).to_owned()),
-            found => Err(other(kind, found.plural)),
-        },
-        ["organizations", _, plural, _] if kind.in_organization && *plural == kind.plural => {
-            Ok(name.to_owned())
-        }
-        ["organizations", _, plural, _] => Err(other(kind, plural)),
-        _ => Err(
-            CliError::usage(format!("`{name}` is not the name of a {}", kind.field()))
-                .with_next_step(format!(
-                    "`toolgate get {}` lists what there is",
-                    kind.plural
-                )),
-        ),
-    }
 }
 
 impl GetObjectsArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let (kind, names) = self.pick.resolve()?;
+        let selections = self.pick.resolve_all()?;
+        let labels = LabelSelector::parse_all(&self.selectors)?;
         let mut admin = self.admin.connect()?;
-        let mut objects = fetch(&mut admin, kind, &names).await?;
-        for label in &self.labels {
-            let Some((key, value)) = label.split_once('=') else {
-                return Err(CliError::usage(format!("`{label}` is not KEY=VALUE")));
+        if self.watch || self.watch_only {
+            let request = WatchedObjects {
+                selections,
+                labels,
+                show_labels: self.show_labels,
+                only_changes: self.watch_only,
             };
-            objects.retain(|object| object["metadata"]["labels"][key] == value);
+            return watch::run(admin, request, out).await;
         }
-        let single = names.len() == 1;
-        if objects.is_empty() && !single {
-            out.notice(format_args!("no {} found", kind.plural));
+        let options = TableOptions {
+            show_labels: self.show_labels,
+            with_kind: selections.len() > 1,
+        };
+        let single = matches!(selections.as_slice(), [only] if only.names.len() == 1);
+        let (mut groups, mut missing) = (Vec::new(), Vec::new());
+        for selection in &selections {
+            let found =
+                selection::fetch(&mut admin, selection.kind, &selection.names, &labels).await?;
+            missing.extend(found.missing);
+            groups.push((selection.kind, found.objects));
         }
-        show(out, kind, objects, single)
+        let is_empty = groups.iter().all(|(_, objects)| objects.is_empty());
+        if is_empty && missing.is_empty() {
+            let kinds: Vec<_> = selections.iter().map(|it| it.kind.plural).collect();
+            out.notice(format_args!("no {} found", kinds.join(", ")));
+        }
+        // A missing object leaves standard output to the others.
+        if !(is_empty && single) {
+            show_groups(out, groups, single, &options)?;
+        }
+        selection::missing_objects(missing)
     }
 }
 
-async fn fetch(
-    admin: &mut AdminClient,
-    kind: &'static ApiResourceKind,
-    names: &[String],
-) -> Result<Vec<Value>, CliError> {
-    if names.is_empty() {
-        return admin.list(kind).await;
-    }
-    let mut objects = Vec::new();
-    for name in names {
-        let full = kind.resource_name(admin.organization(), name);
-        objects.push(admin.get(kind, &full).await?);
-    }
-    Ok(objects)
+/// Options of tables of objects.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct TableOptions {
+    /// Adds a column with the labels.
+    pub show_labels: bool,
+    /// Writes names as `kind/name`.
+    pub with_kind: bool,
 }
 
-/// Writes objects in the requested format.
+/// Writes objects of one kind in the requested format.
 pub fn show(
     out: &mut OutputWriter,
-    kind: &ApiResourceKind,
-    mut objects: Vec<Value>,
+    kind: &'static ApiResourceKind,
+    objects: Vec<Value>,
     single: bool,
 ) -> Result<(), CliError> {
+    show_groups(out, vec![(kind, objects)], single, &TableOptions::default())
+}
+
+/// Writes objects, grouped by kind, in the requested format.
+fn show_groups(
+    out: &mut OutputWriter,
+    groups: Vec<(&'static ApiResourceKind, Vec<Value>)>,
+    single: bool,
+    options: &TableOptions,
+) -> Result<(), CliError> {
+    let count: usize = groups.iter().map(|(_, objects)| objects.len()).sum();
     match out.format() {
-        OutputFormat::Json if single => out.json(&objects.pop().unwrap_or_default()),
-        OutputFormat::Json => out.json(&Value::Array(objects)),
+        OutputFormat::Json => {
+            let mut objects: Vec<_> = groups.into_iter().flat_map(|(_, it)| it).collect();
+            match single {
+                true => out.json(&objects.pop().unwrap_or_default()),
+                false => out.json(&Value::Array(objects)),
+            }
+        }
         OutputFormat::Yaml => {
-            for (index, object) in objects.iter().enumerate() {
-                if index > 0 {
-                    out.line("---")?;
+            for (kind, objects) in &groups {
+                for object in objects {
+                    if count > 1 {
+                        out.line("---")?;
+                    }
+                    out.yaml(&to_document(kind, object))?;
                 }
-                out.yaml(&to_document(kind, object))?;
             }
             Ok(())
         }
-        OutputFormat::Name => objects
-            .iter()
-            .try_for_each(|object| out.line(kind.name_of(object))),
-        OutputFormat::Table | OutputFormat::Wide => {
-            let now = crate::cli::now();
-            let all = out.format() == OutputFormat::Wide;
-            let columns: Vec<_> = kind
-                .columns()
+        OutputFormat::Name => groups.iter().try_for_each(|(kind, objects)| {
+            objects
                 .iter()
-                .filter(|column| all || !column.wide)
-                .collect();
-            let headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
-            let row = |object| {
-                columns
-                    .iter()
-                    .map(|column| (column.text)(object, now))
-                    .collect()
-            };
-            let rows: Vec<Vec<String>> = objects.iter().map(row).collect();
-            if rows.is_empty() {
-                Ok(())
-            } else {
-                out.table(&headings, rows)
+                .try_for_each(|object| out.line(kind.name_of(object)))
+        }),
+        OutputFormat::Table | OutputFormat::Wide => {
+            let groups = groups.iter().filter(|(_, objects)| !objects.is_empty());
+            for (index, (kind, objects)) in groups.enumerate() {
+                if index > 0 {
+                    out.line("")?;
+                }
+                let wide = out.format() == OutputFormat::Wide;
+                let (headings, rows) = table_of(kind, objects, wide, options);
+                out.table(&headings, rows)?;
             }
+            Ok(())
         }
+    }
+}
+
+/// Returns the headings and rows of a table of objects.
+pub fn table_of(
+    kind: &ApiResourceKind,
+    objects: &[Value],
+    wide: bool,
+    options: &TableOptions,
+) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let now = crate::cli::now();
+    let columns = kind.columns().iter().filter(|column| wide || !column.wide);
+    let columns: Vec<_> = columns.collect();
+    let mut headings: Vec<_> = columns.iter().map(|column| column.heading).collect();
+    if options.show_labels {
+        headings.push("LABELS");
+    }
+    let row = |object: &Value| {
+        let cells = columns.iter().map(|column| (column.text)(object, now));
+        let mut cells: Vec<_> = cells.collect();
+        if let (true, Some(name)) = (options.with_kind, cells.first_mut()) {
+            *name = format!("{}/{name}", kind.field());
+        }
+        if options.show_labels {
+            cells.push(labels_of(object));
+        }
+        cells
+    };
+    (headings, objects.iter().map(row).collect())
+}
+
+/// Formats the labels of an object as `key=value`, joined by commas.
+pub fn labels_of(object: &Value) -> String {
+    let labels = object["metadata"]["labels"].as_object();
+    let labels = labels.into_iter().flatten();
+    let labels: Vec<_> = labels
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .collect();
+    match labels.is_empty() {
+        true => "-".to_owned(),
+        false => labels.join(","),
     }
 }
 
@@ -231,127 +221,3 @@ pub fn to_document(kind: &ApiResourceKind, object: &Value) -> Value {
     }
     document
 }
-
-impl DescribeArgs {
-    /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let (kind, names) = self.pick.resolve()?;
-        let mut admin = self.admin.connect()?;
-        let objects = fetch(&mut admin, kind, &names).await?;
-        if !matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) {
-            let single = names.len() == 1;
-            return show(out, kind, objects, single);
-        }
-        for (index, object) in objects.iter().enumerate() {
-            if index > 0 {
-                out.line("")?;
-            }
-            out.line(format_args!("{} {}", kind.name, kind.name_of(object)))?;
-            out.bytes(indented(&to_yaml(object)?).as_bytes())?;
-            if kind.name == "Server" {
-                describe_definitions(&mut admin, out, object).await?;
-            }
-        }
-        Ok(())
-    }
-}
-
-async fn describe_definitions(
-    admin: &mut AdminClient,
-    out: &mut OutputWriter,
-    server: &Value,
-) -> Result<(), CliError> {
-    let kind = &crate::cli::client::kind::CATALOGUE;
-    let id = crate::cli::output::cell::id(server, "/metadata/name");
-    let name = kind.resource_name(admin.organization(), &id);
-    match admin.find(kind, &name).await? {
-        None => out.line("Catalogue: not probed yet"),
-        Some(mut catalogue) => {
-            let lists = ["tools", "prompts", "resources", "templates"];
-            let lists = lists.map(|list| (list, catalogue[list].take()));
-            out.line("Catalogue")?;
-            if let Some(members) = catalogue.as_object_mut() {
-                members.retain(|_, value| !value.is_null());
-            }
-            out.bytes(indented(&to_yaml(&catalogue)?).as_bytes())?;
-            for (list, definitions) in lists {
-                describe_list(out, list, definitions.as_array().map_or(&[], Vec::as_slice))?;
-            }
-            Ok(())
-        }
-    }
-}
-
-fn describe_list(
-    out: &mut OutputWriter,
-    list: &str,
-    definitions: &[Value],
-) -> Result<(), CliError> {
-    if definitions.is_empty() && list != "tools" {
-        return Ok(());
-    }
-    out.line(format_args!("  {list}: {}", definitions.len()))?;
-    for definition in definitions {
-        let summary = crate::cli::output::cell::summary_line(
-            definition["description"].as_str().unwrap_or_default(),
-        );
-        let name = definition["name"].as_str().unwrap_or_default();
-        out.line(format!("    {name}  {summary}").trim_end())?;
-    }
-    Ok(())
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-impl DeleteArgs {
-    /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let (kind, names) = self.pick.resolve()?;
-        if names.is_empty() {
-            return Err(CliError::usage(format!(
-                "name the {} to delete",
-                kind.plural
-            )));
-        }
-        // Deleting a proxy expels it from the fleet.
-        if !kind.desired && kind.name != crate::cli::client::kind::PROXY.name {
-            return Err(CliError::usage(format!(
-                "{} are observed; they cannot be deleted",
-                kind.plural
-            )));
-        }
-        let mut admin = self.admin.connect()?;
-        let mut missing = Vec::new();
-        for name in names {
-            let full = kind.resource_name(admin.organization(), &name);
-            match admin.delete(kind, &full, self.dry_run).await {
-                Ok(()) if self.dry_run => out.line(format_args!("{full} would be deleted"))?,
-                Ok(()) => out.line(format_args!("{full} deleted"))?,
-                Err(fault) if fault.kind == CliErrorKind::NotFound => {
-                    if self.ignore_not_found {
-                        out.notice(format_args!("{full} does not exist"));
-                    } else {
-                        missing.push(fault);
-                    }
-                }
-                Err(fault) => return Err(missing.iter().fold(fault, with_other_error)),
-            }
-        }
-        // The objects that existed have been deleted at this point.
-        let mut missing = missing.into_iter();
-        let Some(first) = missing.next() else {
-            return Ok(());
-        };
-        Err(missing.fold(first, |fault, other| with_other_error(fault, &other)))
-    }
-}
-
-/// Adds the message of an earlier error.
-fn with_other_error(fault: CliError, other: &CliError) -> CliError {
-    fault.with_note(format!("and {}", other.message))
-}
-
-#[cfg(test)]
-mod tests;

@@ -51,7 +51,8 @@ pub struct GetPromptArgs {
 
 impl ListPromptsArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        self.target.localize()?;
         let mut opened = self.target.open().await?;
         let prompts = opened.client.list(DefinitionKind::Prompt).await;
         opened.close().await;
@@ -90,7 +91,8 @@ fn row(prompt: &Value) -> Vec<String> {
 
 impl GetPromptArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        self.target.localize()?;
         let arguments = parse_arguments(&self.args)?;
         let mut opened = self.target.open().await?;
         let ask = McpRequest {

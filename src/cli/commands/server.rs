@@ -1,6 +1,8 @@
 //! `server add`: adds a server and, if needed, its credential, then probes it. `server probe`: probes a server
 //! again.
 
+mod update;
+
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -8,11 +10,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use toolgate_model::{MaxAnswer, OriginPattern, ProtocolVersion};
 
+pub use self::update::UpdateServerArgs;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{CATALOGUE, CREDENTIAL, SERVER},
+        object_name,
     },
+    commands::credential::users_of,
     output::{
         OutputFormat, OutputWriter,
         error::{CliError, CliErrorKind},
@@ -27,6 +32,8 @@ pub enum ServerCommand {
     Add(AddServerArgs),
     /// Ask a server now what it offers, and show its answer.
     Probe(ProbeServerArgs),
+    /// Change single fields of a server.
+    Update(UpdateServerArgs),
 }
 
 /// Probes a server.
@@ -110,7 +117,8 @@ impl EraPolicyArg {
 
 impl ProbeServerArgs {
     /// Runs the command. A problem is an error, so that scripts can wait for a server.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        object_name::localize(&mut self.admin.connection, [(&SERVER, &mut self.name)])?;
         let mut admin = self.admin.connect()?;
         let name = SERVER.resource_name(admin.organization(), &self.name);
         let server = admin.get(&SERVER, &name).await?;
@@ -148,9 +156,10 @@ impl AddServerArgs {
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let header = single_header(&self.headers)?;
         let mut admin = self.admin.connect()?;
-        if let Some((header, value)) = &header {
-            self.add_credential(&mut admin, header, value).await?;
-        }
+        let new_credential = match &header {
+            Some((header, value)) => self.add_credential(&mut admin, out, header, value).await?,
+            None => false,
+        };
         let credential = header
             .as_ref()
             .filter(|_| !self.dry_run)
@@ -169,7 +178,7 @@ impl AddServerArgs {
         {
             Ok(added) => added,
             Err(fault) => {
-                if header.is_some() && !self.dry_run {
+                if new_credential && !self.dry_run {
                     // The credential was created for this server; if it remained, a second attempt would fail.
                     let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
                     let _left_behind = admin.delete(&CREDENTIAL, &name, false).await;
@@ -184,25 +193,41 @@ impl AddServerArgs {
         self.report(out, added, catalogue)
     }
 
+    /// Creates the credential of the server. A credential of its name that no server presents, such as that of a deleted
+    /// server, takes the header instead. Returns `true` if the credential is new.
     async fn add_credential(
         &self,
         admin: &mut AdminClient,
+        out: &mut OutputWriter,
         header: &str,
         value: &str,
-    ) -> Result<(), CliError> {
+    ) -> Result<bool, CliError> {
         let origin = single_origin(&self.url)?;
-        let credential = json!({ "spec": {
+        let spec = json!({
             "hosts": [origin.to_string()],
             "description": format!("Presented to the server {}", self.name),
             "staticHeader": { "header": header, "value": value },
-        } });
-        let created = admin
-            .create(&CREDENTIAL, &self.name, credential, self.dry_run)
-            .await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(fault) => Err(self.explain_conflict(admin, fault).await),
-        }
+        });
+        let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
+        let unused = match admin.find(&CREDENTIAL, &name).await? {
+            Some(existing) if users_of(admin, &self.name).await?.is_empty() => Some(existing),
+            Some(_) | None => None,
+        };
+        let Some(mut credential) = unused else {
+            let credential = json!({ "spec": spec });
+            let created = admin.create(&CREDENTIAL, &self.name, credential, self.dry_run);
+            return match created.await {
+                Ok(_) => Ok(true),
+                Err(fault) => Err(self.explain_conflict(admin, fault).await),
+            };
+        };
+        credential["spec"] = spec;
+        admin.update(&CREDENTIAL, credential, self.dry_run).await?;
+        out.notice(format_args!(
+            "the credential {0}, which no server presented, takes the header; `toolgate describe credential {0}` shows it",
+            self.name
+        ));
+        Ok(false)
     }
 
     /// Adds advice on deleting the conflicting objects, if the name is taken. Only existing objects are named.

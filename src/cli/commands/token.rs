@@ -9,7 +9,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{GATEWAY, TOKEN},
-        suggestions,
+        object_name, suggestions,
     },
     output::{OutputFormat, OutputWriter, error::CliError},
 };
@@ -142,7 +142,9 @@ fn spec_of(token_request: &TokenRequest, now: u64) -> Value {
 
 impl CreateTokenArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let gateways = self.gateways.iter_mut().map(|name| (&GATEWAY, name));
+        object_name::localize(&mut self.admin.connection, gateways)?;
         let mut admin = self.admin.connect()?;
         let warnings = check_names(&mut admin, &self.gateways, &self.tools).await?;
         let token_request = TokenRequest {
@@ -239,7 +241,8 @@ pub async fn revoke(admin: &mut AdminClient, name: &str) -> Result<(), CliError>
 
 impl RevokeTokenArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        object_name::localize(&mut self.admin.connection, [(&TOKEN, &mut self.name)])?;
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
         revoke(&mut admin, &name).await?;

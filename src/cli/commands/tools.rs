@@ -1,8 +1,11 @@
 //! `tools list` and `tools call`: list the tools of a gateway and call them.
 
+mod describe;
+
 use serde_json::{Value, json};
 use toolgate_mcp::{headers::params::HeaderAnnotations, method};
 
+pub use self::describe::DescribeToolArgs;
 use crate::cli::{
     client::{
         gateway_access::{GatewayTarget, parse_arguments, without_binary},
@@ -20,6 +23,8 @@ use crate::cli::{
 pub enum ToolsCommand {
     /// List the tools that a gateway offers to the token.
     List(ListToolsArgs),
+    /// Show a tool with its arguments, and an example of a call.
+    Describe(DescribeToolArgs),
     /// Call a tool; the exit code is 1 if the tool says that it failed, and 7 if no tool answered.
     Call(CallToolArgs),
 }
@@ -56,7 +61,8 @@ pub struct CallToolArgs {
 
 impl ListToolsArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        self.target.localize()?;
         let mut opened = self.target.open().await?;
         let tools = opened.client.tools().await;
         opened.close().await;
@@ -85,7 +91,8 @@ impl ListToolsArgs {
 
 impl CallToolArgs {
     /// Runs the command.
-    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        self.target.localize()?;
         let arguments = parse_arguments(&self.args)?;
         let mut opened = self.target.open().await?;
         let result = call_tool(&mut opened.client, &self.name, &arguments, out).await;

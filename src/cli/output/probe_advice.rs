@@ -28,12 +28,11 @@ pub fn advice_for_probe(problem: &str, id: &str, url: &str, credential: &str) ->
              another address: {correct}"
         ),
         ProbeFailureClass::Credential if credential.is_empty() => format!(
-            "{id} has no credential: `toolgate delete server {id}`, then `toolgate server add {id} --url {url} --header \
-             'Authorization=Bearer …'`"
+            "{id} has no credential: `toolgate credential set {id} --server {id}` reads a value, such as `Bearer …`, and presents \
+             it to {url}"
         ),
         ProbeFailureClass::Credential => format!(
-            "write a value that {url} accepts into the credential {credential}: `toolgate get credential {credential} -o yaml` \
-             shows its form for `toolgate apply -f`"
+            "`toolgate credential set {credential}` reads a value that {url} accepts into the credential {credential}"
         ),
         ProbeFailureClass::Unreachable => {
             format!("see that the server runs and that {url} is its address; if not: {correct}")

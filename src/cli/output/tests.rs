@@ -35,11 +35,12 @@ fn mc_03_no_escape_sequence_reaches_a_terminal() {
         results: Box::new(results.clone()),
         notices: Box::new(notes.clone()),
         options: OutputOptions {
-            format: OutputFormat::Table,
+            output: OutputFormat::Table.into(),
             no_headers: false,
             quiet: false,
         },
         draws_progress: false,
+        width: None,
     };
     out.line(BAD).unwrap();
     out.table(&["NAME"], vec![vec![BAD.to_owned()]]).unwrap();
@@ -64,11 +65,12 @@ fn json_output_keeps_the_content_and_ordinary_text_is_unchanged() {
         results: Box::new(kept.clone()),
         notices: Box::new(io::sink()),
         options: OutputOptions {
-            format: OutputFormat::Json,
+            output: OutputFormat::Json.into(),
             no_headers: false,
             quiet: true,
         },
         draws_progress: false,
+        width: None,
     };
     out.json(&value).unwrap();
     let text = kept.0.lock().unwrap().clone();
@@ -106,4 +108,40 @@ fn yaml_escapes_control_characters() {
         !text.contains(|c: char| c.is_control() && c != '\n'),
         "{text:?}"
     );
+}
+
+#[test]
+fn a_table_is_as_wide_as_the_terminal_at_most_and_whole_elsewhere() {
+    let shown = |width| {
+        let kept = CapturedOutput::default();
+        let mut out = OutputWriter {
+            results: Box::new(kept.clone()),
+            notices: Box::new(io::sink()),
+            options: OutputOptions {
+                output: OutputFormat::Table.into(),
+                no_headers: false,
+                quiet: true,
+            },
+            draws_progress: false,
+            width,
+        };
+        let name = "a-name-of-forty-characters-0123456789abc".to_owned();
+        let row = vec![name, "words ".repeat(40), "last".to_owned()];
+        out.table(&["NAME", "DESCRIPTION", "AGE"], vec![row])
+            .unwrap();
+        let text = kept.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    };
+    let narrow = shown(Some(80));
+    assert_eq!(narrow.lines().count(), 2, "{narrow}");
+    assert!(
+        narrow.lines().all(|line| line.chars().count() <= 80),
+        "{narrow}"
+    );
+    assert!(
+        narrow.contains("0123456789abc") && narrow.contains('…'),
+        "{narrow}"
+    );
+    let whole = shown(None);
+    assert!(whole.contains(&"words ".repeat(39)), "{whole}");
 }

@@ -5,6 +5,7 @@ use std::process::Output;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
 
 use super::{COMMAND_TIMEOUT, command, text};
 
@@ -55,6 +56,15 @@ impl CommandLine {
 
     /// Runs a command and returns its output, successful or not.
     pub async fn output(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = self.command(arguments)?;
+        tokio::time::timeout(COMMAND_TIMEOUT, command.output())
+            .await
+            .with_context(|| format!("toolgate {arguments:?} does not end"))?
+            .with_context(|| format!("toolgate {arguments:?}"))
+    }
+
+    /// A command without standard input, which ends with its value.
+    pub fn command(&self, arguments: &[&str]) -> Result<tokio::process::Command> {
         let mut command = command()?;
         command
             .args(arguments)
@@ -68,7 +78,21 @@ impl CommandLine {
         command
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true);
-        tokio::time::timeout(COMMAND_TIMEOUT, command.output())
+        Ok(command)
+    }
+
+    /// Runs a command with text on its standard input and returns its output, successful or not.
+    pub async fn output_of_input(&self, arguments: &[&str], input: &str) -> Result<Output> {
+        let mut command = self.command(arguments)?;
+        command
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut stdin = child.stdin.take().context("no standard input")?;
+        stdin.write_all(input.as_bytes()).await?;
+        drop(stdin);
+        tokio::time::timeout(COMMAND_TIMEOUT, child.wait_with_output())
             .await
             .with_context(|| format!("toolgate {arguments:?} does not end"))?
             .with_context(|| format!("toolgate {arguments:?}"))

@@ -471,13 +471,16 @@ async fn grpc_web_and_static_pages_are_served_on_the_same_port() {
 }
 
 #[tokio::test]
-async fn reflection_requires_read_permission() {
+async fn reflection_of_both_versions_requires_read_permission() {
     let (router, _desk, _trigger) = start();
-    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    // list_services: ""
-    let list = [0x3a, 0x00];
-    let answer = memory::send(&router, memory::request(path, None, &list)).await;
-    assert_eq!(answer.code, Code::Unauthenticated);
-    let answer = memory::send(&router, memory::request(path, Some("viewer"), &list)).await;
-    assert!(String::from_utf8_lossy(&answer.raw).contains("toolgate.admin.v1.Gateways"));
+    for version in ["v1", "v1alpha"] {
+        let path = format!("/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo");
+        // list_services: ""
+        let list = [0x3a, 0x00];
+        let answer = memory::send(&router, memory::request(&path, None, &list)).await;
+        assert_eq!(answer.code, Code::Unauthenticated);
+        let answer = memory::send(&router, memory::request(&path, Some("viewer"), &list)).await;
+        let listed = String::from_utf8_lossy(&answer.raw).contains("toolgate.admin.v1.Gateways");
+        assert!(listed, "{version}");
+    }
 }

@@ -163,9 +163,26 @@ impl CallMachine {
         out
     }
 
-    /// Returns how long after `now` [`CallEvent::Deadline`] is due; `None` if nothing is.
+    /// Returns how long after `now` [`CallEvent::Deadline`] is due; `None` if nothing is. The event handles
+    /// all that is due, so that nothing is due after it.
     pub fn wait(&self, now: CallTime) -> Option<Duration> {
-        self.conversation.as_ref()?.wait(now)
+        let conversation = self.conversation.as_ref()?;
+        let paced = conversation.wait_for_pace(now).filter(|_| self.is_paced());
+        let answers = conversation.wait_for_answers(now);
+        paced.into_iter().chain(answers).min()
+    }
+
+    /// Reports if notifications and rounds that are held back go out when they are due. While a text is sealed and while
+    /// the call is suspended, they wait for the next stream.
+    fn is_paced(&self) -> bool {
+        match self.phase {
+            CallPhase::Sending
+            | CallPhase::Probing(_)
+            | CallPhase::Document { .. }
+            | CallPhase::Streaming
+            | CallPhase::AwaitingClient => true,
+            CallPhase::Sealing(_) | CallPhase::Suspended | CallPhase::Finished => false,
+        }
     }
 
     /// Returns the plan of the call.

@@ -41,6 +41,7 @@ impl RequestHandler for EchoHandler {
                 self.held.notified().await;
                 empty_response(StatusCode::NO_CONTENT)
             }
+            "/large" => Response::new(ResponseBody::Full(vec![0; 32 * 1024 * 1024].into())),
             "/unread" => refusal_response(&Refusal::Unauthenticated, None),
             path => match request.body.read(BudgetOwner::of(&path)).await {
                 Ok(bytes) => Response::new(ResponseBody::from_chunks(vec![
@@ -344,6 +345,53 @@ async fn a_body_that_never_ends_times_out() {
         answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
         "{answer}"
     );
+}
+
+#[tokio::test]
+async fn a_body_below_the_least_rate_times_out_though_it_never_stalls() {
+    let (address, _trigger) = open(|options| {
+        options.limits.connection.body_stall_timeout = 2 * SHORT;
+        options.limits.connection.least_rate = 1_000;
+    });
+    let mut stream = connect(address).await;
+    let head = "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let trickle = async {
+        while stream.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(50)).await;
+            let mut answer = [0; 12];
+            if let Ok(Ok(_read)) = timeout(Duration::from_millis(1), stream.read(&mut answer)).await
+            {
+                return;
+            }
+        }
+    };
+    timeout(HANG_GUARD, trickle).await.expect("ended in time");
+}
+
+#[tokio::test]
+async fn a_slow_reader_ends_early_while_memory_is_short() {
+    let responses = MemoryBudget::new(1_000);
+    let budget = Arc::clone(&responses);
+    let (address, _trigger) = open(move |options| {
+        options.responses = Some(budget);
+        options.limits.connection.pressed_stall_timeout = SHORT;
+    });
+    let mut slow = connect(address).await;
+    slow.write_all(post("/large", "").as_bytes()).await.unwrap();
+    // Memory is not short: the client has all the time of the write timeout.
+    sleep(3 * SHORT).await;
+    slow.write_all(b"P").await.expect("still open");
+    let mut held = responses.open(None);
+    held.add(600).unwrap();
+    let start = Instant::now();
+    let ended = async {
+        while slow.write_all(b"x").await.is_ok() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(HANG_GUARD, ended).await.expect("ended in time");
+    println!("ended after {:?}", start.elapsed());
 }
 
 #[tokio::test]

@@ -57,6 +57,19 @@ fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
 }
 
 #[test]
+fn a_probe_is_over_when_its_stream_begins() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    clock.advance(Duration::from_secs(2));
+    let mut probe = upstream.permit().unwrap();
+    probe.stream_began();
+    assert!(upstream.permit().is_ok(), "the stream may last for minutes");
+    probe.record_failure(UpstreamFailure::Broken);
+    assert!(upstream.permit().is_ok(), "its failure is one of several");
+}
+
+#[test]
 fn a_released_probe_makes_room_for_another() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
+use smallvec::SmallVec;
+
 /// Number of names stored inline.
 const INLINE_NAMES: usize = 16;
 
@@ -9,19 +11,17 @@ const INLINE_NAMES: usize = 16;
 /// time.
 pub(super) struct NameSet<'a> {
     /// First unescaped names.
-    inline: [&'a str; INLINE_NAMES],
-    filled: usize,
+    inline: SmallVec<[&'a str; INLINE_NAMES]>,
     /// Names that do not fit inline, and names written with escapes.
-    more: BTreeSet<Cow<'a, str>>,
+    more: Option<BTreeSet<Cow<'a, str>>>,
     count: usize,
 }
 
 impl<'a> NameSet<'a> {
     pub(super) fn new() -> Self {
         Self {
-            inline: [""; INLINE_NAMES],
-            filled: 0,
-            more: BTreeSet::new(),
+            inline: SmallVec::new(),
+            more: None,
             count: 0,
         }
     }
@@ -32,15 +32,15 @@ impl<'a> NameSet<'a> {
 
     /// Adds a name. Returns `true` if it is new.
     pub(super) fn add(&mut self, name: Cow<'a, str>) -> bool {
-        let known = self.inline.get(..self.filled).unwrap_or_default();
-        if known.contains(&&*name) || (!self.more.is_empty() && self.more.contains(&name)) {
+        let is_known = |more: &BTreeSet<Cow<'a, str>>| more.contains(&name);
+        if self.inline.contains(&&*name) || self.more.as_ref().is_some_and(is_known) {
             return false;
         }
-        if let (&Cow::Borrowed(name), Some(slot)) = (&name, self.inline.get_mut(self.filled)) {
-            *slot = name;
-            self.filled += 1;
-        } else {
-            self.more.insert(name);
+        match name {
+            Cow::Borrowed(name) if self.inline.len() < INLINE_NAMES => self.inline.push(name),
+            name @ (Cow::Borrowed(_) | Cow::Owned(_)) => {
+                self.more.get_or_insert_default().insert(name);
+            }
         }
         self.count += 1;
         true

@@ -73,10 +73,36 @@ fn no_new_charge_begins_while_the_budget_is_used_up() {
     let budget = MemoryBudget::new(640);
     let one = BudgetOwner::of(&"one");
     let mut all = budget.open(None);
-    all.add(600).unwrap();
+    all.add(598).unwrap();
+    let mut little = budget.open(Some(one));
+    little.add(2).unwrap();
     assert_eq!(budget.has_room(one), Ok(()));
     all.add(1).unwrap();
     assert_eq!(budget.has_room(one), Err(BudgetExceeded::Total));
+    let other = BudgetOwner::of(&"other");
+    assert_eq!(budget.has_room(other), Ok(()), "it holds nothing");
+}
+
+#[test]
+fn owners_that_take_all_they_can_leave_room_for_one_that_holds_nothing() {
+    let budget = MemoryBudget::new(1 << 28);
+    let mut held = Vec::new();
+    for owner in 0..12 {
+        let holder = Some(BudgetOwner::of(&owner));
+        loop {
+            let mut charge = budget.open(holder);
+            if charge.add(1 << 16).is_err() {
+                break;
+            }
+            held.push(charge);
+        }
+    }
+    let newcomer = BudgetOwner::of(&"newcomer");
+    assert_eq!(budget.has_room(newcomer), Ok(()));
+    budget.open(Some(newcomer)).add(1 << 19).unwrap();
+    assert!(budget.is_under_pressure());
+    let first = BudgetOwner::of(&0);
+    assert!(budget.has_room(first).is_err());
 }
 
 #[test]

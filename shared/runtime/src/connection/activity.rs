@@ -27,6 +27,9 @@ pub struct ConnectionActivity {
     idle_since: ActivityMark,
     awaiting_body: ActivityMark,
     write_blocked: ActivityMark,
+    /// Time that writes were blocked, in milliseconds, less the time that the accepted bytes would take at the least rate.
+    write_debt: AtomicU64,
+    least_rate: u32,
     active_requests: AtomicU32,
     bytes_arrived: AtomicBool,
     multiplexed: bool,
@@ -51,13 +54,15 @@ pub struct ActivityIo<T> {
 
 impl ConnectionActivity {
     /// Creates the activity of a new connection, which waits for the head of its first request.
-    pub fn new(multiplexed: bool) -> Arc<Self> {
+    pub fn new(multiplexed: bool, limits: &ConnectionLimits) -> Arc<Self> {
         let activity = Self {
             opened_at: Instant::now(),
             awaiting_head: ActivityMark::unset(),
             idle_since: ActivityMark::unset(),
             awaiting_body: ActivityMark::unset(),
             write_blocked: ActivityMark::unset(),
+            write_debt: AtomicU64::new(0),
+            least_rate: limits.least_rate.max(1),
             active_requests: AtomicU32::new(0),
             bytes_arrived: AtomicBool::new(false),
             multiplexed,
@@ -110,7 +115,7 @@ impl ConnectionActivity {
     pub fn deadline(&self, limits: &ConnectionLimits) -> Option<Instant> {
         let after =
             |mark: &ActivityMark, limit: Duration| Some(self.opened_at + mark.get()? + limit);
-        let stalled = after(&self.write_blocked, limits.write_stall_timeout);
+        let stalled = self.write_deadline(limits.write_stall_timeout);
         let is_active = self.active_requests.load(Ordering::Relaxed) > 0;
         // An incomplete head on an HTTP/2 connection holds up its other requests as well.
         let head = (self.multiplexed || !is_active)
@@ -124,6 +129,20 @@ impl ConnectionActivity {
             None
         };
         [stalled, head, waiting].into_iter().flatten().min()
+    }
+
+    /// Returns the time at which a slow reader has to be closed while memory is short, or `None` if no write is blocked.
+    #[inline]
+    pub fn pressed_deadline(&self, limits: &ConnectionLimits) -> Option<Instant> {
+        self.write_deadline(limits.pressed_stall_timeout)
+    }
+
+    /// Returns the time at which the write debt reaches `limit` if no byte is accepted, or `None` if no write is blocked.
+    #[inline]
+    fn write_deadline(&self, limit: Duration) -> Option<Instant> {
+        let since = self.opened_at + self.write_blocked.get()?;
+        let debt = Duration::from_millis(self.write_debt.load(Ordering::Relaxed));
+        Some(since + limit.saturating_sub(debt))
     }
 
     /// Records a read that returned bytes, or would block. Bytes that did not complete a head begin one.
@@ -150,13 +169,31 @@ impl ConnectionActivity {
         }
     }
 
+    /// Records a write that was accepted with this many bytes, or is blocked. Accepted bytes pay for blocked time at the
+    /// least rate, so that a peer that accepts a few bytes now and then is not taken for a fast one.
     #[inline]
-    fn on_write(&self, accepted: bool) {
-        if accepted {
-            self.write_blocked.clear();
-        } else if self.write_blocked.get().is_none() {
-            self.write_blocked.set(self.now());
+    fn on_write(&self, accepted: Option<usize>) {
+        let blocked = self.write_blocked.get();
+        match accepted {
+            None if blocked.is_none() => self.write_blocked.set(self.now()),
+            None => {}
+            Some(bytes) => {
+                let debt = self.write_debt.load(Ordering::Relaxed);
+                if blocked.is_some() || debt > 0 {
+                    self.pay_write_debt(blocked, debt, bytes);
+                }
+            }
         }
+    }
+
+    fn pay_write_debt(&self, blocked: Option<Duration>, debt: u64, bytes: usize) {
+        let since = blocked.map(|since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+        let waited = since.map_or(0, |since| self.now().saturating_sub(since));
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let paid = bytes.saturating_mul(1000) / u64::from(self.least_rate);
+        let left = debt.saturating_add(waited).saturating_sub(paid);
+        self.write_debt.store(left, Ordering::Relaxed);
+        self.write_blocked.clear();
     }
 
     #[inline]
@@ -244,7 +281,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ActivityIo<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.inner).poll_write(cx, bytes);
-        self.activity.on_write(wrote.is_ready());
+        self.activity.on_write(accepted(&wrote));
         wrote
     }
 
@@ -262,12 +299,22 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for ActivityIo<T> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let wrote = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
-        self.activity.on_write(wrote.is_ready());
+        self.activity.on_write(accepted(&wrote));
         wrote
     }
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+/// Returns the number of bytes that a write took, or `None` if it is blocked.
+#[inline]
+fn accepted(wrote: &Poll<io::Result<usize>>) -> Option<usize> {
+    match wrote {
+        Poll::Ready(Ok(bytes)) => Some(*bytes),
+        Poll::Ready(Err(_)) => Some(0),
+        Poll::Pending => None,
     }
 }
 

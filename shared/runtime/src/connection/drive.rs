@@ -13,6 +13,9 @@ use tokio::time::{Instant, sleep_until};
 use super::{activity::ConnectionActivity, limits::ConnectionLimits};
 use crate::random;
 
+/// Interval at which a blocked connection checks for a shortage of memory.
+const PRESSURE_POLL: Duration = Duration::from_secs(1);
+
 /// Reason for which [`drive`] returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DriveEnd {
@@ -23,7 +26,8 @@ pub enum DriveEnd {
 }
 
 /// Polls a connection until it ends, times out, is taken over, or has closed after being asked to. `close` asks it, when
-/// `closing` completes or the connection has reached its age.
+/// `closing` completes or the connection has reached its age. While `is_pressed`, a peer that accepts bytes slowly has less
+/// time.
 pub async fn drive<C: Future>(
     mut connection: Pin<impl DerefMut<Target = C>>,
     close: impl Fn(Pin<&mut C>),
@@ -31,6 +35,7 @@ pub async fn drive<C: Future>(
     activity: &ConnectionActivity,
     limits: &ConnectionLimits,
     closing: impl Future<Output = ()>,
+    is_pressed: impl Fn() -> bool,
 ) -> DriveEnd {
     let tenth = (limits.max_age / 10).as_millis().max(1);
     let jitter = Duration::from_millis(random::number() % u64::try_from(tenth).unwrap_or(u64::MAX));
@@ -49,11 +54,18 @@ pub async fn drive<C: Future>(
             cx.waker().wake_by_ref();
         }
         loop {
-            let deadline = activity.deadline(limits);
+            let mut deadline = activity.deadline(limits);
+            let pressed = activity.pressed_deadline(limits);
+            if pressed.is_some() && is_pressed() {
+                deadline = [deadline, pressed].into_iter().flatten().min();
+            }
+            // The shortage of memory may begin while a write is blocked.
+            let first_check = pressed.map(|pressed| pressed.max(Instant::now() + PRESSURE_POLL));
             // A deadline that moved later is noticed when the timer fires. This is the usual case and costs nothing
             // here.
-            if deadline.is_some_and(|deadline| deadline < timer.deadline()) {
-                timer.as_mut().reset(deadline.unwrap_or(max_age_deadline));
+            let wake = [deadline, first_check].into_iter().flatten().min();
+            if let Some(wake) = wake.filter(|wake| *wake < timer.deadline()) {
+                timer.as_mut().reset(wake);
             }
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
@@ -70,7 +82,7 @@ pub async fn drive<C: Future>(
             let next_check = now + limits.idle_timeout;
             timer
                 .as_mut()
-                .reset(deadline.map_or(next_check, |deadline| deadline.min(next_check)));
+                .reset(wake.map_or(next_check, |wake| wake.min(next_check)));
         }
     })
     .await

@@ -76,7 +76,7 @@ pub async fn serve_router<T>(
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let activity = ConnectionActivity::new(multiplexed);
+    let activity = ConnectionActivity::new(multiplexed, &options.limits);
     let io = TokioIo::new(ActivityIo::new(io, Arc::clone(&activity)));
     let active = Arc::clone(&activity);
     let service = service_fn(move |request: http::Request<Incoming>| {
@@ -108,12 +108,28 @@ pub async fn serve_router<T>(
         let connection = Box::pin(http2(options).serve_connection(io, service));
         let close =
             |connection: Pin<&mut http2::Connection<_, _, _>>| connection.graceful_shutdown();
-        let driven = drive(connection, close, || false, &activity, limits, closing);
+        let driven = drive(
+            connection,
+            close,
+            || false,
+            &activity,
+            limits,
+            closing,
+            || false,
+        );
         tokio::select! { end = driven => end, () = cut_off => DriveEnd::Ended }
     } else {
         let connection = Box::pin(http1(options).serve_connection(io, service));
         let close = |connection: Pin<&mut http1::Connection<_, _>>| connection.graceful_shutdown();
-        let driven = drive(connection, close, || false, &activity, limits, closing);
+        let driven = drive(
+            connection,
+            close,
+            || false,
+            &activity,
+            limits,
+            closing,
+            || false,
+        );
         tokio::select! { end = driven => end, () = cut_off => DriveEnd::Ended }
     };
     if end == DriveEnd::TimedOut {

@@ -21,8 +21,13 @@ pub struct ConnectionLimits {
     pub idle_timeout: Duration,
     /// Timeout between two chunks of a request body on an HTTP/1 connection.
     pub body_stall_timeout: Duration,
-    /// Timeout while the peer accepts no bytes.
+    /// Timeout while the peer accepts no bytes. The time counts on over short pauses, until the peer has accepted what it
+    /// would have at [`least_rate`](Self::least_rate).
     pub write_stall_timeout: Duration,
+    /// The same while memory is short.
+    pub pressed_stall_timeout: Duration,
+    /// Least rate at which a peer has to accept or send a body, in bytes per second.
+    pub least_rate: u32,
     /// Age after which a connection is asked to close, so that load balancers can spread again; up to a tenth is
     /// subtracted at random.
     pub max_age: Duration,
@@ -40,6 +45,8 @@ impl Default for ConnectionLimits {
             idle_timeout: Duration::from_secs(60),
             body_stall_timeout: Duration::from_secs(30),
             write_stall_timeout: Duration::from_secs(60),
+            pressed_stall_timeout: Duration::from_secs(5),
+            least_rate: 4 * 1024,
             max_age: Duration::from_secs(3600),
         }
     }

@@ -55,3 +55,14 @@ async fn a_panicking_task_does_not_block_a_drain() {
         DrainOutcome::Drained
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_client_ends_before_the_deadline() {
+    let (drain, trigger) = new();
+    let near = drain.deadline_near();
+    drop(drain.spawn("question", near));
+    let start = tokio::time::Instant::now();
+    let outcome = trigger.drain(Duration::from_secs(30)).await;
+    assert_eq!(outcome, DrainOutcome::Drained);
+    assert_eq!(start.elapsed().as_secs(), 25);
+}

@@ -1,6 +1,6 @@
 //! Classification of the statuses with which requests to the admin API end.
 
-use std::error::Error as _;
+use std::{error::Error as _, path::Path};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -97,6 +97,22 @@ fn text_with_causes(status: &Status) -> String {
         cause = error.source();
     }
     text
+}
+
+/// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
+pub(super) fn address_origin(file: &Path, addr: &str) -> String {
+    let location = file.display();
+    match file.exists() {
+        true => {
+            format!(
+                "the address is what a `toolgate up` left in {location}; it may have ended since"
+            )
+        }
+        false => format!(
+            "{addr} is the usual address, since no `toolgate up` left one in {location}: run this in the folder where it \
+             was started, or name its data folder with --data-dir, or another address with --addr"
+        ),
+    }
 }
 
 #[cfg(test)]

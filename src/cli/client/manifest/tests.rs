@@ -162,3 +162,70 @@ fn duplicate_keys_and_invalid_durations_have_readable_errors() {
         );
     }
 }
+
+#[test]
+fn values_are_written_as_flags_and_tables_have_them() {
+    let text = "apiVersion: toolgate/v1
+kind: Gateway
+metadata: {name: tools}
+spec:
+  prefix: never
+  listing: Progressive
+  rateLimits: [{per: principal, requests: 5, interval: 60s}]
+  bindings:
+    - server: weather
+      timeout: 10s
+      shapes:
+        forecast:
+          fixed: {region: eu, days: 3, deep: {a: [true]}, quoted: '\"x\"'}
+";
+    let spec = &parse("a.yaml", text).unwrap()[0].object["spec"];
+    assert_eq!(spec["prefix"], "PREFIX_MODE_NEVER");
+    assert_eq!(spec["listing"], "TOOL_LISTING_PROGRESSIVE");
+    assert_eq!(spec["rateLimits"][0]["per"], "RATE_LIMIT_KEY_PRINCIPAL");
+    let fixed = &spec["bindings"][0]["shapes"]["forecast"]["fixed"];
+    let expected = json!({
+        "region": "\"eu\"", "days": "3", "deep": "{\"a\":[true]}", "quoted": "\"x\"",
+    });
+    assert_eq!(*fixed, expected);
+}
+
+#[test]
+fn unknown_fields_are_refused_at_every_depth() {
+    for (spec, place) in [
+        (
+            "rateLimits: [{per: team, requests: 1, tool: x}]",
+            "a.yaml:4:",
+        ),
+        (
+            "bindings: [{server: a, rateLimits: [{pre: team}]}]",
+            "a.yaml:4:",
+        ),
+        (
+            "bindings: [{server: a, shapes: {t: {fix: {}}}}]",
+            "a.yaml:4:",
+        ),
+    ] {
+        let text = format!(
+            "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {{name: g}}\nspec: {{{spec}}}\n"
+        );
+        let fault = parse("a.yaml", &text).unwrap_err().to_string();
+        let told = fault.contains("unrecognized field name") && fault.contains(place);
+        assert!(told, "{spec}: {fault}");
+    }
+}
+
+#[test]
+fn a_fault_of_the_control_plane_is_located_in_the_document() {
+    let documents = parse("a.yaml", TWO).unwrap();
+    for (message, location) in [
+        ("spec.bindings[0].server: there is no server", "a.yaml:15:7"),
+        ("spec.bindings[0].all_tools: x", "a.yaml:16:7"),
+        ("spec.bindings[7].server: x", "a.yaml:14:3"),
+        ("metadata.labels: x", "a.yaml:11:25"),
+        ("spec.instructions: x", "a.yaml:12:1"),
+        ("something else: x", "a.yaml:9"),
+    ] {
+        assert_eq!(documents[1].location_of(message), location, "{message}");
+    }
+}

@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{
-    AppliedObject, NOT_FULLY_CHECKED, depends_on_created, diff_result, is_unchanged,
-    reject_duplicates,
+    AppliedObject, NOT_FULLY_CHECKED, depends_on_created,
+    diff::{DiffCounts, diff_result},
+    is_unchanged, reject_duplicates,
 };
 use crate::cli::client::{
     kind::{CREDENTIAL, SERVER},
@@ -52,11 +53,24 @@ fn a_dry_run_reports_the_limits_of_its_knowledge() {
 
 #[test]
 fn a_diff_does_not_promise_that_secrets_become_equal() {
-    assert!(diff_result(0, 0).is_ok());
-    let plain = diff_result(1, 0).unwrap_err().to_string();
+    let told = |changed, secrets, stale| {
+        let counts = DiffCounts {
+            changed,
+            secrets,
+            stale,
+        };
+        diff_result(counts).map_or_else(|fault| fault.to_string(), |()| String::new())
+    };
+    assert_eq!(told(0, 0, 0), "");
+    let plain = told(1, 0, 0);
     assert!(plain.contains("1 object differs") && plain.contains("equal"));
-    let secret = diff_result(2, 1).unwrap_err().to_string();
+    let secret = told(2, 1, 0);
     assert!(secret.contains("cannot be compared") && !secret.contains("equal"));
+    let stale = told(2, 0, 1);
+    assert!(
+        stale.contains("resourceVersion") && !stale.contains("same files"),
+        "{stale}"
+    );
 }
 
 #[test]

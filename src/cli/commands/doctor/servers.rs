@@ -112,8 +112,12 @@ fn problem(catalogue: &Value) -> Option<&str> {
 
 fn definitions(catalogue: &Value, seen: &str) -> String {
     format!(
-        "{} tools, {}, {seen}",
-        cell::count(catalogue, "/tools"),
+        "{}, {}, {seen}",
+        cell::counted(
+            catalogue["tools"].as_array().map_or(0, Vec::len),
+            "tool",
+            "tools"
+        ),
         cell::text(catalogue, "/era")
     )
 }

@@ -17,8 +17,8 @@ fn the_advice_matches_the_class_of_the_problem() {
     );
     assert!(away.contains("toolgate apply -f s.yaml") && !away.contains("credential"));
     let denied = "the server answered HTTP 401 Unauthorized; check it";
-    assert!(advice(denied, "key").contains("credential key"));
-    assert!(advice(denied, "").contains("--header"));
+    assert!(advice(denied, "key").contains("`toolgate credential set key`"));
+    assert!(advice(denied, "").contains("`toolgate credential set s --server s`"));
     assert!(advice("the server answered HTTP 404 Not Found; x", "").contains("path included"));
     assert!(advice("the server answered HTTP 503; x", "").contains("mend the server"));
 }

@@ -219,14 +219,8 @@ impl CallMachine {
     /// Handles all that is due at `now`.
     pub(super) fn on_deadline(&mut self, now: CallTime, out: &mut CallEffects) {
         self.elicitation(ElicitationEvent::Tick, now, out);
-        let running = matches!(
-            self.phase,
-            CallPhase::Streaming
-                | CallPhase::AwaitingClient
-                | CallPhase::Sending
-                | CallPhase::Probing(_)
-        );
-        if let Some(conversation) = self.conversation.as_mut().filter(|_| running) {
+        let is_paced = self.is_paced();
+        if let Some(conversation) = self.conversation.as_mut().filter(|_| is_paced) {
             let due = conversation.limiter.take_due(now.elapsed);
             let round = conversation.batcher.take_due(now.elapsed);
             self.notify(due, out);

@@ -79,12 +79,15 @@ impl ConversationState {
         }
     }
 
-    /// Returns how long after `now` the next deadline is.
-    pub(super) fn wait(&self, now: CallTime) -> Option<Duration> {
+    /// Returns how long after `now` a notification or a round that is held back is due.
+    pub(super) fn wait_for_pace(&self, now: CallTime) -> Option<Duration> {
         let paced = [self.limiter.due(), self.batcher.due()];
         let paced = paced.into_iter().flatten().min();
-        let paced = paced.map(|due| due.saturating_sub(now.elapsed));
-        let answers = self.pending.deadline().map(|until| until.since(now.wall));
-        paced.into_iter().chain(answers).min()
+        paced.map(|due| due.saturating_sub(now.elapsed))
+    }
+
+    /// Returns how long after `now` the answers of the client are due.
+    pub(super) fn wait_for_answers(&self, now: CallTime) -> Option<Duration> {
+        self.pending.deadline().map(|until| until.since(now.wall))
     }
 }

@@ -141,7 +141,10 @@ impl CallMachine {
             BodyKind::Document => self.phase = CallPhase::Document { invalid },
             BodyKind::Stream => {
                 self.phase = CallPhase::Streaming;
-                self.conversation().timeouts_held = false;
+                // Most streams hold the answer alone: they need no state.
+                if let Some(conversation) = &mut self.conversation {
+                    conversation.timeouts_held = false;
+                }
             }
             BodyKind::Empty => self.fail(UpstreamFailure::Malformed, invalid, out),
             BodyKind::Other => {
@@ -191,17 +194,12 @@ impl CallMachine {
                 self.notify(passed.map(LimitedNotification::Progress), out);
             }
             RelayAction::Log(level, notice) => {
-                let Self {
-                    relay,
-                    conversation: Some(conversation),
-                    ..
-                } = self
-                else {
-                    return;
-                };
-                let limiter = &mut conversation.limiter;
-                let passed = limiter.log(level, || relay.render(&notice), now.elapsed);
-                self.notify(passed, out);
+                self.conversation();
+                let (relay, conversation) = (&self.relay, &mut self.conversation);
+                let limiter = conversation.as_mut().map(|state| &mut state.limiter);
+                let passed = limiter
+                    .map(|limiter| limiter.log(level, || relay.render(&notice), now.elapsed));
+                self.notify(passed.into_iter().flatten(), out);
             }
             RelayAction::Forward(message) => self.send_client(message, out),
             RelayAction::LocalReply(message) => out.push(CallEffect::RefuseUpstream(message)),
@@ -240,6 +238,8 @@ impl CallMachine {
             self.conversation().registering = Some(PendingRegistration::Request(id, elicitation));
             out.push(CallEffect::AskClient(1));
         } else {
+            // Refuses the request.
+            self.conversation();
             let own = None;
             let event = ElicitationEvent::Requested {
                 id,
@@ -253,6 +253,8 @@ impl CallMachine {
     /// A modern server answered for now: it requires answers of its legacy client, and is called again with them.
     fn round(&mut self, required: InputRequirement, now: CallTime, out: &mut CallEffects) {
         let InputRequirement { requests, state } = required;
+        // What the server told before this answer goes ahead of its requests.
+        self.flush(out);
         out.push(CallEffect::SettleUpstream(UpstreamVerdict::Resting));
         self.phase = CallPhase::AwaitingClient;
         self.conversation().request_state = state;

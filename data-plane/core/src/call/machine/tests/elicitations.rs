@@ -1,7 +1,10 @@
 //! Elicitations of legacy clients, in both directions and in rounds.
 
 use super::*;
-use crate::call::{elicitation::GRACE_PERIOD, retry::InputResponses};
+use crate::{
+    call::{elicitation::GRACE_PERIOD, retry::InputResponses},
+    rewrite::RelayAction,
+};
 
 fn registered(numbers: &[u8]) -> CallEvent {
     CallEvent::Registered(numbers.iter().map(|number| Some(own(*number))).collect())
@@ -215,4 +218,63 @@ fn no_more_elicitations_are_pending_than_may_be() {
     assert_eq!(*closed, own(most));
     assert_eq!(value(refusal)["id"], most);
     assert_eq!(machine.pending_elicitations(), usize::from(most));
+}
+
+#[test]
+fn progress_that_is_held_back_when_a_round_begins_goes_out_ahead_of_it() {
+    let mut machine = streaming(Era::Legacy, Era::Modern);
+    hold_progress_back(&mut machine, 0);
+    let out = on(&mut machine, requires_roots());
+    let [
+        CallEffect::SendClient(progress),
+        CallEffect::SettleUpstream(UpstreamVerdict::Resting),
+        CallEffect::AskClient(1),
+    ] = &out[..]
+    else {
+        panic!("{out:?}");
+    };
+    assert_eq!(value(progress)["method"], "notifications/progress");
+    assert_eq!(machine.wait(later(60_000)), None, "nothing is left to send");
+}
+
+#[test]
+fn nothing_is_due_after_a_deadline_in_any_phase() {
+    let mut machine = streaming(Era::Legacy, Era::Modern);
+    for (round, event) in (0..).zip([
+        requires_roots(),
+        registered(&[1]),
+        client_answer(1, r#"{"roots":[]}"#),
+        head(200, BodyKind::Document),
+    ]) {
+        on(&mut machine, event);
+        hold_progress_back(&mut machine, 100 * round);
+        let now = later(60_000);
+        machine.on(CallEvent::Deadline, now);
+        assert_ne!(machine.wait(now), Some(Duration::ZERO), "{machine:?}");
+    }
+    assert!(machine.reads_document());
+}
+
+/// Fills the limiter, so that it holds a notification back.
+fn hold_progress_back(machine: &mut CallMachine, after: u32) {
+    for progress in after + 1..=after + 20 {
+        let notice = format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":{UPSTREAM_ID},"progress":{progress}}}}}"#
+        );
+        let relayed = machine.relay.on(&Bytes::from(notice));
+        if let RelayAction::Progress(notice) = relayed {
+            let _passed = machine
+                .conversation()
+                .limiter
+                .progress(notice, START.elapsed);
+        }
+    }
+    assert!(machine.conversation().limiter.due().is_some());
+}
+
+/// The answer of a modern server that requires the roots of its client.
+fn requires_roots() -> CallEvent {
+    answer(
+        r#"{"resultType":"input_required","requestState":"s","inputRequests":{"r":{"method":"roots/list"}}}"#,
+    )
 }

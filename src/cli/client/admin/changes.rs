@@ -1,0 +1,99 @@
+//! Stream of the changes of objects, from the watch of the admin API.
+
+use http::uri::PathAndQuery;
+use prost_reflect::DynamicMessage;
+use serde_json::{Value, json};
+use tonic::{Request, Status, codec::Streaming};
+
+use super::AdminClient;
+use crate::cli::{
+    client::{
+        kind::{self, ApiResourceKind},
+        schema::{self, DynamicCodec},
+    },
+    output::error::CliError,
+};
+
+/// Change of an object, or the end of the objects that existed at the beginning.
+#[derive(Debug)]
+pub enum ObjectChange {
+    /// An object exists, or has changed.
+    Put(&'static ApiResourceKind, Value),
+    /// An object has been deleted; only its name is known.
+    Deleted(&'static ApiResourceKind, Value),
+    /// All objects that existed at the beginning have been sent.
+    Synced,
+}
+
+/// Open stream of changes.
+pub struct ObjectChanges {
+    admin: AdminClient,
+    events: Streaming<DynamicMessage>,
+}
+
+impl AdminClient {
+    /// Opens a stream of the changes of some kinds.
+    pub async fn changes(
+        &self,
+        kinds: &[&'static ApiResourceKind],
+    ) -> Result<ObjectChanges, CliError> {
+        let method = schema::method("Watch", "Watch")?;
+        let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
+        let mut request = json!({ "kinds": names });
+        if kinds.iter().all(|kind| kind.in_organization) {
+            request["parent"] = json!(format!("organizations/{}", self.organization));
+        }
+        let mut request = Request::new(schema::from_json(method.input(), &request)?);
+        if let Some(bearer) = &self.bearer {
+            let metadata = request.metadata_mut();
+            metadata.insert("authorization", bearer.clone());
+        }
+        let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+        let path =
+            PathAndQuery::try_from(path).map_err(|error| CliError::error(error.to_string()))?;
+        let codec = DynamicCodec {
+            response: method.output(),
+        };
+        let mut grpc = self.grpc.clone();
+        let opened = async {
+            let ready = grpc.ready().await;
+            ready.map_err(|error| Status::unavailable(error.to_string()))?;
+            grpc.server_streaming(request, path, codec).await
+        };
+        let answer = opened.await.map_err(|status| self.to_cli_error(status))?;
+        Ok(ObjectChanges {
+            admin: self.clone(),
+            events: answer.into_inner(),
+        })
+    }
+}
+
+impl ObjectChanges {
+    /// Returns the next change, or `None` at the end of the stream.
+    pub async fn next(&mut self) -> Result<Option<ObjectChange>, CliError> {
+        loop {
+            let event = self.events.message().await;
+            let event = event.map_err(|status| self.admin.to_cli_error(status))?;
+            let Some(event) = event else {
+                return Ok(None);
+            };
+            let mut event = schema::to_json(&event)?;
+            let change = event["type"].as_str().unwrap_or_default().to_owned();
+            let found = kind::ALL.iter().find_map(|kind| {
+                let object = event.get_mut(kind.field())?.take();
+                Some((kind, object))
+            });
+            match (change.as_str(), found) {
+                ("TYPE_SYNCED", _) => return Ok(Some(ObjectChange::Synced)),
+                ("TYPE_PUT", Some((kind, object))) => {
+                    return Ok(Some(ObjectChange::Put(kind, object)));
+                }
+                ("TYPE_DELETED", Some((kind, object))) => {
+                    return Ok(Some(ObjectChange::Deleted(kind, object)));
+                }
+                // An event of a later version.
+                (_, _) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! `delete`: deletes objects by name, by label or as documents say.
+
+use std::path::PathBuf;
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminCommandOptions},
+        kind::{ApiResourceKind, CREDENTIAL, PROXY, SERVER},
+        label_selector::LabelSelector,
+        manifest,
+    },
+    commands::{
+        credential::users_of,
+        selection::{self, ObjectSelector},
+    },
+    output::{
+        OutputWriter,
+        error::{CliError, CliErrorKind},
+        prompt,
+    },
+};
+
+/// Deletes objects.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate delete gateway tools --dry-run\n\
+    \x20 toolgate delete server git mail --ignore-not-found\n\
+    \x20 toolgate delete server git --with-credential\n\
+    \x20 toolgate delete gateways -l team=ops\n\
+    \x20 toolgate delete -f gateways.yaml")]
+pub struct DeleteArgs {
+    /// Kind, or `kind/name`: organization, gateway (gw), server (srv), credential (cred), token, proxy.
+    #[arg(required_unless_present = "files", add = crate::cli::commands::completion::by(crate::cli::commands::completion::kinds))]
+    pub kind: Option<String>,
+    /// Name; several are allowed.
+    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::names))]
+    pub names: Vec<String>,
+    /// Delete the objects of the documents in a file, a folder, or `-` for standard input.
+    #[arg(
+        short = 'f',
+        long = "file",
+        value_name = "FILE|DIR|-",
+        conflicts_with = "kind"
+    )]
+    pub files: Vec<PathBuf>,
+    /// Delete the objects with these labels, such as `team=ops`, `team!=ops` or `env in (a,b)`.
+    #[arg(
+        short = 'l',
+        long = "selector",
+        alias = "label",
+        value_name = "SELECTOR"
+    )]
+    pub selectors: Vec<String>,
+    /// Delete all objects of the kind.
+    #[arg(long, conflicts_with_all = ["files", "selectors", "names"])]
+    pub all: bool,
+    /// Also delete the credentials of deleted servers that no other server presents.
+    #[arg(long)]
+    pub with_credential: bool,
+    /// Check everything, delete nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do not fail if an object does not exist.
+    #[arg(long)]
+    pub ignore_not_found: bool,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminCommandOptions,
+}
+
+/// Object to delete.
+#[derive(Debug)]
+struct ObjectToDelete {
+    kind: &'static ApiResourceKind,
+    /// Full resource name.
+    name: String,
+}
+
+impl DeleteArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let mut admin = self.admin.connect()?;
+        let objects = match self.files.is_empty() {
+            true => self.named(&mut admin).await?,
+            false => self.documented(&admin)?,
+        };
+        if objects.is_empty() {
+            out.notice("nothing to delete");
+        }
+        let mut missing = Vec::new();
+        for object in objects {
+            let credential = match object.kind.name == SERVER.name {
+                true => credential_of(&mut admin, &object.name).await?,
+                false => None,
+            };
+            let name = &object.name;
+            match admin.delete(object.kind, name, self.dry_run).await {
+                Ok(()) => {
+                    let done = if self.dry_run {
+                        "would be deleted"
+                    } else {
+                        "deleted"
+                    };
+                    out.line(format_args!("{name} {done}"))?;
+                    if let Some(credential) = credential {
+                        self.delete_orphan(&admin, out, name, &credential).await?;
+                    }
+                }
+                Err(fault) if fault.kind == CliErrorKind::NotFound => {
+                    if self.ignore_not_found {
+                        out.notice(format_args!("{name} does not exist"));
+                    } else {
+                        missing.push(fault);
+                    }
+                }
+                Err(fault) => {
+                    return Err(missing.iter().fold(fault, selection::with_other_error));
+                }
+            }
+        }
+        // The objects that existed have been deleted at this point.
+        selection::missing_objects(missing)
+    }
+
+    /// Returns the objects of the kind and names, or of the labels.
+    async fn named(&self, admin: &mut AdminClient) -> Result<Vec<ObjectToDelete>, CliError> {
+        let selector = ObjectSelector {
+            kind: self.kind.clone().unwrap_or_default(),
+            names: self.names.clone(),
+        };
+        let (kind, mut names) = selector.resolve()?;
+        // Deleting a proxy expels it from the fleet.
+        if !kind.desired && kind.name != PROXY.name {
+            return Err(CliError::usage(format!(
+                "{} are observed; they cannot be deleted",
+                kind.plural
+            )));
+        }
+        let labels = LabelSelector::parse_all(&self.selectors)?;
+        if names.is_empty() && labels.is_empty() && !self.all {
+            return Err(
+                CliError::usage(format!("name the {} to delete", kind.plural))
+                    .with_next_step("give names, `-l SELECTOR` for those with labels, or `--all`"),
+            );
+        }
+        if names.is_empty() || !labels.is_empty() {
+            let found = selection::fetch(admin, kind, &names, &labels).await?;
+            selection::missing_objects(found.missing)?;
+            let full = found.objects.iter().map(|it| kind.name_of(it).to_owned());
+            names = full.collect();
+        }
+        Ok(names
+            .iter()
+            .map(|name| ObjectToDelete {
+                kind,
+                name: kind.resource_name(admin.organization(), name),
+            })
+            .collect())
+    }
+
+    /// Returns the objects of the documents. An object comes before the objects that it refers to.
+    fn documented(&self, admin: &AdminClient) -> Result<Vec<ObjectToDelete>, CliError> {
+        let mut documents = Vec::new();
+        for file in &self.files {
+            documents.extend(manifest::read(file)?);
+        }
+        documents.sort_by_key(|document| std::cmp::Reverse(document.kind.rank()));
+        let objects = documents.into_iter().map(|document| {
+            let organization = document.organization.as_deref();
+            let organization = organization.unwrap_or(admin.organization());
+            ObjectToDelete {
+                kind: document.kind,
+                name: document.kind.resource_name(organization, &document.id),
+            }
+        });
+        Ok(objects.collect())
+    }
+
+    /// Deletes the credential of a deleted server, if no other server presents it and this is wanted; otherwise names
+    /// it with the command that deletes it.
+    async fn delete_orphan(
+        &self,
+        admin: &AdminClient,
+        out: &mut OutputWriter,
+        server: &str,
+        credential: &str,
+    ) -> Result<(), CliError> {
+        // The credential is of the organization of the server.
+        let organization = server.split('/').nth(1).unwrap_or_default();
+        let mut admin = admin.clone().with_organization(organization);
+        let name = CREDENTIAL.resource_name(organization, credential);
+        let mut users = users_of(&mut admin, credential).await?;
+        let server_id = server.rsplit('/').next().unwrap_or_default();
+        users.retain(|user| user != server_id);
+        // In documents the credential is an object of its own.
+        if !users.is_empty() || !self.files.is_empty() {
+            return Ok(());
+        }
+        if self.dry_run {
+            let told = match self.with_credential {
+                true => "would be deleted",
+                false => "would be presented by no server; --with-credential deletes it too",
+            };
+            return out.line(format_args!("{name} {told}"));
+        }
+        let wanted = self.with_credential
+            || prompt::confirm(&format!(
+                "{name} is presented by no server now. Delete it too?"
+            ))
+            .unwrap_or(false);
+        if !wanted {
+            out.notice(format_args!(
+                "  {name} is presented by no server now; next: `toolgate delete credential {credential}`, unless another \
+                 server is going to use it"
+            ));
+            return Ok(());
+        }
+        match admin.delete(&CREDENTIAL, &name, false).await {
+            Ok(()) => out.line(format_args!("{name} deleted")),
+            Err(fault) if fault.kind == CliErrorKind::NotFound => Ok(()),
+            Err(fault) => Err(fault.with_note(format!("{server} has been deleted"))),
+        }
+    }
+}
+
+/// Returns the credential that a server presents, if it presents one.
+async fn credential_of(admin: &mut AdminClient, server: &str) -> Result<Option<String>, CliError> {
+    let server = admin.find(&SERVER, server).await?;
+    let credential = server.and_then(|it| it["spec"]["credential"].as_str().map(str::to_owned));
+    Ok(credential.filter(|credential: &String| !credential.is_empty()))
+}

@@ -1,0 +1,171 @@
+//! `events`: changes of the configuration and problems that exist now, in the order of time.
+
+use serde_json::{Value, json};
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminCommandOptions},
+        kind::{self, GATEWAY, PROXY, SERVER},
+    },
+    commands::fleet::{PROBER_AUTHOR, is_user_change},
+    output::{OutputFormat, OutputWriter, cell, error::CliError},
+};
+
+/// Shows changes and problems.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate events\n\
+    \x20 toolgate events --limit 100 -o json")]
+pub struct EventsArgs {
+    /// Number of changes, the newest ones.
+    #[arg(long, default_value_t = 30)]
+    pub limit: u32,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminCommandOptions,
+}
+
+/// Change or problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct DeploymentEvent {
+    /// Unix milliseconds; 0 if it is not known since when a problem exists.
+    time: u64,
+    type_name: &'static str,
+    object: String,
+    message: String,
+}
+
+impl EventsArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let mut admin = self.admin.connect()?;
+        let versions = admin
+            .call(
+                "Versions",
+                "ListVersions",
+                json!({ "pageSize": self.limit.min(1000) }),
+            )
+            .await?;
+        let mut events = changes(&versions["versions"]);
+        events.extend(problems(&mut admin).await?);
+        events.sort_by_key(|event| event.time);
+        match out.format() {
+            OutputFormat::Json => out.json(&events.iter().map(as_json).collect()),
+            OutputFormat::Yaml => out.yaml(&events.iter().map(as_json).collect()),
+            OutputFormat::Name => events.iter().try_for_each(|event| out.line(&event.object)),
+            OutputFormat::Table | OutputFormat::Wide => {
+                let now = crate::cli::now();
+                let row = |event: &DeploymentEvent| {
+                    let age = match event.time {
+                        0 => "-".to_owned(),
+                        at => cell::format_duration(now.saturating_sub(at) / 1000),
+                    };
+                    vec![
+                        age,
+                        event.type_name.to_owned(),
+                        event.object.clone(),
+                        event.message.clone(),
+                    ]
+                };
+                let rows = events.iter().map(row).collect();
+                out.table(&["AGE", "TYPE", "OBJECT", "MESSAGE"], rows)
+            }
+        }
+    }
+}
+
+fn as_json(event: &DeploymentEvent) -> Value {
+    let at = i64::try_from(event.time).ok().filter(|at| *at > 0);
+    let at = at.and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+    json!({
+        "time": at.map(|at| at.to_string()), "type": event.type_name, "object": event.object,
+        "message": event.message,
+    })
+}
+
+fn time(object: &Value, pointer: &str) -> u64 {
+    let at = object.pointer(pointer).and_then(Value::as_str);
+    at.and_then(cell::parse_timestamp).unwrap_or_default()
+}
+
+/// Returns the type, the object and the message of a change, such as `create server default/git` or
+/// `probe of server default/git: 4 tools`.
+fn described(change: &str, author: &str) -> (&'static str, String, String) {
+    let object = |kind: &str, name: &str| {
+        let id = name.rsplit('/').next().unwrap_or(name);
+        format!("{kind}/{id}")
+    };
+    let probe = change.strip_prefix("probe of ");
+    if let Some((kind, rest)) = probe.and_then(|rest| rest.split_once(' ')) {
+        let (name, found) = rest.split_once(": ").unwrap_or((rest, "probed"));
+        return ("Probe", object(kind, name), found.to_owned());
+    }
+    let words: Vec<_> = change.split(' ').collect();
+    match words.as_slice() {
+        [verb, kind, name] => ("Change", object(kind, name), format!("{verb}, by {author}")),
+        _ => ("Change", "-".to_owned(), format!("{change}, by {author}")),
+    }
+}
+
+/// Returns an event for each change of the versions.
+fn changes(versions: &Value) -> Vec<DeploymentEvent> {
+    let mut events = Vec::new();
+    let made = |version: &&Value| version["author"] == PROBER_AUTHOR || is_user_change(version);
+    for version in versions.as_array().into_iter().flatten().filter(made) {
+        let author = cell::text(version, "/author");
+        let changes = version["changes"].as_array().into_iter().flatten();
+        for change in changes.filter_map(Value::as_str) {
+            let (type_name, object, message) = described(change, &author);
+            events.push(DeploymentEvent {
+                time: time(version, "/time"),
+                type_name,
+                object,
+                message,
+            });
+        }
+    }
+    events
+}
+
+/// Returns an event for each problem that exists now.
+async fn problems(admin: &mut AdminClient) -> Result<Vec<DeploymentEvent>, CliError> {
+    let mut events = Vec::new();
+    for server in admin.list(&SERVER).await? {
+        let problem = server["status"]["problem"].as_str().unwrap_or_default();
+        if !problem.is_empty() {
+            events.push(DeploymentEvent {
+                time: time(&server, "/status/problemSinceTime"),
+                type_name: "Problem",
+                object: format!("server/{}", cell::id(&server, "/metadata/name")),
+                message: problem.to_owned(),
+            });
+        }
+    }
+    for gateway in admin.list(&GATEWAY).await? {
+        let problems = gateway["status"]["problems"].as_array();
+        for problem in problems.into_iter().flatten().filter_map(Value::as_str) {
+            events.push(DeploymentEvent {
+                time: 0,
+                type_name: "Problem",
+                object: format!("gateway/{}", cell::id(&gateway, "/metadata/name")),
+                message: problem.to_owned(),
+            });
+        }
+    }
+    // Proxies are of the whole deployment, which not every token may read.
+    for proxy in admin.list(&PROXY).await.unwrap_or_default() {
+        let state = kind::proxy_state(&proxy);
+        if state != "in sync" {
+            events.push(DeploymentEvent {
+                time: time(&proxy, "/lastSeenTime"),
+                type_name: "Problem",
+                object: format!("proxy/{}", cell::id(&proxy, "/name")),
+                message: format!("it is {state}"),
+            });
+        }
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! `wait`: waits until an object exists, is ready, is deleted, or has a value.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cli::{
+    client::{
+        admin::{AdminClient, AdminCommandOptions},
+        kind::{self, ApiResourceKind, GATEWAY, PROXY, SERVER},
+    },
+    commands::{selection::ObjectSelector, token::parse_duration},
+    output::{
+        OutputWriter, cell,
+        error::{CliError, CliErrorKind},
+        json_path::JsonPathTemplate,
+    },
+};
+
+/// Interval between two looks.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// Waits for objects.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n\
+    \x20 toolgate wait server git --for ready --timeout 1m\n\
+    \x20 toolgate wait gateway/tools --for delete\n\
+    \x20 toolgate wait gateway tools --for jsonpath='{.status.path}'=/v1/mcp/tools")]
+pub struct WaitArgs {
+    /// Objects to wait for.
+    #[command(flatten)]
+    pub pick: ObjectSelector,
+    /// Condition: `create`, `delete`, `ready` (a server was probed and has no problem, a gateway has no problem, a proxy is
+    /// in sync), or `jsonpath={.path}=value`.
+    #[arg(long = "for", default_value = "ready", value_name = "CONDITION", value_parser = parse_condition)]
+    pub condition: WaitCondition,
+    /// Maximum time to wait.
+    #[arg(long, default_value = "30s", value_name = "DURATION", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// Connection to the admin API.
+    #[command(flatten)]
+    pub admin: AdminCommandOptions,
+}
+
+/// Condition of an object.
+#[derive(Debug, Clone)]
+pub enum WaitCondition {
+    /// The object exists.
+    Create,
+    /// The object does not exist.
+    Delete,
+    /// The object exists and works.
+    Ready,
+    /// A path has a value.
+    Value(JsonPathTemplate, String),
+}
+
+fn parse_condition(text: &str) -> Result<WaitCondition, String> {
+    let text = text.strip_prefix("condition=").unwrap_or(text);
+    match text.to_ascii_lowercase().as_str() {
+        "create" | "created" => return Ok(WaitCondition::Create),
+        "delete" | "deleted" => return Ok(WaitCondition::Delete),
+        "ready" | "available" => return Ok(WaitCondition::Ready),
+        _ => {}
+    }
+    let of_path = text.strip_prefix("jsonpath=");
+    let of_path = of_path.and_then(|it| it.rsplit_once("}="));
+    let (path, value) = of_path
+        .ok_or_else(|| "one of: create, delete, ready, jsonpath='{.path}'=value".to_owned())?;
+    let path = JsonPathTemplate::parse(&format!("{path}}}"))?;
+    Ok(WaitCondition::Value(path, value.to_owned()))
+}
+
+impl WaitCondition {
+    /// Returns the reason why the condition is not met, or `None` if it is.
+    fn unmet(&self, kind: &ApiResourceKind, object: Option<&Value>) -> Option<String> {
+        let Some(object) = object else {
+            return match self {
+                Self::Delete => None,
+                Self::Create | Self::Ready | Self::Value(..) => {
+                    Some("it does not exist".to_owned())
+                }
+            };
+        };
+        match self {
+            Self::Create => None,
+            Self::Delete => Some("it exists".to_owned()),
+            Self::Ready => problem_of(kind, object),
+            Self::Value(path, wanted) => {
+                let found = path.fill(object);
+                (found != *wanted).then(|| format!("it has the value `{found}`"))
+            }
+        }
+    }
+}
+
+/// Returns the problem of an object, if it does not work.
+fn problem_of(kind: &ApiResourceKind, object: &Value) -> Option<String> {
+    let text = |pointer: &str| {
+        let text = object.pointer(pointer).and_then(Value::as_str);
+        text.filter(|text| !text.is_empty()).map(str::to_owned)
+    };
+    if kind.name == SERVER.name {
+        return match object["status"]["seen"] == true {
+            true => text("/status/problem"),
+            false => text("/status/problem").or_else(|| Some("it is not probed yet".to_owned())),
+        };
+    }
+    if kind.name == GATEWAY.name {
+        let problems = object["status"]["problems"].as_array();
+        let first = problems.and_then(|problems| problems.first()?.as_str());
+        return first.map(str::to_owned);
+    }
+    if kind.name == PROXY.name {
+        let state = kind::proxy_state(object);
+        return (state != "in sync").then(|| format!("it is {state}"));
+    }
+    None
+}
+
+impl WaitArgs {
+    /// Runs the command.
+    pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let selections = self.pick.resolve_all()?;
+        let mut admin = self.admin.connect()?;
+        let deadline = tokio::time::Instant::now() + self.timeout;
+        for selection in &selections {
+            if selection.names.is_empty() {
+                return Err(CliError::usage(format!(
+                    "name the {} to wait for",
+                    selection.kind.plural
+                )));
+            }
+            for name in &selection.names {
+                let full = selection.kind.resource_name(admin.organization(), name);
+                self.wait_for(&mut admin, selection.kind, &full, deadline)
+                    .await?;
+                out.line(format_args!("{full} condition met"))?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_for(
+        &self,
+        admin: &mut AdminClient,
+        kind: &'static ApiResourceKind,
+        name: &str,
+        deadline: tokio::time::Instant,
+    ) -> Result<(), CliError> {
+        loop {
+            let reason = match admin.find(kind, name).await {
+                Ok(object) => match self.condition.unmet(kind, object.as_ref()) {
+                    None => return Ok(()),
+                    Some(reason) => reason,
+                },
+                // A control plane that starts is waited for, too.
+                Err(fault) if fault.kind == CliErrorKind::Unavailable => fault.message,
+                Err(fault) => return Err(fault),
+            };
+            if tokio::time::Instant::now() + INTERVAL > deadline {
+                return Err(CliError::error(format!(
+                    "{name} did not become so within {}: {reason}",
+                    cell::format_duration(self.timeout.as_secs())
+                ))
+                .with_next_step(format!("`toolgate describe {name}` shows it")));
+            }
+            tokio::time::sleep(INTERVAL).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

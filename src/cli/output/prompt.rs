@@ -1,0 +1,50 @@
+//! Input at the command line that is no argument: secrets, which must not appear in a list of processes, and
+//! questions.
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use console::Term;
+
+use crate::cli::output::error::CliError;
+
+/// Maximum size of a secret in bytes.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Reads a secret: at a terminal without echo, otherwise all of standard input. Line ends at its end are left out.
+pub fn read_secret(prompt: &str) -> Result<String, CliError> {
+    let unreadable = |error: io::Error| CliError::error(format!("cannot read {prompt}: {error}"));
+    let text = if io::stdin().is_terminal() {
+        let terminal = Term::stderr();
+        terminal
+            .write_str(&format!("{prompt}: "))
+            .and_then(|()| terminal.read_secure_line())
+            .map_err(unreadable)?
+    } else {
+        let mut text = String::new();
+        io::stdin()
+            .take(MAX_SECRET_BYTES + 1)
+            .read_to_string(&mut text)
+            .map_err(unreadable)?;
+        text
+    };
+    if text.len() as u64 > MAX_SECRET_BYTES {
+        return Err(CliError::usage(format!(
+            "{prompt}: more than {MAX_SECRET_BYTES} bytes"
+        )));
+    }
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// Asks a question at the terminal. Returns `None` if there is no terminal to ask at.
+pub fn confirm(question: &str) -> Option<bool> {
+    let terminal = Term::stderr();
+    if !io::stdin().is_terminal() || !terminal.is_term() {
+        return None;
+    }
+    terminal.write_str(&format!("{question} [y/N] ")).ok()?;
+    let answer = terminal.read_line().ok()?;
+    Some(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}

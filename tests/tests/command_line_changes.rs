@@ -1,0 +1,210 @@
+//! Commands that change single things: labels, documents in an editor, fields of servers, tools of gateways; and those
+//! that explain, wait and tell.
+
+use std::fs;
+
+use anyhow::Result;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
+
+async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
+    let sandbox = Sandbox::new(name)?;
+    let up = ToolgateUp::start(&sandbox, &[]).await?;
+    let cli = up.cli()?;
+    Ok((sandbox, up, cli))
+}
+
+async fn shown(cli: &CommandLine, line: &str) -> String {
+    let words: Vec<_> = line.split(' ').collect();
+    text(&cli.run(&words).await.unwrap().stdout)
+}
+
+async fn refused(cli: &CommandLine, line: &str) -> (i32, String) {
+    let words: Vec<_> = line.split(' ').collect();
+    cli.fails(&words).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn single_fields_are_changed_without_a_document() {
+    let (sandbox, _up, cli) = start_deployment("changes").await.unwrap();
+    shown(&cli, "label server demo team=ops env=test").await;
+    let (code, said) = refused(&cli, "label server demo team=web").await;
+    assert_eq!((code, said.contains("--overwrite")), (5, true), "{said}");
+    shown(&cli, "label server/demo team=web env- --overwrite").await;
+    let server = cli.json(&["get", "server", "demo"]).await.unwrap();
+    assert_eq!(
+        server["metadata"]["labels"],
+        serde_json::json!({ "team": "web" })
+    );
+
+    shown(
+        &cli,
+        "server update demo --description Changed --max-answer 8",
+    )
+    .await;
+    let server = cli.json(&["get", "server", "demo"]).await.unwrap();
+    assert_eq!(server["spec"]["description"], "Changed");
+    assert_eq!(server["spec"]["maxAnswerMib"], 8);
+    assert_eq!(refused(&cli, "server update demo").await.0, 2);
+
+    shown(&cli, "gateway create few --server demo --tools echo").await;
+    shown(&cli, "gateway add-tool few demo/add").await;
+    let tools = shown(&cli, "get gateway few -o jsonpath={.status.tools[*].name}").await;
+    assert_eq!(tools.trim(), "demo__add demo__echo");
+    let (code, said) = refused(&cli, "gateway add-tool few demo/ecko --strict").await;
+    assert_eq!(
+        (code, said.contains("did you mean `echo`?")),
+        (1, true),
+        "{said}"
+    );
+    shown(&cli, "gateway remove-tool few demo/add").await;
+    let wrong = "gateway create typo --server demo --tools ecko --strict";
+    let (code, said) = refused(&cli, wrong).await;
+    assert_eq!(
+        (code, said.contains("did you mean `echo`?")),
+        (1, true),
+        "{said}"
+    );
+    assert_eq!(refused(&cli, "get gateway typo").await.0, 3);
+
+    let editor = sandbox.join("editor");
+    fs::write(
+        &editor,
+        "sed -i s/description:.*/description:\\ Edited/ \"$1\"\n",
+    )
+    .unwrap();
+    let editor = format!("sh {}", editor.display());
+    let edit = ["edit", "server", "demo", "--editor", &editor];
+    let edited = text(&cli.run(&edit).await.unwrap().stdout);
+    assert!(edited.contains("configured"), "{edited}");
+    assert!(text(&cli.run(&edit).await.unwrap().stdout).contains("unchanged"));
+    let server = cli.json(&["get", "server", "demo"]).await.unwrap();
+    assert_eq!(server["spec"]["description"], "Edited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pruning_deletes_what_is_in_no_document() {
+    let (sandbox, _up, cli) = start_deployment("prune").await.unwrap();
+    let document = |name: &str, team: &str| {
+        format!(
+            "---\napiVersion: toolgate/v1\nkind: Server\nmetadata: {{name: {name}, labels: {{team: {team}}}}}\n\
+             spec: {{url: http://127.0.0.1:1/mcp}}\n"
+        )
+    };
+    let file = sandbox.join("servers.yaml");
+    fs::write(
+        &file,
+        document("a", "ops") + &document("b", "ops") + &document("c", "web"),
+    )
+    .unwrap();
+    let path = file.display().to_string();
+    shown(&cli, &format!("apply -f {path}")).await;
+    fs::write(&file, document("a", "ops")).unwrap();
+    let (code, said) = refused(&cli, &format!("apply -f {path} --prune")).await;
+    assert_eq!((code, said.contains("--all")), (2, true), "{said}");
+    let dry = shown(
+        &cli,
+        &format!("apply -f {path} --prune -l team=ops --dry-run=server"),
+    )
+    .await;
+    assert!(dry.contains("servers/b pruned (dry run)"), "{dry}");
+    shown(&cli, &format!("apply -f {path} --prune -l team=ops")).await;
+    let names = shown(&cli, "get servers -o jsonpath={.items[*].metadata.name}").await;
+    let names = names.replace("organizations/default/servers/", "");
+    assert_eq!(names.trim(), "a c demo");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_explain_wait_and_tell() {
+    let (_sandbox, _up, cli) = start_deployment("tells").await.unwrap();
+    let explained = shown(&cli, "explain gateway.prefix").await;
+    assert!(explained.contains("PREFIX_MODE_NEVER"), "{explained}");
+    shown(&cli, "wait server demo --for ready").await;
+    shown(&cli, "wait gateway nothing --for=delete").await;
+    let (code, said) = refused(&cli, "wait server nothing --timeout 1s").await;
+    assert_eq!((code, said.contains("does not exist")), (1, true), "{said}");
+    let identity = cli.json(&["whoami"]).await.unwrap();
+    assert_eq!(identity["role"], "system", "{identity}");
+    let described = shown(&cli, "tools describe --gateway demo demo__add").await;
+    assert!(
+        described.contains("ARGUMENT") && described.contains("Example: "),
+        "{described}"
+    );
+    shown(&cli, "server add dead --url http://127.0.0.1:1/mcp").await;
+    let events = shown(&cli, "events").await;
+    for words in ["server/dead", "no connection", "create, by "] {
+        assert!(events.contains(words), "{words}: {events}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_explained_to_operators() {
+    let (_sandbox, _up, cli) = start_deployment("refused-token").await.unwrap();
+    shown(&cli, "gateway create other --server demo").await;
+    let token = cli
+        .token("elsewhere", &["--gateway", "other"])
+        .await
+        .unwrap();
+    let short = cli
+        .token("short", &["--gateway", "demo", "--ttl", "1s"])
+        .await
+        .unwrap();
+    for (token, reason) in [
+        (token, "elsewhere is for other, not for demo"),
+        (short, "expired at"),
+    ] {
+        let told = eventually("the reason is told", HANG_GUARD, || async {
+            let list = ["tools", "list", "--gateway", "demo", "--token", &token];
+            let (code, said) = cli.fails(&list).await?;
+            anyhow::ensure!(said.contains(reason), "{code}: {said}");
+            Ok(())
+        });
+        told.await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_and_diffs_agree_about_old_versions_and_faults() {
+    let (sandbox, _up, cli) = start_deployment("old-documents").await.unwrap();
+    let file = sandbox.join("demo.yaml");
+    let path = file.display().to_string();
+    let old = shown(&cli, "get gateway demo -o yaml").await;
+    shown(&cli, "label gateway demo team=ops").await;
+    fs::write(&file, &old).unwrap();
+    let output = cli.output(&["diff", "-f", &path]).await.unwrap();
+    let told = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("resourceVersion") && !told.contains("makes them equal"),
+        "{told}"
+    );
+    assert_eq!(refused(&cli, &format!("apply -f {path}")).await.0, 5);
+    // An old document that would change nothing is no conflict for either.
+    shown(&cli, "label gateway demo team-").await;
+    shown(&cli, &format!("diff -f {path}")).await;
+    let applied = shown(&cli, &format!("apply -f {path}")).await;
+    assert!(applied.contains("unchanged"), "{applied}");
+
+    let faulty = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: faulty}\nspec:\n  bindings:\n  - allTools: true\n    server: nobody\n";
+    fs::write(&file, faulty).unwrap();
+    let (_, said) = refused(&cli, &format!("apply -f {path}")).await;
+    assert!(said.contains("demo.yaml:7:5: Gateway faulty"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_does_not_come_back_through_its_document() {
+    let (sandbox, _up, cli) = start_deployment("revoked-document").await.unwrap();
+    cli.token("ci", &["--gateway", "demo"]).await.unwrap();
+    shown(&cli, "token revoke ci").await;
+    let file = sandbox.join("token.yaml");
+    let path = file.display().to_string();
+    fs::write(&file, shown(&cli, "get token ci -o yaml").await).unwrap();
+    shown(&cli, &format!("apply -f {path}")).await;
+    let token = cli.json(&["get", "token", "ci"]).await.unwrap();
+    assert_eq!(token["status"]["revoked"], true, "{token}");
+    shown(&cli, "delete token ci").await;
+    let (code, said) = refused(&cli, &format!("apply -f {path}")).await;
+    assert_eq!((code, said.contains("was revoked")), (5, true), "{said}");
+    assert_eq!(refused(&cli, "get token ci").await.0, 3);
+}
