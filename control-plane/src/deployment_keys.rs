@@ -43,6 +43,23 @@ pub enum DeploymentKeysError {
     /// A key was opened but is malformed.
     #[error("the deployment's key `{0}` is damaged; restore the store from a backup")]
     Damaged(&'static str),
+    /// The entry of a key in the store cannot be read.
+    #[error(
+        "the deployment's key `{name}` is in the store but cannot be read: {reason}; if another version wrote it, start \
+         that version, otherwise restore the store from a backup"
+    )]
+    Unreadable {
+        /// Name of the key.
+        name: &'static str,
+        /// Reason, without any of the content.
+        reason: String,
+    },
+    /// The store has a key that this control plane is not shown.
+    #[error(
+        "the deployment's key `{0}` is in the store, but neither a listing nor the watch shows it; check that all members \
+         of the store are up, then start again"
+    )]
+    NotVisible(&'static str),
     /// The keys cannot be stored.
     #[error("the deployment's keys cannot be stored: {0}")]
     Store(#[from] SubmitError),
@@ -55,6 +72,9 @@ const TOKENS: &str = "tokens";
 const SEAL: &str = "seal-1";
 const AUTHORITY: &str = "authority";
 const SEAL_EPOCH: u32 = 1;
+
+/// Attempts to read a key that another control plane created. Each waits for the state to catch up with the store.
+const READ_ATTEMPTS: u32 = 40;
 
 impl DeploymentKeys {
     /// Opens the keys in the store and creates missing ones.
@@ -130,9 +150,9 @@ async fn open_or_create_key(
         .parse()
         .map_err(|_| DeploymentKeysError::Damaged(name))?;
     let mut seen = 0;
-    loop {
+    for _attempt in 0..READ_ATTEMPTS {
         let state = writer.state_at(seen).await;
-        if let Some(sealed) = stored(&state, &slug) {
+        if let Some(sealed) = stored(&state, name, &slug)? {
             let opened = vault.open(&encryption_context(name), &sealed);
             let opened = opened.map_err(|error| DeploymentKeysError::Sealed { name, error })?;
             return Ok(Zeroizing::new((*opened).as_ref().to_vec()));
@@ -151,17 +171,35 @@ async fn open_or_create_key(
         };
         match writer.write(&command, &context).await {
             Ok(outcome) => seen = outcome.revision,
-            Err(SubmitError::Rejected(Rejection::AlreadyExists(_))) => seen = state.revision() + 1,
+            Err(SubmitError::Rejected(Rejection::AlreadyExists(_))) => {
+                tracing::info!(
+                    key = name,
+                    "another control plane created the key; reading it"
+                );
+                seen = state.revision() + 1;
+            }
             Err(error) => return Err(error.into()),
         }
     }
+    Err(DeploymentKeysError::NotVisible(name))
 }
 
-fn stored(state: &StoreState, name: &Slug) -> Option<SealedBlob> {
-    state
-        .system_keys
-        .get(name)
-        .map(|stored| (*stored.object).clone())
+/// Returns the stored key; fails if its entry exists but cannot be read, because a new key would void all tokens.
+fn stored(
+    state: &StoreState,
+    name: &'static str,
+    slug: &Slug,
+) -> Result<Option<SealedBlob>, DeploymentKeysError> {
+    if let Some(stored) = state.system_keys.get(slug) {
+        return Ok(Some((*stored.object).clone()));
+    }
+    match state.quarantined(&ObjectKey::SystemKey(slug.clone())) {
+        Some(quarantined) => Err(DeploymentKeysError::Unreadable {
+            name,
+            reason: quarantined.reason.clone(),
+        }),
+        None => Ok(None),
+    }
 }
 
 /// Returns the encryption context of a key of the deployment.
@@ -200,3 +238,6 @@ fn decode_authority(bytes: &[u8]) -> Option<SerializedAuthority> {
         key: Zeroizing::new(key.to_vec()),
     })
 }
+
+#[cfg(test)]
+mod tests;

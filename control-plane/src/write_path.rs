@@ -314,7 +314,10 @@ fn touches_snapshot(command: &Command) -> bool {
 /// Returns the keys that a decision on `command` reads and that the version marker does not cover.
 fn record_keys(command: &Command) -> Vec<ObjectKey> {
     match command {
-        Command::RecordProxy(proxy) => vec![ObjectKey::Expelled(proxy.id.clone())],
+        Command::RecordProxy(proxy) => vec![
+            ObjectKey::Expelled(proxy.id.clone()),
+            ObjectKey::Proxy(proxy.id.clone()),
+        ],
         Command::ForgetProxy(id) => vec![ObjectKey::Proxy(id.clone())],
         Command::UseJoinToken(hash) => vec![ObjectKey::JoinToken(Digest(hash.0))],
         Command::CreateSystemKey { name, .. } | Command::ResealSystemKey { name, .. } => {

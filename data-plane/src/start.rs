@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
 
 use toolgate_actor::ActorSystem;
-use toolgate_data_core::session::owning_proxy;
+use toolgate_data_core::{ServerView, session::owning_proxy};
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
 use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_peers::Peers;
@@ -227,7 +227,14 @@ fn upstream_registry<S: ConfigSource>(
     clock: &SharedClock,
     drain: &Drain,
 ) -> Arc<UpstreamRegistry> {
+    let views = source.clone();
+    let is_current = move |server: &ServerView| {
+        let view = views.view();
+        let configured = view.server(&server.name);
+        configured.is_some_and(|configured| configured.digest == server.digest)
+    };
     Arc::new(UpstreamRegistry::new(UpstreamOptions {
+        is_current: Box::new(is_current),
         egress,
         credentials: Arc::new(source.clone()),
         endpoints: Arc::new(ConfiguredEndpoints),

@@ -76,6 +76,8 @@ pub struct PushHello {
     pub listen: String,
     /// Start time of the process.
     pub started: Timestamp,
+    /// Start of the latest recorded stream of the proxy; zero if none is recorded.
+    pub latest_stream: Timestamp,
     /// Snapshot version that the proxy holds; zero if none.
     pub held: Version,
     /// Digests of the resources that the proxy holds.

@@ -78,6 +78,7 @@ fn observed() -> Vec<(ObjectKey, ControlObject)> {
         started: Timestamp(1),
         last_seen: NOW,
         connected: true,
+        stream_started: NOW,
         held: version(9),
         acked: version(8),
         rejections: vec![rejection],

@@ -252,6 +252,7 @@ async fn proxy_reports_cause_no_compilation() {
         started: Timestamp(1),
         last_seen: Timestamp(2),
         connected: true,
+        stream_started: Timestamp(0),
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),

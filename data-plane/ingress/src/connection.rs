@@ -98,7 +98,6 @@ where
         drain,
         closing,
     } = context;
-    let closing = begins(closing);
     let activity = ConnectionActivity::new(multiplexed, &listener.limits.connection);
     let info = Arc::new(ConnectionInfo {
         address,
@@ -129,14 +128,13 @@ where
     });
     let Some(handoff) = handoff else {
         let connection = http2(&limits, drain).serve_connection(io, service);
-        let connection = Box::pin(connection);
         Box::pin(drive(
-            connection,
+            Box::pin(connection),
             |c| c.graceful_shutdown(),
             || false,
             &activity,
             &limits.connection,
-            closing,
+            begins(closing),
             is_pressed,
         ))
         .await;
@@ -151,7 +149,7 @@ where
         is_handed_off,
         &activity,
         &limits.connection,
-        closing,
+        begins(closing),
         is_pressed,
     )
     .await;

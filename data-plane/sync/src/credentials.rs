@@ -72,6 +72,19 @@ struct CacheState {
     drain: Drain,
 }
 
+/// Entry of a credential in the table of those being resolved; removes it on drop, so that the next request resolves the
+/// credential again, however this one ended.
+struct PendingEntry {
+    state: Arc<CacheState>,
+    key: PendingKey,
+}
+
+impl Drop for PendingEntry {
+    fn drop(&mut self) {
+        self.state.pending().remove(&self.key);
+    }
+}
+
 /// Credential being resolved. Without a principal, it is shared by all of them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct PendingKey {
@@ -150,15 +163,16 @@ impl CredentialCache {
     fn resolve_once(&self, key: PendingKey) -> PendingResolve {
         let mut flights = self.inner.pending();
         let flight = flights.entry(key.clone()).or_insert_with(|| {
-            let inner = Arc::clone(&self.inner);
-            let fetch = async move {
-                let answer = inner.fetch(&key).await;
-                inner.pending().remove(&key);
-                answer
+            let state = Arc::clone(&self.inner);
+            // Starts when it is first polled, without the lock: the entry may be dropped at any point from then on.
+            let answer = async move {
+                let drain = state.drain.clone();
+                let entry = PendingEntry { state, key };
+                let fetch = async move { entry.state.fetch(&entry.key).await };
+                // Runs as a task of its own, so that it is polled independently of its callers.
+                let fetched = drain.spawn("credential", fetch);
+                fetched.await.unwrap_or(Err(UpstreamFailure::Credential))
             };
-            // Runs as a task of its own, so that it is polled independently of its callers.
-            let fetched = self.inner.drain.spawn("credential", fetch);
-            let answer = async { fetched.await.unwrap_or(Err(UpstreamFailure::Credential)) };
             answer.boxed().shared()
         });
         flight.clone()
@@ -333,3 +347,6 @@ impl fmt::Debug for CredentialCache {
         f.debug_struct("CredentialCache").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,6 +208,24 @@ async fn a_disconnect_before_the_response_acts_like_a_later_one() {
 }
 
 #[tokio::test]
+async fn the_stream_of_a_session_ends_when_its_token_expires() {
+    let rig = TestRig::start().await;
+    rig.source.expire_token("wide", Duration::from_secs(3));
+    let mut client = rig.client();
+    client.initialize().await;
+    let session = client.session.clone().unwrap();
+    let named = [
+        ("mcp-session-id", &*session),
+        ("accept", "text/event-stream"),
+    ];
+    let stream = client.raw(Method::GET, &named, "").await;
+    assert_eq!(stream.status, 200);
+    // A keep-alive interval is five times as long.
+    let ended = tokio::time::timeout(within(Duration::from_secs(5)), stream.messages());
+    assert!(ended.await.expect("with the token").is_empty());
+}
+
+#[tokio::test]
 async fn a_revocation_ends_open_streams_and_calls_of_its_token_within_two_seconds() {
     let rig = TestRig::start().await;
     let mut client = rig.client();

@@ -112,10 +112,23 @@ pub(crate) fn registry(clock: Option<&Arc<ManualClock>>) -> Arc<UpstreamRegistry
     let (drain, trigger) = drain::new();
     // Never drained: what runs in the background ends with the test.
     std::mem::forget(trigger);
-    with_drain(clock, drain)
+    with_drain(clock, drain, |_server| true)
 }
 
-fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamRegistry> {
+/// A registry whose current view has the servers that `is_current` accepts.
+pub(crate) fn registry_of(
+    is_current: impl Fn(&ServerView) -> bool + Send + Sync + 'static,
+) -> Arc<UpstreamRegistry> {
+    let (drain, trigger) = drain::new();
+    std::mem::forget(trigger);
+    with_drain(None, drain, is_current)
+}
+
+fn with_drain(
+    clock: Option<&Arc<ManualClock>>,
+    drain: Drain,
+    is_current: impl Fn(&ServerView) -> bool + Send + Sync + 'static,
+) -> Arc<UpstreamRegistry> {
     let policy = EgressPolicy {
         allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
         ..EgressPolicy::default()
@@ -128,6 +141,7 @@ fn with_drain(clock: Option<&Arc<ManualClock>>, drain: Drain) -> Arc<UpstreamReg
         egress: Egress::new(policy).unwrap(),
         credentials: Arc::new(NoCredentials),
         endpoints: Arc::new(ConfiguredEndpoints),
+        is_current: Box::new(is_current),
         region: String::new(),
         clock,
         drain,
@@ -311,7 +325,7 @@ impl FakeServer {
             scripted
         };
         let url = fake_server::start(&drain, scripted).await.unwrap();
-        let registry = with_drain(None, drain);
+        let registry = with_drain(None, drain, |_server| true);
         let sessions: Arc<FakeSessions> = Arc::default();
         let client = UpstreamClient::new(
             Arc::clone(&registry),

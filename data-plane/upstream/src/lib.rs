@@ -29,6 +29,6 @@ pub use context::CallContext;
 pub use endpoints::ConfiguredEndpoints;
 pub use feed::FeedNetwork;
 pub use in_flight::InFlightCall;
-pub use registry::{UpstreamOptions, UpstreamRegistry};
+pub use registry::{CurrencyCheck, UpstreamOptions, UpstreamRegistry};
 pub use send::{SendReport, SessionChoice, UpstreamClient};
 pub use session::{MAX_CONCURRENT_REJECTIONS, SessionNetwork, UpstreamSessionHandle};

@@ -1,10 +1,14 @@
 //! All upstreams of this proxy, by server.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
 
 use arc_swap::ArcSwap;
 use toolgate_data_core::{
-    ServerView, View,
+    ServerView,
     port::{CredentialRequest, CredentialResolver, EndpointResolver},
     refusal::UpstreamFailure,
 };
@@ -20,6 +24,9 @@ use crate::{
     upstream::Upstream,
 };
 
+/// Reports if the current view has the server in exactly this configuration.
+pub type CurrencyCheck = Box<dyn Fn(&ServerView) -> bool + Send + Sync>;
+
 /// Parts of an [`UpstreamRegistry`].
 pub struct UpstreamOptions {
     /// Opens all outbound sockets.
@@ -28,6 +35,8 @@ pub struct UpstreamOptions {
     pub credentials: Arc<dyn CredentialResolver>,
     /// Endpoints of servers that have several.
     pub endpoints: Arc<dyn EndpointResolver>,
+    /// Check of a server against the current view.
+    pub is_current: CurrencyCheck,
     /// Region of this proxy, or an empty string. Endpoints of the same region are preferred.
     pub region: String,
     /// Clock.
@@ -38,16 +47,22 @@ pub struct UpstreamOptions {
     pub answers: Arc<MemoryBudget>,
 }
 
-/// Upstreams by server. Each is created by the first request to its server.
+/// Upstreams by server. Each is created by the first request to its server. Only the configuration of the current view
+/// has an entry: a request, session or feed of another configuration shares an upstream with the others of that
+/// configuration for as long as one of them holds it, and neither replaces an entry nor adds one.
 pub struct UpstreamRegistry {
     egress: Egress,
     credentials: Arc<dyn CredentialResolver>,
     endpoints: Arc<dyn EndpointResolver>,
+    is_current: CurrencyCheck,
     region: String,
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
     answers: Arc<MemoryBudget>,
+    /// Upstreams of the current view. Changed only while `outdated` is locked.
     upstreams: ArcSwap<BTreeMap<ObjectName, Arc<Upstream>>>,
+    /// Upstreams of other configurations that are still used.
+    outdated: Mutex<Vec<Weak<Upstream>>>,
 }
 
 impl UpstreamRegistry {
@@ -57,6 +72,7 @@ impl UpstreamRegistry {
             egress,
             credentials,
             endpoints,
+            is_current,
             region,
             clock,
             drain,
@@ -66,17 +82,32 @@ impl UpstreamRegistry {
             egress,
             credentials,
             endpoints,
+            is_current,
             region,
             clock,
             drain,
             answers,
             upstreams: ArcSwap::default(),
+            outdated: Mutex::default(),
         }
     }
 
-    /// Removes the servers that `view` no longer has.
-    pub fn retain(&self, view: &View) {
-        self.retain_names(|name| view.server(name).is_some());
+    /// Drops the entries of servers that the current view does not have in the same configuration.
+    pub fn retain_current(&self) {
+        let mut outdated = self.outdated();
+        let before = self.upstreams.load_full();
+        if before.values().all(|it| (self.is_current)(&it.server)) {
+            return;
+        }
+        let mut upstreams = BTreeMap::clone(&before);
+        upstreams.retain(|_name, upstream| {
+            let is_current = (self.is_current)(&upstream.server);
+            if !is_current {
+                outdated.push(Arc::downgrade(upstream));
+            }
+            is_current
+        });
+        self.upstreams.store(Arc::new(upstreams));
     }
 
     /// Returns the number of servers whose circuit is open or half open.
@@ -97,25 +128,53 @@ impl UpstreamRegistry {
         })
     }
 
-    /// Returns the upstream of this server as it is configured.
+    /// Returns the upstream of the server in this configuration.
     pub(crate) fn upstream(
         &self,
         server: &Arc<ServerView>,
     ) -> Result<Arc<Upstream>, UpstreamFailure> {
-        if let Some(upstream) = self.upstreams.load().get(&server.name)
-            && upstream.server.digest == server.digest
-        {
-            return Ok(Arc::clone(upstream));
+        match self.current(server) {
+            Some(upstream) => Ok(upstream),
+            None => self.find_or_create(server),
         }
-        let target = CallTarget::new(&self.egress, server, &self.answers)?;
-        let clock = Arc::clone(&self.clock);
-        let created = Arc::new(Upstream::new(Arc::clone(server), target, clock));
-        self.upstreams.rcu(|upstreams| {
-            let mut upstreams = BTreeMap::clone(upstreams);
-            upstreams.insert(server.name.clone(), Arc::clone(&created));
-            upstreams
-        });
-        Ok(created)
+    }
+
+    /// Returns the entry of the server if it has the same configuration.
+    fn current(&self, server: &ServerView) -> Option<Arc<Upstream>> {
+        let upstreams = self.upstreams.load();
+        let entry = upstreams.get(&server.name);
+        entry
+            .filter(|it| it.server.digest == server.digest)
+            .map(Arc::clone)
+    }
+
+    fn find_or_create(&self, server: &Arc<ServerView>) -> Result<Arc<Upstream>, UpstreamFailure> {
+        let mut outdated = self.outdated();
+        // Another request may have created it.
+        if let Some(upstream) = self.current(server) {
+            return Ok(upstream);
+        }
+        outdated.retain(|it| it.strong_count() > 0);
+        let mut held = outdated.iter().filter_map(Weak::upgrade);
+        let held =
+            held.find(|it| it.server.name == server.name && it.server.digest == server.digest);
+        let upstream = match held {
+            Some(upstream) => upstream,
+            None => {
+                let target = CallTarget::new(&self.egress, server, &self.answers)?;
+                let clock = Arc::clone(&self.clock);
+                Arc::new(Upstream::new(Arc::clone(server), target, clock))
+            }
+        };
+        if !(self.is_current)(server) {
+            outdated.push(Arc::downgrade(&upstream));
+            return Ok(upstream);
+        }
+        let mut upstreams = BTreeMap::clone(&self.upstreams.load());
+        let replaced = upstreams.insert(server.name.clone(), Arc::clone(&upstream));
+        outdated.extend(replaced.iter().map(Arc::downgrade));
+        self.upstreams.store(Arc::new(upstreams));
+        Ok(upstream)
     }
 
     /// Returns the endpoint to call, with the current credential of the server for this principal attached.
@@ -162,15 +221,8 @@ impl UpstreamRegistry {
         found.ok_or(UpstreamFailure::Unreachable)
     }
 
-    fn retain_names(&self, keep: impl Fn(&ObjectName) -> bool) {
-        if self.upstreams.load().keys().all(&keep) {
-            return;
-        }
-        self.upstreams.rcu(|upstreams| {
-            let kept = upstreams.iter().filter(|(name, _)| keep(name));
-            kept.map(|(name, upstream)| (name.clone(), Arc::clone(upstream)))
-                .collect::<BTreeMap<_, _>>()
-        });
+    fn outdated(&self) -> MutexGuard<'_, Vec<Weak<Upstream>>> {
+        self.outdated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -90,6 +90,9 @@ pub struct ProxyStatus {
     pub last_seen: Timestamp,
     /// True if a push stream is open.
     pub connected: bool,
+    /// Start of the latest push stream, which orders the records of several streams; zero if it is not known. Later than
+    /// that of all earlier streams, also if the clocks of two control planes differ.
+    pub stream_started: Timestamp,
     /// Version last sent to the proxy.
     pub held: Version,
     /// Version last acknowledged by the proxy, with or without rejected resources.

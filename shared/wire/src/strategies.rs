@@ -352,7 +352,7 @@ pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
     let rejection =
         (key(), ".{0,30}").prop_map(|(resource, reason)| ResourceRejection { resource, reason });
     let texts = ("\\PC{0,10}", "\\PC{0,10}", "\\PC{0,20}");
-    let seen = (timestamp(), timestamp(), any::<bool>());
+    let seen = (timestamp(), timestamp(), any::<bool>(), timestamp());
     let rejections = collection::vec(rejection, 0..3);
     (slug(), texts, seen, version(), version(), rejections).prop_map(
         |(id, texts, seen, held, acked, rejections)| ProxyStatus {
@@ -363,6 +363,7 @@ pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
             started: seen.0,
             last_seen: seen.1,
             connected: seen.2,
+            stream_started: seen.3,
             held,
             acked,
             rejections,

@@ -17,7 +17,7 @@ use toolgate_control_core::{
     port::StateWatcher,
     push::{PushEvent, PushHello},
 };
-use toolgate_model::{Slug, Snapshot, Version};
+use toolgate_model::{Slug, Snapshot, Timestamp, Version};
 use toolgate_proto::push::v1::{
     self as pb, FromProxy, RevocationsRequest, Update, from_proxy, push_server::Push,
 };
@@ -225,7 +225,11 @@ impl SubscriptionTask {
         self.proxy = Some(hello.proxy.clone());
         self.recheck()?;
         self.services.feeds.register(&hello.proxy, &self.feed);
+        let recorded = Arc::clone(&self.services.state.published().state);
+        let recorded = recorded.proxies.get(&hello.proxy);
+        let latest_stream = recorded.map_or(Timestamp(0), |it| it.stream_started);
         Ok(PushHello {
+            latest_stream,
             id: hello.proxy,
             region: hello.region,
             build: hello.build,

@@ -500,6 +500,7 @@ fn record(rig: &FleetFixture, id: &str) {
         started: Default::default(),
         last_seen: rig.control_api.now(),
         connected: true,
+        stream_started: Default::default(),
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),

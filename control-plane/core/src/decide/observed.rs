@@ -3,9 +3,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toolgate_model::{ProxyStatus, ServerDefinitions, Slug};
+use toolgate_model::{ProxyStatus, ServerDefinitions, Slug, Timestamp};
 
-use crate::{change::Change, key::ObjectKey, limits, object::ControlObject, rejection::Rejection};
+use crate::{
+    change::Change, key::ObjectKey, limits, object::ControlObject, push::STALE_AFTER,
+    rejection::Rejection,
+};
 
 use super::change_builder::ChangeBuilder;
 
@@ -53,10 +56,27 @@ pub(super) fn record_proxy(
     // The final status of a proxy must not restore the record of an expelled proxy.
     draft.guard(&ObjectKey::Expelled(seen.id.clone()));
     let seen = truncate_proxy(seen.clone());
-    // The record itself is unguarded: the control plane that the proxy is connected to has the latest status, and
-    // the next record follows soon.
-    draft.put_unguarded(key.clone(), ControlObject::Proxy(Arc::new(seen)));
+    if let Some(recorded) = draft.state.proxies.get(&seen.id)
+        && is_superseded(&seen, recorded, draft.now())
+    {
+        return Ok(Change::empty(key));
+    }
+    let (is_connected, status) = (seen.connected, ControlObject::Proxy(Arc::new(seen)));
+    if is_connected {
+        // Unguarded: the control plane that the proxy is connected to has the latest status, and the next record
+        // follows soon.
+        draft.put_unguarded(key.clone(), status);
+    } else {
+        // No record follows a disconnect. The proxy may just have connected to another control plane.
+        draft.put(key.clone(), status);
+    }
     Ok(draft.finish(key))
+}
+
+/// Returns `true` if the recorded status is of a newer stream than `seen`: the proxy has connected to another control
+/// plane, and the end of its old connection was noticed late. A record that is not renewed any more does not count.
+fn is_superseded(seen: &ProxyStatus, recorded: &ProxyStatus, now: Timestamp) -> bool {
+    seen.stream_started < recorded.stream_started && now.since(recorded.last_seen) <= STALE_AFTER
 }
 
 pub(super) fn forget_proxy(mut draft: ChangeBuilder<'_>, id: &Slug) -> Result<Change, Rejection> {

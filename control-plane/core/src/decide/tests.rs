@@ -673,10 +673,59 @@ fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::ProxyStatus {
         started: Timestamp(1),
         last_seen,
         connected: true,
+        stream_started: Timestamp(0),
         held: toolgate_model::Version::default(),
         acked: toolgate_model::Version::default(),
         rejections: Vec::new(),
     }
+}
+
+fn stream(started: u64, last_seen: u64, connected: bool) -> Command {
+    Command::RecordProxy(toolgate_model::ProxyStatus {
+        connected,
+        stream_started: Timestamp(started),
+        ..proxy("p1", Timestamp(last_seen))
+    })
+}
+
+#[test]
+fn the_late_end_of_an_old_stream_does_not_disconnect_the_new_one() {
+    let mut world = StoreFixture::with(&["acme"]);
+    let record = |world: &mut StoreFixture, command: &Command, now: u64| {
+        let change = decide(&world.state, command, &context(now)).unwrap();
+        assert!(world.commit(&change));
+    };
+    record(&mut world, &stream(1_000, 1_000, true), 1_000);
+    // Decided before the new stream was recorded and committed after it.
+    let old_end = stream(1_000, 2_100, false);
+    let late = decide(&world.state, &old_end, &context(2_100)).unwrap();
+    record(&mut world, &stream(2_000, 2_000, true), 2_000);
+    assert!(!world.commit(&late), "the record was read");
+    // The old control plane notices nothing for a while, and then the end.
+    for old in [stream(1_000, 2_050, true), old_end] {
+        let change = decide(&world.state, &old, &context(2_100)).unwrap();
+        assert!(change.is_empty(), "{change:?}");
+    }
+    let recorded = world.state.proxies.get(&slug("p1")).unwrap();
+    assert!(crate::push::is_connected(recorded, Timestamp(2_100)));
+    // The new stream itself ends.
+    record(&mut world, &stream(2_000, 3_000, false), 3_000);
+    assert!(!world.state.proxies.get(&slug("p1")).unwrap().connected);
+}
+
+#[test]
+fn a_record_that_is_not_renewed_yields_to_a_stream_with_an_earlier_start() {
+    let mut world = StoreFixture::with(&["acme"]);
+    // The clock of a control plane that is gone was ahead.
+    let ahead = stream(500_000, 1_000, true);
+    let change = decide(&world.state, &ahead, &context(1_000)).unwrap();
+    world.commit(&change);
+    let stale = Timestamp(1_000).after(crate::push::STALE_AFTER).0;
+    let current = stream(2_000, stale, true);
+    let dropped = decide(&world.state, &current, &context(stale)).unwrap();
+    assert!(dropped.is_empty());
+    let change = decide(&world.state, &current, &context(stale + 1)).unwrap();
+    assert!(!change.is_empty());
 }
 
 #[test]

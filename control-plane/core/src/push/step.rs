@@ -152,6 +152,7 @@ impl ConnectedProxy {
             started: hello.started,
             last_seen: now,
             connected: true,
+            stream_started: now.max(Timestamp(hello.latest_stream.0.saturating_add(1))),
             held: hello.held,
             acked: hello.held,
             rejections: Vec::new(),

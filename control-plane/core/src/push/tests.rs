@@ -46,6 +46,7 @@ fn hello(held: &Snapshot) -> PushEvent {
         build: "1".to_owned(),
         listen: String::new(),
         started: Timestamp(0),
+        latest_stream: Timestamp(0),
         held: held.version,
         resources: held.digests(),
     })
@@ -365,4 +366,23 @@ proptest! {
             prop_assert!(wanted.entries.contains_key(key), "{} should be gone", key);
         }
     }
+}
+
+#[test]
+fn a_stream_starts_after_all_earlier_ones_also_if_their_clock_was_ahead() {
+    let started = |latest: u64, now: u64| {
+        let PushEvent::Hello(given) = hello(&Snapshot::default()) else {
+            panic!("not a hello")
+        };
+        let given = PushHello {
+            latest_stream: Timestamp(latest),
+            ..given
+        };
+        let mut session = PushSession::new(Timestamp(now));
+        let _outputs = session.step(PushEvent::Hello(given), Timestamp(now));
+        session.proxy().unwrap().stream_started
+    };
+    assert_eq!(started(0, 1_000), Timestamp(1_000));
+    assert_eq!(started(900, 1_000), Timestamp(1_000));
+    assert_eq!(started(5_000, 1_000), Timestamp(5_001));
 }

@@ -6,8 +6,11 @@ use std::{
 };
 
 use toolgate_data_core::{
-    GatewayView, Grant, Refusal, notify::subscription::MAX_URIS, plan::ResourceTarget,
+    AuthnId, GatewayView, Grant, Refusal,
+    notify::{subscription::MAX_URIS, view_change::ViewComparison},
+    plan::ResourceTarget,
 };
+use toolgate_model::Slug;
 
 use super::feed_subscription::FeedSubscription;
 
@@ -38,8 +41,17 @@ impl ResourceSubscriptions {
         self.lock().is_empty()
     }
 
+    /// Applies a view to a client with this proof at this gateway. Also applied after every subscription to a server, with
+    /// the view of that time: a view that came while the server was asked has not seen the new subscription.
+    pub(crate) fn apply(&self, views: &ViewComparison<'_>, gateway: &Slug, authn: &AuthnId) {
+        match views.current(gateway, authn) {
+            Some((gateway, grant)) => self.retain(gateway, grant),
+            None => self.lock().clear(),
+        }
+    }
+
     /// Drops resources that the client may no longer read, or whose URI now names another resource.
-    pub(crate) fn retain(&self, gateway: &GatewayView, grant: &Grant) {
+    fn retain(&self, gateway: &GatewayView, grant: &Grant) {
         let permitted = |target: &ResourceTarget, subscription: &FeedSubscription| {
             grant.allows_prompts_and_resources()
                 && gateway.features.subscribe

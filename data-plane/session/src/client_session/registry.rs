@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use toolgate_actor::{ActorHandle, ActorSystem, AskError, SendError};
 use toolgate_data_core::{
-    AuthnId, Caller, GatewayView, Refusal,
+    AuthnId, Caller, GatewayView, Refusal, View,
     notify::view_change::ViewComparison,
     plan::ResourceTarget,
     session::{LogLevel, session_id::SessionClaims},
@@ -163,12 +163,14 @@ impl SessionRegistry {
         }
     }
 
-    /// Subscribes the session to updates of a resource, if the server consents.
+    /// Subscribes the session to updates of a resource, if the server consents. `view` returns the current view, which
+    /// may be newer than that of the request by the time the server has answered.
     pub async fn subscribe_resource(
         &self,
         subject: SessionContext<'_>,
         target: &ResourceTarget,
         feeds: &ChangeFeeds,
+        view: impl FnOnce() -> Arc<View> + Send,
     ) -> Result<(), Refusal> {
         let entry = self.entry(subject)?;
         let subscriptions = &entry.state.subscriptions;
@@ -183,6 +185,8 @@ impl SessionRegistry {
         let topic = FeedTopic::resource(target);
         let subscription = feeds.subscribe(context, &topic).await?;
         subscriptions.insert(target.exposed.clone(), subscription);
+        let view = view();
+        entry.apply(&mut ViewComparison::new(&view, &view));
         Ok(())
     }
 
@@ -205,15 +209,7 @@ impl SessionRegistry {
     /// Notifies sessions whose lists changed, and ends sessions that lost their gateway or proof.
     pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
         self.table.sessions.for_each(|_key, entry| {
-            let changes = views.changes_for(&entry.gateway, &entry.authn);
-            if let Some((gateway, grant)) = views.current(&entry.gateway, &entry.authn) {
-                entry.state.subscriptions.retain(gateway, grant);
-            }
-            match changes {
-                None => entry.tell(SessionMessage::Terminate),
-                Some(kinds) if kinds.any() => entry.tell(SessionMessage::Changed(kinds)),
-                Some(_) => {}
-            }
+            entry.apply(views);
         });
     }
 
@@ -241,14 +237,14 @@ impl SessionRegistry {
         permit: QuotaPermit,
     ) -> Arc<SessionEntry> {
         let authn = subject.caller.authn();
-        let (clock, timing, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
+        let (clock, timing) = (Arc::clone(&self.clock), self.timing);
         let state = Arc::<SessionState>::default();
         Arc::new_cyclic(|entry: &Weak<SessionEntry>| {
             let registration = Registration::new(&self.table.sessions, key, entry.clone());
             let actor_state = Arc::downgrade(&state);
             let actor = move || {
                 let (clock, registration) = (Arc::clone(&clock), registration.clone());
-                SessionActor::new(clock, timing, expires, actor_state.clone(), registration)
+                SessionActor::new(clock, timing, actor_state.clone(), registration)
             };
             SessionEntry {
                 handle: self.system.spawn(actor),
@@ -272,6 +268,17 @@ impl SessionTable {
 }
 
 impl SessionEntry {
+    /// Drops resources that the current view no longer permits, and tells the session of its other changes.
+    fn apply(&self, views: &mut ViewComparison<'_>) {
+        let (gateway, authn) = (&self.gateway, &self.authn);
+        self.state.subscriptions.apply(views, gateway, authn);
+        match views.changes_for(gateway, authn) {
+            None => self.tell(SessionMessage::Terminate),
+            Some(kinds) if kinds.any() => self.tell(SessionMessage::Changed(kinds)),
+            Some(_) => {}
+        }
+    }
+
     fn tell(&self, message: SessionMessage) {
         let must_arrive = matches!(message, SessionMessage::Terminate);
         if self.handle.tell(message).is_err() && must_arrive {

@@ -163,16 +163,7 @@ impl SubscriptionRegistry {
     /// Notifies subscriptions whose lists changed, and ends subscriptions that lost their gateway or proof.
     pub fn view_changed(&self, views: &mut ViewComparison<'_>) {
         self.table.subscriptions.for_each(|_number, entry| {
-            entry.retain(views);
-            let message = match views.changes_for(&entry.gateway, &entry.authn) {
-                None => SubscriptionMessage::End,
-                Some(kinds) if kinds.any() => SubscriptionMessage::Changed(kinds),
-                Some(_) => return,
-            };
-            // A subscription that cannot take the message is ended: it would continue with an outdated list.
-            if entry.tell(message).is_err() {
-                entry.handle.stop();
-            }
+            entry.apply(views);
         });
     }
 }
@@ -248,9 +239,10 @@ impl PendingSubscription {
         }
     }
 
-    /// Applies this view to resources and tasks that were subscribed to under an older one.
+    /// Applies this view to resources and tasks that were subscribed to under an older one. The subscription ends if the
+    /// client has no access to the gateway any more.
     pub fn apply_view(&self, view: &View) {
-        self.entry.retain(&ViewComparison::new(view, view));
+        self.entry.apply(&mut ViewComparison::new(view, view));
     }
 
     /// Acknowledges the filter and returns the stream.
@@ -267,11 +259,21 @@ impl PendingSubscription {
 }
 
 impl SubscriptionEntry {
-    /// Drops resources and tasks that the current view no longer permits.
-    fn retain(&self, views: &ViewComparison<'_>) {
+    /// Drops resources and tasks that the current view no longer permits, and tells the subscription of its other
+    /// changes.
+    fn apply(&self, views: &mut ViewComparison<'_>) {
+        self.resources.apply(views, &self.gateway, &self.authn);
         if let Some((gateway, grant)) = views.current(&self.gateway, &self.authn) {
-            self.resources.retain(gateway, grant);
             self.tasks.retain(gateway, grant);
+        }
+        let message = match views.changes_for(&self.gateway, &self.authn) {
+            None => SubscriptionMessage::End,
+            Some(kinds) if kinds.any() => SubscriptionMessage::Changed(kinds),
+            Some(_) => return,
+        };
+        // A subscription that cannot take the message is ended: it would continue with an outdated list.
+        if self.tell(message).is_err() {
+            self.handle.stop();
         }
     }
 

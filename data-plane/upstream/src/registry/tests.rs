@@ -1,12 +1,14 @@
 //! Upstreams follow the configuration.
 
+use std::{sync::Barrier, thread};
+
 use toolgate_data_core::port::{HeaderCredential, UpstreamCredential};
 use toolgate_model::{CredentialHosts, PrincipalSubject};
 
 use super::*;
 use crate::{
     circuit_breaker::FAILURES,
-    fixture::{registry, server},
+    fixture::{registry, registry_of, server},
 };
 
 fn ada() -> Principal {
@@ -16,19 +18,97 @@ fn ada() -> Principal {
     }
 }
 
+/// A registry, and the servers of its current view.
+fn following(
+    servers: &[&Arc<ServerView>],
+) -> (Arc<UpstreamRegistry>, impl Fn(&[&Arc<ServerView>]) + use<>) {
+    let names = |servers: &[&Arc<ServerView>]| {
+        let digests = servers.iter().map(|it| (it.name.clone(), it.digest));
+        digests.collect::<BTreeMap<_, _>>()
+    };
+    let view = Arc::new(Mutex::new(names(servers)));
+    let current = Arc::clone(&view);
+    let registry = registry_of(move |server| {
+        current.lock().unwrap().get(&server.name) == Some(&server.digest)
+    });
+    let changed = Arc::clone(&registry);
+    let change = move |servers: &[&Arc<ServerView>]| {
+        *view.lock().unwrap() = names(servers);
+        changed.retain_current();
+    };
+    (registry, change)
+}
+
 #[test]
 fn a_changed_configuration_gets_a_new_upstream_and_removed_servers_are_dropped() {
-    let registry = registry(None);
+    let (first, changed, other) = (server("one", 0), server("one", 1), server("two", 0));
+    let (registry, change) = following(&[&first]);
     let of = |server: &Arc<ServerView>| registry.upstream(server).unwrap();
-    let (first, changed) = (server("one", 0), server("one", 1));
     let upstream = of(&first);
     assert!(Arc::ptr_eq(&upstream, &of(&first)));
+    change(&[&changed, &other]);
     assert!(!Arc::ptr_eq(&upstream, &of(&changed)));
-    of(&server("two", 0));
-    registry.retain_names(|name| name.id.as_str() == "two");
+    of(&other);
+    change(&[&other]);
     assert_eq!(registry.upstreams.load().len(), 1);
-    registry.retain(&View::empty());
+    change(&[]);
     assert_eq!(registry.upstreams.load().len(), 0);
+}
+
+#[test]
+fn a_session_of_an_older_configuration_neither_replaces_the_upstream_nor_loses_its_own() {
+    let (old, new) = (server("one", 0), server("one", 1));
+    let (registry, change) = following(&[&old]);
+    let of = |server: &Arc<ServerView>| registry.upstream(server).unwrap();
+    let own = of(&old);
+    change(&[&new]);
+    let current = of(&new);
+    for _ in 0..FAILURES {
+        let mut permit = current.permit().unwrap();
+        permit.record_failure(UpstreamFailure::Timeout);
+    }
+    // The session of the old configuration ends.
+    assert!(Arc::ptr_eq(&own, &of(&old)), "its own pool and limits");
+    assert!(Arc::ptr_eq(&current, &of(&new)), "the same pool and limits");
+    assert_eq!(registry.open_circuits(), 1, "and the same circuit");
+    drop(own);
+    let again = of(&old);
+    assert!(Arc::ptr_eq(&again, &of(&old)), "shared while it is held");
+    assert!(Arc::ptr_eq(&current, &of(&new)));
+    // The configuration that returns is current again, with what is held of it.
+    change(&[&old]);
+    assert!(Arc::ptr_eq(&again, &of(&old)));
+    assert_eq!(registry.open_circuits(), 0);
+}
+
+#[test]
+fn a_session_with_a_removed_server_does_not_add_it_again() {
+    let removed = server("one", 0);
+    let (registry, change) = following(&[&removed]);
+    registry.upstream(&removed).unwrap();
+    change(&[]);
+    let ending = registry.upstream(&removed).unwrap();
+    assert!(ending.permit().is_ok(), "the session can end at the server");
+    assert_eq!(registry.upstreams.load().len(), 0);
+    drop(ending);
+    registry.upstream(&removed).unwrap();
+    assert!(registry.outdated().len() <= 1, "nothing is kept of it");
+}
+
+#[test]
+fn concurrent_first_requests_share_one_upstream() {
+    let registry = registry(None);
+    let server = server("one", 0);
+    let start = Barrier::new(8);
+    let upstreams: Vec<_> = thread::scope(|scope| {
+        let request = || {
+            start.wait();
+            registry.upstream(&server).unwrap()
+        };
+        let requests: Vec<_> = (0..8).map(|_| scope.spawn(request)).collect();
+        requests.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert!(upstreams.iter().all(|it| Arc::ptr_eq(it, &upstreams[0])));
 }
 
 #[test]

@@ -26,6 +26,8 @@ impl ProtoConversion for ProxyStatus {
             .map_err(|e| FieldViolation::new("name", e))?;
         let started = field::timestamp("start_time", proto.start_time.as_ref())?;
         let last_seen = field::timestamp("last_seen_time", proto.last_seen_time.as_ref())?;
+        let stream_started =
+            field::timestamp("stream_start_time", proto.stream_start_time.as_ref())?;
         field::max_count("refusals", proto.refusals.len(), limits::REFUSALS)?;
         let rejections = proto.refusals.iter().enumerate();
         let rejections: Result<Vec<_>, FieldViolation> = rejections
@@ -39,6 +41,7 @@ impl ProtoConversion for ProxyStatus {
             started: started.unwrap_or(Timestamp(0)),
             last_seen: last_seen.unwrap_or(Timestamp(0)),
             connected: proto.connected,
+            stream_started: stream_started.unwrap_or(Timestamp(0)),
             held: version(proto.held.as_ref()),
             acked: version(proto.acked.as_ref()),
             rejections: rejections?,
@@ -58,6 +61,7 @@ impl ProtoConversion for ProxyStatus {
             start_time: field::to_known_timestamp(self.started),
             last_seen_time: field::to_known_timestamp(self.last_seen),
             connected: self.connected,
+            stream_start_time: field::to_known_timestamp(self.stream_started),
             wanted: None,
             held: Some(version_to_proto(self.held)),
             acked: Some(version_to_proto(self.acked)),

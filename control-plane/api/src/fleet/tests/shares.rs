@@ -14,6 +14,7 @@ fn connected(id: &str, control_api: &MemoryControlApi) -> ProxyStatus {
         started: control_api.now(),
         last_seen: control_api.now(),
         connected: true,
+        stream_started: Timestamp(0),
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),

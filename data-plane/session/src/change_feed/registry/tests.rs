@@ -1,30 +1,40 @@
-//! Tests that a change feed is removed from the registry when it ends, also after its server was changed.
+//! Tests that a change feed is removed from the registry when it ends, also after its server was changed, and that a
+//! subscription does not outlast the right to it.
 
 use std::{
     future::pending,
     sync::{Mutex, PoisonError},
 };
 
+use tokio::sync::Semaphore;
+
 use toolgate_data_core::{
     notify::topic_subscriptions::{ChangeTopics, TopicChange},
-    plan::ResourceTarget,
+    notify::view_change::ViewComparison,
     port::{BoxedFuture, ChangeFeed},
+};
+use toolgate_model::{
+    AllowList, ResourceKey, SnapshotResource, SnapshotResourceKind, UriMode,
+    snapshot::{DefinitionsResource, SnapshotEntry},
 };
 use toolgate_runtime::{clock::ManualClock, drain};
 
 use super::*;
 use crate::{
     SESSIONS_PER_PRINCIPAL, SessionContext, SessionRegistry,
-    fixture::{NOW, caller, claims, gateway, name, snapshot, until, view},
+    fixture::{NOW, caller, claims, gateway, name, slug, snapshot, until, view},
 };
 
 const URI: &str = "file:///a";
 const URL: &str = "https://old.example/mcp";
 const OTHER_URL: &str = "https://new.example/mcp";
 
-/// Records the URL of each feed that is opened.
-#[derive(Clone, Default)]
-struct RecordingTransport(Arc<Mutex<Vec<String>>>);
+/// Records the URL of each feed that is opened. Servers answer one at a time, with the permit of `answers`.
+#[derive(Clone)]
+struct RecordingTransport {
+    opened: Arc<Mutex<Vec<String>>>,
+    answers: Arc<Semaphore>,
+}
 
 /// Feed without changes.
 struct QuietFeed(ChangeTopics);
@@ -38,7 +48,7 @@ struct FeedFixture {
 
 impl RecordingTransport {
     fn opened(&self) -> Vec<String> {
-        self.0
+        self.opened
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -52,11 +62,15 @@ impl ChangeFeedTransport for RecordingTransport {
         topics: ChangeTopics,
     ) -> BoxedFuture<'static, Result<Box<dyn ChangeFeed>, UpstreamFailure>> {
         let url = key.server.endpoints.first().url.to_string();
-        self.0
+        self.opened
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(url);
-        Box::pin(async move { Ok(Box::new(QuietFeed(topics)) as Box<dyn ChangeFeed>) })
+        let answers = Arc::clone(&self.answers);
+        Box::pin(async move {
+            let _answered = answers.acquire().await;
+            Ok(Box::new(QuietFeed(topics)) as Box<dyn ChangeFeed>)
+        })
     }
 }
 
@@ -84,7 +98,10 @@ impl ChangeFeed for QuietFeed {
 impl FeedFixture {
     fn new() -> Self {
         let system = ActorSystem::start(1).unwrap();
-        let transport = RecordingTransport::default();
+        let transport = RecordingTransport {
+            opened: Arc::default(),
+            answers: Arc::new(Semaphore::new(1)),
+        };
         let (drain, trigger) = drain::new();
         Self {
             feeds: ChangeFeeds::new(
@@ -100,28 +117,85 @@ impl FeedFixture {
     }
 
     /// Subscribes a session to the resource.
-    async fn subscribe(&self, view: &View) {
-        let server = Arc::clone(view.server(&name("old")).unwrap());
-        let target = ResourceTarget {
-            server,
-            exposed: URI.into(),
-            original: URI.into(),
-            original_json: format!("{URI:?}").into(),
-        };
+    async fn subscribe(&self, view: &Arc<View>) {
+        self.subscribe_meanwhile(view, view).await;
+    }
+
+    /// Subscribes a session to the resource under `before`, while `after` becomes the current view.
+    async fn subscribe_meanwhile(&self, before: &View, after: &Arc<View>) {
+        let target = gateway(before).locate(URI).unwrap();
         let context = SessionContext {
             claims: &claims(1),
-            gateway: gateway(view),
-            caller: &caller(view, "ada"),
+            gateway: gateway(before),
+            caller: &caller(before, "ada"),
         };
         let subscribed = self
             .sessions
-            .subscribe_resource(context, &target, &self.feeds);
+            .subscribe_resource(context, &target, &self.feeds, || Arc::clone(after));
         subscribed.await.unwrap();
     }
 }
 
-fn server_at(url: &str) -> View {
-    view(&snapshot(url, "Main", &["ada"]))
+/// A view with a server at `url`, whose resources the gateway offers.
+fn server_at(url: &str) -> Arc<View> {
+    offering(url, &AllowList::All)
+}
+
+/// The same view with tokens that reach these tools only.
+fn offering(url: &str, reach: &AllowList<String>) -> Arc<View> {
+    let mut snapshot = snapshot(url, "Main", &["ada"]);
+    let catalogue = DefinitionsResource {
+        capabilities: r#"{"resources":{"subscribe":true}}"#.to_owned(),
+        ..DefinitionsResource::default()
+    };
+    let key = ResourceKey {
+        kind: SnapshotResourceKind::Catalogue,
+        name: name("old"),
+    };
+    let catalogue = SnapshotEntry::new(SnapshotResource::Catalogue(catalogue));
+    snapshot.entries.insert(key, catalogue);
+    for entry in snapshot.entries.values_mut() {
+        let changed = match (*entry.resource).clone() {
+            SnapshotResource::Gateway(mut gateway) => {
+                gateway.resources = vec![slug("old")];
+                gateway.uris = UriMode::Through;
+                SnapshotResource::Gateway(gateway)
+            }
+            SnapshotResource::Token(mut token) => {
+                token.tools = reach.clone();
+                SnapshotResource::Token(token)
+            }
+            other @ (SnapshotResource::Server(_) | SnapshotResource::Catalogue(_)) => other,
+        };
+        *entry = SnapshotEntry::new(changed);
+    }
+    Arc::new(view(&snapshot))
+}
+
+#[tokio::test]
+async fn a_right_that_ends_while_the_server_is_asked_ends_the_subscription() {
+    let before = server_at(URL);
+    let limited = AllowList::Only(vec!["read".to_owned()]);
+    let restricted = offering(URL, &limited);
+    let removed = Arc::new(View::empty());
+    for after in [restricted, removed] {
+        let bench = FeedFixture::new();
+        let answers = &bench.transport.answers;
+        let held = answers.acquire().await.unwrap();
+        let subscribing = bench.subscribe_meanwhile(&before, &after);
+        let changing = async {
+            until("the server is asked", || {
+                !bench.transport.opened().is_empty()
+            })
+            .await;
+            bench
+                .sessions
+                .view_changed(&mut ViewComparison::new(&before, &after));
+            drop(held);
+        };
+        tokio::join!(subscribing, changing);
+        until("the feed is forgotten", || bench.feeds.count() == 0).await;
+    }
 }
 
 #[tokio::test]
