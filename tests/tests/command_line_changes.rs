@@ -131,6 +131,16 @@ async fn commands_explain_wait_and_tell() {
         described.contains("ARGUMENT") && described.contains("Example: "),
         "{described}"
     );
+    shown(
+        &cli,
+        "gateway create many --server demo --listing progressive",
+    )
+    .await;
+    let described = shown(&cli, "tools describe --gateway many demo__add").await;
+    assert!(
+        described.contains("--gateway many demo__add --args"),
+        "{described}"
+    );
     shown(&cli, "server add dead --url http://127.0.0.1:1/mcp").await;
     let events = shown(&cli, "events").await;
     for words in ["server/dead", "no connection", "create, by "] {
@@ -207,4 +217,29 @@ async fn a_revoked_token_does_not_come_back_through_its_document() {
     let (code, said) = refused(&cli, &format!("apply -f {path}")).await;
     assert_eq!((code, said.contains("was revoked")), (5, true), "{said}");
     assert_eq!(refused(&cli, "get token ci").await.0, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_reports_what_it_made_before_a_fault_with_the_secrets() {
+    let (sandbox, _up, cli) = start_deployment("midway").await.unwrap();
+    let file = sandbox.join("tokens.yaml");
+    let token = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: toolgate/v1\nkind: Token\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let past = "expireTime: 2020-01-01T00:00:00Z";
+    fs::write(
+        &file,
+        token("fine", "gateways: [demo]") + &token("faulty", past),
+    )
+    .unwrap();
+    let apply = ["apply", "-f", &file.display().to_string(), "-o", "json"];
+    let output = cli.output(&apply).await.unwrap();
+    assert!(!output.status.success());
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(made[0]["result"], "created", "{made}");
+    assert!(made[0]["token"].as_str().unwrap().len() > 20, "{made}");
+    let told = text(&output.stderr);
+    assert!(told.contains("tokens.yaml:10:8: Token faulty"), "{told}");
 }

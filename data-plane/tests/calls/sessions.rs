@@ -13,6 +13,22 @@ const POST: [(&str, &str); 2] = [
     ("accept", "application/json, text/event-stream"),
 ];
 
+/// Some clients open a session with every request and never use one.
+#[tokio::test]
+async fn a_client_that_never_sends_its_session_id_is_told_to_repeat_it() {
+    let rig = TestRig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    client.session = None;
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let refused = client.legacy(list).await.whole().await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let message = refused.json()["error"]["message"].to_string();
+    for hint in ["Mcp-Session-Id", "answer to `initialize`", "repeat"] {
+        assert!(message.contains(hint), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn a_missing_unknown_or_foreign_session_id_is_rejected() {
     let rig = TestRig::start().await;

@@ -69,15 +69,28 @@ struct AppliedObject {
 }
 
 impl ApplyArgs {
-    /// Runs the command.
+    /// Runs the command. After an error, the results before it are reported too: they hold secrets that are shown once.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let documents = read_all(&self.files)?;
         let prune = self.prune_selector()?;
         let mut results = Vec::new();
-        for document in &documents {
+        let applied = self.apply_all(&documents, prune.as_ref(), &mut results, out);
+        let applied = applied.await;
+        report(out, &results)?;
+        applied
+    }
+
+    async fn apply_all(
+        &self,
+        documents: &[ManifestDocument],
+        prune: Option<&LabelSelector>,
+        results: &mut Vec<AppliedObject>,
+        out: &mut OutputWriter,
+    ) -> Result<(), CliError> {
+        for document in documents {
             let mut admin = connect_for(&self.admin, document)?;
             let applied = match apply_one(&mut admin, document, self.dry_run).await {
-                Err(_unseen) if self.dry_run && depends_on_created(document, &results) => {
+                Err(_unseen) if self.dry_run && depends_on_created(document, results) => {
                     AppliedObject {
                         name: document
                             .kind
@@ -88,7 +101,7 @@ impl ApplyArgs {
                     }
                 }
                 applied => applied
-                    .map_err(|fault| with_document(fault, document, &results, self.dry_run))?,
+                    .map_err(|fault| with_document(fault, document, results, self.dry_run))?,
             };
             if matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) {
                 let suffix = if self.dry_run { " (dry run)" } else { "" };
@@ -103,15 +116,13 @@ impl ApplyArgs {
             }
             results.push(applied);
         }
-        if let Some(labels) = &prune {
-            let pruned = prune::run(&self.admin, &documents, labels, self.dry_run, out);
+        if let Some(labels) = prune {
+            let pruned = prune::run(&self.admin, documents, labels, self.dry_run, out);
             results.extend(pruned.await?);
         }
-        report(out, &results)
+        Ok(())
     }
-}
 
-impl ApplyArgs {
     /// Returns the selector of the objects to prune, if any are to be.
     fn prune_selector(&self) -> Result<Option<LabelSelector>, CliError> {
         if !self.prune {
