@@ -13,7 +13,7 @@ use toolgate_control_core::{
     Command, CommandAuthor, CommandContext, OperatorObject, StoreState,
     port::{
         BoxFuture, CommitOutcome, Lease, PublishedState, Revision, Store, StoreError, StoreEvent,
-        StorePage, StoreWatcher, SubmitError, Txn, TxnOutcome, WatchBatch, WriteOp,
+        StorePage, StoreSpace, StoreWatcher, SubmitError, Txn, TxnOutcome, WatchBatch, WriteOp,
     },
 };
 use toolgate_model::{
@@ -41,6 +41,10 @@ pub(crate) struct FaultyStore {
     pub(crate) loses_responses: AtomicBool,
     /// Commits that were tried while they got stuck.
     pub(crate) stuck: AtomicU64,
+    /// Room that is reported; `None` for that of the underlying store.
+    pub(crate) space: Mutex<Option<StoreSpace>>,
+    /// Commits with puts find no room, until room is made.
+    pub(crate) is_full: AtomicBool,
     event_count: Arc<AtomicU64>,
 }
 
@@ -54,6 +58,8 @@ impl FaultyStore {
             drops_one_in: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
             stuck: AtomicU64::new(0),
+            space: Mutex::default(),
+            is_full: AtomicBool::new(false),
             event_count: Arc::default(),
         })
     }
@@ -121,6 +127,11 @@ impl Store for FaultyStore {
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         let inner = self.inner();
         let stuck = self.commit_delay_millis.load(Ordering::Relaxed);
+        let puts = |write: &WriteOp| matches!(write, WriteOp::Put { .. });
+        if self.is_full.load(Ordering::Relaxed) && txn.writes.iter().any(puts) {
+            let error = StoreError::NoSpace("full".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
         let forgets = self.loses_responses.load(Ordering::Relaxed);
         if stuck > 0 {
             self.stuck.fetch_add(1, Ordering::Relaxed);
@@ -175,6 +186,27 @@ impl Store for FaultyStore {
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
         let inner = self.inner();
         Box::pin(async move { inner.compact(revision).await })
+    }
+
+    fn space(&self) -> BoxFuture<'_, Result<StoreSpace, StoreError>> {
+        let (inner, set) = (self.inner(), *self.space.lock().unwrap());
+        Box::pin(async move {
+            match set {
+                Some(space) => Ok(space),
+                None => inner.space().await,
+            }
+        })
+    }
+
+    fn set_reserve_aside(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        let inner = self.inner();
+        Box::pin(async move { inner.set_reserve_aside().await })
+    }
+
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.is_full.store(false, Ordering::Relaxed);
+        let inner = self.inner();
+        Box::pin(async move { inner.reclaim(reserve).await })
     }
 }
 

@@ -6,8 +6,10 @@ mod deployment_keys;
 #[cfg(test)]
 mod fixture;
 mod leader_election;
+mod observation_limiter;
 mod probes;
 mod record_codec;
+mod space_monitor;
 mod start;
 mod store_follower;
 mod write_path;

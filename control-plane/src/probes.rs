@@ -1,7 +1,11 @@
 //! Connects server discovery to the write path: the targets come from the published state, the headers from
 //! credentials, and the definitions are written as commands.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
@@ -14,13 +18,19 @@ use toolgate_control_core::{
 };
 use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
-    SinkError,
+    SinkError, StoreEffect, StoreReport, joined_problem,
 };
 use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
 
-use crate::{leader_election::Leadership, write_path::StoreWriter};
+use crate::{
+    leader_election::Leadership,
+    observation_limiter::{
+        ObservationAdmission, ObservationLimiter, record_bytes, unstable_problem,
+    },
+    write_path::StoreWriter,
+};
 
 /// Number of waiting operators of this control plane, by server.
 type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
@@ -134,9 +144,21 @@ pub(crate) struct DefinitionsWriter {
     pub(crate) writer: StoreWriter,
     pub(crate) leadership: Leadership,
     pub(crate) requested: watch::Receiver<ProbeRequestCounts>,
+    /// Budgets of the servers, and the time of their first use.
+    pub(crate) limiter: Mutex<(ObservationLimiter, Option<Instant>)>,
 }
 
 impl DefinitionsWriter {
+    /// Takes the write of `catalogue` from the budgets.
+    fn admit(&self, catalogue: &ServerDefinitions) -> ObservationAdmission {
+        let quota = self.writer.space_monitor().space().quota;
+        let bytes = record_bytes(catalogue);
+        let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = self.writer.clock.monotonic();
+        let since = now.duration_since(*limiter.1.get_or_insert(now));
+        limiter.0.admit(&catalogue.server, bytes, quota, since)
+    }
+
     /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
     /// requested are written, unfenced.
     async fn record(&self, catalogue: ServerDefinitions) -> Result<(), SubmitError> {
@@ -171,10 +193,35 @@ impl DefinitionsSink for DefinitionsWriter {
         Box::pin(async move { kept })
     }
 
-    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>> {
+    fn store(
+        &self,
+        mut catalogue: ServerDefinitions,
+    ) -> BoxFuture<'_, Result<StoreReport, SinkError>> {
         Box::pin(async move {
+            let quota = self.writer.space_monitor().space().quota;
+            let unstable = || Some(unstable_problem(record_bytes(&catalogue), quota));
+            let report = match self.admit(&catalogue) {
+                ObservationAdmission::Write => StoreReport {
+                    effect: StoreEffect::Stored,
+                    problem: None,
+                },
+                ObservationAdmission::WriteUnstable => StoreReport {
+                    effect: StoreEffect::StoredAsUnstable,
+                    problem: unstable(),
+                },
+                ObservationAdmission::Defer => {
+                    return Ok(StoreReport {
+                        effect: StoreEffect::Deferred,
+                        problem: unstable(),
+                    });
+                }
+            };
+            if report.problem.is_some() {
+                tracing::warn!(server = %catalogue.server, "the definitions change too often");
+            }
+            catalogue.problem = joined_problem(catalogue.problem.take(), report.problem.clone());
             match self.record(catalogue).await {
-                Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(()),
+                Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(report),
                 Err(error) => Err(SinkError(error.to_string())),
             }
         })

@@ -1,8 +1,9 @@
 //! Start of a control plane: follows the store, prepares it, then serves.
 
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -34,6 +35,7 @@ use crate::{
     deployment_keys::{self, DeploymentKeys, DeploymentKeysError, key_rotation},
     leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
+    space_monitor::{SpaceMetrics, SpaceMonitorTask},
     store_follower::StoreFollower,
     write_path::StoreWriter,
 };
@@ -173,9 +175,21 @@ impl ControlPlane {
                 () = draining => {}
             }
         });
-        let (candidate, leadership) = LeaderElection::new(store, options.exclusive_store);
+        let (candidate, leadership) =
+            LeaderElection::new(Arc::clone(&store), options.exclusive_store);
         let election = candidate.run(context.drain.clone());
         context.drain.spawn("leader election", election);
+        let monitor = SpaceMonitorTask {
+            monitor: writer.space_monitor(),
+            store,
+            published: writer.published.clone(),
+            leadership: leadership.clone(),
+            readiness: context.readiness.clone(),
+            metrics: SpaceMetrics::new(&context.metrics),
+            revisions: VecDeque::new(),
+        };
+        let monitoring = monitor.run(context.drain.clone());
+        context.drain.spawn("store space", monitoring);
         let prober = Arc::new(probe(&writer, &vault, &context, leadership));
         let write_path = Arc::new(WritePath {
             writer,
@@ -397,6 +411,7 @@ fn probe(
             writer: writer.clone(),
             leadership,
             requested: requests,
+            limiter: Mutex::default(),
         }),
         clock: Arc::clone(&context.clock),
         implementation: Implementation {

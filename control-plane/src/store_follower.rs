@@ -21,9 +21,9 @@ use tokio::{
 use toolgate_control_core::{
     CompileOutput, ListedObject, Revision, StoreState, compile,
     key::ROOT,
-    port::{PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
+    port::{KeyValue, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
-    state::ObjectEvent,
+    state::{ObjectEvent, QuarantinedObject},
 };
 use toolgate_runtime::{
     Backoff, Drain, Metrics,
@@ -43,6 +43,10 @@ pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
 const PAGE_ENTRIES: usize = 500;
 /// Maximum number of pending batches merged into one publication.
 const MAX_BATCHES: usize = 64;
+/// Maximum number of unreadable entries logged at once.
+const MAX_LOGGED: usize = 20;
+/// Maximum number of earlier forms that are read of an entry that cannot be read.
+const MAX_FORMS_READ: usize = 3;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -249,10 +253,33 @@ impl StoreFollower {
         } else {
             previous
         };
+        log_unreadable(&self.state(), &state);
         self.quarantined.set(count(state.quarantine.len()));
         self.problems.set(count(compiled.problems.len()));
         self.published
             .send_replace(Arc::new(PublishedState { state, compiled }));
+    }
+}
+
+/// Logs the entries that cannot be read and that `before` did not have.
+fn log_unreadable(before: &StoreState, state: &StoreState) {
+    if Arc::ptr_eq(&before.quarantine, &state.quarantine) {
+        return;
+    }
+    let is_new = |(key, entry): &(&String, &QuarantinedObject)| {
+        let known = before.quarantine.get(*key);
+        known.is_none_or(|known| known.mod_revision != entry.mod_revision)
+    };
+    for (key, entry) in state.quarantine.iter().filter(is_new).take(MAX_LOGGED) {
+        let (reason, revision) = (&entry.reason, entry.mod_revision);
+        let keeps_last_form = entry.keeps_last_form;
+        tracing::error!(
+            key,
+            revision,
+            reason,
+            keeps_last_form,
+            "an entry of the store cannot be read"
+        );
     }
 }
 
@@ -268,6 +295,7 @@ fn compiled(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
 }
 
 /// Lists all entries of the store at one revision. Entries that `known` has at the same revision are not decoded again.
+/// An entry that cannot be read is preceded by its last readable form, if the history has it.
 async fn list(
     store: &dyn Store,
     known: &StoreState,
@@ -277,19 +305,44 @@ async fn list(
         let page = store.list(ROOT, after.as_deref(), PAGE_ENTRIES, at).await?;
         at = Some(page.revision);
         after = page.entries.last().map(|entry| entry.key.clone());
-        listing.extend(page.entries.into_iter().map(|entry| {
+        for entry in page.entries {
             let unchanged = known.mod_revision(&entry.key) == Some(entry.mod_revision);
             let object = (!unchanged).then(|| record_codec::decode(&entry.key, &entry.value));
-            ListedObject {
+            if matches!(object, Some(Err(_))) && known.mod_revision(&entry.key).is_none() {
+                listing.extend(last_readable(store, &entry).await);
+            }
+            listing.push(ListedObject {
                 key: entry.key,
                 mod_revision: entry.mod_revision,
                 object,
-            }
-        }));
+            });
+        }
         if !page.more || after.is_none() {
             return Ok((listing, page.revision));
         }
     }
+}
+
+/// Returns the last readable form of an entry that cannot be read, from the history of the store.
+async fn last_readable(store: &dyn Store, unreadable: &KeyValue) -> Option<ListedObject> {
+    let mut before = unreadable.mod_revision;
+    for _ in 0..MAX_FORMS_READ {
+        let at = Some(before.checked_sub(1)?);
+        // Compacted history has no earlier form.
+        let page = store.list(&unreadable.key, None, 1, at).await.ok()?;
+        let mut entries = page.entries.into_iter();
+        let entry = entries.find(|entry| entry.key == unreadable.key)?;
+        let object = record_codec::decode(&entry.key, &entry.value);
+        if object.is_ok() {
+            return Some(ListedObject {
+                key: entry.key,
+                mod_revision: entry.mod_revision,
+                object: Some(object),
+            });
+        }
+        before = entry.mod_revision;
+    }
+    None
 }
 
 fn decode_event(event: StoreEvent) -> ObjectEvent {

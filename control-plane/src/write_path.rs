@@ -17,7 +17,9 @@ use tokio::{
     time::timeout,
 };
 use toolgate_control_core::{
-    Change, Command, CommandContext, KeyGuard, ObjectKey, Revision, StoreState, decide,
+    Change, Command, CommandContext, KeyGuard, ObjectKey, Revision, StoreState,
+    command::WritePriority,
+    decide,
     port::{
         CommitOutcome, PublishedState, ServerProber, Store, StoreError, SubmitError, Txn,
         TxnCompare, TxnOutcome, WriteOp,
@@ -27,7 +29,9 @@ use toolgate_model::Digest;
 use toolgate_runtime::SharedClock;
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
-use crate::{deployment_keys::DeploymentKeys, leader_election, record_codec};
+use crate::{
+    deployment_keys::DeploymentKeys, leader_election, record_codec, space_monitor::SpaceMonitor,
+};
 use read_index::{ReadIndex, revision_of};
 
 mod ports;
@@ -85,6 +89,7 @@ pub(crate) struct StoreWriter {
     /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     resync: Arc<Notify>,
     read_index: Arc<ReadIndex>,
+    space: Arc<SpaceMonitor>,
 }
 
 /// Keys with the revisions of their last writes in the store; 0 for a key that does not exist.
@@ -104,7 +109,13 @@ impl StoreWriter {
             write_lock: Arc::default(),
             resync,
             read_index: Arc::default(),
+            space: Arc::default(),
         }
+    }
+
+    /// Returns the monitor that admits the writes.
+    pub(crate) fn space_monitor(&self) -> Arc<SpaceMonitor> {
+        Arc::clone(&self.space)
     }
 
     /// Decides `command` and commits the change.
@@ -200,9 +211,10 @@ impl StoreWriter {
                 let revision = state.revision();
                 return Ok(Some(CommitOutcome { revision, change }));
             }
+            self.space.admit(command.priority())?;
             let mut transaction = transaction(&change, context);
             transaction.compares.extend(fence.cloned());
-            match self.store.commit(transaction).await? {
+            match self.commit(transaction, command.priority()).await? {
                 TxnOutcome::Committed(revision) => {
                     return Ok(Some(CommitOutcome { revision, change }));
                 }
@@ -220,6 +232,18 @@ impl StoreWriter {
         match latest {
             Some(latest) if !latest.seen_by(&self.current()) => Err(behind().into()),
             Some(_) | None => Err(SubmitError::Contended),
+        }
+    }
+
+    /// Commits. For a removal, room is made in a full store.
+    async fn commit(&self, txn: Txn, priority: WritePriority) -> Result<TxnOutcome, StoreError> {
+        let retry = (priority == WritePriority::Removal).then(|| txn.clone());
+        match (self.store.commit(txn).await, retry) {
+            (Err(StoreError::NoSpace(_)), Some(txn)) => {
+                self.space.make_room(self.store.as_ref()).await?;
+                self.store.commit(txn).await
+            }
+            (outcome, _) => outcome,
         }
     }
 

@@ -242,6 +242,7 @@ fn etcd_options(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
         namespace: options.etcd_prefix.clone(),
         tls,
         user,
+        quota: Some(u64::from(options.etcd_quota) << 20),
     })
 }
 

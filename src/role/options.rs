@@ -249,6 +249,16 @@ pub struct ControlPlaneOptions {
     /// Key prefix in etcd, for several deployments on one cluster.
     #[arg(long, env = "TOOLGATE_ETCD_PREFIX", default_value = "/toolgate")]
     pub etcd_prefix: String,
+    /// Quota of the etcd members (their `--quota-backend-bytes`), in mebibytes. Tells how full they are; etcd from 3.6 on
+    /// tells it itself.
+    #[arg(
+        long = "etcd-quota",
+        env = "TOOLGATE_ETCD_QUOTA",
+        default_value_t = 2048,
+        value_name = "MIB",
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub etcd_quota: u32,
     /// Certificate authority of etcd, PEM. Without: those of the system.
     #[arg(long, env = "TOOLGATE_ETCD_CA", value_name = "FILE")]
     pub etcd_ca: Option<PathBuf>,

@@ -22,6 +22,9 @@ use tokio::task::JoinSet;
 /// Messages of one kind in a flood.
 pub const MESSAGES: u64 = 100_000;
 
+/// Padding of one tool in bytes, below the limit of a definition.
+const MAX_PADDING: usize = 150_000;
+
 /// Messages sent at once.
 const MESSAGES_PER_WAVE: u64 = 100;
 
@@ -39,6 +42,8 @@ pub struct AnnouncementServer {
 /// Counters of requests and announcements.
 #[derive(Debug, Default)]
 struct AnnouncementCounts {
+    /// Bytes that the list has in addition.
+    padding: usize,
     lists: AtomicU64,
     announced: AtomicU64,
     /// If set, the list changes only on [`AnnouncementServer::announce_change`].
@@ -50,9 +55,17 @@ struct AnnouncementCounts {
 impl AnnouncementServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
+        Self::start_large(0).await
+    }
+
+    /// Starts a server whose list has this many bytes more.
+    pub async fn start_large(padding: usize) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let counts = Arc::new(AnnouncementCounts::default());
+        let counts = Arc::new(AnnouncementCounts {
+            padding,
+            ..AnnouncementCounts::default()
+        });
         let router = Router::new().route("/mcp", post(handle_request));
         let router = router.with_state(Arc::clone(&counts));
         let mut task = JoinSet::new();
@@ -112,8 +125,16 @@ async fn handle_request(State(counts): State<Arc<AnnouncementCounts>>, body: Byt
             } else {
                 format!("List {number}")
             };
-            json!({"tools": [{"name": "chatty", "description": description,
-                "inputSchema": {"type": "object"}}]})
+            let tool = |name: &str, comment: &str| {
+                json!({"name": name, "description": description,
+                    "inputSchema": {"type": "object", "$comment": comment}})
+            };
+            let padding = vec![b'x'; counts.padding];
+            let pieces = padding.chunks(MAX_PADDING).map(String::from_utf8_lossy);
+            let fillers = pieces.enumerate();
+            let fillers = fillers.map(|(number, text)| tool(&format!("filler-{number}"), &text));
+            let tools: Vec<Value> = [tool("chatty", "")].into_iter().chain(fillers).collect();
+            json!({"tools": tools})
         }
         Some("subscriptions/listen") => return announcement_stream(&message, counts),
         Some("tools/call") => return progress_and_log_stream(&message),

@@ -31,6 +31,11 @@ pub struct TestEtcdCluster {
 impl TestEtcdCluster {
     /// Starts `count` members and waits until all are healthy.
     pub async fn start(sandbox: &Sandbox, count: usize) -> Result<Self> {
+        Self::start_with(sandbox, count, &[]).await
+    }
+
+    /// Starts `count` members with these flags and waits until all are healthy.
+    pub async fn start_with(sandbox: &Sandbox, count: usize, flags: &[&str]) -> Result<Self> {
         let mut plan = Vec::new();
         for number in 0..count {
             plan.push((format!("etcd{number}"), port::free()?, port::free()?));
@@ -46,6 +51,7 @@ impl TestEtcdCluster {
             command
                 .args(["--name", &name, "--initial-cluster", &cluster])
                 .args(["--initial-cluster-state", "new", "--log-level", "warn"])
+                .args(flags)
                 .arg("--data-dir")
                 .arg(sandbox.join(&name))
                 .args(["--listen-client-urls", &format!("http://{client}")])
@@ -116,6 +122,13 @@ impl TestEtcdCluster {
     pub async fn put(&self, key: &str, value: &[u8]) -> Result<()> {
         self.connect(0).await?.put(key, value, None).await?;
         Ok(())
+    }
+
+    /// Size of the file of a member in bytes, and its alarms.
+    pub async fn size(&self, number: usize) -> Result<(u64, Vec<String>)> {
+        let mut client = self.connect(number).await?.maintenance_client();
+        let status = client.status().await?;
+        Ok((u64::try_from(status.db_size())?, status.errors().to_vec()))
     }
 
     /// All keys with this prefix, and their values.

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,7 @@ use crate::agent::Agent;
 use crate::http_client::TestHttpClient;
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
+use crate::small_disk::SmallDisk;
 use crate::{clock, external_programs, port};
 
 pub use command_line::CommandLine;
@@ -66,6 +68,7 @@ pub struct ToolgateUp {
     private: SocketAddr,
     data: PathBuf,
     home: PathBuf,
+    disk: Option<Arc<SmallDisk>>,
 }
 
 impl ToolgateUp {
@@ -76,23 +79,31 @@ impl ToolgateUp {
         Ok(up)
     }
 
+    /// Same as [`Self::start`], with the data folder on a disk of its own.
+    pub async fn start_on(
+        sandbox: &Sandbox,
+        disk: &Arc<SmallDisk>,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut up = Self::launch_on(sandbox, Some(Arc::clone(disk)), flags)?;
+        await_ready(&mut up.process, up.private).await?;
+        Ok(up)
+    }
+
     /// Starts the process without waiting for readiness.
     pub fn launch(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
+        Self::launch_on(sandbox, None, flags)
+    }
+
+    fn launch_on(sandbox: &Sandbox, disk: Option<Arc<SmallDisk>>, flags: &[&str]) -> Result<Self> {
         let (mcp, admin, private) = (port::free()?, port::free()?, port::free()?);
-        let data = sandbox.join("data");
-        let mut command = command()?;
-        command.arg("up").arg("--data-dir").arg(&data);
-        command.args([
-            "--listen",
-            &mcp.to_string(),
-            "--admin-listen",
-            &admin.to_string(),
-        ]);
-        command
-            .args(["--private-listen", &private.to_string()])
-            .args(flags);
-        let process = TestProcess::start("up", sandbox.path(), command)?;
+        let folder = disk.as_ref().map(|disk| disk.folder().to_owned());
+        let data = folder
+            .unwrap_or_else(|| sandbox.path().to_owned())
+            .join("data");
         let home = sandbox.path().to_owned();
+        let command = Self::command(&data, mcp, admin, private, flags, disk.as_deref())?;
+        let process = TestProcess::start("up", sandbox.path(), command)?;
         Ok(Self {
             process,
             mcp,
@@ -100,27 +111,55 @@ impl ToolgateUp {
             private,
             data,
             home,
+            disk,
+        })
+    }
+
+    fn command(
+        data: &Path,
+        mcp: SocketAddr,
+        admin: SocketAddr,
+        private: SocketAddr,
+        flags: &[&str],
+        disk: Option<&SmallDisk>,
+    ) -> Result<Command> {
+        let mut command = command()?;
+        command.arg("up").arg("--data-dir").arg(data);
+        command.args(["--listen", &mcp.to_string()]);
+        command.args(["--admin-listen", &admin.to_string()]);
+        command
+            .args(["--private-listen", &private.to_string()])
+            .args(flags);
+        Ok(match disk {
+            Some(disk) => disk.enter(&command),
+            None => command,
         })
     }
 
     /// Kills the process and starts it again on the same ports and data.
     pub async fn restart(&mut self, flags: &[&str]) -> Result<()> {
         self.process.kill()?;
-        let mut command = command()?;
-        command.arg("up").arg("--data-dir").arg(&self.data);
-        command.args(["--listen", &self.mcp.to_string()]);
-        command.args(["--admin-listen", &self.admin.to_string()]);
-        command
-            .args(["--private-listen", &self.private.to_string()])
-            .args(flags);
+        let (mcp, admin, private) = (self.mcp, self.admin, self.private);
+        let disk = self.disk.as_deref();
+        let command = Self::command(&self.data, mcp, admin, private, flags, disk)?;
         self.process = TestProcess::start("up", &self.home, command)?;
         await_ready(&mut self.process, self.private).await
     }
 
+    /// Text of `/readyz?verbose`.
+    pub async fn readyz(&self) -> Result<String> {
+        let url = format!("http://{}/readyz?verbose", self.private);
+        Ok(TestHttpClient::default().get(&url).await?.text())
+    }
+
     /// Command line with the token of the bootstrap administrator.
     pub fn cli(&self) -> Result<CommandLine> {
-        let token =
-            std::fs::read_to_string(self.data.join("admin-token")).context("admin-token")?;
+        let file = self.data.join("admin-token");
+        let file = self
+            .disk
+            .as_ref()
+            .map_or(file.clone(), |disk| disk.outside(&file));
+        let token = std::fs::read_to_string(file).context("admin-token")?;
         Ok(
             CommandLine::new(&format!("http://{}", self.admin), token.trim(), &self.home)
                 .with_endpoint(&format!("http://{}", self.mcp)),
@@ -185,16 +224,29 @@ pub struct ControlPlaneProcess {
     home: PathBuf,
     name: String,
     endpoints: String,
+    flags: Vec<String>,
 }
 
 impl ControlPlaneProcess {
     /// Starts the process and waits until it is ready.
     pub async fn start(sandbox: &Sandbox, name: &str, endpoints: &[String]) -> Result<Self> {
+        Self::start_with(sandbox, name, endpoints, &[]).await
+    }
+
+    /// Starts the process with further flags and waits until it is ready.
+    pub async fn start_with(
+        sandbox: &Sandbox,
+        name: &str,
+        endpoints: &[String],
+        flags: &[&str],
+    ) -> Result<Self> {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
         let data = sandbox.join("control-plane");
         let home = sandbox.path().to_owned();
         let endpoints = endpoints.join(",");
-        let command = Self::command(&data, admin, push, private, &endpoints)?;
+        let mut command = Self::command(&data, admin, push, private, &endpoints)?;
+        command.args(&flags);
         let process = TestProcess::start(name, &home, command)?;
         let name = name.to_owned();
         let mut this = Self {
@@ -206,6 +258,7 @@ impl ControlPlaneProcess {
             home,
             name,
             endpoints,
+            flags,
         };
         await_ready(&mut this.process, this.private).await?;
         Ok(this)
@@ -222,7 +275,8 @@ impl ControlPlaneProcess {
             }
         }
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
-        let command = Self::command(&data, admin, push, private, &self.endpoints)?;
+        let mut command = Self::command(&data, admin, push, private, &self.endpoints)?;
+        command.args(&self.flags);
         let process = TestProcess::start(name, &self.home, command)?;
         let mut replica = Self {
             process,
@@ -233,6 +287,7 @@ impl ControlPlaneProcess {
             home: self.home.clone(),
             name: name.to_owned(),
             endpoints: self.endpoints.clone(),
+            flags: self.flags.clone(),
         };
         await_ready(&mut replica.process, replica.private).await?;
         Ok(replica)
@@ -262,7 +317,8 @@ impl ControlPlaneProcess {
     /// Starts the process again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
         let (data, endpoints) = (&self.data, &self.endpoints);
-        let command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
+        let mut command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
+        command.args(&self.flags);
         self.process = TestProcess::start(&self.name, &self.home, command)?;
         await_ready(&mut self.process, self.private).await
     }
@@ -282,6 +338,12 @@ impl ControlPlaneProcess {
             token.trim(),
             &self.home,
         ))
+    }
+
+    /// Text of `/readyz?verbose`.
+    pub async fn readyz(&self) -> Result<String> {
+        let url = format!("http://{}/readyz?verbose", self.private);
+        Ok(TestHttpClient::default().get(&url).await?.text())
     }
 
     /// Address of the admin API.

@@ -16,8 +16,9 @@ use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use toolgate_proto::{
     admin::v1::{
-        catalogues_server::CataloguesServer, proxies_server::ProxiesServer,
-        tokens_server::TokensServer, versions_server::VersionsServer, watch_server::WatchServer,
+        catalogues_server::CataloguesServer, deployment_server::DeploymentServer,
+        proxies_server::ProxiesServer, tokens_server::TokensServer,
+        versions_server::VersionsServer, watch_server::WatchServer,
     },
     for_each_kind_service,
 };
@@ -29,6 +30,7 @@ use crate::{
     api_context::ApiContext,
     caller::ConnectionPeer,
     control_api::ControlApi,
+    deployment::DeploymentService,
     health,
     listen::{self, ServeOptions},
     rights::ListenerKind,
@@ -117,6 +119,10 @@ fn routes(edge: &ApiContext, hide_schema: bool, readiness: Readiness) -> Routes 
         .add_service(capped!(CataloguesServer))
         .add_service(capped!(VersionsServer))
         .add_service(capped!(WatchServer))
+        .add_service(DeploymentServer::new(DeploymentService {
+            state: Arc::clone(&edge.state),
+            readiness: readiness.clone(),
+        }))
         .add_service(health::server(readiness));
     if hide_schema {
         return routes;

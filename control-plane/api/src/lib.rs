@@ -11,6 +11,7 @@ mod access_control;
 mod api_context;
 mod caller;
 mod crud;
+mod deployment;
 mod health;
 mod kinds;
 mod listen;
@@ -27,4 +28,5 @@ mod watch_limiter;
 
 pub use admin::AdminOptions;
 pub use control_api::{ControlApi, KeyringReader};
+pub use deployment::{OBJECTS, ObjectFault, faults_of_objects};
 pub use fleet::{FleetService, PeerAuthentication};

@@ -129,6 +129,11 @@ macro_rules! define_rules {
             "toolgate.admin.v1.Versions/ListVersions",
             AccessRight::ReadVersions,
         ),
+        // Shows the faults of the deployment, and of the organizations in which the caller may read.
+        admin_rule(
+            "toolgate.admin.v1.Deployment/GetStatus",
+            Read(Organization),
+        ),
         // A watch shows only the kinds that the caller may read. This is the least right among them.
         admin_rule("toolgate.admin.v1.Watch/Watch", Read(Organization)),
         fleet_rule("toolgate.push.v1.Fleet/Join", AccessRight::Join),

@@ -198,7 +198,7 @@ fn store(error: &StoreError) -> Status {
             let details = details("STORE_REFUSED", &[]);
             Status::with_error_details(Code::InvalidArgument, message, details)
         }
-        StoreError::NoSpace => {
+        StoreError::NoSpace(_) => {
             let details = details("STORE_FULL", &[]);
             Status::with_error_details(Code::ResourceExhausted, message, details)
         }

@@ -69,6 +69,37 @@ pub enum Command {
     BumpEpoch,
 }
 
+/// Priority of a write in a store that fills up. The order is from the first to give way to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum WritePriority {
+    /// Observation of a server. It is made again later.
+    Observation,
+    /// Configuration by operators, and what the fleet needs to work.
+    Configuration,
+    /// Deletion or revocation: makes room, or takes access away.
+    Removal,
+}
+
+impl Command {
+    /// Returns the priority of the command's write.
+    pub fn priority(&self) -> WritePriority {
+        match self {
+            Self::RecordDefinitions(_) => WritePriority::Observation,
+            Self::Create(_)
+            | Self::Update { .. }
+            | Self::RecordProxy(_)
+            | Self::CreateJoinToken(_)
+            | Self::CreateSystemKey { .. }
+            | Self::ResealSystemKey { .. } => WritePriority::Configuration,
+            Self::Delete { .. }
+            | Self::RevokeToken(_)
+            | Self::ForgetProxy(_)
+            | Self::UseJoinToken(_)
+            | Self::BumpEpoch => WritePriority::Removal,
+        }
+    }
+}
+
 macro_rules! define_desired {
     (
         desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }

@@ -2,6 +2,7 @@
 //! crate wires them.
 
 mod secrets;
+mod space;
 mod state;
 
 use std::{future::Future, pin::Pin};
@@ -12,6 +13,7 @@ pub use secrets::{
     CertificateAuthority, CursorSigner, EncryptionContext, IssueError, IssuedCertificate,
     MintedSecret, PlaintextSecret, SealError, SecretPurpose, SecretSealer, TokenIssuer,
 };
+pub use space::{SpaceLevel, StoreSpace};
 pub use state::{
     CommandWriter, CommitOutcome, PublicationEnded, PublishedState, StateReader, StateWatcher,
     SubmitError,
@@ -63,6 +65,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Compacts the history up to and including `revision`.
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Measures the room of the store.
+    fn space(&self) -> BoxFuture<'_, Result<StoreSpace, StoreError>>;
+
+    /// Sets a reserve aside, if there is none, for [`reclaim`](Self::reclaim) to give up.
+    fn set_reserve_aside(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Makes room in a full store without deleting an object: compacts the whole history, returns free pages, and lets the
+    /// store accept writes again; gives up the reserve first, if asked to. Fails with the reason for which no room could
+    /// be made.
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>>;
 }
 
 /// Running watch.
@@ -188,9 +201,10 @@ pub enum StoreError {
     /// The request can never succeed (value too large, malformed key).
     #[error("the store refuses this request: {0}")]
     InvalidRequest(String),
-    /// The store is full. Deletes still work.
-    #[error("the store is out of space: compact, defragment, then disarm its alarm")]
-    NoSpace,
+    /// The store is full, or what is left is kept for more important writes. The text names the store and the next step.
+    /// Nothing was written. Deletions and revocations are still tried.
+    #[error("{0}")]
+    NoSpace(String),
 }
 
 /// Probes servers on demand. Scheduled probes follow the desired state and do not use this port.

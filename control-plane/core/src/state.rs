@@ -61,6 +61,17 @@ macro_rules! define_state {
                     $(&& (unused(ObjectKind::$O) || self.$otable.ptr_eq(&other.$otable)))*
             }
 
+            /// Returns the keys of the objects that operators write whose organization does not exist.
+            pub fn orphans(&self) -> impl Iterator<Item = ObjectKey> + '_ {
+                let is_orphan = |key: &ObjectKey| {
+                    let org = key.object().and_then(|object| object.org);
+                    org.is_some_and(|org| !self.has_organization(org))
+                };
+                std::iter::empty()
+                    $(.chain(self.$dtable.iter().map(|(id, _)| ObjectKey::$D(id.clone()))))*
+                    .filter(is_orphan)
+            }
+
             /// Returns the keys of the objects owned by an organization, without the organization itself.
             pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = ObjectKey> + 'a {
                 std::iter::empty()
@@ -79,6 +90,8 @@ pub struct QuarantinedObject {
     pub reason: String,
     /// Revision of the last write.
     pub mod_revision: Revision,
+    /// True if the object is served in the form that it had before.
+    pub keeps_last_form: bool,
 }
 
 /// Decoded change of one key.
@@ -230,6 +243,12 @@ impl StoreState {
     /// Returns the quarantine entry of `key`, if it is quarantined.
     pub fn quarantined(&self, key: &ObjectKey) -> Option<&QuarantinedObject> {
         self.quarantine.get(&key.to_string())
+    }
+
+    /// Returns `true` if the organization exists, readable or not.
+    pub fn has_organization(&self, org: &Slug) -> bool {
+        let key = ObjectKey::Organization(org.clone());
+        self.organizations.contains(org) || self.quarantined(&key).is_some()
     }
 
     /// Returns `true` if the proxy `id` was expelled and its last certificate may still be valid at `now`.

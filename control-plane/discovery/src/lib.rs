@@ -13,5 +13,6 @@ mod inspect;
 mod probe;
 
 pub use discovery::{DiscoveryOptions, ServerDiscovery};
-pub use port::{DefinitionsSink, HeaderError, HeaderSource, SinkError};
+pub use port::{DefinitionsSink, HeaderError, HeaderSource, SinkError, StoreEffect, StoreReport};
+pub use probe::joined_problem;
 pub use target::{ProbeTarget, ProbeTargets};

@@ -11,7 +11,27 @@ pub trait DefinitionsSink: Send + Sync + 'static {
     fn earlier(&self, server: &ObjectName) -> BoxFuture<'_, Option<ServerDefinitions>>;
 
     /// Stores `catalogue` in place of earlier definitions. A server that no longer exists is not an error.
-    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>>;
+    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<StoreReport, SinkError>>;
+}
+
+/// Report about storing definitions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreReport {
+    /// Effect.
+    pub effect: StoreEffect,
+    /// Problem of the definitions that change too often.
+    pub problem: Option<String>,
+}
+
+/// Effect of storing definitions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreEffect {
+    /// Stored.
+    Stored,
+    /// Stored, with the problem that the definitions change too often.
+    StoredAsUnstable,
+    /// Not stored, because the definitions change too often. A later probe stores them.
+    Deferred,
 }
 
 /// Error of storing definitions. They are stored again with the next probe.

@@ -14,7 +14,7 @@ use toolgate_runtime::{clock::SharedClock, random};
 use crate::{
     feed::{DefinitionsFeed, FeedEvent, FeedHandle, FeedSource},
     inspect::{ServerInspection, ServerInspector},
-    port::DefinitionsSink,
+    port::{DefinitionsSink, StoreEffect},
     schedule::{ProbeSchedule, ScheduleAction, ScheduleEvent, ScheduleOptions},
     target::ProbeTarget,
 };
@@ -72,8 +72,19 @@ pub(crate) enum ProbeMessage {
 pub(crate) struct ProbeResult {
     generation: u64,
     inspection: ServerInspection,
-    stored: bool,
+    storing: StoringResult,
+    /// Problem that the store has added.
+    problem: Option<String>,
     changed: bool,
+}
+
+/// Result of storing the definitions of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StoringResult {
+    /// The store has these definitions since an earlier probe.
+    NotNeeded,
+    Done(StoreEffect),
+    Failed,
 }
 
 /// Interval at which definitions are stored again although only their time has changed.
@@ -160,17 +171,26 @@ impl ProbeActor {
         let ProbeResult {
             generation,
             inspection,
-            stored,
+            storing,
+            problem,
             changed,
         } = outcome;
         let current = generation == self.generation && !self.ending;
         if current {
             let before = self.seen.take().and_then(|(_, stored)| stored);
-            let now = stored.then_some(inspection.definitions.probed).or(before);
-            self.seen = Some((inspection.definitions.clone(), now));
-            if stored {
+            let stored_at = match storing {
+                StoringResult::Done(StoreEffect::Stored) => Some(inspection.definitions.probed),
+                StoringResult::NotNeeded => before,
+                // The next probe stores its result, changed or not.
+                StoringResult::Done(StoreEffect::StoredAsUnstable | StoreEffect::Deferred)
+                | StoringResult::Failed => None,
+            };
+            self.seen = Some((inspection.definitions.clone(), stored_at));
+            if storing != StoringResult::Failed {
+                let mut told = inspection.definitions.clone();
+                told.problem = joined_problem(told.problem, problem);
                 for reply in self.waiting.drain(..) {
-                    reply.send(inspection.definitions.clone());
+                    reply.send(told.clone());
                 }
             }
         }
@@ -186,7 +206,9 @@ impl ProbeActor {
             // The handle of an unwanted feed has been dropped, so the feed closes at once.
             listen(self.generation, feed, cx);
         }
-        let well = inspection.succeeded && stored;
+        let well = inspection.succeeded && storing != StoringResult::Failed;
+        // A server whose changes are not stored is probed less and less often.
+        let changed = changed && storing != StoringResult::Done(StoreEffect::Deferred);
         self.on_event(ScheduleEvent::Ended { well, changed }, cx);
     }
 
@@ -307,25 +329,39 @@ async fn run_probe(
     let fresh =
         stored_at.is_some_and(|at| inspection.definitions.probed.since(at) < STORE_INTERVAL);
     let changed = !same(&inspection.definitions, earlier.as_ref());
-    let stored = if fresh && !on_demand && !changed {
-        true
+    let (storing, problem) = if fresh && !on_demand && !changed {
+        (StoringResult::NotNeeded, None)
     } else {
         store(shared, &inspection.definitions).await
     };
     ProbeResult {
         generation,
         inspection,
-        stored,
+        storing,
+        problem,
         changed,
     }
 }
 
-async fn store(shared: &ProbeContext, catalogue: &ServerDefinitions) -> bool {
-    let kept = shared.sink.store(catalogue.clone()).await;
-    if let Err(error) = &kept {
-        tracing::warn!(server = %catalogue.server, %error, "will be tried again");
+async fn store(
+    shared: &ProbeContext,
+    catalogue: &ServerDefinitions,
+) -> (StoringResult, Option<String>) {
+    match shared.sink.store(catalogue.clone()).await {
+        Ok(report) => (StoringResult::Done(report.effect), report.problem),
+        Err(error) => {
+            tracing::warn!(server = %catalogue.server, %error, "will be tried again");
+            (StoringResult::Failed, None)
+        }
     }
-    kept.is_ok()
+}
+
+/// Returns one text for two problems.
+pub fn joined_problem(first: Option<String>, second: Option<String>) -> Option<String> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+        (first, second) => first.or(second),
+    }
 }
 
 /// Returns `true` if the definitions differ at most in their time.

@@ -1,6 +1,9 @@
 //! Tests that one control plane probes, and that a control plane that lost the leadership unnoticed writes nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use tokio::{sync::watch, time::timeout};
 use toolgate_control_core::{
@@ -57,6 +60,7 @@ async fn a_prober_that_lost_leadership_writes_nothing_and_notices() {
         writer: plane.writer.clone(),
         leadership: leadership.clone(),
         requested: watch::channel(BTreeMap::new()).1,
+        limiter: Mutex::default(),
     };
     // The lease expired while the process was stopped, and another control plane took over.
     let Some(TxnCompare::ModRevision(key, revision)) = leadership.fence() else {
@@ -136,6 +140,7 @@ async fn a_standby_runs_probes_on_demand() {
         writer: plane.writer.clone(),
         leadership,
         requested: questions,
+        limiter: Mutex::default(),
     };
     sink.store(catalogue("mail")).await.unwrap();
     assert!(sink.store(catalogue("files")).await.is_err());

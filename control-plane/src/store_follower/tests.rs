@@ -11,8 +11,8 @@ use toolgate_model::{ProxyStatus, Timestamp, Version};
 
 use crate::{
     fixture::{
-        FaultyStore, HANG_GUARD, WritePathFixture, catalogue, gateway, memory, name, put, ready,
-        server, slug, start, token,
+        FaultyStore, HANG_GUARD, WritePathFixture, catalogue, gateway, memory, name, organization,
+        put, ready, server, slug, start, token,
     },
     record_codec,
 };
@@ -187,6 +187,57 @@ async fn an_undecodable_external_write_affects_no_other_object() {
     plane
         .shows(|state| state.quarantine.len() == poison.len() - 1)
         .await;
+}
+
+#[tokio::test]
+async fn garbage_over_a_live_object_leaves_its_last_readable_form_in_force() {
+    let store = memory();
+    let plane = furnished(Arc::clone(&store)).await;
+    let served = plane.published().compiled.snapshot.entries.clone();
+    let key = ObjectKey::Gateway(name("tools"));
+    store
+        .commit(put(&key.to_string(), b"garbage"))
+        .await
+        .unwrap();
+    plane.shows(|state| state.quarantine.len() == 1).await;
+    let published = plane.published();
+    assert_eq!(published.compiled.snapshot.entries, served);
+    let faults: Vec<_> = toolgate_api::faults_of_objects(&published).collect();
+    assert_eq!(faults[0].subject, "gateway acme/tools");
+    assert!(faults[0].text.contains("last readable form"), "{faults:?}");
+    // A control plane that starts afterwards finds the form in the history.
+    let fresh = ready(Arc::clone(&store)).await;
+    assert_eq!(fresh.published().compiled.snapshot.entries, served);
+    // The next update repairs the entry.
+    let mut next = gateway("tools", "files");
+    next.instructions = "Mended.".to_owned();
+    let expected = published.state.mod_revision_at(&key).unwrap();
+    let object = next.into();
+    let update = Command::Update { object, expected };
+    plane.run(update).await.unwrap();
+    plane.shows(|state| state.quarantine.is_empty()).await;
+}
+
+#[tokio::test]
+async fn objects_of_a_vanished_organization_are_named_and_take_no_gateway_ids() {
+    let store = memory();
+    let plane = furnished(Arc::clone(&store)).await;
+    let key = ObjectKey::Organization(slug("acme")).to_string();
+    let writes = vec![WriteOp::Delete(key)];
+    let compares = Vec::new();
+    store.commit(Txn { compares, writes }).await.unwrap();
+    plane
+        .shows(|state| !state.has_organization(&slug("acme")))
+        .await;
+    let published = plane.published();
+    let faults: Vec<_> = toolgate_api::faults_of_objects(&published).collect();
+    let subjects: Vec<&str> = faults.iter().map(|it| it.subject.as_str()).collect();
+    assert!(subjects.contains(&"gateway acme/tools"), "{subjects:?}");
+    plane.create(organization("other").into()).await.unwrap();
+    let mut taken = gateway("tools", "files");
+    taken.name.org = slug("other");
+    taken.bindings.clear();
+    plane.create(taken.into()).await.unwrap();
 }
 
 #[tokio::test]

@@ -11,20 +11,29 @@
 //! counters    name            -> revision, compacted revision, lease
 //! ```
 
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::Path, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, RwLock, atomic::AtomicBool},
+    time::Duration,
+};
 
 use redb::{Database, ReadableDatabase, backends::InMemoryBackend};
 use tokio::{sync::watch, task::spawn_blocking};
 use toolgate_control_core::port::{
-    BoxFuture, Lease, Revision, Store, StoreError, StorePage, StoreWatcher, Txn, TxnOutcome,
+    BoxFuture, Lease, Revision, Store, StoreError, StorePage, StoreSpace, StoreWatcher, Txn,
+    TxnOutcome,
 };
 use toolgate_runtime::clock::SharedClock;
 
 use crate::request;
 
 mod error;
+mod file;
 mod leases;
 mod read;
+mod space;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -48,7 +57,14 @@ pub struct EmbeddedStore {
 }
 
 struct EmbeddedInner {
-    database: Database,
+    /// `None` while the file cannot be opened again.
+    database: RwLock<Option<Database>>,
+    /// Path of the file; `None` in memory.
+    path: Option<PathBuf>,
+    /// True after an error of the file. redb accepts no writes from then on, until the file is opened again.
+    failed: AtomicBool,
+    /// True after a write that found no room.
+    full: AtomicBool,
     deadlines: LeaseTimers,
     /// Latest revision. Watchers wait for it to grow and then read the changes from the log.
     latest: watch::Sender<Revision>,
@@ -60,7 +76,7 @@ impl EmbeddedStore {
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, StoreOpenError> {
         let database = Database::create(path).map_err(|e| StoreOpenError::from_redb(path, e))?;
         restrict_permissions(path).map_err(|e| StoreOpenError::from_io(path, &e))?;
-        Self::start(database, clock, HISTORY_REVISIONS)
+        Self::start(database, Some(path), clock, HISTORY_REVISIONS)
             .map_err(|e| StoreOpenError::unreadable(path, e))
     }
 
@@ -69,7 +85,7 @@ impl EmbeddedStore {
         let path = Path::new("memory");
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
         let database = database.map_err(|e| StoreOpenError::from_redb(path, e))?;
-        Self::start(database, clock, HISTORY_REVISIONS)
+        Self::start(database, None, clock, HISTORY_REVISIONS)
             .map_err(|e| StoreOpenError::unreadable(path, e))
     }
 
@@ -77,10 +93,15 @@ impl EmbeddedStore {
     #[cfg(test)]
     pub(crate) fn with_history(clock: SharedClock, history: u64) -> Result<Self, StoreError> {
         let database = Database::builder().create_with_backend(InMemoryBackend::new());
-        Self::start(database.or_store_error()?, clock, history)
+        Self::start(database.or_store_error()?, None, clock, history)
     }
 
-    fn start(database: Database, clock: SharedClock, history: u64) -> Result<Self, StoreError> {
+    fn start(
+        database: Database,
+        path: Option<&Path>,
+        clock: SharedClock,
+        history: u64,
+    ) -> Result<Self, StoreError> {
         write::create_tables(&database)?;
         let read = database.begin_read().or_store_error()?;
         let revision = read::counter(&read, tables::REVISION)?;
@@ -88,7 +109,10 @@ impl EmbeddedStore {
         drop(read);
         let (latest, _) = watch::channel(revision);
         let shared = Arc::new(EmbeddedInner {
-            database,
+            database: RwLock::new(Some(database)),
+            path: path.map(Path::to_owned),
+            failed: AtomicBool::new(false),
+            full: AtomicBool::new(false),
             deadlines,
             latest,
             history,
@@ -99,12 +123,14 @@ impl EmbeddedStore {
     /// Runs `work` on a blocking thread after expired leases are removed.
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&EmbeddedInner) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnOnce(&EmbeddedInner, &Database) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = Arc::clone(&self.shared);
         let work = spawn_blocking(move || {
-            shared.expire()?;
-            work(&shared)
+            shared.with_database(|database| {
+                shared.expire(database)?;
+                work(&shared, database)
+            })
         });
         match work.await {
             Ok(result) => result,
@@ -120,9 +146,9 @@ fn restrict_permissions(path: &Path) -> io::Result<()> {
 
 impl EmbeddedInner {
     /// Deletes the keys of expired leases.
-    fn expire(&self) -> Result<(), StoreError> {
+    fn expire(&self, database: &Database) -> Result<(), StoreError> {
         for lease in self.deadlines.expired() {
-            let revision = write::end_lease(&self.database, lease, self.history)?;
+            let revision = write::end_lease(database, lease, self.history)?;
             self.deadlines.remove(lease);
             self.publish_revision(revision);
         }
@@ -151,8 +177,8 @@ impl Store for EmbeddedStore {
         let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
         Box::pin(async move {
             request::check_limit(limit)?;
-            self.blocking(move |shared| {
-                let read = shared.database.begin_read().or_store_error()?;
+            self.blocking(move |_, database| {
+                let read = database.begin_read().or_store_error()?;
                 read::list(&read, &prefix, after.as_deref(), limit, at)
             })
             .await
@@ -162,8 +188,8 @@ impl Store for EmbeddedStore {
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {
         Box::pin(async move {
             request::check(&txn)?;
-            self.blocking(move |shared| {
-                let commit = write::commit(&shared.database, &txn, shared.history)?;
+            self.blocking(move |shared, database| {
+                let commit = write::commit(database, &txn, shared.history)?;
                 if let TxnOutcome::Committed(revision) = &commit {
                     shared.publish_revision(Some(*revision));
                 }
@@ -186,8 +212,8 @@ impl Store for EmbeddedStore {
     }
 
     fn grant_lease(&self, ttl_seconds: u64) -> BoxFuture<'_, Result<Lease, StoreError>> {
-        Box::pin(self.blocking(move |shared| {
-            let lease = write::grant_lease(&shared.database, ttl_seconds)?;
+        Box::pin(self.blocking(move |shared, database| {
+            let lease = write::grant_lease(database, ttl_seconds)?;
             shared.deadlines.set(lease, ttl_seconds);
             Ok(Lease(lease))
         }))
@@ -195,7 +221,7 @@ impl Store for EmbeddedStore {
 
     fn keep_alive(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(
-            self.blocking(move |shared| match shared.deadlines.renew(lease.0) {
+            self.blocking(move |shared, _| match shared.deadlines.renew(lease.0) {
                 true => Ok(()),
                 false => Err(StoreError::LeaseNotFound),
             }),
@@ -203,17 +229,32 @@ impl Store for EmbeddedStore {
     }
 
     fn revoke_lease(&self, lease: Lease) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.blocking(move |shared| {
+        Box::pin(self.blocking(move |shared, database| {
             if !shared.deadlines.remove(lease.0) {
                 return Err(StoreError::LeaseNotFound);
             }
-            let revision = write::end_lease(&shared.database, lease.0, shared.history)?;
+            let revision = write::end_lease(database, lease.0, shared.history)?;
             shared.publish_revision(revision);
             Ok(())
         }))
     }
 
     fn compact(&self, revision: Revision) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.blocking(move |shared| write::compact(&shared.database, revision)))
+        Box::pin(self.blocking(move |_, database| write::compact(database, revision)))
+    }
+
+    fn space(&self) -> BoxFuture<'_, Result<StoreSpace, StoreError>> {
+        Box::pin(self.on_file(|shared| shared.measure()))
+    }
+
+    fn set_reserve_aside(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.on_file(|shared| shared.write_reserve()))
+    }
+
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.on_file(move |shared| match reserve {
+            true => shared.give_up_reserve(),
+            false => Ok(()),
+        }))
     }
 }

@@ -14,8 +14,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use etcd_client::{CompactionOptions, GetOptions};
 use toolgate_control_core::port::{
-    BoxFuture, KeyValue, Lease, Revision, Store, StoreError, StorePage, StoreWatcher, Txn,
-    TxnOutcome,
+    BoxFuture, KeyValue, Lease, Revision, Store, StoreError, StorePage, StoreSpace, StoreWatcher,
+    Txn, TxnOutcome,
 };
 
 use crate::request;
@@ -23,6 +23,7 @@ use crate::request;
 mod cluster_client;
 mod error;
 mod key_namespace;
+mod space;
 mod transaction;
 mod watcher;
 
@@ -57,6 +58,9 @@ pub struct EtcdOptions {
     pub tls: Option<EtcdTls>,
     /// User and password, if etcd authentication is enabled.
     pub user: Option<(String, String)>,
+    /// Quota of the members in bytes (`--quota-backend-bytes`); `None` for the default of etcd. etcd from 3.6 on tells it
+    /// itself.
+    pub quota: Option<u64>,
 }
 
 /// TLS options of the connection to etcd.
@@ -77,6 +81,7 @@ impl fmt::Debug for EtcdOptions {
             .field("namespace", &self.namespace)
             .field("tls", &self.tls.is_some())
             .field("user", &self.user.as_ref().map(|(name, _)| name))
+            .field("quota", &self.quota)
             .finish()
     }
 }
@@ -86,14 +91,20 @@ impl fmt::Debug for EtcdOptions {
 pub struct EtcdStore {
     members: Arc<ClusterClient>,
     namespace: KeyNamespace,
+    quota: u64,
 }
 
 impl EtcdStore {
     /// Creates a store over the given members. Rejects invalid options; connects on first use.
     pub fn new(options: EtcdOptions) -> Result<Self, StoreError> {
         let namespace = KeyNamespace::new(&options.namespace)?;
+        let quota = options.quota.unwrap_or(space::DEFAULT_QUOTA);
         let members = Arc::new(ClusterClient::new(options)?);
-        Ok(Self { members, namespace })
+        Ok(Self {
+            members,
+            namespace,
+            quota,
+        })
     }
 
     async fn page(
@@ -227,5 +238,17 @@ impl Store for EtcdStore {
                 Err(other) => Err(other),
             }
         })
+    }
+
+    fn space(&self) -> BoxFuture<'_, Result<StoreSpace, StoreError>> {
+        Box::pin(self.measure_space())
+    }
+
+    fn set_reserve_aside(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.write_reserve())
+    }
+
+    fn reclaim(&self, reserve: bool) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.make_room(reserve))
     }
 }

@@ -42,7 +42,7 @@ struct ReadyzQuery {
     verbose: Option<String>,
 }
 
-/// Serves `/livez`, `/readyz` (with `?verbose`: what is pending), `/metrics` and the routes of `extra`. Continues while
+/// Serves `/livez`, `/readyz` (with `?verbose`: what is pending, and the warnings), `/metrics` and the routes of `extra`. Continues while
 /// the process drains and reports it as not ready; run it with [`Drain::spawn_unguarded`].
 pub async fn serve(
     listener: TcpListener,
@@ -110,8 +110,14 @@ async fn readyz(
     if state.drain.is_draining() {
         pending.push("draining".to_owned());
     }
+    let mut warnings = String::new();
+    if detail.verbose.is_some() {
+        for warning in state.readiness.warnings() {
+            warnings.push_str(&format!("warning: {}: {}\n", warning.subject, warning.text));
+        }
+    }
     if pending.is_empty() {
-        return (StatusCode::OK, "ok\n".to_owned());
+        return (StatusCode::OK, format!("ok\n{warnings}"));
     }
     let mut text = "not ready\n".to_owned();
     if detail.verbose.is_some() {
@@ -121,6 +127,7 @@ async fn readyz(
         for blocker in state.drain.running() {
             text.push_str(&format!("running: {} ({})\n", blocker.name, blocker.count));
         }
+        text.push_str(&warnings);
     }
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }

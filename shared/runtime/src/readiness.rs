@@ -13,6 +13,15 @@ pub struct Readiness {
     shared: Arc<ReadinessState>,
 }
 
+/// Fault that does not keep the process from serving.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProcessWarning {
+    /// Part of the process.
+    pub subject: &'static str,
+    /// Description of the fault, with the next step.
+    pub text: String,
+}
+
 /// Guard that keeps the process from being ready.
 #[must_use = "the process is not ready only while the guard lives"]
 #[derive(Debug)]
@@ -24,6 +33,7 @@ pub struct ReadyGuard {
 #[derive(Debug)]
 struct ReadinessState {
     pending: Mutex<BTreeMap<&'static str, usize>>,
+    warnings: Mutex<BTreeMap<&'static str, Vec<String>>>,
     ready: watch::Sender<bool>,
 }
 
@@ -35,6 +45,7 @@ impl Readiness {
     pub fn new() -> Self {
         let shared = ReadinessState {
             pending: Mutex::default(),
+            warnings: Mutex::default(),
             ready: watch::Sender::new(true),
         };
         Self {
@@ -62,6 +73,22 @@ impl Readiness {
             .keys()
             .map(|name| (*name).to_owned())
             .collect()
+    }
+
+    /// Replaces the warnings about `subject`. They do not change the readiness.
+    pub fn set_warnings(&self, subject: &'static str, texts: Vec<String>) {
+        self.shared.warnings().insert(subject, texts);
+    }
+
+    /// Returns the warnings about all subjects.
+    pub fn warnings(&self) -> Vec<ProcessWarning> {
+        let warnings = self.shared.warnings();
+        let of_subject = |(subject, texts): (&&'static str, &Vec<String>)| {
+            let subject = *subject;
+            let warning = move |text: String| ProcessWarning { subject, text };
+            texts.clone().into_iter().map(warning)
+        };
+        warnings.iter().flat_map(of_subject).collect()
     }
 
     /// Returns `true` if nothing is pending.
@@ -101,6 +128,10 @@ impl ReadinessState {
         let mut pending = self.pending();
         *pending.entry(name).or_insert(0) += 1;
         self.ready.send_replace(false);
+    }
+
+    fn warnings(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<String>>> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pending(&self) -> MutexGuard<'_, BTreeMap<&'static str, usize>> {

@@ -106,7 +106,7 @@ impl DoctorArgs {
         let is_reachable = reached.is_ok();
         findings.extend(admin_findings(&admin, &self.admin, reached));
         if is_reachable {
-            findings.push(store(admin.reads_latest()));
+            findings.extend(store(admin.reads_latest(), &warnings(&mut admin).await?));
             let servers = servers(&mut admin).await?;
             let failed = servers
                 .iter()
@@ -228,16 +228,51 @@ fn admin_findings(
     }
 }
 
-/// Checks that the control plane can tell whether its state is the latest, which takes a store that answers.
-fn store(reads_latest: bool) -> DoctorFinding {
-    match reads_latest {
-        true => DoctorFinding::fine("store", "answers"),
-        false => DoctorFinding::broken(
+/// Returns the faults that the control plane reports. A control plane of an earlier version reports none.
+async fn warnings(admin: &mut AdminClient) -> Result<Vec<Value>, CliError> {
+    match admin.call("Deployment", "GetStatus", json!({})).await {
+        Ok(status) => Ok(status["warnings"].as_array().cloned().unwrap_or_default()),
+        Err(fault) if fault.kind == CliErrorKind::Denied => Ok(Vec::new()),
+        Err(fault) if fault.message.contains("mplemented") => Ok(Vec::new()),
+        Err(fault) => Err(fault),
+    }
+}
+
+/// Checks that the control plane can tell whether its state is the latest, which takes a store that answers, and lists the
+/// faults of the store and of objects in it.
+fn store(reads_latest: bool, warnings: &[Value]) -> Vec<DoctorFinding> {
+    let mut findings = Vec::new();
+    if !reads_latest {
+        findings.push(DoctorFinding::broken(
             "store",
             "does not answer: nothing can be written or revoked, and what is shown may be out of date",
             "check that etcd has a quorum, or the file in the data folder; the control plane goes on by itself as soon as \
              the store answers",
-        ),
+        ));
+    }
+    for warning in warnings {
+        let text = warning["text"].as_str().unwrap_or_default();
+        let is_told = !reads_latest && text.starts_with("does not answer");
+        if !is_told {
+            let subject = warning["subject"].as_str().unwrap_or_default();
+            findings.push(reported(subject, text));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(DoctorFinding::fine("store", "answers"));
+    }
+    findings
+}
+
+/// Returns the finding of a reported fault, whose last part is the next step.
+fn reported(subject: &str, text: &str) -> DoctorFinding {
+    let (what, fix) = text.rsplit_once("; ").unwrap_or((text, ""));
+    let is_broken = ["only deletions", "cannot be read", "does not answer"]
+        .iter()
+        .any(|sign| what.contains(sign));
+    match is_broken {
+        true => DoctorFinding::broken(subject, what, fix),
+        false => DoctorFinding::warning(subject, what, fix),
     }
 }
 

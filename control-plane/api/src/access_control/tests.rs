@@ -168,6 +168,7 @@ const ADMIN_MATRIX: &[(&str, [bool; 5])] = &[
     ("Catalogues/ListCatalogues", [N, Y, Y, Y, Y]),
     ("Catalogues/RefreshCatalogue", [N, N, Y, Y, Y]),
     ("Versions/ListVersions", [N, N, N, N, Y]),
+    ("Deployment/GetStatus", [N, Y, Y, Y, Y]),
     ("Watch/Watch", [N, Y, Y, Y, Y]),
 ];
 
@@ -246,6 +247,8 @@ fn for_rival(method: &str) -> Code {
         (false, _) => Code::PermissionDenied,
         // Succeeds without any object of `acme`: see the test of lists.
         (true, "toolgate.admin.v1.Organizations/ListOrganizations") => Code::Ok,
+        // Shows the faults of the caller's own organization: see the test of isolation.
+        (true, "toolgate.admin.v1.Deployment/GetStatus") => Code::Ok,
         (true, _) => Code::NotFound,
     }
 }

@@ -50,15 +50,19 @@ impl StoreState {
         modified: Revision,
         object: Result<ControlObject, String>,
     ) {
+        let before = key.parse().ok().and_then(|key| self.find(&key));
         self.remove_key(&key);
         if is_compiled(&key) {
             self.content_revision = self.content_revision.max(modified);
         }
         Arc::make_mut(&mut self.revisions).insert(key.clone(), modified);
         if let Err(reason) = self.insert_decoded(&key, modified, object) {
+            // An object that something else has overwritten keeps its last readable form.
+            let last_form = before.map(|before| self.insert_decoded(&key, modified, Ok(before)));
             let quarantined = QuarantinedObject {
                 reason,
                 mod_revision: modified,
+                keeps_last_form: last_form.is_some_and(|kept| kept.is_ok()),
             };
             Arc::make_mut(&mut self.quarantine).insert(key, quarantined);
         }

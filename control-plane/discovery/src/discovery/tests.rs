@@ -1,6 +1,6 @@
 //! Tests of server discovery: real probes of scripted fake servers.
 
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
 use toolgate_runtime::{clock, drain};
 
 use super::*;
-use crate::port::{HeaderError, SinkError};
+use crate::port::{HeaderError, SinkError, StoreEffect, StoreReport};
 
 mod feeds;
 mod kinds;
@@ -20,6 +20,8 @@ mod kinds;
 struct MemorySink {
     stored: Mutex<BTreeMap<ObjectName, ServerDefinitions>>,
     writes: AtomicUsize,
+    /// Number of writes that fail.
+    failures: AtomicUsize,
 }
 
 impl DefinitionsSink for MemorySink {
@@ -28,11 +30,24 @@ impl DefinitionsSink for MemorySink {
         Box::pin(async move { kept })
     }
 
-    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<(), SinkError>> {
+    fn store(&self, catalogue: ServerDefinitions) -> BoxFuture<'_, Result<StoreReport, SinkError>> {
         self.writes.fetch_add(1, Ordering::SeqCst);
+        let fails = |left: usize| left.checked_sub(1);
+        if self
+            .failures
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, fails)
+            .is_ok()
+        {
+            return Box::pin(async { Err(SinkError("no room".to_owned())) });
+        }
         let mut kept = self.stored.lock().unwrap();
         kept.insert(catalogue.server.clone(), catalogue);
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            Ok(StoreReport {
+                effect: StoreEffect::Stored,
+                problem: None,
+            })
+        })
     }
 }
 
@@ -185,6 +200,28 @@ fn modern(seen: &RecordedRequest) -> ScriptedResponse {
         "tools/list" => tools(seen, &["a".to_owned(), "b".to_owned()]),
         _ => fake_server::error(404, seen, -32601, &Value::Null),
     }
+}
+
+#[tokio::test]
+async fn definitions_that_could_not_be_stored_are_stored_by_the_next_probe_though_nothing_changed()
+{
+    let house = fixture(MemorySink::default());
+    let is_changed = Arc::new(AtomicBool::new(false));
+    let changed = Arc::clone(&is_changed);
+    let url = house
+        .serve(move |seen| match seen.rpc_method() {
+            "tools/list" if changed.load(Ordering::SeqCst) => tools(&seen, &["c".to_owned()]),
+            _ => modern(&seen),
+        })
+        .await;
+    house.want([target("files", &url)]);
+    house.kept("files", well).await;
+    is_changed.store(true, Ordering::SeqCst);
+    house.sink.failures.store(1, Ordering::SeqCst);
+    let mut again = target("files", &url);
+    again.timeouts.first_byte = Duration::from_secs(3);
+    house.want([again]);
+    house.kept("files", |kept| names(kept) == ["c"]).await;
 }
 
 #[tokio::test]

@@ -72,12 +72,21 @@ impl<T, E: Into<redb::Error>> OrStoreError<T> for Result<T, E> {
     fn or_store_error(self) -> Result<T, StoreError> {
         self.map_err(|error| {
             let error = error.into();
-            if let redb::Error::Io(io) = &error
-                && io.kind() == io::ErrorKind::StorageFull
-            {
-                return StoreError::NoSpace;
+            match is_full(&error) {
+                true => StoreError::NoSpace("the disk of the store is full".to_owned()),
+                false => StoreError::Unavailable(error.to_string()),
             }
-            StoreError::Unavailable(error.to_string())
         })
     }
+}
+
+/// Returns `true` if the error is a lack of room on the disk.
+pub(super) fn is_full(error: &redb::Error) -> bool {
+    let redb::Error::Io(error) = error else {
+        return false;
+    };
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
 }

@@ -31,8 +31,8 @@ impl LogWatcher {
 
     async fn read(&self) -> Result<WatchBatch, StoreError> {
         let (prefix, from) = (self.prefix.clone(), self.next);
-        let changes = self.store.blocking(move |shared| {
-            let read = shared.database.begin_read().or_store_error()?;
+        let changes = self.store.blocking(move |_, database| {
+            let read = database.begin_read().or_store_error()?;
             read::changes(&read, &prefix, from)
         });
         changes.await
@@ -53,7 +53,7 @@ impl LogWatcher {
             match timeout(LEASE_CHECK_INTERVAL, self.latest.changed()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_closed)) => return Err(StoreError::Unavailable("closed".to_owned())),
-                Err(_elapsed) => self.store.blocking(|_| Ok(())).await?,
+                Err(_elapsed) => self.store.blocking(|_, _| Ok(())).await?,
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Writes: commits, leases and compaction. Each is one write transaction, durable when the function returns.
 
-use redb::{Database, ReadableTable, Table, WriteTransaction};
+use redb::{Database, ReadableDatabase as _, ReadableTable, Table, WriteTransaction};
 use toolgate_control_core::port::{
     Lease, Revision, StoreError, Txn, TxnCompare, TxnOutcome, WriteOp,
 };
@@ -10,7 +10,13 @@ use super::{
     tables::{COMPACTED, COUNTERS, CURRENT, LEASE, LEASE_KEYS, LEASES, LOG, REVISION, VERSIONS},
 };
 
+/// Creates the tables of a new file. An existing file is not written to, so that it can be opened on a full disk.
 pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
+    let read = database.begin_read().or_store_error()?;
+    if read.list_tables().or_store_error()?.count() == TABLE_COUNT {
+        return Ok(());
+    }
+    drop(read);
     let txn = database.begin_write().or_store_error()?;
     {
         let tables = WriteTables::open(&txn)?;
@@ -21,6 +27,9 @@ pub(super) fn create_tables(database: &Database) -> Result<(), StoreError> {
     }
     txn.commit().or_store_error()
 }
+
+/// Number of tables that [`WriteTables`] opens.
+const TABLE_COUNT: usize = 6;
 
 pub(super) fn commit(
     database: &Database,

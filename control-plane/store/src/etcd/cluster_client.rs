@@ -11,6 +11,7 @@ use std::{
 };
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
+use futures_util::future::join_all;
 use tokio::time::timeout;
 use toolgate_control_core::port::StoreError;
 
@@ -124,6 +125,28 @@ impl ClusterClient {
             self.fail_over(index);
         }
         Err(problem)
+    }
+
+    /// Connects to every member that answers, in the order of the endpoints, beside the connection for calls.
+    pub(super) async fn each_member(&self) -> Result<Vec<Client>, StoreError> {
+        let connecting = (0..self.endpoints.len()).map(|index| async move {
+            match timeout(CONNECT_TIMEOUT, self.connect(index)).await {
+                Ok(Ok(client)) => Ok(client),
+                Ok(Err(error)) => Err(self.with_member_host(index, error)),
+                Err(_elapsed) => Err(StoreError::Unavailable("no etcd member answers".to_owned())),
+            }
+        });
+        let (mut clients, mut problem) = (Vec::new(), None);
+        for connected in join_all(connecting).await {
+            match connected {
+                Ok(client) => clients.push(client),
+                Err(error) => problem = Some(error),
+            }
+        }
+        match problem {
+            Some(error) if clients.is_empty() => Err(error),
+            Some(_) | None => Ok(clients),
+        }
     }
 
     /// Adds the host of the member to an error, without URL parts before the host, such as a password.

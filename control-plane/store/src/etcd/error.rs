@@ -7,6 +7,10 @@ use toolgate_control_core::port::StoreError;
 #[cfg(test)]
 mod tests;
 
+/// Message of a full etcd.
+const FULL: &str = "etcd is full: its file has reached the quota; delete what is not needed, or raise --quota-backend-bytes of \
+                    its members; Toolgate compacts, defragments and disarms the alarm by itself";
+
 pub(super) fn from_etcd(error: Error) -> StoreError {
     match error {
         Error::GRpcStatus(status) => from_status(&status),
@@ -35,7 +39,9 @@ fn from_status(status: &Status) -> StoreError {
         Code::OutOfRange if contains("has been compacted") => StoreError::Compacted(0),
         // The receive limit of the client: the watch cannot catch up any more, but a listing can.
         Code::OutOfRange if contains("message length too large") => StoreError::Compacted(0),
-        Code::ResourceExhausted if contains("space exceeded") => StoreError::NoSpace,
+        Code::ResourceExhausted if contains("space exceeded") => {
+            StoreError::NoSpace(FULL.to_owned())
+        }
         Code::ResourceExhausted if contains("message larger") => {
             StoreError::InvalidRequest(text.to_owned())
         }

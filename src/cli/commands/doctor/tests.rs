@@ -86,8 +86,28 @@ fn a_short_lived_token_is_reported_in_the_last_fifth_of_its_life() {
 
 #[test]
 fn a_store_that_does_not_answer_is_broken() {
-    assert_eq!(store(true).severity, FindingSeverity::Fine);
-    assert_eq!(store(false).severity, FindingSeverity::Broken);
+    assert_eq!(store(true, &[])[0].severity, FindingSeverity::Fine);
+    assert_eq!(store(false, &[])[0].severity, FindingSeverity::Broken);
+    let silent = json!({"subject": "store", "text": "does not answer: nothing can be written"});
+    assert_eq!(
+        store(false, std::slice::from_ref(&silent)).len(),
+        1,
+        "told once"
+    );
+}
+
+#[test]
+fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
+    let warnings = [
+        json!({"subject": "store", "text": "83 % of 2 GiB in use: changes are not noticed; raise the quota"}),
+        json!({"subject": "gateway acme/tools", "text": "cannot be read (cut off); write it again"}),
+    ];
+    let findings = store(true, &warnings);
+    assert_eq!(findings[0].severity, FindingSeverity::Warning);
+    assert_eq!(findings[0].fix, "raise the quota");
+    assert_eq!(findings[1].severity, FindingSeverity::Broken);
+    assert_eq!(findings[1].subject, "gateway acme/tools");
+    assert_eq!(findings.len(), 2);
 }
 
 #[test]

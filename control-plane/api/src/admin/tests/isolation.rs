@@ -225,3 +225,38 @@ async fn a_page_token_is_bound_to_its_caller_and_list() {
     let answer = call(&router, "Gateways/ListGateways", Some("viewer"), &gateways).await;
     assert_eq!(answer.code, Code::InvalidArgument);
 }
+
+#[tokio::test]
+async fn a_caller_sees_the_unreadable_objects_of_its_organization_only() {
+    let (router, control_api, _trigger) = start();
+    nest(&control_api);
+    let mut published = (*control_api.published()).clone();
+    let mut state = (*published.state).clone();
+    let revision = state.revision() + 1;
+    let keys = [
+        "/v1/desired/acme/gateway/torn",
+        "/v1/desired/rival/gateway/canary-torn",
+        "/v1/canary",
+    ];
+    let garbage = |key: &str| toolgate_control_core::state::ObjectEvent::Put {
+        key: key.to_owned(),
+        modified: revision,
+        object: Err("cut off".to_owned()),
+    };
+    state.apply(keys.map(garbage), revision);
+    published.state = Arc::new(state);
+    control_api.publish(published);
+    let read = async |token: &str| {
+        let method = "Deployment/GetStatus";
+        call(&router, method, Some(token), &GetStatusRequest {}).await
+    };
+    let of_viewer = read("viewer").await;
+    clean("status", &of_viewer);
+    let subjects = |answer: &CallResponse| {
+        let status: DeploymentStatus = answer.read();
+        let warnings = status.warnings.into_iter();
+        warnings.map(|it| it.subject).collect::<Vec<_>>()
+    };
+    assert_eq!(subjects(&of_viewer), ["gateway acme/torn"]);
+    assert_eq!(subjects(&read("system").await).len(), 3);
+}

@@ -66,16 +66,18 @@ impl KindRules for Gateway {
 /// organization.
 fn claim_gateway_id(draft: &mut ChangeBuilder<'_>, name: &ObjectName) -> Result<(), Rejection> {
     let claim = ObjectKey::GatewayId(name.id.clone());
-    let owner = draft.state.gateway_ids.get(&name.id);
+    let state = draft.state;
+    let owner = state.gateway_ids.get(&name.id).map(|it| &*it.object);
     let claimed = match owner {
-        Some(owner) => *owner.object != name.org,
-        None => draft.state.mod_revision_at(&claim).is_some(),
+        // What a deleted organization has left behind takes no ids.
+        Some(owner) => *owner != name.org && state.has_organization(owner),
+        None => state.mod_revision_at(&claim).is_some(),
     };
-    let used = draft
-        .state
-        .gateways
-        .iter()
-        .any(|(other, _)| other.id == name.id);
+    if let Some(owner) = owner.filter(|owner| **owner != name.org) {
+        draft.guard(&ObjectKey::Organization(owner.clone()));
+    }
+    let mut others = state.gateways.iter().map(|(other, _)| other);
+    let used = others.any(|other| other.id == name.id && state.has_organization(&other.org));
     if claimed || used {
         let reason = format!(
             "`{}` is taken; gateway ids are unique in the whole deployment, choose another one",

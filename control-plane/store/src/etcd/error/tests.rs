@@ -15,7 +15,7 @@ fn etcd_errors_are_classified() {
         (
             Code::ResourceExhausted,
             "etcdserver: mvcc: database space exceeded",
-            StoreError::NoSpace,
+            StoreError::NoSpace(FULL.to_owned()),
         ),
         (
             Code::NotFound,

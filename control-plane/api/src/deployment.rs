@@ -1,0 +1,108 @@
+//! Status of the deployment: the faults that the process reports as warnings, and the objects in the store that cannot be
+//! read.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use toolgate_control_core::{
+    AccessRight, ObjectKey, ObjectKind,
+    port::{PublishedState, StateReader},
+    state::QuarantinedObject,
+};
+use toolgate_model::Slug;
+use toolgate_proto::admin::v1::{
+    DeploymentStatus, DeploymentWarning, GetStatusRequest, deployment_server,
+};
+use toolgate_runtime::Readiness;
+
+use crate::caller::AdminCaller;
+
+/// Maximum number of objects that are named.
+const MAX_NAMED: usize = 100;
+
+/// Subject of the process warnings about objects.
+pub const OBJECTS: &str = "objects";
+
+/// Fault of an object in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectFault {
+    /// Organization of the object, if any.
+    pub org: Option<Slug>,
+    /// Name of the object.
+    pub subject: String,
+    /// Description of the fault, with the next step.
+    pub text: String,
+}
+
+/// Service that reports the status of the deployment.
+pub(crate) struct DeploymentService {
+    pub(crate) state: Arc<dyn StateReader>,
+    pub(crate) readiness: Readiness,
+}
+
+#[tonic::async_trait]
+impl deployment_server::Deployment for DeploymentService {
+    async fn get_status(
+        &self,
+        request: Request<GetStatusRequest>,
+    ) -> Result<Response<DeploymentStatus>, Status> {
+        let caller = AdminCaller::of(&request)?;
+        let of_process = self.readiness.warnings().into_iter();
+        // Those about objects name objects of all organizations.
+        let of_process = of_process.filter(|warning| warning.subject != OBJECTS);
+        let of_process = of_process.map(|warning| DeploymentWarning {
+            subject: warning.subject.to_owned(),
+            text: warning.text,
+        });
+        let published = self.state.published();
+        let of_objects = faults_of_objects(&published).filter(|fault| {
+            let right = AccessRight::Read(ObjectKind::Organization);
+            caller.has_right(right, fault.org.as_ref())
+        });
+        let of_objects = of_objects.take(MAX_NAMED).map(|fault| DeploymentWarning {
+            subject: fault.subject,
+            text: fault.text,
+        });
+        Ok(Response::new(DeploymentStatus {
+            warnings: of_process.chain(of_objects).collect(),
+        }))
+    }
+}
+
+/// Returns the faults of objects: entries that cannot be read, and objects whose organization does not exist.
+pub fn faults_of_objects(published: &PublishedState) -> impl Iterator<Item = ObjectFault> + '_ {
+    let unreadable = published.state.quarantine.iter();
+    let unreadable = unreadable.map(|(key, entry)| ObjectFault::unreadable(key, entry));
+    let orphans = published.state.orphans();
+    unreadable.chain(orphans.map(|key| ObjectFault::orphan(&key)))
+}
+
+impl ObjectFault {
+    fn unreadable(key: &str, entry: &QuarantinedObject) -> Self {
+        let parsed: Option<ObjectKey> = key.parse().ok();
+        let (reason, at) = (&entry.reason, entry.mod_revision);
+        let kept = match entry.keeps_last_form {
+            true => ", and its last readable form stays in force",
+            false => "",
+        };
+        Self {
+            org: parsed.as_ref().and_then(ObjectKey::org).cloned(),
+            subject: parsed.map_or_else(|| key.to_owned(), |key| key.describe()),
+            text: format!(
+                "cannot be read as it was written at revision {at} ({reason}){kept}; write it again, or delete it"
+            ),
+        }
+    }
+
+    fn orphan(key: &ObjectKey) -> Self {
+        let org = key.org().map(ToString::to_string).unwrap_or_default();
+        Self {
+            org: key.org().cloned(),
+            subject: key.describe(),
+            text: format!(
+                "stays in force although its organization {org} does not exist any more; create the organization again, and \
+                 then delete what is not needed"
+            ),
+        }
+    }
+}
