@@ -52,7 +52,13 @@ pub(crate) async fn execute<S: ConfigSource>(
     measurement: RequestMeasurement,
 ) -> ClientHttpResponse {
     if let Plan::Call(plan) = &request.plan {
-        if let Err(refusal) = state.before_call(&request.caller, plan) {
+        // The retry of a suspended call sends nothing new to the server.
+        let is_new = plan.continuation.is_none();
+        let permitted = match is_new {
+            true => state.before_call(&request.caller, plan),
+            false => Ok(()),
+        };
+        if let Err(refusal) = permitted {
             return conclude(Err(refusal), &request.received, measurement);
         }
         let context = call::context(state, Arc::clone(plan), &request, &measurement);
@@ -160,7 +166,7 @@ fn answer_elicitation<S: ConfigSource>(
         }
         AnswerRecipient::Unknown => {}
         AnswerRecipient::OtherProxy(proxy) => {
-            tracing::warn!(%proxy, "an answer came to the wrong proxy");
+            tracing::debug!(%proxy, "an answer came to the wrong proxy");
             return Err(Refusal::InvalidRequest(
                 "another proxy asked this: it has to be answered there",
             ));

@@ -120,17 +120,20 @@ impl<S: ConfigSource> ProxyState<S> {
         }
     }
 
-    /// Cancels suspended calls of modern clients whose gateway was removed or denied: their clients cannot come back.
+    /// Cancels suspended calls of modern clients whose gateway was removed or denied, or whose token was removed: their
+    /// clients cannot come back.
     pub(crate) fn cancel_unserved(&self, view: &View) {
-        self.suspended.retain(|gateway| {
+        self.suspended.retain(|gateway, authn| {
             let gateway = view.gateway(gateway.as_str());
-            gateway.is_some_and(|gateway| gateway.denied.is_none())
+            let is_served = gateway.is_some_and(|gateway| gateway.denied.is_none());
+            is_served && view.caller(authn).is_some() && !self.source.is_revoked(authn)
         });
     }
 
-    /// Ends all requests of revoked proofs, streams included.
+    /// Ends all requests of revoked proofs, streams and suspended calls included.
     pub(crate) fn end_revoked<'a>(&self, revoked: impl Iterator<Item = &'a AuthnId>) {
         revoked.for_each(|authn| self.limiter.end_authn(authn));
+        self.cancel_unserved(&self.source.view());
     }
 
     /// Handles a new view: drops state of what was removed and notifies clients of changed lists.

@@ -30,6 +30,7 @@ struct CachedSessionId {
     gateway: Slug,
     principal: Arc<Principal>,
     claims: Arc<SessionClaims>,
+    opened_at: Timestamp,
 }
 
 /// Result of resolving the session header; the owned form of the core's `SessionLookup`.
@@ -90,10 +91,14 @@ impl SessionIdCache {
         slot: &CacheSlot,
     ) -> Option<Arc<SessionClaims>> {
         // Most connections carry one session. Ids of other sessions are found in the shared cache, at a higher cost.
+        let is_fresh = |known: &Arc<CachedSessionId>| now.since(known.opened_at) < CACHE_TTL;
         let last = slot
             .get::<CachedSessionId>()
-            .filter(|known| *known.text == *text);
-        let known = match last.or_else(|| self.0.get(text)) {
+            .filter(|known| *known.text == *text && is_fresh(known));
+        if let Some(known) = last {
+            return known.claims_of(gateway, principal);
+        }
+        let known = match self.0.get(text).filter(is_fresh) {
             Some(known) => known,
             None => {
                 let context = SealContext { gateway, principal };
@@ -103,14 +108,24 @@ impl SessionIdCache {
                     gateway: gateway.clone(),
                     principal: Arc::clone(principal),
                     claims: Arc::new(claims),
+                    opened_at: now,
                 });
                 self.0.insert(text.into(), Arc::clone(&known));
-                slot.put(Arc::clone(&known));
                 known
             }
         };
-        // An id of another principal or gateway is treated like an invalid one.
-        let same = known.gateway == *gateway && known.principal == *principal;
-        same.then(|| Arc::clone(&known.claims))
+        slot.put(Arc::clone(&known));
+        known.claims_of(gateway, principal)
     }
 }
+
+impl CachedSessionId {
+    /// Returns the claims. An id of another principal or gateway is treated like an invalid one.
+    fn claims_of(&self, gateway: &Slug, principal: &Arc<Principal>) -> Option<Arc<SessionClaims>> {
+        let same = self.gateway == *gateway && self.principal == *principal;
+        same.then(|| Arc::clone(&self.claims))
+    }
+}
+
+#[cfg(test)]
+mod tests;

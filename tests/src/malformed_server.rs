@@ -24,7 +24,11 @@ pub const LISTED_TOOLS: &[&str] = &[
     "null_in_icon",
     "boolean_property",
     "any_output",
+    UNUSUAL_TOOL.1,
 ];
+
+/// Tool whose name some clients do not take, and the name that it is exposed under.
+pub const UNUSUAL_TOOL: (&str, &str) = ("read a file", "read_a_file_983f9295");
 
 /// Tools that are left out, each with the member that is the reason.
 pub const REJECTED_TOOLS: &[(&str, &str)] = &[
@@ -88,6 +92,10 @@ async fn handle_request(body: Bytes) -> Response {
             "capabilities": {"tools": {}, "prompts": {}, "resources": {}},
         }),
         Some("tools/list") => json!({"tools": tools()}),
+        Some("tools/call") => {
+            let name = message.pointer("/params/name").and_then(Value::as_str);
+            json!({"content": [{"type": "text", "text": name.unwrap_or_default()}]})
+        }
         Some("prompts/list") => json!({"prompts": prompts()}),
         Some("resources/list") => {
             json!({"resources": resources("uri", "memo:valid", "memo:nulls")})
@@ -117,6 +125,7 @@ fn tool(name: &str, members: &Value) -> Value {
 fn tools() -> Vec<Value> {
     let mut tools = vec![
         tool("valid", &json!({"description": "Does nothing"})),
+        tool(UNUSUAL_TOOL.0, &json!({})),
         tool("empty_schema", &json!({"inputSchema": {}})),
         tool(
             "untyped_schema",

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::malformed_server::{
     LISTED_PROMPTS, LISTED_RESOURCES, LISTED_TEMPLATES, LISTED_TOOLS, MalformedServer,
-    REJECTED_TOOLS,
+    REJECTED_TOOLS, UNUSUAL_TOOL,
 };
 use toolgate_tests::real_clients::{LEGACY, MODERN, RealClient, ScriptRuntime};
 use toolgate_tests::sandbox::Sandbox;
@@ -152,6 +152,24 @@ async fn every_strict_client_lists_a_server_with_malformed_definitions() {
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_with_an_unusual_name_is_called_under_its_exposed_name() {
+    let sandbox = Sandbox::new("unusual").unwrap();
+    let server = MalformedServer::start().await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let url = server.url();
+    let token = up.expose("malformed", &url, "single").await.unwrap();
+    let url = up.url("malformed");
+    let legacy = Agent::legacy(&url, &token).await.unwrap();
+    let (own, exposed) = UNUSUAL_TOOL;
+    for agent in [Agent::modern(&url, &token), legacy] {
+        let result = agent.call(exposed, json!({})).await.unwrap();
+        let seen = &result["content"][0]["text"];
+        assert_eq!(seen, own, "{result}");
+        agent.call(own, json!({})).await.unwrap_err();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

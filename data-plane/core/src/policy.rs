@@ -64,7 +64,8 @@ impl FilterChain {
     /// Sorts limits from narrow to wide: what a narrow limit of a stage refuses does not use up a wide one of that stage.
     /// A request that a later stage refuses has used the limits of `admit`: they bound all requests, not calls.
     fn sorted(mut limits: Vec<RateLimitFilter>) -> Self {
-        limits.sort_by_key(|limit| limit.per);
+        // Of one key, the short interval first: what it refuses does not use up the long one.
+        limits.sort_by_key(|limit| (limit.per, limit.limit.interval));
         Self(limits.into_iter().map(Filter::RateLimit).collect())
     }
 }

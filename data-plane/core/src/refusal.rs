@@ -57,7 +57,9 @@ pub enum Refusal {
     #[error("`_meta` must hold `{0}`")]
     MissingMeta(&'static str),
     /// Legacy: the session header is missing.
-    #[error("`Mcp-Session-Id` is required: send `initialize` first")]
+    #[error(
+        "`Mcp-Session-Id` is required: the answer to `initialize` has this header, and every later request has to repeat its value"
+    )]
     MissingSession,
     /// Legacy: the session is unknown, over, or belongs to another caller; the response does not say which.
     #[error("session not found: send `initialize` again")]

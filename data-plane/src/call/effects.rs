@@ -220,12 +220,14 @@ impl<S: ConfigSource> CallDriver<S> {
             began: self.began,
         };
         let (state, gateway) = (&self.state, &self.context.plan.gateway.name.id);
+        let (principal, authn) = (&self.context.principal, self.context.authn);
         let parked = state
             .suspended
-            .suspend(handle, &self.context.principal, gateway, suspended);
-        // Checked after the call is kept: a gateway that is removed from here on finds it.
+            .suspend(handle, principal, (gateway, authn), suspended);
+        // Checked after the call is kept: a gateway or token that is removed from here on finds it.
         let view = state.source.view();
-        if view.gateway(gateway.as_str()).is_none() {
+        let is_served = view.gateway(gateway.as_str()).is_some() && view.caller(&authn).is_some();
+        if !is_served || state.source.is_revoked(&authn) {
             state.cancel_unserved(&view);
         }
         match parked {

@@ -1,12 +1,19 @@
 //! Long-lived streams: of a legacy session, and of a modern client that listens for changes.
 
-use std::{future::Future, sync::Arc};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
+use tokio::time::sleep;
 use toolgate_data_core::{
     Caller, GatewayView, Refusal,
     notify::subscription,
     plan::{ListenPlan, ResourceTarget},
 };
+use toolgate_model::Timestamp;
+use toolgate_runtime::SharedClock;
 use toolgate_session::{SessionContext, SubscriptionRequest};
 
 use crate::{
@@ -18,6 +25,9 @@ use crate::{
 };
 
 use super::events;
+
+/// Interval at which the expiry of a stream's token is compared with the clock.
+const CLOCK_CHECK: Duration = Duration::from_secs(60);
 
 /// Gateway, caller and permit of a stream.
 pub(super) struct ListenContext<'a> {
@@ -39,7 +49,8 @@ pub(super) async fn session<S: ConfigSource>(
         return Err(Refusal::Overloaded);
     }
     let stream = state.sessions.open_stream(subject).await?;
-    let stream = LongLivedBody::new(stream, end(state, permit), None);
+    let expires = subject.caller.authn().expires;
+    let stream = LongLivedBody::new(stream, end(state, permit, expires), None);
     Ok(events(StreamBody::LongLived(Box::new(stream))))
 }
 
@@ -94,20 +105,39 @@ pub(super) async fn listen<S: ConfigSource>(
     };
     let stream = opened.acknowledge(honoured)?;
     let final_message = subscription::final_response(&listen.id, &context.gateway.server_info);
-    let stream = LongLivedBody::new(stream, end(state, context.permit), Some(final_message));
+    let end = end(state, context.permit, context.caller.authn().expires);
+    let stream = LongLivedBody::new(stream, end, Some(final_message));
     Ok(events(StreamBody::LongLived(Box::new(stream))))
 }
 
-/// Returns a future that ends when the proxy drains or the token of the stream is revoked.
+/// Returns a future that ends when the proxy drains or the token of the stream is revoked or expires.
 fn end<S: ConfigSource>(
     state: &ProxyState<S>,
     permit: &RequestPermit,
+    expires: Option<Timestamp>,
 ) -> impl Future<Output = ()> + Send + 'static {
     let (draining, over) = (state.drain.draining(), permit.authn_ended_static());
+    let expired = expired(Arc::clone(&state.clock), expires);
     async move {
         tokio::select! {
             () = draining => {}
             () = over => {}
+            () = expired => {}
         }
+    }
+}
+
+/// Ends at `expires` by the wall clock.
+async fn expired(clock: SharedClock, expires: Option<Timestamp>) {
+    let Some(expires) = expires else {
+        return pending().await;
+    };
+    loop {
+        let left = expires.since(clock.now());
+        if left == Duration::ZERO {
+            return;
+        }
+        // The clock may be set meanwhile.
+        sleep(left.min(CLOCK_CHECK)).await;
     }
 }

@@ -30,19 +30,23 @@ fn limit(per: Key) -> RateLimit {
 async fn limited(limits: &[(Scope, RateLimit)]) -> (TestRig, Arc<ManualClock>) {
     let clock = ManualClock::new(Timestamp(1_700_000_000_000));
     let rig = TestRig::with_clock(Arc::clone(&clock) as _).await;
+    set_limits(&rig, limits);
+    (rig, clock)
+}
+
+fn set_limits(rig: &TestRig, limits: &[(Scope, RateLimit)]) {
     let limits = limits.iter().cloned();
     let limits: Vec<_> = limits
         .map(|(scope, limit)| ScopedRateLimit { scope, limit })
         .collect();
     for gateway in ["everything", "other"] {
-        change(&rig, SnapshotResourceKind::Gateway, gateway, |resource| {
+        change(rig, SnapshotResourceKind::Gateway, gateway, |resource| {
             let SnapshotResource::Gateway(gateway) = resource else {
                 panic!("no gateway");
             };
             gateway.rate_limits = limits.clone();
         });
     }
-    (rig, clock)
 }
 
 fn change(
@@ -284,6 +288,36 @@ async fn lists_and_notifications_count_as_requests() {
         assert_eq!(client.legacy(list.clone()).await.whole().await.status, 200);
     }
     assert_eq!(client.legacy(list).await.whole().await.status, 429);
+}
+
+#[tokio::test]
+async fn the_retry_of_a_suspended_call_is_not_counted_again() {
+    let once = RateLimit {
+        requests: NonZeroU32::MIN,
+        interval: Duration::from_secs(3_600),
+        ..limit(Key::Server)
+    };
+    let rig = TestRig::start().await;
+    set_limits(&rig, &[(Scope::Server(slug("old")), once)]);
+    let mut client = rig.client();
+    client.capabilities = json!({"elicitation": {}});
+    let ask = |more: Value| {
+        let mut params = json!({"name": "old__ask", "arguments": {"text": "x"}});
+        let members = params.as_object_mut().unwrap();
+        members.extend(more.as_object().unwrap().clone());
+        json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params})
+    };
+    let asked = client.modern(ask(json!({}))).await.whole().await.json();
+    let asked = &asked["result"];
+    let key = asked["inputRequests"].as_object().unwrap().keys().next();
+    let answer = json!({"action": "accept", "content": {}});
+    let retry = ask(json!({
+        "requestState": asked["requestState"], "inputResponses": {key.unwrap(): answer},
+    }));
+    let done = client.modern(retry).await.whole().await;
+    assert_eq!(done.json()["result"]["resultType"], "complete", "{done:?}");
+    let again = client.modern(ask(json!({}))).await.whole().await;
+    assert_eq!(again.status, 429, "a new call counts");
 }
 
 #[tokio::test]

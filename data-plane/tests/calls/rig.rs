@@ -500,6 +500,23 @@ impl FixedSource {
         self.changes.send_replace(snapshot.version);
     }
 
+    /// Lets a token of the configuration expire after this time from now.
+    pub fn expire_token(&self, id: &str, after: Duration) {
+        self.configure(|snapshot| {
+            let key = ResourceKey {
+                kind: SnapshotResourceKind::Token,
+                name: name(id),
+            };
+            let entry = snapshot.entries.get_mut(&key).unwrap();
+            let SnapshotResource::Token(mut token) = SnapshotResource::clone(&entry.resource)
+            else {
+                panic!("no token");
+            };
+            token.expires = Some(clock::system().now().after(after));
+            *entry = SnapshotEntry::new(SnapshotResource::Token(token));
+        });
+    }
+
     pub fn revoke(&self, token: &str) {
         let hash = self.keys.hasher.hash(token);
         self.revoked

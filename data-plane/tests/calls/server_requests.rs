@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use toolgate_model::{
-    Era, ResourceKey, SnapshotResource, SnapshotResourceKind, snapshot::SnapshotEntry,
-};
+use toolgate_model::{Era, ResourceKey, SnapshotResourceKind};
 
 use crate::{
     client::{TestClient, TestResponseStream},
@@ -366,20 +364,7 @@ async fn a_client_of_a_removed_gateway_gets_no_server_request() {
 async fn server_requests_end_when_the_token_of_their_client_expires() {
     for era in ERAS {
         let rig = TestRig::start().await;
-        rig.source.configure(|snapshot| {
-            let key = ResourceKey {
-                kind: SnapshotResourceKind::Token,
-                name: name("wide"),
-            };
-            let entry = snapshot.entries.get_mut(&key).unwrap();
-            let SnapshotResource::Token(mut token) = SnapshotResource::clone(&entry.resource)
-            else {
-                panic!("no token");
-            };
-            let now = toolgate_runtime::clock::system().now();
-            token.expires = Some(now.after(Duration::from_secs(3)));
-            *entry = SnapshotEntry::new(SnapshotResource::Token(token));
-        });
+        rig.source.expire_token("wide", Duration::from_secs(3));
         let client = client(&rig).await;
         let mut stream = call(&client, era, "ask").await;
         stream.message().await.unwrap();

@@ -13,6 +13,22 @@ const POST: [(&str, &str); 2] = [
     ("accept", "application/json, text/event-stream"),
 ];
 
+/// Some clients open a session with every request and never use one.
+#[tokio::test]
+async fn a_client_that_never_sends_its_session_id_is_told_to_repeat_it() {
+    let rig = TestRig::start().await;
+    let mut client = rig.client();
+    client.initialize().await;
+    client.session = None;
+    let list = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
+    let refused = client.legacy(list).await.whole().await;
+    assert_eq!(refused.status, 400, "{refused:?}");
+    let message = refused.json()["error"]["message"].to_string();
+    for hint in ["Mcp-Session-Id", "answer to `initialize`", "repeat"] {
+        assert!(message.contains(hint), "{message}");
+    }
+}
+
 #[tokio::test]
 async fn a_missing_unknown_or_foreign_session_id_is_rejected() {
     let rig = TestRig::start().await;
@@ -205,6 +221,24 @@ async fn a_disconnect_before_the_response_acts_like_a_later_one() {
         rig.legacy.last("notifications/cancelled").is_some()
     })
     .await;
+}
+
+#[tokio::test]
+async fn the_stream_of_a_session_ends_when_its_token_expires() {
+    let rig = TestRig::start().await;
+    rig.source.expire_token("wide", Duration::from_secs(3));
+    let mut client = rig.client();
+    client.initialize().await;
+    let session = client.session.clone().unwrap();
+    let named = [
+        ("mcp-session-id", &*session),
+        ("accept", "text/event-stream"),
+    ];
+    let stream = client.raw(Method::GET, &named, "").await;
+    assert_eq!(stream.status, 200);
+    // A keep-alive interval is five times as long.
+    let ended = tokio::time::timeout(within(Duration::from_secs(5)), stream.messages());
+    assert!(ended.await.expect("with the token").is_empty());
 }
 
 #[tokio::test]

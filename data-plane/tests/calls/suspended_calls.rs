@@ -8,7 +8,7 @@ use toolgate_model::{
 
 use crate::{
     client::TestClient,
-    rig::{ANYTHING, NARROW_TOKEN, TestRig, eventually, name},
+    rig::{ANYTHING, NARROW_TOKEN, TOKEN, TestRig, eventually, name},
 };
 
 fn client(rig: &TestRig) -> TestClient {
@@ -85,6 +85,16 @@ async fn a_call_stays_suspended_until_its_client_retries() {
     assert_eq!(code, -32602);
     assert!(words.contains("used already"), "{words}");
     assert_eq!(rig.legacy.calls("ask"), 1, "it ran once");
+}
+
+#[tokio::test]
+async fn the_revocation_of_a_token_cancels_its_suspended_calls() {
+    let rig = TestRig::start().await;
+    let client = client(&rig);
+    input_required(&client, "old__ask").await;
+    assert!(has_suspended_calls(&rig, 1));
+    rig.source.revoke(TOKEN);
+    eventually("the call is cancelled", || has_suspended_calls(&rig, 0)).await;
 }
 
 /// The server request is not lost in a flood of notifications.

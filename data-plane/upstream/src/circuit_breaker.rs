@@ -10,6 +10,9 @@ pub const FAILURES: u32 = 5;
 /// First and longest time that the circuit stays open.
 pub const OPEN_DURATION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
+/// Time after which another call probes the server, in milliseconds: a call may take minutes on a healthy server.
+const PROBE_INTERVAL: u64 = 5_000;
+
 /// State of one circuit.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CircuitBreaker {
@@ -30,8 +33,11 @@ enum BreakerState {
         /// End of the open state, in milliseconds.
         until: u64,
     },
-    /// The server is probed by one call; all others are refused.
-    HalfOpen,
+    /// The server is probed by one call at a time; all others are refused.
+    HalfOpen {
+        /// Time at which the next call is a probe too, in milliseconds.
+        next_probe: u64,
+    },
 }
 
 /// Decision on one call.
@@ -66,12 +72,16 @@ impl CircuitBreaker {
     pub fn admit(&mut self, now: u64) -> BreakerAdmission {
         match self.state {
             BreakerState::Closed { .. } => BreakerAdmission::Pass,
-            BreakerState::Open { until } if now < until => BreakerAdmission::Refused,
-            BreakerState::Open { .. } => {
-                self.state = BreakerState::HalfOpen;
+            BreakerState::Open { until } | BreakerState::HalfOpen { next_probe: until }
+                if now < until =>
+            {
+                BreakerAdmission::Refused
+            }
+            BreakerState::Open { .. } | BreakerState::HalfOpen { .. } => {
+                let next_probe = now.saturating_add(PROBE_INTERVAL);
+                self.state = BreakerState::HalfOpen { next_probe };
                 BreakerAdmission::Probe
             }
-            BreakerState::HalfOpen => BreakerAdmission::Refused,
         }
     }
 
@@ -90,15 +100,15 @@ impl CircuitBreaker {
                 };
             }
             BreakerState::Closed { .. } => self.open(now, random),
-            BreakerState::HalfOpen if probe => self.open(now, random),
+            BreakerState::HalfOpen { .. } if probe => self.open(now, random),
             // The call was sent before the circuit opened.
-            BreakerState::HalfOpen | BreakerState::Open { .. } => {}
+            BreakerState::HalfOpen { .. } | BreakerState::Open { .. } => {}
         }
     }
 
     /// Records a probe without an outcome, for instance because its client left: the next call is the probe.
     pub fn record_abandoned(&mut self, now: u64) {
-        if self.state == BreakerState::HalfOpen {
+        if let BreakerState::HalfOpen { .. } = self.state {
             self.state = BreakerState::Open { until: now };
         }
     }

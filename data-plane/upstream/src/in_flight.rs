@@ -79,6 +79,11 @@ impl InFlightCall {
         self
     }
 
+    /// Leaves timeouts of the call out of the health of its server.
+    pub(crate) fn tolerate_timeout(&mut self) {
+        self.permit.tolerate_timeout();
+    }
+
     /// Adds the response, and the subscription to messages outside of it, which admits requests once a stream has
     /// begun.
     pub(crate) fn receive(

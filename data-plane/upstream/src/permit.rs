@@ -18,6 +18,8 @@ pub(crate) struct CallPermit {
     /// `true` if the circuit breaker waits for this outcome.
     probe: bool,
     reported: bool,
+    /// `true` if a timeout says nothing of the health of the server.
+    tolerates_timeout: bool,
     /// `None` once the request occupies the server no more.
     bulkhead: Option<BulkheadPermit>,
 }
@@ -36,6 +38,7 @@ impl CallPermit {
             upstream,
             probe,
             reported: false,
+            tolerates_timeout: false,
             bulkhead: Some(bulkhead),
         })
     }
@@ -57,9 +60,16 @@ impl CallPermit {
         }
     }
 
+    /// Leaves timeouts out of the health of the server: the gateway gives the call less time than the server's own
+    /// limit.
+    pub(crate) fn tolerate_timeout(&mut self) {
+        self.tolerates_timeout = true;
+    }
+
     /// Reports a failure. Only failures that concern the health of the server count.
     pub(crate) fn record_failure(&mut self, failure: UpstreamFailure) {
         match failure {
+            UpstreamFailure::Timeout if self.tolerates_timeout => {}
             UpstreamFailure::Unreachable
             | UpstreamFailure::Timeout
             | UpstreamFailure::Broken

@@ -1,7 +1,7 @@
 //! Sends calls: one attempt each. Further attempts are decided by
 //! [`CallMachine`](toolgate_data_core::call::CallMachine).
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use toolgate_client::{ReplyBody, ServerReply, send};
 use toolgate_data_core::{
@@ -229,7 +229,12 @@ impl UpstreamClient {
         let in_session = session.clone().map(|session| (session, id));
         let call = InFlightCall::new(permit, Arc::clone(&endpoint), in_session, drain.clone());
         let mut call = call.traced(span);
-        let bounded = plan.timeout().map(|most| endpoint.within(most));
+        let shorter = |most: &Duration| *most < endpoint.endpoint.timeouts.total;
+        let bounded = plan.timeout().filter(shorter);
+        if bounded.is_some() {
+            call.tolerate_timeout();
+        }
+        let bounded = bounded.map(|most| endpoint.within(most));
         let endpoint = bounded.as_deref().unwrap_or(&endpoint.endpoint);
         let sent = send(&upstream.target.http, endpoint, headers, request.body).await;
         let head = match sent {

@@ -63,12 +63,9 @@ pub enum DefinitionError {
     /// The member that identifies the definition is missing.
     #[error("it has no `{0}`")]
     Key(&'static str),
-    /// Tool name with characters outside of the allowed alphabet.
-    #[error("its name is not 1 to 128 of A-Z a-z 0-9 _ . -")]
+    /// Name of a tool or prompt that is too long or has deceptive characters.
+    #[error("its name is not 1 to {MAX_NAME} characters that can be seen")]
     Name,
-    /// Prompt name that is too long or has deceptive characters.
-    #[error("its name is not 1 to {MAX_PROMPT_NAME} characters that can be seen")]
-    PromptName,
     /// URI that is too long, not absolute, or has deceptive characters.
     #[error("its URI is not a valid absolute one of at most {MAX_URI} bytes that can be seen")]
     Uri,
@@ -126,8 +123,8 @@ pub struct DefinitionCollector {
 #[error("the server's result is not a page of the list")]
 pub struct InvalidPage;
 
-/// Maximum length of a prompt name in characters.
-pub const MAX_PROMPT_NAME: usize = 256;
+/// Maximum length of the name of a tool or prompt in characters.
+pub const MAX_NAME: usize = 256;
 /// Maximum length of a URI or URI template in bytes.
 pub const MAX_URI: usize = 2048;
 /// Maximum number of rejected definitions kept for the report.
@@ -185,8 +182,9 @@ impl DefinitionKind {
     }
 }
 
-/// Returns `true` if `name` is a valid tool name.
-pub fn is_tool_name(name: &str) -> bool {
+/// Returns `true` if `name` follows the recommendation of the protocol for tool names. Other names are valid too, and some
+/// clients do not take them.
+pub fn is_recommended_tool_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
     (1..=128).contains(&name.len()) && name.bytes().all(allowed)
 }
@@ -324,7 +322,9 @@ fn check_kind(
     limits: &DefinitionLimits,
 ) -> Result<(), DefinitionError> {
     match kind {
-        DefinitionKind::Tool if !is_tool_name(key) => Err(DefinitionError::Name),
+        DefinitionKind::Tool | DefinitionKind::Prompt if !is_name(key) => {
+            Err(DefinitionError::Name)
+        }
         DefinitionKind::Tool => {
             let schema = object::get(json, "inputSchema").unwrap_or_default();
             if !schema.starts_with(b"{") {
@@ -335,7 +335,6 @@ fn check_kind(
             }
             Ok(())
         }
-        DefinitionKind::Prompt if !is_prompt_name(key) => Err(DefinitionError::PromptName),
         // Clients that parse URIs reject the whole list because of a single invalid one.
         DefinitionKind::Resource if !is_uri(key) || Url::parse(key).is_err() => {
             Err(DefinitionError::Uri)
@@ -345,9 +344,9 @@ fn check_kind(
     }
 }
 
-fn is_prompt_name(name: &str) -> bool {
-    let characters = name.chars().take(MAX_PROMPT_NAME + 1).count();
-    (1..=MAX_PROMPT_NAME).contains(&characters)
+fn is_name(name: &str) -> bool {
+    let characters = name.chars().take(MAX_NAME + 1).count();
+    (1..=MAX_NAME).contains(&characters)
         && !deceptive_text::contained_in_name(name)
         && !name.contains(char::is_control)
 }

@@ -1,8 +1,10 @@
 //! Exposed names: the names under which clients see tools and prompts. Proxies look an exposed name up in a table
 //! and never split it, so a server's own name may contain any characters, including `__`.
 
+use toolgate_mcp::definition::is_recommended_tool_name;
 use toolgate_model::{Digest, PrefixMode, Slug};
 
+use super::ExposedKind;
 use crate::limits;
 
 /// Separator between the server id and the server's own name.
@@ -14,10 +16,14 @@ const HASH_DIGITS: usize = 8;
 ///
 /// With prefixes the name has at most 64 characters of `A-Za-z0-9_.-`, the strictest rule among clients. Other
 /// characters are replaced, longer names are cut, and a short hash of the full name keeps the result unique.
-/// Without prefixes the name is the server's own name, unchanged.
-pub fn exposed_name(mode: PrefixMode, server: &Slug, own: &str) -> String {
+/// Without prefixes the name is the server's own name, unchanged, except that of a tool with characters that some clients
+/// do not take: one such name can make them refuse the whole list.
+pub fn exposed_name(mode: PrefixMode, kind: ExposedKind, server: &Slug, own: &str) -> String {
     match mode {
-        PrefixMode::Single | PrefixMode::Never => own.to_owned(),
+        PrefixMode::Single | PrefixMode::Never => match kind {
+            ExposedKind::Tool if !is_recommended_tool_name(own) => shortened(own),
+            ExposedKind::Tool | ExposedKind::Prompt => own.to_owned(),
+        },
         PrefixMode::Always => {
             let whole = format!("{server}{SEPARATOR}{own}");
             if whole.len() <= limits::EXPOSED_NAME && whole.chars().all(is_safe) {

@@ -60,7 +60,8 @@ impl NameAllocator {
         shape: Option<&ToolShapeSpec>,
     ) -> Result<(), ProblemKind> {
         let alias = shape.and_then(|shape| shape.alias.clone());
-        let exposed = alias.unwrap_or_else(|| exposed_name(self.mode, server, &definition.name));
+        let (mode, kind, own) = (self.mode, self.kind, &definition.name);
+        let exposed = alias.unwrap_or_else(|| exposed_name(mode, kind, server, own));
         if let Some(exposed) = self.reserved.iter().find(|own| **own == exposed) {
             return Err(ProblemKind::ReservedName {
                 exposed,

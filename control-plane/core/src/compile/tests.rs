@@ -109,6 +109,50 @@ fn a_later_name_collision_hides_only_the_later_tool() {
 }
 
 #[test]
+fn a_tool_with_unusual_characters_has_a_safe_unique_recognisable_name_under_every_prefix() {
+    let names = ["read file", "read/file", "read_file", "größe", "日本"];
+    let mut world = world(&[("one", &names)]);
+    for (id, mode) in [
+        ("plain", PrefixMode::Single),
+        ("never", PrefixMode::Never),
+        ("always", PrefixMode::Always),
+    ] {
+        let tools = gateway("acme", id, mode, &["one"]);
+        world.create(OperatorObject::Gateway(tools)).unwrap();
+    }
+    let compiled = compile(&world.state);
+    for id in ["plain", "never", "always"] {
+        let exposed = exposed(&compiled, id);
+        let prefix = if id == "always" { "one__" } else { "" };
+        let unique: std::collections::BTreeSet<_> = exposed.iter().collect();
+        assert_eq!(unique.len(), names.len(), "{exposed:?}");
+        let safe = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+        assert!(
+            exposed.iter().all(|name| name.chars().all(safe)),
+            "{exposed:?}"
+        );
+        let count = |start: &str| {
+            let start = format!("{prefix}{start}");
+            exposed
+                .iter()
+                .filter(|name| name.starts_with(&start))
+                .count()
+        };
+        assert_eq!(count("read_file_"), 2, "{exposed:?}");
+        assert_eq!(count("gr__e_"), 1, "{exposed:?}");
+        assert!(
+            exposed.contains(&format!("{prefix}read_file")),
+            "{exposed:?}"
+        );
+        assert!(
+            compiled
+                .problems_of(&key(SnapshotResourceKind::Gateway, id))
+                .is_empty()
+        );
+    }
+}
+
+#[test]
 fn names_that_render_alike_are_reported_and_stay_exposed() {
     let mut world = world(&[
         ("one", &["tool1", "modem", "read"]),
@@ -407,7 +451,7 @@ fn a_selected_prompt_that_is_not_offered_is_reported() {
 proptest! {
     #[test]
     fn a_prefixed_name_fits_the_length_and_alphabet_of_every_client(id in "[a-z]{1,40}", tool in ".{0,300}") {
-        let exposed = exposed_name(PrefixMode::Always, &slug(&id), &tool);
+        let exposed = exposed_name(PrefixMode::Always, ExposedKind::Tool, &slug(&id), &tool);
         prop_assert!(exposed.len() <= 64);
         prop_assert!(exposed.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)));
         prop_assert!(exposed.starts_with(&id));
@@ -417,8 +461,10 @@ proptest! {
     fn long_names_that_differ_only_at_the_end_stay_distinct(tail in "[a-z]{1,8}", other in "[a-z]{1,8}") {
         prop_assume!(tail != other);
         let long = "x".repeat(80);
-        let one = exposed_name(PrefixMode::Always, &slug("files"), &format!("{long}{tail}"));
-        let two = exposed_name(PrefixMode::Always, &slug("files"), &format!("{long}{other}"));
+        let exposed = |own: String| {
+            exposed_name(PrefixMode::Always, ExposedKind::Tool, &slug("files"), &own)
+        };
+        let (one, two) = (exposed(format!("{long}{tail}")), exposed(format!("{long}{other}")));
         prop_assert_ne!(one, two);
     }
 }

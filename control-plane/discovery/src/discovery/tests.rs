@@ -376,7 +376,7 @@ async fn invalid_servers_are_capped_and_reported() {
                 let mut tools = vec![fake_server::tool("same"), fake_server::tool("same")];
                 let fat =
                     json!({ "name": "fat", "inputSchema": {}, "description": "x".repeat(300_000) });
-                tools.extend([fat, fake_server::tool("bad name")]);
+                tools.extend([fat, fake_server::tool("bad\u{1b}name")]);
                 let next =
                     json!({ "tools": tools, "nextCursor": "again", "resultType": "complete" });
                 fake_server::result(&seen, &next)
@@ -388,7 +388,8 @@ async fn invalid_servers_are_capped_and_reported() {
     let catalogue = house.kept("s", |_| true).await;
     assert_eq!(names(&catalogue), ["same"]);
     let problem = catalogue.problem.unwrap();
-    for words in ["would never end", "same name", "larger than", "`bad name`"] {
+    let bad = "characters that can be seen";
+    for words in ["would never end", "same name", "larger than", bad] {
         assert!(problem.contains(words), "{words}: {problem}");
     }
 }

@@ -110,6 +110,21 @@ fn each_scope_applies_in_its_stage_from_narrow_to_wide() {
 }
 
 #[test]
+fn limits_of_one_key_apply_from_the_short_to_the_long_interval() {
+    let seconds = |seconds: u64| {
+        let limit = RateLimit {
+            interval: Duration::from_secs(seconds),
+            ..limit(RateLimitKey::Principal, 1)
+        };
+        scoped(RateLimitScope::Gateway, limit)
+    };
+    let world = world(vec![seconds(3_600), seconds(1), seconds(60)]);
+    let intervals = limits(world.gateway().policy.admit()).into_iter();
+    let intervals: Vec<u64> = intervals.map(|it| it.limit.interval.as_secs()).collect();
+    assert_eq!(intervals, [1, 60, 3_600]);
+}
+
+#[test]
 fn each_key_selects_its_own_quota() {
     use RateLimitKey as Key;
     let world = world(vec![

@@ -53,7 +53,6 @@ pub(crate) struct SessionActor {
     clock: SharedClock,
     timing: StreamTiming,
     last_used: Timestamp,
-    expires: Option<Timestamp>,
     state: Weak<SessionState>,
     registration: Registration,
 }
@@ -62,7 +61,6 @@ impl SessionActor {
     pub(crate) fn new(
         clock: SharedClock,
         timing: StreamTiming,
-        expires: Option<Timestamp>,
         state: Weak<SessionState>,
         registration: Registration,
     ) -> Self {
@@ -77,7 +75,6 @@ impl SessionActor {
             last_used: clock.now(),
             clock,
             timing,
-            expires,
             state,
             registration,
         }
@@ -162,9 +159,6 @@ impl SessionActor {
 
     fn tick(&mut self, cx: &mut ActorContext<Self>) {
         let now = self.clock.now();
-        if self.expires.is_some_and(|expires| expires <= now) {
-            return self.step(Event::Terminate, cx);
-        }
         let streams: Vec<StreamId> = self.machine.streams().to_vec();
         for stream in streams {
             self.write(Some((stream, sse::KEEP_ALIVE.to_vec())), cx);

@@ -237,14 +237,14 @@ impl SessionRegistry {
         permit: QuotaPermit,
     ) -> Arc<SessionEntry> {
         let authn = subject.caller.authn();
-        let (clock, timing, expires) = (Arc::clone(&self.clock), self.timing, authn.expires);
+        let (clock, timing) = (Arc::clone(&self.clock), self.timing);
         let state = Arc::<SessionState>::default();
         Arc::new_cyclic(|entry: &Weak<SessionEntry>| {
             let registration = Registration::new(&self.table.sessions, key, entry.clone());
             let actor_state = Arc::downgrade(&state);
             let actor = move || {
                 let (clock, registration) = (Arc::clone(&clock), registration.clone());
-                SessionActor::new(clock, timing, expires, actor_state.clone(), registration)
+                SessionActor::new(clock, timing, actor_state.clone(), registration)
             };
             SessionEntry {
                 handle: self.system.spawn(actor),

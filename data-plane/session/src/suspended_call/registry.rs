@@ -9,7 +9,7 @@ use std::{
 
 use tokio::runtime;
 use toolgate_actor::{ActorHandle, ActorSystem};
-use toolgate_data_core::call::suspended::SuspensionHandle;
+use toolgate_data_core::{AuthnId, call::suspended::SuspensionHandle};
 use toolgate_model::{Principal, Slug};
 use toolgate_runtime::{Quota, QuotaPermit, budget::BudgetOwner, clock::SharedClock};
 
@@ -40,6 +40,8 @@ struct SuspendedEntry<P: Send + Unpin + 'static> {
     handle: ActorHandle<SuspendedCallActor<P>>,
     principal: Arc<Principal>,
     gateway: Slug,
+    /// Proof of the request that began the call.
+    authn: AuthnId,
     /// Counts towards the quota of the principal.
     _permit: QuotaPermit,
 }
@@ -61,12 +63,12 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
         self.calls.len()
     }
 
-    /// Keeps a call through `gateway` under an unguessable handle. Returns the call if there is no room.
+    /// Keeps a call through `gateway`, begun by a request with the proof `authn`, under an unguessable handle. Returns the call if there is no room.
     pub fn suspend(
         &self,
         name: SuspensionHandle,
         principal: &Arc<Principal>,
-        gateway: &Slug,
+        (gateway, authn): (&Slug, AuthnId),
         call: P,
     ) -> Result<(), P> {
         let permit = self.quota.acquire(BudgetOwner::of(principal));
@@ -86,6 +88,7 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
                 handle: self.system.spawn(actor),
                 principal: Arc::clone(principal),
                 gateway: gateway.clone(),
+                authn,
                 _permit: permit,
             }
         });
@@ -108,13 +111,14 @@ impl<P: Send + Unpin + 'static> SuspendedCalls<P> {
 
     /// Drops all calls, which cancels them at their servers.
     pub fn end_all(&self) {
-        self.retain(|_gateway| false);
+        self.retain(|_gateway, _authn| false);
     }
 
-    /// Drops the calls through gateways that `keep` rejects: their clients cannot come back.
-    pub fn retain(&self, keep: impl Fn(&Slug) -> bool) {
+    /// Drops the calls whose gateway or proof `keep` rejects: their clients cannot come back.
+    pub fn retain(&self, keep: impl Fn(&Slug, &AuthnId) -> bool) {
         self.calls.for_each(|_name, entry| {
-            if !keep(&entry.gateway) && entry.handle.tell(SuspendedCallMessage::End).is_err() {
+            let kept = keep(&entry.gateway, &entry.authn);
+            if !kept && entry.handle.tell(SuspendedCallMessage::End).is_err() {
                 entry.handle.stop();
             }
         });

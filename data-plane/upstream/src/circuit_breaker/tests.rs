@@ -64,6 +64,21 @@ fn an_abandoned_probe_does_not_block_the_server() {
     assert_eq!(circuit.admit(501), BreakerAdmission::Probe);
 }
 
+#[test]
+fn a_probe_that_takes_long_is_followed_by_another() {
+    let mut circuit = opened();
+    assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
+    assert_eq!(
+        circuit.admit(500 + PROBE_INTERVAL - 1),
+        BreakerAdmission::Refused
+    );
+    assert_eq!(circuit.admit(500 + PROBE_INTERVAL), BreakerAdmission::Probe);
+    assert_eq!(
+        circuit.admit(500 + PROBE_INTERVAL),
+        BreakerAdmission::Refused
+    );
+}
+
 proptest! {
     #[test]
     fn whatever_happens_it_tries_again_within_a_minute(
@@ -81,9 +96,6 @@ proptest! {
                 _ => { circuit.record_abandoned(now); probing = false; }
             }
         }
-        if probing {
-            circuit.record_failure(true, now, u64::MAX);
-        }
         prop_assert_ne!(circuit.admit(now + 60_000), BreakerAdmission::Refused);
     }
 }
@@ -100,7 +112,7 @@ fn the_three_states_follow_one_another() {
     }
     assert_eq!(breaker.state, BreakerState::Open { until: 500 });
     assert_eq!(breaker.admit(500), BreakerAdmission::Probe);
-    assert_eq!(breaker.state, BreakerState::HalfOpen);
+    assert_eq!(breaker.state, BreakerState::HalfOpen { next_probe: 5_500 });
     assert!(breaker.is_open());
     breaker.record_abandoned(600);
     assert_eq!(breaker.state, BreakerState::Open { until: 600 });

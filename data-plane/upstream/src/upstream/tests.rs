@@ -57,6 +57,20 @@ fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
 }
 
 #[test]
+fn a_limit_of_a_gateway_does_not_open_the_circuit() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    for _ in 0..FAILURES {
+        let mut permit = upstream.permit().unwrap();
+        permit.tolerate_timeout();
+        permit.record_failure(UpstreamFailure::Timeout);
+    }
+    assert!(!upstream.has_failures());
+    broken(&upstream);
+    assert!(upstream.is_circuit_open());
+}
+
+#[test]
 fn a_probe_is_over_when_its_stream_begins() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);

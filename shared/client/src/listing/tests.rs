@@ -59,7 +59,11 @@ async fn pages_are_followed_to_the_end_and_an_empty_cursor_is_a_cursor() {
         ListingLimits::default(),
         |seen| match seen.message["params"]["cursor"].as_str() {
             None => page(seen, &["a".to_owned()], Some("")),
-            Some("") => page(seen, &["b".to_owned(), "bad name".to_owned()], Some("x")),
+            Some("") => page(
+                seen,
+                &["b".to_owned(), "bad\u{7}name".to_owned()],
+                Some("x"),
+            ),
             Some(_) => page(seen, &["c".to_owned()], None),
         },
     )

@@ -140,7 +140,8 @@ impl ResponseRelay {
         result: &ResultMembers<'_>,
     ) -> Option<InputRequirement> {
         let kind = result.result_type.as_ref()?;
-        if kind.as_str() != INPUT_REQUIRED || self.is_modern() || result.mistyped.is_some() {
+        let concerns_the_gateway = self.era == Era::Modern && !self.is_modern();
+        if kind.as_str() != INPUT_REQUIRED || !concerns_the_gateway || result.mistyped.is_some() {
             return None;
         }
         let requests = self.server_requests(answer, result)?;

@@ -387,3 +387,13 @@ fn large_answers_are_not_copied() {
         assert_eq!(body(&reply)["result"]["content"][0]["text"], text.as_str());
     }
 }
+
+#[test]
+fn a_legacy_server_cannot_require_input_by_a_result() {
+    let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"resultType":"input_required","requestState":"s","inputRequests":{"r":{"method":"roots/list"}}}}"#;
+    for client in [Era::Legacy, Era::Modern] {
+        let reply = reply(client, Era::Legacy, answer);
+        let malformed = CallOutcome::Failed(UpstreamFailure::Malformed);
+        assert_eq!(reply.outcome, malformed, "{client:?}: {reply:?}");
+    }
+}

@@ -17,6 +17,8 @@ impl Drop for Call {
     }
 }
 
+const AUTHN: AuthnId = AuthnId([1; 32]);
+
 fn suspended() -> SuspendedCalls<Call> {
     let system = ActorSystem::start(1).unwrap();
     SuspendedCalls::new(system, ManualClock::new(NOW), SUSPENDED_CALLS_PER_PRINCIPAL)
@@ -27,7 +29,11 @@ async fn a_suspended_call_is_continued_once_and_only_by_its_principal() {
     let (suspended, gone) = (suspended(), Arc::default());
     let (ada, bob) = (principal("ada"), principal("bob"));
     let call = Call(Arc::clone(&gone));
-    assert!(suspended.suspend([1; 16], &ada, &slug("all"), call).is_ok());
+    assert!(
+        suspended
+            .suspend([1; 16], &ada, (&slug("all"), AUTHN), call)
+            .is_ok()
+    );
     assert!(suspended.claim(&[1; 16], &bob).await.is_none());
     assert!(suspended.claim(&[2; 16], &ada).await.is_none());
     let claimed = suspended.claim(&[1; 16], &ada).await;
@@ -44,7 +50,7 @@ async fn suspended_calls_are_limited_per_principal() {
     let park = |number: usize, who: &Arc<Principal>| {
         let mut name = [0; 16];
         name[..8].copy_from_slice(&number.to_be_bytes());
-        suspended.suspend(name, who, &slug("all"), Call(Arc::clone(&gone)))
+        suspended.suspend(name, who, (&slug("all"), AUTHN), Call(Arc::clone(&gone)))
     };
     for number in 0..SUSPENDED_CALLS_PER_PRINCIPAL {
         assert!(park(number, &ada).is_ok());
@@ -66,11 +72,30 @@ async fn removing_a_gateway_cancels_only_its_suspended_calls() {
     let ada = principal("ada");
     for (name, gateway) in [([1; 16], "gone"), ([2; 16], "kept")] {
         let call = Call(Arc::clone(&gone));
-        assert!(suspended.suspend(name, &ada, &slug(gateway), call).is_ok());
+        assert!(
+            suspended
+                .suspend(name, &ada, (&slug(gateway), AUTHN), call)
+                .is_ok()
+        );
     }
-    suspended.retain(|gateway| gateway.as_str() == "kept");
+    suspended.retain(|gateway, _| gateway.as_str() == "kept");
     until("the call is let go of", || suspended.count() == 1).await;
     assert_eq!(gone.load(Ordering::Relaxed), 1);
+    assert!(suspended.claim(&[1; 16], &ada).await.is_none());
+    assert!(suspended.claim(&[2; 16], &ada).await.is_some());
+}
+
+#[tokio::test]
+async fn revoking_a_token_cancels_only_its_suspended_calls() {
+    let (suspended, gone) = (suspended(), Arc::default());
+    let ada = principal("ada");
+    for (name, authn) in [([1; 16], AUTHN), ([2; 16], AuthnId([2; 32]))] {
+        let (call, gateway) = (Call(Arc::clone(&gone)), slug("all"));
+        let kept = suspended.suspend(name, &ada, (&gateway, authn), call);
+        assert!(kept.is_ok());
+    }
+    suspended.retain(|_, authn| *authn != AUTHN);
+    until("the call is let go of", || suspended.count() == 1).await;
     assert!(suspended.claim(&[1; 16], &ada).await.is_none());
     assert!(suspended.claim(&[2; 16], &ada).await.is_some());
 }
@@ -83,7 +108,11 @@ async fn a_client_that_does_not_come_back_in_time_finds_its_call_cancelled() {
     let suspended = SuspendedCalls::new(system, Arc::clone(&clock) as SharedClock, 4);
     let ada = principal("ada");
     let call = Call(Arc::clone(&gone));
-    assert!(suspended.suspend([1; 16], &ada, &slug("all"), call).is_ok());
+    assert!(
+        suspended
+            .suspend([1; 16], &ada, (&slug("all"), AUTHN), call)
+            .is_ok()
+    );
     assert_eq!(format!("{suspended:?}"), "SuspendedCalls(1)");
     let entry = suspended.calls.get(&[1; 16]).unwrap();
     // The timer fires early: the clock decides.

@@ -65,7 +65,7 @@ fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
         let (names, reasons) = taken(DefinitionKind::Prompt, &json!([{"name": name}]));
         assert_eq!(
             (names.len(), reasons),
-            (0, vec![DefinitionError::PromptName]),
+            (0, vec![DefinitionError::Name]),
             "{name:?}"
         );
         let uri = format!("memo:{name}");
@@ -87,20 +87,16 @@ fn mc_03_deceptive_names_are_rejected_and_texts_flagged() {
             "{bad:?}"
         );
     }
-    // Homoglyphs, mixed scripts, full-width forms, accents, other alphabets: a tool name is ASCII.
+    // Homoglyphs, mixed scripts, full-width forms, accents, other alphabets: such a tool is exposed under another name.
     for name in FOREIGN {
-        let (names, reasons) = taken(
-            DefinitionKind::Tool,
-            &json!([{"name": name, "inputSchema": {}}]),
-        );
-        assert_eq!(
-            (names.len(), reasons),
-            (0, vec![DefinitionError::Name]),
-            "{name:?}"
-        );
+        let tool = json!([{"name": name, "inputSchema": {}}]);
+        let (names, reasons) = taken(DefinitionKind::Tool, &tool);
+        assert_eq!((names.len(), reasons), (1, vec![]), "{name:?}");
+        assert!(!is_recommended_tool_name(name), "{name:?}");
     }
     let (longest, longer) = ("x".repeat(128), "x".repeat(129));
-    assert!(is_tool_name(&longest) && !is_tool_name(&longer) && !is_tool_name(""));
+    assert!(is_recommended_tool_name(&longest) && !is_recommended_tool_name(&longer));
+    assert!(!is_recommended_tool_name(""));
     let nested = json!({"properties": {"a": {"description": "x\u{202e}y"}}});
     assert_eq!(
         page(&json!([{"name": "deep", "inputSchema": nested}])).with_deceptive_text,
