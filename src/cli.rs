@@ -49,6 +49,10 @@ pub enum CliCommand {
     Client(Box<ClientCommand>),
 }
 
+/// Help of the commands for one kind.
+const NOUN_HELP: &str = "Also: list, get, describe, edit, label, wait and delete, which work for all kinds, as in \
+                         `toolgate server list`.";
+
 /// Commands that run to completion.
 #[derive(Debug, Subcommand)]
 pub enum ClientCommand {
@@ -71,16 +75,16 @@ pub enum ClientCommand {
     /// Describe kinds and their fields.
     Explain(commands::explain::ExplainArgs),
     /// Work with servers.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = NOUN_HELP)]
     Server(commands::server::ServerCommand),
     /// Work with credentials.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = NOUN_HELP)]
     Credential(commands::credential::CredentialCommand),
     /// Work with gateways.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = NOUN_HELP)]
     Gateway(commands::gateway::GatewayCommand),
     /// Work with tokens.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = NOUN_HELP)]
     Token(commands::token::TokenCommand),
     /// List and call tools through a gateway.
     #[command(subcommand)]

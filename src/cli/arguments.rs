@@ -37,8 +37,8 @@ const NOUN_VERBS: [(&str, &str, &str); 9] = [
 const ANSWERS: [(&str, &str); 26] = [
     (
         "logs",
-        "calls are in the log of the proxies: start them with `--log info,toolgate::access=info`, or read the journal; \
-         `toolgate events` shows changes and problems",
+        "`toolgate events` shows changes and problems. Calls are not logged: traces of them go to `--otlp-endpoint` of the \
+         proxies, and /metrics of their private listeners counts them",
     ),
     ("log", "`toolgate events` shows changes and problems"),
     (

@@ -1,5 +1,8 @@
 //! Checks that every test that the documents name as proof exists.
 
+#[path = "claims/threat_catalogue.rs"]
+mod threat_catalogue;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

@@ -15,23 +15,27 @@ async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLin
     Ok((sandbox, up, cli))
 }
 
-async fn shown(cli: &CommandLine, line: &str) -> String {
+async fn shown(cli: &CommandLine, line: &str) -> Result<String> {
     let words: Vec<_> = line.split(' ').collect();
-    text(&cli.run(&words).await.unwrap().stdout)
+    Ok(text(&cli.run(&words).await?.stdout))
 }
 
-async fn refused(cli: &CommandLine, line: &str) -> (i32, String) {
+async fn refused(cli: &CommandLine, line: &str) -> Result<(i32, String)> {
     let words: Vec<_> = line.split(' ').collect();
-    cli.fails(&words).await.unwrap()
+    cli.fails(&words).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_fields_are_changed_without_a_document() {
     let (sandbox, _up, cli) = start_deployment("changes").await.unwrap();
-    shown(&cli, "label server demo team=ops env=test").await;
-    let (code, said) = refused(&cli, "label server demo team=web").await;
+    shown(&cli, "label server demo team=ops env=test")
+        .await
+        .unwrap();
+    let (code, said) = refused(&cli, "label server demo team=web").await.unwrap();
     assert_eq!((code, said.contains("--overwrite")), (5, true), "{said}");
-    shown(&cli, "label server/demo team=web env- --overwrite").await;
+    shown(&cli, "label server/demo team=web env- --overwrite")
+        .await
+        .unwrap();
     let server = cli.json(&["get", "server", "demo"]).await.unwrap();
     assert_eq!(
         server["metadata"]["labels"],
@@ -42,31 +46,40 @@ async fn single_fields_are_changed_without_a_document() {
         &cli,
         "server update demo --description Changed --max-answer 8",
     )
-    .await;
+    .await
+    .unwrap();
     let server = cli.json(&["get", "server", "demo"]).await.unwrap();
     assert_eq!(server["spec"]["description"], "Changed");
     assert_eq!(server["spec"]["maxAnswerMib"], 8);
-    assert_eq!(refused(&cli, "server update demo").await.0, 2);
+    assert_eq!(refused(&cli, "server update demo").await.unwrap().0, 2);
 
-    shown(&cli, "gateway create few --server demo --tools echo").await;
-    shown(&cli, "gateway add-tool few demo/add").await;
-    let tools = shown(&cli, "get gateway few -o jsonpath={.status.tools[*].name}").await;
+    shown(&cli, "gateway create few --server demo --tools echo")
+        .await
+        .unwrap();
+    shown(&cli, "gateway add-tool few demo/add").await.unwrap();
+    let tools = shown(&cli, "get gateway few -o jsonpath={.status.tools[*].name}")
+        .await
+        .unwrap();
     assert_eq!(tools.trim(), "demo__add demo__echo");
-    let (code, said) = refused(&cli, "gateway add-tool few demo/ecko --strict").await;
+    let (code, said) = refused(&cli, "gateway add-tool few demo/ecko --strict")
+        .await
+        .unwrap();
     assert_eq!(
         (code, said.contains("did you mean `echo`?")),
         (1, true),
         "{said}"
     );
-    shown(&cli, "gateway remove-tool few demo/add").await;
+    shown(&cli, "gateway remove-tool few demo/add")
+        .await
+        .unwrap();
     let wrong = "gateway create typo --server demo --tools ecko --strict";
-    let (code, said) = refused(&cli, wrong).await;
+    let (code, said) = refused(&cli, wrong).await.unwrap();
     assert_eq!(
         (code, said.contains("did you mean `echo`?")),
         (1, true),
         "{said}"
     );
-    assert_eq!(refused(&cli, "get gateway typo").await.0, 3);
+    assert_eq!(refused(&cli, "get gateway typo").await.unwrap().0, 3);
 
     let editor = sandbox.join("editor");
     fs::write(
@@ -99,18 +112,25 @@ async fn pruning_deletes_what_is_in_no_document() {
     )
     .unwrap();
     let path = file.display().to_string();
-    shown(&cli, &format!("apply -f {path}")).await;
+    shown(&cli, &format!("apply -f {path}")).await.unwrap();
     fs::write(&file, document("a", "ops")).unwrap();
-    let (code, said) = refused(&cli, &format!("apply -f {path} --prune")).await;
+    let (code, said) = refused(&cli, &format!("apply -f {path} --prune"))
+        .await
+        .unwrap();
     assert_eq!((code, said.contains("--all")), (2, true), "{said}");
     let dry = shown(
         &cli,
         &format!("apply -f {path} --prune -l team=ops --dry-run=server"),
     )
-    .await;
+    .await
+    .unwrap();
     assert!(dry.contains("servers/b pruned (dry run)"), "{dry}");
-    shown(&cli, &format!("apply -f {path} --prune -l team=ops")).await;
-    let names = shown(&cli, "get servers -o jsonpath={.items[*].metadata.name}").await;
+    shown(&cli, &format!("apply -f {path} --prune -l team=ops"))
+        .await
+        .unwrap();
+    let names = shown(&cli, "get servers -o jsonpath={.items[*].metadata.name}")
+        .await
+        .unwrap();
     let names = names.replace("organizations/default/servers/", "");
     assert_eq!(names.trim(), "a c demo");
 }
@@ -118,21 +138,42 @@ async fn pruning_deletes_what_is_in_no_document() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_explain_wait_and_tell() {
     let (_sandbox, _up, cli) = start_deployment("tells").await.unwrap();
-    let explained = shown(&cli, "explain gateway.prefix").await;
+    let explained = shown(&cli, "explain gateway.prefix").await.unwrap();
     assert!(explained.contains("PREFIX_MODE_NEVER"), "{explained}");
-    shown(&cli, "wait server demo --for ready").await;
-    shown(&cli, "wait gateway nothing --for=delete").await;
-    let (code, said) = refused(&cli, "wait server nothing --timeout 1s").await;
+    shown(&cli, "wait server demo --for ready").await.unwrap();
+    shown(&cli, "wait gateway nothing --for=delete")
+        .await
+        .unwrap();
+    let (code, said) = refused(&cli, "wait server nothing --timeout 1s")
+        .await
+        .unwrap();
     assert_eq!((code, said.contains("does not exist")), (1, true), "{said}");
     let identity = cli.json(&["whoami"]).await.unwrap();
     assert_eq!(identity["role"], "system", "{identity}");
-    let described = shown(&cli, "tools describe --gateway demo demo__add").await;
+    let described = shown(&cli, "tools describe --gateway demo demo__add")
+        .await
+        .unwrap();
     assert!(
         described.contains("ARGUMENT") && described.contains("Example: "),
         "{described}"
     );
-    shown(&cli, "server add dead --url http://127.0.0.1:1/mcp").await;
-    let events = shown(&cli, "events").await;
+    shown(
+        &cli,
+        "gateway create many --server demo --listing progressive",
+    )
+    .await
+    .unwrap();
+    let described = shown(&cli, "tools describe --gateway many demo__add")
+        .await
+        .unwrap();
+    assert!(
+        described.contains("--gateway many demo__add --args"),
+        "{described}"
+    );
+    shown(&cli, "server add dead --url http://127.0.0.1:1/mcp")
+        .await
+        .unwrap();
+    let events = shown(&cli, "events").await.unwrap();
     for words in ["server/dead", "no connection", "create, by "] {
         assert!(events.contains(words), "{words}: {events}");
     }
@@ -141,7 +182,9 @@ async fn commands_explain_wait_and_tell() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_token_is_explained_to_operators() {
     let (_sandbox, _up, cli) = start_deployment("refused-token").await.unwrap();
-    shown(&cli, "gateway create other --server demo").await;
+    shown(&cli, "gateway create other --server demo")
+        .await
+        .unwrap();
     let token = cli
         .token("elsewhere", &["--gateway", "other"])
         .await
@@ -169,8 +212,8 @@ async fn documents_and_diffs_agree_about_old_versions_and_faults() {
     let (sandbox, _up, cli) = start_deployment("old-documents").await.unwrap();
     let file = sandbox.join("demo.yaml");
     let path = file.display().to_string();
-    let old = shown(&cli, "get gateway demo -o yaml").await;
-    shown(&cli, "label gateway demo team=ops").await;
+    let old = shown(&cli, "get gateway demo -o yaml").await.unwrap();
+    shown(&cli, "label gateway demo team=ops").await.unwrap();
     fs::write(&file, &old).unwrap();
     let output = cli.output(&["diff", "-f", &path]).await.unwrap();
     let told = text(&output.stderr);
@@ -179,16 +222,19 @@ async fn documents_and_diffs_agree_about_old_versions_and_faults() {
         told.contains("resourceVersion") && !told.contains("makes them equal"),
         "{told}"
     );
-    assert_eq!(refused(&cli, &format!("apply -f {path}")).await.0, 5);
+    assert_eq!(
+        refused(&cli, &format!("apply -f {path}")).await.unwrap().0,
+        5
+    );
     // An old document that would change nothing is no conflict for either.
-    shown(&cli, "label gateway demo team-").await;
-    shown(&cli, &format!("diff -f {path}")).await;
-    let applied = shown(&cli, &format!("apply -f {path}")).await;
+    shown(&cli, "label gateway demo team-").await.unwrap();
+    shown(&cli, &format!("diff -f {path}")).await.unwrap();
+    let applied = shown(&cli, &format!("apply -f {path}")).await.unwrap();
     assert!(applied.contains("unchanged"), "{applied}");
 
     let faulty = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: faulty}\nspec:\n  bindings:\n  - allTools: true\n    server: nobody\n";
     fs::write(&file, faulty).unwrap();
-    let (_, said) = refused(&cli, &format!("apply -f {path}")).await;
+    let (_, said) = refused(&cli, &format!("apply -f {path}")).await.unwrap();
     assert!(said.contains("demo.yaml:7:5: Gateway faulty"), "{said}");
 }
 
@@ -196,17 +242,42 @@ async fn documents_and_diffs_agree_about_old_versions_and_faults() {
 async fn a_revoked_token_does_not_come_back_through_its_document() {
     let (sandbox, _up, cli) = start_deployment("revoked-document").await.unwrap();
     cli.token("ci", &["--gateway", "demo"]).await.unwrap();
-    shown(&cli, "token revoke ci").await;
+    shown(&cli, "token revoke ci").await.unwrap();
     let file = sandbox.join("token.yaml");
     let path = file.display().to_string();
-    fs::write(&file, shown(&cli, "get token ci -o yaml").await).unwrap();
-    shown(&cli, &format!("apply -f {path}")).await;
+    fs::write(&file, shown(&cli, "get token ci -o yaml").await.unwrap()).unwrap();
+    shown(&cli, &format!("apply -f {path}")).await.unwrap();
     let token = cli.json(&["get", "token", "ci"]).await.unwrap();
     assert_eq!(token["status"]["revoked"], true, "{token}");
-    shown(&cli, "delete token ci").await;
-    let (code, said) = refused(&cli, &format!("apply -f {path}")).await;
+    shown(&cli, "delete token ci").await.unwrap();
+    let (code, said) = refused(&cli, &format!("apply -f {path}")).await.unwrap();
     assert_eq!((code, said.contains("was revoked")), (5, true), "{said}");
-    assert_eq!(refused(&cli, "get token ci").await.0, 3);
+    assert_eq!(refused(&cli, "get token ci").await.unwrap().0, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apply_reports_what_it_made_before_a_fault_with_the_secrets() {
+    let (sandbox, _up, cli) = start_deployment("midway").await.unwrap();
+    let file = sandbox.join("tokens.yaml");
+    let token = |name: &str, spec: &str| {
+        format!(
+            "---\napiVersion: toolgate/v1\nkind: Token\nmetadata: {{name: {name}}}\nspec: {{{spec}}}\n"
+        )
+    };
+    let past = "expireTime: 2020-01-01T00:00:00Z";
+    fs::write(
+        &file,
+        token("fine", "gateways: [demo]") + &token("faulty", past),
+    )
+    .unwrap();
+    let apply = ["apply", "-f", &file.display().to_string(), "-o", "json"];
+    let output = cli.output(&apply).await.unwrap();
+    assert!(!output.status.success());
+    let made: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(made[0]["result"], "created", "{made}");
+    assert!(made[0]["token"].as_str().unwrap().len() > 20, "{made}");
+    let told = text(&output.stderr);
+    assert!(told.contains("tokens.yaml:10:8: Token faulty"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

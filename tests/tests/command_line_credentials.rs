@@ -39,6 +39,20 @@ async fn a_wrong_credential_is_replaced_with_the_command_that_the_failed_probe_n
     .await
     .unwrap();
 
+    // A value that is not among the arguments.
+    let add = [
+        "server",
+        "add",
+        "quiet",
+        "--url",
+        &url,
+        "--header",
+        "Authorization=-",
+    ];
+    let added = cli.output_of_input(&add, &right).await.unwrap();
+    assert!(added.status.success(), "{}", text(&added.stderr));
+    assert!(text(&added.stderr).contains("tools found"));
+
     // A server that was added without a credential.
     cli.run(&["server", "add", "bare", "--url", &url])
         .await

@@ -47,15 +47,15 @@ async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLin
     Ok((sandbox, up, cli, file))
 }
 
-async fn shown(cli: &CommandLine, line: &str) -> String {
+async fn shown(cli: &CommandLine, line: &str) -> Result<String> {
     let words: Vec<_> = line.split(' ').collect();
-    text(&cli.run(&words).await.unwrap().stdout)
+    Ok(text(&cli.run(&words).await?.stdout))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_are_named_listed_and_selected_as_with_kubectl() {
     let (_sandbox, up, cli, _file) = start_deployment("words").await.unwrap();
-    let all = shown(&cli, "get all").await;
+    let all = shown(&cli, "get all").await.unwrap();
     for name in ["server/git", "server/demo", "gateway/tools", "token/"] {
         assert!(all.contains(name), "{name}: {all}");
     }
@@ -68,7 +68,11 @@ async fn objects_are_named_listed_and_selected_as_with_kubectl() {
         "-o name get servers".to_owned(),
     ] {
         assert_eq!(
-            shown(&cli, &line).await.lines().collect::<Vec<_>>(),
+            shown(&cli, &line)
+                .await
+                .unwrap()
+                .lines()
+                .collect::<Vec<_>>(),
             [
                 "organizations/default/servers/demo",
                 "organizations/default/servers/git",
@@ -103,7 +107,7 @@ async fn objects_are_named_listed_and_selected_as_with_kubectl() {
         .await
         .unwrap();
     assert_eq!((code, said.contains("next:")), (2, true), "{said}");
-    let labels = shown(&cli, "get servers --show-labels").await;
+    let labels = shown(&cli, "get servers --show-labels").await.unwrap();
     assert!(labels.contains("env=prod,team=ops"), "{labels}");
 
     let some = cli
@@ -113,15 +117,20 @@ async fn objects_are_named_listed_and_selected_as_with_kubectl() {
     assert_eq!(some.status.code(), Some(3), "{}", text(&some.stderr));
     let table = text(&some.stdout);
     assert!(table.contains("git") && table.contains("mail"), "{table}");
-    let yaml = shown(&cli, "get server git mail -o yaml").await;
+    let yaml = shown(&cli, "get server git mail -o yaml").await.unwrap();
     assert!(yaml.starts_with("---\n"), "{yaml}");
     assert_eq!(yaml.matches("---\n").count(), 2, "{yaml}");
-    let one = shown(&cli, "get server/git -o yaml").await;
+    let one = shown(&cli, "get server/git -o yaml").await.unwrap();
     assert!(one.starts_with("apiVersion"), "{one}");
 
-    let help = shown(&cli, "help server add").await;
+    let help = shown(&cli, "help server add").await.unwrap();
     assert!(help.contains("--protocol-version"), "{help}");
-    assert!(shown(&cli, "version").await.starts_with("toolgate "));
+    assert!(
+        shown(&cli, "version")
+            .await
+            .unwrap()
+            .starts_with("toolgate ")
+    );
     let (code, said) = cli.fails(&["logs", "tools"]).await.unwrap();
     assert_eq!((code, said.contains("next: ")), (2, true), "{said}");
 }
@@ -137,11 +146,13 @@ async fn every_printed_name_is_accepted_by_every_command() {
         "proxies",
         "catalogues",
     ] {
-        let names = shown(&cli, &format!("get {kind} -o name")).await;
+        let names = shown(&cli, &format!("get {kind} -o name")).await.unwrap();
         assert!(!names.is_empty(), "{kind}");
         for name in names.lines() {
             for verb in ["get", "describe"] {
-                let again = shown(&cli, &format!("{verb} {name} -o name")).await;
+                let again = shown(&cli, &format!("{verb} {name} -o name"))
+                    .await
+                    .unwrap();
                 assert_eq!(again.trim(), name, "{verb} {name}");
             }
         }
@@ -158,7 +169,7 @@ async fn every_printed_name_is_accepted_by_every_command() {
         "token revoke organizations/default/tokens/ci".to_owned(),
         "delete organizations/default/tokens/ci".to_owned(),
     ] {
-        shown(&cli, &line).await;
+        shown(&cli, &line).await.unwrap();
     }
     let other = "organizations/acme/servers/demo";
     let (code, said) = cli.fails(&["server", "probe", other]).await.unwrap();
@@ -200,10 +211,12 @@ async fn a_watch_shows_the_objects_and_then_their_changes() {
     watch.kill().await.unwrap();
 
     // Documents are deleted in the reverse order of their references.
-    let deleted = shown(&cli, &format!("delete -f {file}")).await;
+    let deleted = shown(&cli, &format!("delete -f {file}")).await.unwrap();
     let names: Vec<_> = deleted.lines().collect();
     assert!(names[0].contains("gateways/tools"), "{deleted}");
     assert_eq!(names.len(), 3, "{deleted}");
-    let again = shown(&cli, &format!("delete -f {file} --ignore-not-found")).await;
+    let again = shown(&cli, &format!("delete -f {file} --ignore-not-found"))
+        .await
+        .unwrap();
     assert_eq!(again, "");
 }

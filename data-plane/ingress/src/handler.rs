@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use http::{Response, StatusCode, Version};
+use http::{HeaderValue, Response, StatusCode, Version, header};
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use toolgate_data_core::Refusal;
@@ -77,7 +77,7 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     let response = if head.headers.len() > listener.limits.headers {
         empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if let Err(refusal) = check_head(&head, &listener.hosts) {
-        refusal_response(&refusal, None)
+        refused_head(&refusal, head.version)
     } else {
         let body = RequestBody {
             incoming,
@@ -133,4 +133,15 @@ where
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
+}
+
+/// Builds the response to a request with a refused head. The connection ends after an ambiguous head: a proxy in front may
+/// delimit the request in another way, so that the bytes behind it are not a request of their own.
+fn refused_head<S>(refusal: &Refusal, version: Version) -> Response<ResponseBody<S>> {
+    let mut response = refusal_response(refusal, None);
+    if matches!(refusal, Refusal::InvalidRequest(_)) && version <= Version::HTTP_11 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
 }

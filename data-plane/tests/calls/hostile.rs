@@ -1,7 +1,8 @@
-//! Tests against hostile clients. Each test name starts with the id of its row in docs/threats.md.
+//! Tests against hostile clients. Each test name starts with the id of its row in docs/threat-catalogue.md.
 
 mod framing;
 mod isolation;
 mod names;
 mod sessions;
 mod shares;
+mod smuggling;

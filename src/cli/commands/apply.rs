@@ -69,18 +69,15 @@ struct AppliedObject {
 }
 
 impl ApplyArgs {
-    /// Runs the command.
+    /// Runs the command. After an error, the results before it are reported too: they hold secrets that are shown once.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let documents = read_all(&self.files)?;
         let prune = self.prune_selector()?;
         let mut results = Vec::new();
-        let applied = self
-            .apply_all(&documents, prune.as_ref(), &mut results, out)
-            .await;
+        let applied = self.apply_all(&documents, prune.as_ref(), &mut results, out);
+        let applied = applied.await;
         // Also after an error: what was made before it is shown nowhere else, secrets included.
-        if applied.is_ok() || !results.is_empty() {
-            report(out, &results)?;
-        }
+        report(out, &results)?;
         applied
     }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{ApiResourceKind, CATALOGUE, SERVER},
+        kind::{ApiResourceKind, CATALOGUE, GATEWAY, SERVER},
         label_selector::LabelSelector,
     },
     commands::{
@@ -115,8 +115,10 @@ fn description(kind: &ApiResourceKind, object: &Value) -> Result<String, CliErro
     if object["status"].is_object() {
         text += "status\n";
         text += &members(&object["status"], &["tools", "prompts"])?;
-        for list in ["tools", "prompts"] {
-            text += &exposed(list, &object["status"][list]);
+        if kind.name == GATEWAY.name {
+            for list in ["tools", "prompts"] {
+                text += &exposed(list, &object["status"][list]);
+            }
         }
     }
     Ok(text)

@@ -21,7 +21,7 @@ use crate::cli::{
     output::{
         OutputFormat, OutputWriter,
         error::{CliError, CliErrorKind},
-        probe_advice,
+        probe_advice, prompt,
     },
 };
 
@@ -53,6 +53,7 @@ pub struct ProbeServerArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate server add git --url https://git.example.com/mcp --header 'Authorization=Bearer …'\n\
+    \x20 toolgate server add mail --url https://mail.example.com/mcp --header X-Api-Key=-\n\
     \x20 toolgate server add old --url https://old.example.com/mcp --era legacy --no-wait")]
 pub struct AddServerArgs {
     /// Id of the server; with `always` prefixes its tools are called NAME__tool.
@@ -61,7 +62,7 @@ pub struct AddServerArgs {
     #[arg(long)]
     pub url: String,
     /// Header to present to it, e.g. `Authorization=Bearer …`. It is sealed into a credential of the server's name, which
-    /// is bound to the origin of the URL.
+    /// is bound to the origin of the URL. With `NAME=-` the value is read from a prompt, or from standard input.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
     /// Protocol era to speak.
@@ -154,7 +155,10 @@ impl ProbeServerArgs {
 impl AddServerArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let header = single_header(&self.headers)?;
+        let mut header = single_header(&self.headers)?;
+        if let Some((name, value)) = header.as_mut().filter(|(_, value)| value == "-") {
+            *value = prompt::read_secret(&format!("value of the header {name}"))?;
+        }
         let mut admin = self.admin.connect()?;
         let new_credential = match &header {
             Some((header, value)) => self.add_credential(&mut admin, out, header, value).await?,

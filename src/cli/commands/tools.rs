@@ -164,6 +164,20 @@ fn is_unknown_tool(fault: &CliError) -> bool {
     ) && fault.message.starts_with("Unknown tool")
 }
 
+/// Searches the tools of a progressive gateway. An empty query finds all. An error finds none.
+async fn search_tools(client: &mut McpClient, query: &str) -> Vec<Value> {
+    let search = json!({ "query": query, "limit": 50 });
+    let ask = McpRequest {
+        method: method::TOOLS_CALL,
+        name: Some("search_tools"),
+        params_members: format!("\"name\":\"search_tools\",\"arguments\":{search}"),
+        mirrored_headers: Vec::new(),
+    };
+    let found = client.send(ask, &mut |_| {}).await.unwrap_or_default();
+    let found = found.pointer("/structuredContent/tools");
+    found.and_then(Value::as_array).cloned().unwrap_or_default()
+}
+
 /// Extends the error of a call of an unknown tool on a progressive gateway with a suggestion from a search.
 async fn explain_unknown_tool(
     client: &mut McpClient,
@@ -175,17 +189,8 @@ async fn explain_unknown_tool(
         ("run_tool", Some(inner)) => inner,
         _ => name,
     };
-    let search = json!({ "query": "", "limit": 50 });
-    let ask = McpRequest {
-        method: method::TOOLS_CALL,
-        name: Some("search_tools"),
-        params_members: format!("\"name\":\"search_tools\",\"arguments\":{search}"),
-        mirrored_headers: Vec::new(),
-    };
-    let found = client.send(ask, &mut |_| {}).await.unwrap_or_default();
-    let found = found.pointer("/structuredContent/tools");
-    let found = found.and_then(Value::as_array).into_iter().flatten();
-    let names = found.filter_map(|tool| tool["name"].as_str());
+    let found = search_tools(client, "").await;
+    let names = found.iter().filter_map(|tool| tool["name"].as_str());
     suggestions::with_suggestion(fault, word, names).with_next_step(
         "this gateway is searched: `toolgate tools call` with the same --gateway and token, \
          `search_tools --args '{\"query\": \"WORDS\"}'`",

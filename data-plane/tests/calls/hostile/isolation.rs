@@ -1,11 +1,12 @@
-//! Concurrent clients with equal ids, and servers that mark user-specific results as public.
+//! Concurrent clients with equal ids, servers that mark user-specific results as public, and headers of clients that are
+//! internal elsewhere.
 
 use serde_json::{Value, json};
 use toolgate_model::Era;
 
 use crate::{
     client::TestClient,
-    rig::{NARROW_TOKEN, TestRig, exposed},
+    rig::{NARROW_TOKEN, TOKEN, TestRig, exposed},
 };
 
 const CLIENTS: usize = 64;
@@ -143,4 +144,99 @@ async fn ti_06_no_result_is_marked_public_for_caches() {
     let after = rig.modern.seen.lock().unwrap().requests.len()
         + rig.legacy.seen.lock().unwrap().requests.len();
     assert_eq!(after, before + 1);
+}
+
+/// Headers in which proxies and applications trust each other: addresses, callers, tenants, targets, methods and fields of one
+/// connection.
+const INTERNAL_HEADERS: [(&str, &str); 40] = [
+    ("forwarded", "for=127.0.0.1;host=other;proto=https"),
+    ("x-forwarded-for", "127.0.0.1"),
+    ("x-forwarded-host", "evil.example"),
+    ("x-forwarded-proto", "https"),
+    ("x-forwarded-port", "1"),
+    ("x-forwarded-prefix", "/v1/mcp/other"),
+    ("x-forwarded-uri", "/v1/mcp/other"),
+    ("x-forwarded-user", "carol"),
+    ("x-forwarded-client-cert", "Subject=\"CN=proxy-two\""),
+    ("x-real-ip", "127.0.0.1"),
+    ("x-client-ip", "127.0.0.1"),
+    ("x-original-url", "/v1/mcp/other"),
+    ("x-original-host", "evil.example"),
+    ("x-rewrite-url", "/v1/mcp/other"),
+    ("x-http-method-override", "DELETE"),
+    ("x-method-override", "DELETE"),
+    ("x-tenant", "rival"),
+    ("x-tenant-id", "rival"),
+    ("x-organization", "rival"),
+    ("x-user", "carol"),
+    ("x-user-id", "carol"),
+    ("x-principal", "default/user:carol"),
+    ("x-remote-user", "carol"),
+    ("x-authenticated-user", "carol"),
+    ("x-webauth-user", "carol"),
+    ("x-role", "admin"),
+    ("x-api-key", TOKEN),
+    ("x-toolgate-principal", "default/user:carol"),
+    ("x-toolgate-gateway", "other"),
+    ("x-toolgate-server", "old"),
+    ("toolgate-proxy", "proxy-two"),
+    ("x-envoy-original-path", "/v1/mcp/other"),
+    ("x-mcp-servername", "old"),
+    ("mcp-gateway", "other"),
+    ("proxy-authorization", "Bearer archestra_a-good-token"),
+    ("cookie", "authorization=archestra_a-good-token"),
+    ("via", "1.1 proxy-two"),
+    ("te", "trailers"),
+    ("keep-alive", "timeout=1000"),
+    ("connection", "authorization, mcp-session-id, mcp-method"),
+];
+
+/// Status and body of a response, and the headers that its server got.
+type ObservedCall = (u16, String, Vec<(String, String)>);
+
+/// Calls the tools of both servers with these headers: with a token for everything, one for another tool, and none.
+async fn observed_calls(
+    rig: &TestRig,
+    headers: &[(&'static str, &'static str)],
+) -> Vec<ObservedCall> {
+    let mut observed = Vec::new();
+    for token in [TOKEN, NARROW_TOKEN, ""] {
+        for era in [Era::Legacy, Era::Modern] {
+            let mut client = rig.client_with("everything", token);
+            client.extra_headers = headers.to_vec();
+            let before = rig.server(era).count("tools/call");
+            let tool = exposed(era, "echo");
+            let called = client.call(Era::Modern, json!(1), &tool, "x");
+            let answer = called.await.whole().await;
+            let mut seen = Vec::new();
+            if rig.server(era).count("tools/call") > before {
+                let (headers, _) = rig.server(era).last("tools/call").unwrap();
+                let text = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+                    (name.to_string(), value.to_str().unwrap().to_owned())
+                };
+                seen = headers.iter().map(text).collect();
+                // Request ids at a legacy server grow.
+                seen.retain(|(name, _)| name != "content-length");
+                seen.sort();
+            }
+            observed.push((answer.status.as_u16(), answer.text, seen));
+        }
+    }
+    observed
+}
+
+/// Sends headers that are internal between proxies, one by one and all at once: responses, and the requests that servers get,
+/// are those without the header.
+#[tokio::test]
+async fn ti_09_internal_headers_of_a_client_have_no_effect() {
+    let rig = TestRig::start().await;
+    let plain = observed_calls(&rig, &[]).await;
+    let statuses: Vec<u16> = plain.iter().map(|(status, ..)| *status).collect();
+    assert_eq!(statuses, [200, 200, 200, 200, 401, 401]);
+    let reached: Vec<bool> = plain.iter().map(|(.., seen)| !seen.is_empty()).collect();
+    assert_eq!(reached, [true, true, true, false, false, false]);
+    for header in INTERNAL_HEADERS {
+        assert_eq!(observed_calls(&rig, &[header]).await, plain, "{header:?}");
+    }
+    assert_eq!(observed_calls(&rig, &INTERNAL_HEADERS).await, plain);
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::description;
-use crate::cli::client::kind::GATEWAY;
+use crate::cli::client::kind::{GATEWAY, SERVER};
 
 #[test]
 fn a_gateway_of_four_hundred_tools_is_described_on_one_screen() {
@@ -33,4 +33,12 @@ fn a_gateway_of_four_hundred_tools_is_described_on_one_screen() {
         assert!(text.contains(shown), "{shown}: {text}");
     }
     assert!(!text.contains("digest"), "{text}");
+    let server = json!({
+        "metadata": { "name": "organizations/default/servers/git" }, "status": { "seen": true },
+    });
+    let text = description(&SERVER, &server).unwrap();
+    assert!(
+        text.contains("seen: true") && !text.contains("tools"),
+        "{text}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::explain_unlisted_tool;
+use super::{explain_unlisted_tool, is_progressive, search_tools};
 use crate::cli::{
     client::gateway_access::GatewayTarget,
     output::{
@@ -32,7 +32,13 @@ impl DescribeToolArgs {
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
         let mut opened = self.target.open().await?;
-        let tools = opened.client.tools().await;
+        let mut tools = opened.client.tools().await;
+        if let Ok(listed) = &mut tools
+            && is_progressive(listed)
+        {
+            let found = search_tools(&mut opened.client, &self.name).await;
+            listed.extend(found);
+        }
         opened.close().await;
         let tools = tools?;
         let Some(tool) = tools.iter().find(|tool| tool["name"] == self.name.as_str()) else {
