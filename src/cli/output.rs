@@ -169,6 +169,13 @@ impl OutputWriter {
         }
     }
 
+    /// Writes a secret that is shown only once to standard error, regardless of the flags: the result does not hold it.
+    pub fn secret(&mut self, name: impl Display, secret: &str) {
+        let text =
+            format!("{name}: the token is {secret}; it is shown here and nowhere else: keep it");
+        let _closed = writeln!(self.notices, "{}", escape_for_terminal(&text));
+    }
+
     /// Writes an error to standard error, regardless of the flags.
     pub fn error(&mut self, fault: &CliError) {
         let _closed = writeln!(self.notices, "{}", escape_for_terminal(&fault.to_string()));

@@ -279,3 +279,35 @@ async fn apply_reports_what_it_made_before_a_fault_with_the_secrets() {
     let told = text(&output.stderr);
     assert!(told.contains("tokens.yaml:10:8: Token faulty"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_of_new_tokens_are_shown_in_every_format_although_a_later_document_fails() {
+    let (_sandbox, _up, cli) = start_deployment("secrets").await.unwrap();
+    for format in ["table", "json", "yaml", "name"] {
+        let document = |id: &str, gateways: &str| {
+            format!(
+                "apiVersion: toolgate/v1\nkind: Token\nmetadata: {{name: {id}}}\nspec: {{organization: true, gateways: [{gateways}]}}\n---\n"
+            )
+        };
+        let first = document(&format!("first-{format}"), "");
+        let documents = first + &document(&format!("second-{format}"), "'not a name'");
+        let arguments = ["apply", "-f", "-", "-o", format, "--quiet"];
+        let applied = cli.output_of_input(&arguments, &documents).await.unwrap();
+        assert!(!applied.status.success(), "{format}: {applied:?}");
+        let (results, notices) = (text(&applied.stdout), text(&applied.stderr));
+        let shown = format!("{results}{notices}");
+        assert!(shown.contains("archestra_"), "{format}: {shown}");
+        assert!(
+            results.contains(&format!("tokens/first-{format}")),
+            "{format}: {results}"
+        );
+        assert!(
+            notices.contains(&format!("second-{format}")),
+            "{format}: {notices}"
+        );
+    }
+    let created = ["token", "create", "named", "-o", "name", "--quiet"];
+    let created = cli.output(&created).await.unwrap();
+    assert!(text(&created.stdout).trim().ends_with("/tokens/named"));
+    assert!(text(&created.stderr).contains("archestra_"));
+}

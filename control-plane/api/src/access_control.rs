@@ -9,6 +9,8 @@
 //! plane, so that a rejection is never based on an old state. A request that reads can ask for the same with the header
 //! [`CONSISTENCY_HEADER`].
 
+mod unknown_tokens;
+
 use std::{sync::Arc, time::Duration};
 
 use axum::{
@@ -19,7 +21,7 @@ use axum::{
 };
 use http::{HeaderMap, header::AUTHORIZATION};
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 use tonic::Status;
@@ -38,6 +40,8 @@ use crate::{
     status,
 };
 
+pub(crate) use unknown_tokens::UnknownTokens;
+
 /// Maximum length of a bearer token, in bytes.
 const MAX_CREDENTIAL: usize = 1024;
 
@@ -50,6 +54,7 @@ pub(crate) struct AccessControl {
     pub(crate) tokens: Arc<dyn TokenIssuer>,
     pub(crate) listener: ListenerKind,
     pub(crate) permits: Arc<Semaphore>,
+    pub(crate) unknown_tokens: UnknownTokens,
     pub(crate) deadline: Duration,
 }
 
@@ -68,8 +73,14 @@ pub(crate) async fn enforce(
     {
         return status.clone().into_http();
     }
-    let Ok(_permit) = Arc::clone(&access_control.permits).try_acquire_owned() else {
-        return status::overloaded("too many requests are being served").into_http();
+    let unknown = caller.as_ref().err().cloned();
+    let permit = match &unknown {
+        None => access_control.permit(),
+        Some(unknown) => access_control.lookup_permit(headers, unknown),
+    };
+    let mut permit = match permit {
+        Ok(permit) => permit,
+        Err(status) => return status.into_http(),
     };
     let deadline = access_control.deadline.min(requested_deadline(headers));
     let started = Instant::now();
@@ -86,13 +97,22 @@ pub(crate) async fn enforce(
             return status::not_current(&error).into_http();
         }
     };
+    if unknown.is_some() {
+        // The token was found: the request is one of its caller now.
+        permit = match access_control.permit() {
+            Ok(permit) => permit,
+            Err(status) => return status.into_http(),
+        };
+    }
     let left = deadline.saturating_sub(started.elapsed());
     let seat = match hold_seat(&request, &caller) {
         Ok(seat) => seat,
         Err(status) => return status.into_http(),
     };
     request.extensions_mut().insert(Arc::new(caller));
-    match timeout(left, next.run(request)).await {
+    let served = timeout(left, next.run(request)).await;
+    drop(permit);
+    match served {
         Ok(response) => response.map(|body| Body::new(GuardedBody::new(body, seat))),
         Err(_elapsed) => {
             let message = "not done in time; whether something was written is unknown: \
@@ -114,6 +134,27 @@ fn hold_seat(request: &Request, caller: &AdminCaller) -> Result<Option<SeatGuard
 }
 
 impl AccessControl {
+    /// Acquires a place for the request of a caller.
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        permit.map_err(|_| status::overloaded("too many requests are being served"))
+    }
+
+    /// Acquires a place to look the token of a request up that is not known here. Returns `unknown` if the store lately
+    /// did not have it.
+    fn lookup_permit(
+        &self,
+        headers: &HeaderMap,
+        unknown: &Status,
+    ) -> Result<OwnedSemaphorePermit, Status> {
+        let hash = self.bearer_hash(headers)?;
+        if self.unknown_tokens.is_absent(&hash) {
+            return Err(unknown.clone());
+        }
+        let place = self.unknown_tokens.place();
+        place.ok_or_else(|| status::overloaded("too many unknown tokens are being looked up"))
+    }
+
     /// Authenticates the caller of `path`. Fails if the caller can have the required right nowhere.
     pub(crate) fn authorize(
         &self,
@@ -189,13 +230,27 @@ impl AccessControl {
             return caller;
         }
         match (self.state.catch_up(Vec::new()).await, caller) {
-            (Ok(()), _) => self.authorize(path, headers, peer),
+            (Ok(()), _) => {
+                let caller = self.authorize(path, headers, peer);
+                if caller.as_ref().is_err_and(is_unknown_token) {
+                    self.unknown_tokens.note_absent(self.bearer_hash(headers)?);
+                }
+                caller
+            }
             (Err(error), Ok(_)) => Err(status::not_current(&error)),
             (Err(_error), Err(unknown)) => Err(unknown),
         }
     }
 
     fn bearer(&self, headers: &HeaderMap) -> Result<(CallerIdentity, Option<TokenHash>), Status> {
+        let hash = self.bearer_hash(headers)?;
+        let state = Arc::clone(&self.state.published().state);
+        let identity = identify(&state, &hash, self.state.now())?;
+        Ok((identity, Some(hash)))
+    }
+
+    /// Returns the hash of the bearer token of a request.
+    fn bearer_hash(&self, headers: &HeaderMap) -> Result<TokenHash, Status> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let (Some(given), None) = (given.next(), given.next()) else {
             return Err(status::unauthenticated(
@@ -215,10 +270,7 @@ impl AccessControl {
                 "the authorization header is not `Bearer <token>`",
             ));
         };
-        let hash = self.tokens.hash(SecretPurpose::Bearer, secret);
-        let state = Arc::clone(&self.state.published().state);
-        let identity = identify(&state, &hash, self.state.now())?;
-        Ok((identity, Some(hash)))
+        Ok(self.tokens.hash(SecretPurpose::Bearer, secret))
     }
 }
 

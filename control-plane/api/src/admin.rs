@@ -26,7 +26,7 @@ use toolgate_runtime::{Drain, Readiness};
 use tower::ServiceExt as _;
 
 use crate::{
-    access_control::{self, AccessControl},
+    access_control::{self, AccessControl, UnknownTokens},
     api_context::ApiContext,
     caller::ConnectionPeer,
     control_api::ControlApi,
@@ -84,6 +84,7 @@ pub fn router(control_api: Arc<dyn ControlApi>, options: AdminOptions, drain: Dr
         tokens: Arc::<dyn ControlApi>::clone(&control_api),
         listener: ListenerKind::Admin,
         permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
+        unknown_tokens: UnknownTokens::default(),
         deadline: DEADLINE,
     });
     let edge = ApiContext::new(&control_api, drain);

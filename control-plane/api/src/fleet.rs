@@ -18,7 +18,7 @@ use toolgate_proto::{
 use toolgate_runtime::{Drain, Metrics, Readiness};
 
 use crate::{
-    access_control::{self, AccessControl},
+    access_control::{self, AccessControl, UnknownTokens},
     caller::ConnectionPeer,
     control_api::{ControlApi, KeyringReader},
     health,
@@ -154,6 +154,7 @@ pub(crate) fn router(
         tokens: Arc::<dyn ControlApi>::clone(&control_api),
         listener: ListenerKind::Fleet,
         permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
+        unknown_tokens: UnknownTokens::default(),
         deadline: DEADLINE,
     });
     let members = ProxyServices {

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -54,6 +54,10 @@ pub(crate) struct MemoryControlApi {
     pub(crate) unseen: Mutex<Vec<Command>>,
     /// Catching up fails.
     pub(crate) store_unavailable: AtomicBool,
+    /// Catching up does not end.
+    pub(crate) store_stuck: AtomicBool,
+    /// Number of times that the state was to catch up.
+    pub(crate) catch_ups: AtomicUsize,
 }
 
 impl MemoryControlApi {
@@ -68,6 +72,8 @@ impl MemoryControlApi {
             peers: Mutex::default(),
             unseen: Mutex::default(),
             store_unavailable: AtomicBool::new(false),
+            store_stuck: AtomicBool::new(false),
+            catch_ups: AtomicUsize::new(0),
         };
         control_api.command(Command::BumpEpoch).unwrap();
         control_api.organization("acme");
@@ -192,6 +198,10 @@ impl StateReader for MemoryControlApi {
     }
 
     fn catch_up(&self, _records: Vec<ObjectKey>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.catch_ups.fetch_add(1, Ordering::Relaxed);
+        if self.store_stuck.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         if self.store_unavailable.load(Ordering::Relaxed) {
             let error = StoreError::Unavailable("no quorum".to_owned());
             return Box::pin(std::future::ready(Err(error)));

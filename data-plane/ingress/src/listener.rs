@@ -49,7 +49,7 @@ pub struct ListenerOptions {
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
-    context: Arc<ListenerContext>,
+    context: ListenerContext,
     connection_limiter: Arc<ConnectionLimiter>,
     linger: Duration,
     workers: WorkerPool,
@@ -105,13 +105,13 @@ impl Listener {
         let connection_limiter = ConnectionLimiter::new(&limits.connection);
         let tls = options.tls;
         let budget = MemoryBudget::new(limits.total_body_bytes);
-        let context = Arc::new(ListenerContext {
+        let context = ListenerContext {
             hosts,
             limits,
             tls,
             budget,
             responses: options.responses,
-        });
+        };
         let linger = options.linger;
         let workers = WorkerPool::start(options.threads).map_err(ListenerError::Threads)?;
         Ok(Self {
@@ -127,10 +127,7 @@ impl Listener {
     /// Sets the TLS configuration, for a certificate that is issued after the address was bound.
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<ServerConfig>) -> Self {
-        // The only reference: no connection has been accepted yet.
-        if let Some(context) = Arc::get_mut(&mut self.context) {
-            context.tls = Some(tls);
-        }
+        self.context.tls = Some(tls);
         self
     }
 
@@ -142,58 +139,67 @@ impl Listener {
     /// Accepts connections until the drain begins, the linger time has passed and the handler expects no more answers of
     /// clients, then closes the listening socket and asks open connections to close. Returns without waiting for them: the drain waits.
     pub async fn serve<G: RequestHandler>(self, handler: Arc<G>, drain: Drain) {
+        let Self {
+            listener,
+            address: _,
+            context,
+            connection_limiter,
+            linger,
+            workers,
+        } = self;
+        let context = Arc::new(context);
         let (closing, close_receiver) = watch::channel(false);
         let stop = async {
             drain.draining().await;
-            sleep(self.linger).await;
+            sleep(linger).await;
             Arc::clone(&handler).answered().await;
         };
         let start = |stream, peer, permit| {
             let connection_context = ConnectionContext {
                 handler: Arc::clone(&handler),
-                listener: Arc::clone(&self.context),
+                listener: Arc::clone(&context),
                 drain: drain.clone(),
                 closing: close_receiver.clone(),
             };
-            self.start_connection(connection_context, stream, peer, permit)
+            start_connection(&workers, connection_context, stream, peer, permit)
         };
         tokio::select! {
             biased;
             () = stop => {}
-            () = accept(&self.listener, "client connection", &self.connection_limiter, start) => {}
+            () = accept(&listener, "client connection", &connection_limiter, start) => {}
         }
-        drop(self.listener);
+        drop(listener);
         closing.send_replace(true);
         // The workers run until the drain has settled, so that open connections can finish.
-        let (workers, settled) = (self.workers, drain.settled());
+        let settled = drain.settled();
         drop(drain.spawn_last("worker pool", async move {
             settled.await;
             drop(workers);
         }));
     }
+}
 
-    /// Starts to serve a connection on a worker.
-    fn start_connection<G: RequestHandler>(
-        &self,
-        connection_context: ConnectionContext<G>,
-        stream: TcpStream,
-        peer: SocketAddr,
-        permit: ConnectionPermit,
-    ) -> Option<AbortHandle> {
-        // Deregisters the socket from this runtime; the worker's runtime registers it.
-        let stream = stream.into_std().ok()?;
-        let guard = connection_context.drain.blocker("connection");
-        self.workers.spawn(move || async move {
-            let (_guard, permit) = (guard, permit);
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                let serving = serve(connection_context, stream, peer.ip(), &permit);
-                let detached = Box::pin(serving).await;
-                if let Some(detached) = detached {
-                    detached.await;
-                }
+/// Starts to serve a connection on a worker.
+fn start_connection<G: RequestHandler>(
+    workers: &WorkerPool,
+    connection_context: ConnectionContext<G>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    permit: ConnectionPermit,
+) -> Option<AbortHandle> {
+    // Deregisters the socket from this runtime; the worker's runtime registers it.
+    let stream = stream.into_std().ok()?;
+    let guard = connection_context.drain.blocker("connection");
+    workers.spawn(move || async move {
+        let (_guard, permit) = (guard, permit);
+        if let Ok(stream) = TcpStream::from_std(stream) {
+            let serving = serve(connection_context, stream, peer.ip(), &permit);
+            let detached = Box::pin(serving).await;
+            if let Some(detached) = detached {
+                detached.await;
             }
-        })
-    }
+        }
+    })
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

@@ -76,10 +76,12 @@ impl ApplyArgs {
         let mut results = Vec::new();
         let applied = self.apply_all(&documents, prune.as_ref(), &mut results, out);
         let applied = applied.await;
+        // Also after an error: what was made before it is shown nowhere else, secrets included.
         report(out, &results)?;
         applied
     }
 
+    /// Applies all documents in turn and collects the results, up to the first error.
     async fn apply_all(
         &self,
         documents: &[ManifestDocument],
@@ -90,16 +92,14 @@ impl ApplyArgs {
         for document in documents {
             let mut admin = connect_for(&self.admin, document)?;
             let applied = match apply_one(&mut admin, document, self.dry_run).await {
-                Err(_unseen) if self.dry_run && depends_on_created(document, results) => {
-                    AppliedObject {
-                        name: document
-                            .kind
-                            .resource_name(admin.organization(), &document.id),
-                        verb: NOT_FULLY_CHECKED,
-                        secret: None,
-                        warnings: Vec::new(),
-                    }
-                }
+                Err(fault) if self.dry_run && refers_to_created(&fault, results) => AppliedObject {
+                    name: document
+                        .kind
+                        .resource_name(admin.organization(), &document.id),
+                    verb: NOT_FULLY_CHECKED,
+                    secret: None,
+                    warnings: Vec::new(),
+                },
                 applied => applied
                     .map_err(|fault| with_document(fault, document, results, self.dry_run))?,
             };
@@ -110,6 +110,8 @@ impl ApplyArgs {
                     out.line(format_args!("  token: {secret}"))?;
                     out.notice("  it is shown here and nowhere else: keep it");
                 }
+            } else if let (OutputFormat::Name, Some(secret)) = (out.format(), &applied.secret) {
+                out.secret(&applied.name, secret);
             }
             for warning in &applied.warnings {
                 out.notice(format_args!("  warning: {warning}"));
@@ -381,16 +383,19 @@ fn holds_value(document: &Value) -> bool {
     document.pointer(SECRET_POINTER).is_some()
 }
 
-/// Returns `true` if the document names an object that the same run would create first, so that a dry run cannot
-/// check it fully. The created object may itself be not fully checked.
-fn depends_on_created(document: &ManifestDocument, done: &[AppliedObject]) -> bool {
-    let text = document.object["spec"].to_string();
-    let named = |applied: &AppliedObject| {
-        let id = applied.name.rsplit('/').next().unwrap_or_default();
-        ["created", NOT_FULLY_CHECKED].contains(&applied.verb)
-            && text.contains(&format!("\"{id}\""))
-    };
-    done.iter().any(named)
+/// Returns `true` if a dry run failed only because an object is missing that the same run would create first. The created
+/// object may itself be not fully checked.
+fn refers_to_created(fault: &CliError, done: &[AppliedObject]) -> bool {
+    let lines = std::iter::once(&fault.message).chain(&fault.notes);
+    let mut missing = lines.filter(|line| line.contains("there is no "));
+    missing.any(|line| {
+        let words = || line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        done.iter().any(|applied| {
+            let id = applied.name.rsplit('/').next().unwrap_or_default();
+            let is_created = ["created", NOT_FULLY_CHECKED].contains(&applied.verb);
+            is_created && words().any(|word| word == id)
+        })
+    })
 }
 
 /// Returns the parts of an object that a document can set.

@@ -186,16 +186,22 @@ impl ConnectArgs {
             let issued = client_token::create(&mut admin, client, gateway, ttl).await?;
             let token = issued.secret.clone();
             let given = TemplateValues { name, url, token };
-            if let Err(fault) = write(client, &path, within, &given, out) {
-                return Err(
-                    match client_token::delete_unused(&mut admin, &issued).await {
-                        Ok(()) => fault,
-                        Err(_) => {
-                            fault.with_note(format!("the token {} was made for it", issued.id))
-                        }
-                    },
-                );
-            }
+            let put = settings_file::put(&path, within, &given.name, &given.fill(client.entry));
+            let changed = match put {
+                Ok(changed) => changed,
+                Err(fault) => {
+                    return Err(
+                        match client_token::delete_unused(&mut admin, &issued).await {
+                            Ok(()) => fault,
+                            Err(_) => {
+                                fault.with_note(format!("the token {} was made for it", issued.id))
+                            }
+                        },
+                    );
+                }
+            };
+            // From here on the client uses the token: an error of the output does not delete it.
+            let told = tell_written(client, &path, within, &given.name, changed, out);
             let end = ttl.map_or_else(
                 || "does not end by itself".to_owned(),
                 |ttl| {
@@ -211,10 +217,12 @@ impl ConnectArgs {
             ));
             self.revoke_former_token(client, before.as_deref(), out)
                 .await;
-            return Ok(());
+            return told;
         };
         let given = TemplateValues { name, url, token };
-        write(client, &path, within, &given, out)
+        let entry = given.fill(client.entry);
+        let changed = settings_file::put(&path, within, &given.name, &entry)?;
+        tell_written(client, &path, within, &given.name, changed, out)
     }
 
     async fn undo_entry(
@@ -274,26 +282,22 @@ impl ConnectArgs {
     }
 }
 
-fn write(
+/// Reports that the entry `name` is in the settings file.
+fn tell_written(
     client: &ClientProfile,
     path: &Path,
     within: &str,
-    given: &TemplateValues,
+    name: &str,
+    changed: bool,
     out: &mut OutputWriter,
 ) -> Result<(), CliError> {
-    let entry = given.fill(client.entry);
-    let changed = settings_file::put(path, within, &given.name, &entry)?;
     let word = if changed { "written" } else { "already there" };
-    out.line(format_args!(
-        "{}: {within}.{} {word}",
-        path.display(),
-        given.name
-    ))?;
+    let told = out.line(format_args!("{}: {within}.{name} {word}", path.display()));
     out.notice(format_args!(
-        "  next: restart {}; `toolgate connect {} --name {} --undo` takes it out again",
-        client.title, client.id, given.name
+        "  next: restart {}; `toolgate connect {} --name {name} --undo` takes it out again",
+        client.title, client.id
     ));
-    Ok(())
+    told
 }
 
 fn writable_file(

@@ -117,13 +117,13 @@ pub async fn create_token(
     id: &str,
     token_request: &TokenRequest,
 ) -> Result<Value, CliError> {
-    let spec = spec_of(token_request, crate::cli::now());
+    let spec = spec_of(token_request, crate::cli::now())?;
     admin
         .create(&TOKEN, id, json!({ "spec": spec }), false)
         .await
 }
 
-fn spec_of(token_request: &TokenRequest, now: u64) -> Value {
+fn spec_of(token_request: &TokenRequest, now: u64) -> Result<Value, CliError> {
     let mut spec = json!({
         "description": token_request.description,
         "gateways": token_request.gateways,
@@ -133,11 +133,13 @@ fn spec_of(token_request: &TokenRequest, now: u64) -> Value {
     if let Some(ttl) = token_request.ttl {
         let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
         let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
-        if let Ok(at) = jiff::Timestamp::from_millisecond(at) {
-            spec["expireTime"] = json!(at.to_string());
-        }
+        let at = jiff::Timestamp::from_millisecond(at).map_err(|_beyond| {
+            CliError::usage("--ttl: the token would expire after the year 9999")
+                .with_next_step("leave --ttl out for a token that works until it is revoked")
+        })?;
+        spec["expireTime"] = json!(at.to_string());
     }
-    spec
+    Ok(spec)
 }
 
 impl CreateTokenArgs {
@@ -153,7 +155,7 @@ impl CreateTokenArgs {
             ttl: self.ttl,
             description: self.description,
         };
-        let mut spec = spec_of(&token_request, crate::cli::now());
+        let mut spec = spec_of(&token_request, crate::cli::now())?;
         let scope = match (self.user, self.team) {
             (Some(user), _) => Some(("user", user)),
             (None, team) => team.map(|team| ("team", team)),
@@ -221,7 +223,13 @@ fn report(out: &mut OutputWriter, answer: &Value, dry_run: bool) -> Result<(), C
     match out.format() {
         OutputFormat::Json => out.json(&result),
         OutputFormat::Yaml => out.yaml(&result),
-        OutputFormat::Name => out.line(TOKEN.name_of(token)),
+        OutputFormat::Name => {
+            let name = TOKEN.name_of(token);
+            if !dry_run {
+                out.secret(name, secret);
+            }
+            out.line(name)
+        }
         OutputFormat::Table | OutputFormat::Wide if dry_run => {
             out.line("token would be created (dry run)")
         }

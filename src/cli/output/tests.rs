@@ -145,3 +145,27 @@ fn a_table_is_as_wide_as_the_terminal_at_most_and_whole_elsewhere() {
     let whole = shown(None);
     assert!(whole.contains(&"words ".repeat(39)), "{whole}");
 }
+
+#[test]
+fn a_secret_that_is_shown_once_is_shown_beside_results_also_with_quiet() {
+    let (results, notes) = (CapturedOutput::default(), CapturedOutput::default());
+    let mut out = OutputWriter {
+        results: Box::new(results.clone()),
+        notices: Box::new(notes.clone()),
+        options: OutputOptions {
+            output: OutputFormat::Name.into(),
+            no_headers: false,
+            quiet: true,
+        },
+        draws_progress: false,
+        width: None,
+    };
+    out.secret("organizations/acme/tokens/ci", "archestra_x");
+    let text = |of: CapturedOutput| String::from_utf8(of.0.lock().unwrap().clone()).unwrap();
+    let told = text(notes);
+    assert!(
+        told.contains("tokens/ci: the token is archestra_x;"),
+        "{told}"
+    );
+    assert_eq!(text(results), "", "names can be piped");
+}

@@ -631,6 +631,7 @@ async fn a_deleted_proxy_loses_all_access_immediately() {
         tokens: rig.control_api.clone(),
         listener: ListenerKind::Fleet,
         permits: Arc::new(Semaphore::new(1)),
+        unknown_tokens: crate::access_control::UnknownTokens::default(),
         deadline: DEADLINE,
     };
     for row in crate::rights::METHOD_RULES

@@ -3,13 +3,16 @@
 use serde_json::json;
 
 use super::{
-    AppliedObject, NOT_FULLY_CHECKED, depends_on_created,
+    AppliedObject, NOT_FULLY_CHECKED,
     diff::{DiffCounts, diff_result},
-    is_unchanged, reject_duplicates,
+    is_unchanged, refers_to_created, reject_duplicates,
 };
-use crate::cli::client::{
-    kind::{CREDENTIAL, SERVER},
-    manifest,
+use crate::cli::{
+    client::{
+        kind::{CREDENTIAL, SERVER},
+        manifest,
+    },
+    output::error::{CliError, CliErrorKind},
 };
 
 #[test]
@@ -35,20 +38,39 @@ fn a_secret_in_a_document_is_always_written() {
 
 #[test]
 fn a_dry_run_reports_the_limits_of_its_knowledge() {
-    let text = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: g}\nspec: {bindings: [{server: new}]}\n";
-    let gateway = &manifest::parse("-", text).unwrap()[0];
+    let missing = |what: &str| {
+        CliError::error("spec.bindings[0].server: is refused").with_note(format!(
+            "there is no {what}; create it first, or remove the binding"
+        ))
+    };
     let applied = |verb| AppliedObject {
         name: "organizations/a/servers/new".to_owned(),
         verb,
         secret: None,
         warnings: Vec::new(),
     };
-    assert!(depends_on_created(gateway, &[applied("created")]));
+    assert!(refers_to_created(
+        &missing("server a/new"),
+        &[applied("created")]
+    ));
     assert!(
-        depends_on_created(gateway, &[applied(NOT_FULLY_CHECKED)]),
+        refers_to_created(&missing("server a/new"), &[applied(NOT_FULLY_CHECKED)]),
         "credential, server, gateway: three in a row"
     );
-    assert!(!depends_on_created(gateway, &[applied("unchanged")]));
+    assert!(!refers_to_created(
+        &missing("server a/new"),
+        &[applied("unchanged")]
+    ));
+    assert!(!refers_to_created(
+        &missing("server a/new-one"),
+        &[applied("created")]
+    ));
+    for other in [
+        CliError::error("spec.prefix: `new` is not one of always, never"),
+        CliError::new(CliErrorKind::Unavailable, "no answer about new"),
+    ] {
+        assert!(!refers_to_created(&other, &[applied("created")]), "{other}");
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{TokenRequest, parse_duration, spec_of, unoffered_tools};
+use crate::cli::output::error::CliErrorKind;
 
 #[test]
 fn human_readable_durations_are_parsed() {
@@ -40,14 +41,28 @@ fn a_ttl_becomes_a_point_in_time() {
         ..TokenRequest::default()
     };
     assert_eq!(
-        spec_of(&token_request, 0)["expireTime"],
+        spec_of(&token_request, 0).unwrap()["expireTime"],
         "1970-01-01T00:01:00Z"
     );
     assert!(
         spec_of(&TokenRequest::default(), 0)
+            .unwrap()
             .get("expireTime")
             .is_none()
     );
+}
+
+#[test]
+fn a_ttl_beyond_all_times_is_an_error_and_not_a_token_for_ever() {
+    for days in [3_000_000, u64::MAX / 86_400] {
+        let token_request = TokenRequest {
+            ttl: Some(Duration::from_secs(days * 86_400)),
+            ..TokenRequest::default()
+        };
+        let fault = spec_of(&token_request, 0).unwrap_err();
+        assert_eq!(fault.kind, CliErrorKind::Usage, "{fault}");
+        assert!(fault.message.contains("--ttl"), "{fault}");
+    }
 }
 
 #[test]
