@@ -67,12 +67,9 @@ async fn objects_are_named_listed_and_selected_as_with_kubectl() {
         format!("--addr {address} ls srv -o name"),
         "-o name get servers".to_owned(),
     ] {
+        let names = shown(&cli, &line).await.unwrap();
         assert_eq!(
-            shown(&cli, &line)
-                .await
-                .unwrap()
-                .lines()
-                .collect::<Vec<_>>(),
+            names.lines().collect::<Vec<_>>(),
             [
                 "organizations/default/servers/demo",
                 "organizations/default/servers/git",
@@ -102,10 +99,8 @@ async fn objects_are_named_listed_and_selected_as_with_kubectl() {
         let found = text(&output.stdout).replace("organizations/default/servers/", "");
         assert_eq!(found.trim(), names, "{selector}");
     }
-    let (code, said) = cli
-        .fails(&["get", "servers", "-l", "team~ops"])
-        .await
-        .unwrap();
+    let wrong = ["get", "servers", "-l", "team~ops"];
+    let (code, said) = cli.fails(&wrong).await.unwrap();
     assert_eq!((code, said.contains("next:")), (2, true), "{said}");
     let labels = shown(&cli, "get servers --show-labels").await.unwrap();
     assert!(labels.contains("env=prod,team=ops"), "{labels}");
@@ -125,12 +120,8 @@ async fn objects_are_named_listed_and_selected_as_with_kubectl() {
 
     let help = shown(&cli, "help server add").await.unwrap();
     assert!(help.contains("--protocol-version"), "{help}");
-    assert!(
-        shown(&cli, "version")
-            .await
-            .unwrap()
-            .starts_with("toolgate ")
-    );
+    let version = shown(&cli, "version").await.unwrap();
+    assert!(version.starts_with("toolgate "), "{version}");
     let (code, said) = cli.fails(&["logs", "tools"]).await.unwrap();
     assert_eq!((code, said.contains("next: ")), (2, true), "{said}");
 }
