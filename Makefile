@@ -42,16 +42,17 @@ fmt: ## Format the code
 	$(CARGO) fmt --all
 
 million: ## Run what is to hold a million times at that size: guesses of session ids, calls with the same ids
-	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-core --lib ti_03_guessed_session_ids_do_not_open
-	TOOLGATE_TEST_MILLION=1 $(CARGO) test --release --package toolgate-data-plane --test calls ti_05_clients_with_equal_ids
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --profile drill --package toolgate-data-core --lib ti_03_guessed_session_ids_do_not_open
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --profile drill --package toolgate-data-plane --test calls ti_05_clients_with_equal_ids
 
 # What `make test` counts or compares, so that a busy machine changes nothing, is held to its figure here.
 drill: export TOOLGATE_TEST_DRILL = 1
 drill: setup ## Run the tests that have figures of time or processor time, and assert them: by hand, on a quiet machine
-	$(CARGO) build --release --package toolgate --package toolgate-tests --bins
+	$(CARGO) build --release --package toolgate
+	$(CARGO) build --profile drill --package toolgate-tests --bins
 	export TOOLGATE_TEST_BINARY="$(target)/release/toolgate"; \
-	  $(CARGO) test --release --package toolgate-tests --no-fail-fast --test bad_input --test changes --test first_minute \
-	  --test fleet --test floods --test giants --test rate_limits -- --test-threads 1
+	  $(CARGO) test --profile drill --package toolgate-tests --no-fail-fast --test bad_input --test changes \
+	  --test connection_floods --test drains --test first_minute --test fleet --test floods --test giants --test rate_limits -- --test-threads 1
 	$(CARGO) test --package toolgate-store --test etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1
 	$(CARGO) test --package toolgate-client --package toolgate-ingress --package toolgate-sync --lib -- --test-threads 1

@@ -93,6 +93,9 @@ impl PeerListenerOptions {
     pub const ADDRESS_LIMIT: usize = owning_proxy::ADDRESS_LIMIT;
 }
 
+/// Default of [`DataPlaneOptions::calls_per_server`].
+const CALLS_PER_SERVER: usize = 1024;
+
 impl DataPlaneOptions {
     /// Returns default options for this listen address.
     pub fn new(listen: SocketAddr) -> Self {
@@ -101,7 +104,7 @@ impl DataPlaneOptions {
             egress: EgressPolicy::default(),
             limits: RequestLimits::default(),
             response_bytes: 256 * 1024 * 1024,
-            calls_per_server: 1024,
+            calls_per_server: CALLS_PER_SERVER,
             shares: PrincipalQuotas::default(),
             actor_threads: 1,
             peers: None,

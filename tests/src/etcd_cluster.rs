@@ -131,14 +131,21 @@ impl TestEtcdCluster {
         Ok((u64::try_from(status.db_size())?, status.errors().to_vec()))
     }
 
-    /// All keys with this prefix, and their values.
+    /// All keys with this prefix, and their values. The reserve of the store, which is large and no content, is left out.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
-        let options = GetOptions::new().with_prefix();
-        let mut found = self.connect(0).await?.get(prefix, Some(options)).await?;
-        let pairs = found.take_kvs().into_iter().map(|pair| {
-            let (key, value) = pair.into_key_value();
-            (String::from_utf8_lossy(&key).into_owned(), value)
-        });
-        Ok(pairs.collect())
+        let mut client = self.connect(0).await?;
+        let options = GetOptions::new().with_prefix().with_keys_only();
+        let found = client.get(prefix, Some(options)).await?;
+        let mut pairs = Vec::new();
+        for key in found.kvs().iter().map(etcd_client::KeyValue::key) {
+            let name = String::from_utf8_lossy(key).into_owned();
+            if name.contains("/reserve/") {
+                continue;
+            }
+            let mut found = client.get(key, None).await?;
+            let value = found.take_kvs().pop().map(|pair| pair.into_key_value().1);
+            pairs.extend(value.map(|value| (name, value)));
+        }
+        Ok(pairs)
     }
 }

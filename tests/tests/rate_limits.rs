@@ -121,7 +121,7 @@ async fn a_limit_that_makes_no_sense_is_rejected_with_its_field() {
             "spec.rate_limits[0].tools",
         ),
         (
-            "{per: principal, requests: 3, interval: 60s}",
+            "{per: caller, requests: 3, interval: 60s}",
             "RATE_LIMIT_KEY_PRINCIPAL",
         ),
     ] {
