@@ -22,6 +22,9 @@ struct TestEtcdMember {
     process: TestProcess,
 }
 
+/// Part of the keys of the reserve.
+const RESERVE: &str = "/reserve/";
+
 /// Running cluster.
 #[derive(Debug)]
 pub struct TestEtcdCluster {
@@ -131,7 +134,8 @@ impl TestEtcdCluster {
         Ok((u64::try_from(status.db_size())?, status.errors().to_vec()))
     }
 
-    /// All keys with this prefix, and their values. The reserve of the store, which is large and no content, is left out.
+    /// All keys with this prefix, and their values. The reserve of the store, which is large and no content, is left out
+    /// unless the prefix names it.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let mut client = self.connect(0).await?;
         let options = GetOptions::new().with_prefix().with_keys_only();
@@ -139,7 +143,7 @@ impl TestEtcdCluster {
         let mut pairs = Vec::new();
         for key in found.kvs().iter().map(etcd_client::KeyValue::key) {
             let name = String::from_utf8_lossy(key).into_owned();
-            if name.contains("/reserve/") {
+            if name.contains(RESERVE) && !prefix.contains(RESERVE) {
                 continue;
             }
             let mut found = client.get(key, None).await?;
