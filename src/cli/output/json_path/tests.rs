@@ -1,4 +1,4 @@
-//! Tests of templates, with those that the documentation of kubectl shows.
+//! Tests of JSONPath templates, including the examples of the kubectl documentation.
 
 use serde_json::json;
 
