@@ -13,7 +13,7 @@ use crate::{
 
 /// Methods of a gateway's path.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");
-/// Response headers that a page may read besides those that are always readable.
+/// Response headers that a page may read in addition to the CORS-safelisted ones.
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Mcp-Session-Id, MCP-Protocol-Version, WWW-Authenticate, Retry-After");
 /// Time for which a browser may keep the answer to a preflight, in seconds; browsers keep it for two hours at most.
@@ -30,7 +30,7 @@ pub struct OriginAllowlist {
     patterns: Vec<WebOrigin>,
 }
 
-/// One allowed origin, with every port or with exactly one.
+/// Allowed origin, with every port or with exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct WebOrigin {
     scheme: String,
@@ -57,7 +57,7 @@ pub struct InvalidOrigin(String);
 pub(crate) enum CorsGrant {
     /// The listener shares with no origin.
     Off,
-    /// The request has no origin, or one that is not on the list.
+    /// The request has no origin on the list.
     Withheld,
     /// The value of `Access-Control-Allow-Origin`.
     Shared(HeaderValue),
