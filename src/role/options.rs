@@ -101,6 +101,15 @@ pub struct ClientListenerOptions {
         value_name = "HOST[:PORT]"
     )]
     pub public_hosts: Vec<String>,
+    /// Origin of web pages that may use it from a browser (CORS), e.g. https://app.example.com, http://localhost:* for
+    /// every port, or * for every origin. Repeat for several. Without: none.
+    #[arg(
+        long = "allowed-origin",
+        env = "TOOLGATE_ALLOWED_ORIGIN",
+        value_delimiter = ',',
+        value_name = "ORIGIN"
+    )]
+    pub allowed_origins: Vec<String>,
     /// Certificate chain of the client listener, PEM. Without it the listener speaks plain HTTP.
     #[arg(
         long,
