@@ -66,6 +66,10 @@ pub fn serve(
         .listener
         .public_hosts
         .clone_from(&settings.public_hosts);
+    options
+        .listener
+        .allowed_origins
+        .clone_from(&settings.allowed_origins);
     options.listener.tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &context.drain)?;
     options.listener.linger = settings.linger;
     options.limits = request_limits(&settings.limits);

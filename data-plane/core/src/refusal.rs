@@ -19,7 +19,9 @@ pub enum Refusal {
     #[error("this host is not served here; `--public-host` of the proxy names those that are")]
     Host,
     /// The `Origin` is not allowed.
-    #[error("this origin is not allowed")]
+    #[error(
+        "this origin is not allowed; `--allowed-origin` of the proxy names the web pages that may use it"
+    )]
     Origin,
     /// The token is missing or invalid, or does not authorize this gateway; the response does not say which.
     #[error("a valid bearer token is required")]

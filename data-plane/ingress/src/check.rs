@@ -4,11 +4,16 @@
 use http::{HeaderMap, header, request::Parts};
 use toolgate_data_core::Refusal;
 
-use crate::hosts::HostAllowlist;
+use crate::{hosts::HostAllowlist, origins::OriginAllowlist};
 
 /// Returns an error if the request head is rejected.
-pub(crate) fn check_head(head: &Parts, hosts: &HostAllowlist) -> Result<(), Refusal> {
+pub(crate) fn check_head(
+    head: &Parts,
+    hosts: &HostAllowlist,
+    origins: &OriginAllowlist,
+) -> Result<(), Refusal> {
     hosts.check(&head.uri, &head.headers)?;
+    origins.check(&head.headers, hosts)?;
     check_field_names(&head.headers)?;
     check_transfer_coding(&head.headers)?;
     check_content_encoding(&head.headers)

@@ -74,10 +74,13 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     let (head, incoming) = request.into_parts();
     // HTTP/1.0 clients do not understand chunked transfer coding.
     let handoff = handoff.filter(|_| head.version == Version::HTTP_11);
-    let response = if head.headers.len() > listener.limits.headers {
+    let cors = listener.origins.grant(&head.headers);
+    let mut response = if head.headers.len() > listener.limits.headers {
         empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-    } else if let Err(refusal) = check_head(&head, &listener.hosts) {
+    } else if let Err(refusal) = check_head(&head, &listener.hosts, &listener.origins) {
         refused_head(&refusal, head.version)
+    } else if let Some(preflight) = cors.preflight(&head) {
+        preflight.unwrap_or_else(|refusal| refusal_response(&refusal, None))
     } else {
         let body = RequestBody {
             incoming,
@@ -98,6 +101,7 @@ pub(crate) async fn handle_request<G: RequestHandler>(
             refusal_response(&Refusal::Internal, None)
         })
     };
+    cors.apply(&mut response);
     let answer = response.map(|body| TrackedBody {
         body,
         _active: active,

@@ -1,5 +1,5 @@
-//! Checks of `Host` and `Origin` against DNS rebinding: a web page can make a browser reach any address under a name of
-//! its choice. The check is always on.
+//! Check of `Host` against DNS rebinding: a web page can make a browser reach any address under a name of its choice. The
+//! check is always on.
 
 use std::net::SocketAddr;
 
@@ -58,7 +58,7 @@ impl HostAllowlist {
         Ok(Self { patterns: names })
     }
 
-    /// Returns an error unless the host is on the list, and the origin too if the request has one.
+    /// Returns an error unless the host of the request is on the list.
     pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refusal> {
         let mut hosts = headers.get_all(header::HOST).iter();
         let host = hosts.next().map(HeaderValue::as_bytes);
@@ -76,15 +76,11 @@ impl HostAllowlist {
             (Some(name), _) | (None, Some(name)) if self.is_allowed(name) => {}
             (Some(_) | None, Some(_) | None) => return Err(Refusal::Host),
         }
-        let mut origins = headers.get_all(header::ORIGIN).iter();
-        match (origins.next(), origins.next()) {
-            (None, _) => Ok(()),
-            (Some(origin), None) if self.is_origin_allowed(origin.as_bytes()) => Ok(()),
-            (Some(_), Some(_) | None) => Err(Refusal::Origin),
-        }
+        Ok(())
     }
 
-    fn is_allowed(&self, name: &[u8]) -> bool {
+    /// Returns `true` if this authority, `host` or `host:port`, is on the list.
+    pub(crate) fn is_allowed(&self, name: &[u8]) -> bool {
         let name = std::str::from_utf8(name).ok().and_then(split_authority);
         name.is_some_and(|(host, port)| {
             self.patterns.iter().any(|known| {
@@ -93,16 +89,10 @@ impl HostAllowlist {
             })
         })
     }
-
-    fn is_origin_allowed(&self, origin: &[u8]) -> bool {
-        let rest = origin.strip_prefix(b"http://");
-        let rest = rest.or_else(|| origin.strip_prefix(b"https://"));
-        rest.is_some_and(|authority| self.is_allowed(authority))
-    }
 }
 
 /// Splits an authority into host and port. Returns `None` for anything more, such as userinfo, a path or spaces.
-fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
+pub(crate) fn split_authority(text: &str) -> Option<(&str, Option<u16>)> {
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
         None => text.find(':').unwrap_or(text.len()),

@@ -10,6 +10,7 @@ pub mod hosts;
 pub mod limits;
 pub mod listener;
 mod long_lived_stream;
+pub mod origins;
 pub mod request;
 pub mod response;
 mod worker_pool;
@@ -20,6 +21,7 @@ pub use handler::RequestHandler;
 pub use hosts::HostAllowlist;
 pub use limits::ListenerLimits;
 pub use listener::{Listener, ListenerOptions};
+pub use origins::OriginAllowlist;
 pub use request::{IncomingRequest, RequestBody};
 pub use response::refusal_response;
 

@@ -19,6 +19,7 @@ use crate::{
     handler::RequestHandler,
     hosts::{HostAllowlist, InvalidHost},
     limits::ListenerLimits,
+    origins::{InvalidOrigin, OriginAllowlist},
     worker_pool::WorkerPool,
 };
 
@@ -32,6 +33,8 @@ pub struct ListenerOptions {
     pub listen: SocketAddr,
     /// Host names accepted in addition to loopback and the listen address: `host` (any port) or `host:port`.
     pub public_hosts: Vec<String>,
+    /// Origins of the web pages that may use the listener from a browser; see [`OriginAllowlist::new`].
+    pub allowed_origins: Vec<String>,
     /// TLS configuration; its resolver renews certificate and key. Without it the listener speaks plain HTTP.
     pub tls: Option<Arc<ServerConfig>>,
     /// Limits of connections and requests.
@@ -67,12 +70,16 @@ pub enum ListenerError {
     /// An entry of the public hosts is not a host name.
     #[error(transparent)]
     Host(#[from] InvalidHost),
+    /// An entry of the allowed origins is not an origin.
+    #[error(transparent)]
+    Origin(#[from] InvalidOrigin),
 }
 
 /// State shared by all connections of a listener.
 #[derive(Debug)]
 pub(crate) struct ListenerContext {
     pub(crate) hosts: HostAllowlist,
+    pub(crate) origins: OriginAllowlist,
     pub(crate) limits: ListenerLimits,
     pub(crate) tls: Option<Arc<ServerConfig>>,
     pub(crate) budget: Arc<MemoryBudget>,
@@ -85,6 +92,7 @@ impl ListenerOptions {
         Self {
             listen,
             public_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
             tls: None,
             limits: ListenerLimits::default(),
             linger: Duration::ZERO,
@@ -101,12 +109,14 @@ impl Listener {
         let listener = listen(options.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let hosts = HostAllowlist::new(address, options.public_hosts.iter().map(String::as_str))?;
+        let origins = OriginAllowlist::new(options.allowed_origins.iter().map(String::as_str))?;
         let limits = options.limits;
         let connection_limiter = ConnectionLimiter::new(&limits.connection);
         let tls = options.tls;
         let budget = MemoryBudget::new(limits.total_body_bytes);
         let context = ListenerContext {
             hosts,
+            origins,
             limits,
             tls,
             budget,

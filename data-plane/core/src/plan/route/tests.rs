@@ -1,4 +1,4 @@
-//! Tests of routing: exactly the canonical spelling reaches a gateway.
+//! Tests of routing: only the canonical spelling, with or without a slash at its end, reaches a gateway.
 
 use crate::{fixture::GatewayFixture, plan::route::route};
 
@@ -13,6 +13,17 @@ fn only_the_canonical_path_is_routed() {
 }
 
 #[test]
+fn a_slash_at_the_end_names_the_same_gateway() {
+    let world = GatewayFixture::new();
+    let named = |path| {
+        let found = route(&world.view, path).ok().flatten();
+        found.map(|gateway| gateway.name.id.to_string())
+    };
+    assert_eq!(named("/v1/mcp/main/").as_deref(), Some("main"));
+    assert_eq!(named("/v1/mcp/main/"), named("/v1/mcp/main"));
+}
+
+#[test]
 fn every_other_spelling_is_not_found() {
     let world = GatewayFixture::new();
     for path in [
@@ -20,7 +31,10 @@ fn every_other_spelling_is_not_found() {
         "/",
         "/v1/mcp",
         "/v1/mcp/",
-        "/v1/mcp/main/",
+        "/v1/mcp/main//",
+        "/v1/mcp/main/x/",
+        "/v1/mcp/main/.",
+        "/v1/mcp/main/?x",
         "//v1/mcp/main",
         "/v1//mcp/main",
         "/v1/mcp//main",
