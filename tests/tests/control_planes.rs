@@ -74,7 +74,10 @@ async fn commands_in_a_row_through_two_control_planes_are_never_falsely_rejected
         }
         etcd.thaw(member).unwrap();
         println!("with member {member} frozen: {unavailable} of {rounds} rounds were cut short");
-        assert!(unavailable < rounds, "no round succeeds beside a frozen member");
+        assert!(
+            unavailable < rounds,
+            "no round succeeds beside a frozen member"
+        );
     }
     let unavailable = run_in_turn(planes, 1_000).await.unwrap();
     println!("afterwards: {unavailable} unavailable");
