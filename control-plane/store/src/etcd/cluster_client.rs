@@ -14,7 +14,7 @@ use std::{
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 use futures_util::future::join_all;
 use tokio::{
-    pin, select,
+    select,
     time::{sleep, timeout},
 };
 use toolgate_control_core::port::StoreError;
@@ -114,8 +114,7 @@ impl ClusterClient {
         F: Fn(Client) -> Fut,
         Fut: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let first = self.call(&ask);
-        pin!(first);
+        let mut first = Box::pin(self.call(&ask));
         select! {
             result = &mut first => return result,
             () = sleep(HEDGE_DELAY) => {}
@@ -130,8 +129,7 @@ impl ClusterClient {
             let value = ask(client.clone()).await.map_err(from_etcd)?;
             Ok::<_, StoreError>((client, value))
         };
-        let second = timeout(CALL_TIMEOUT, second);
-        pin!(second);
+        let mut second = Box::pin(timeout(CALL_TIMEOUT, second));
         select! {
             biased;
             result = &mut first => match result {
