@@ -6,6 +6,7 @@ use anyhow::Result;
 use axum::body::Body;
 use http::{Request, StatusCode, Uri};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::task::JoinSet;
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 use toolgate_proto::admin::v1::ListOrganizationsRequest;
@@ -35,10 +36,11 @@ async fn get_over_http2(address: SocketAddr, path: &str, name: &str) -> Result<S
     let io = TokioIo::new(socket(address).await?);
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await?;
-    let driver = tokio::spawn(connection);
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
     let request = Request::get(format!("http://{name}{path}")).body(Body::empty())?;
     let response = sender.send_request(request).await?;
-    driver.abort();
+    driver.abort_all();
     Ok(response.status())
 }
 
