@@ -6,6 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 
+use crate::forward_proxy::ForwardProxies;
+
 /// Policy of outbound connections.
 #[derive(Debug, Clone, Default)]
 pub struct EgressPolicy {
@@ -16,6 +18,8 @@ pub struct EgressPolicy {
     pub allow_plain_http: bool,
     /// Certificate authorities trusted in addition to the system's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Proxies that connections go through.
+    pub proxies: ForwardProxies,
 }
 
 /// Address that may not be connected to, with the reason.
