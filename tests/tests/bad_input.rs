@@ -185,7 +185,7 @@ async fn an_unknown_gateway_and_a_wrong_token_are_rejected() {
     for path in [
         "nowhere",
         "",
-        "main/",
+        "main//",
         "main/x",
         "MAIN",
         "%6dain",
