@@ -1,4 +1,5 @@
-//! Settings of a process. Precedence: flag, `TOOLGATE_*` variable, configuration file, default. The file is YAML
+//! Settings of a process. Precedence: flag, variable (`TOOLGATE_*`, and the usual ones of proxies), configuration file,
+//! default. The file is YAML
 //! whose keys are the names of flags, so that there is one vocabulary and one parser: settings from the file are
 //! passed to the parser of the command line.
 
@@ -20,7 +21,13 @@ const FILE_FLAG: &str = "config";
 /// Maximum size of the file in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 /// Settings whose values are never shown.
-const SECRET_SETTINGS: [&str; 2] = ["token", "admin-token"];
+const SECRET_SETTINGS: [&str; 5] = [
+    "token",
+    "admin-token",
+    "https-proxy",
+    "http-proxy",
+    "all-proxy",
+];
 
 /// Setting with its value and source.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,6 +33,7 @@ has() {
 needed='etcd etcd-server
 haproxy haproxy
 nginx nginx-light
+tinyproxy tinyproxy-bin
 curl curl
 npm npm
 python3 python3'

@@ -1,6 +1,6 @@
-//! Settings of the roles. Every setting is a flag, a `TOOLGATE_*` variable and a key of the configuration file.
+//! Settings of the roles. Every setting is a flag, a variable and a key of the configuration file.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
@@ -61,7 +61,7 @@ pub enum LogFormatArg {
 }
 
 /// Policy of outbound connections on behalf of tenants.
-#[derive(Debug, Clone, Args)]
+#[derive(Clone, Default, Args)]
 pub struct EgressOptions {
     /// Network that may be reached though it is not global, e.g. 10.20.0.0/16; also over plain http. Repeat for
     /// several.
@@ -79,6 +79,32 @@ pub struct EgressOptions {
     /// Certificate authority trusted beside the system's, PEM.
     #[arg(long = "egress-ca", env = "TOOLGATE_EGRESS_CA", value_name = "FILE")]
     pub ca: Option<PathBuf>,
+    /// Proxy for https URLs of servers: http://[USER:PASSWORD@]HOST:PORT. Lower case is read too, here and below; empty
+    /// means none.
+    #[arg(long, env = "HTTPS_PROXY", hide_env_values = true, value_name = "URL")]
+    pub https_proxy: Option<String>,
+    /// Proxy for http URLs of servers.
+    #[arg(long, env = "HTTP_PROXY", hide_env_values = true, value_name = "URL")]
+    pub http_proxy: Option<String>,
+    /// Proxy for URLs of servers whose scheme has none of its own.
+    #[arg(long, env = "ALL_PROXY", hide_env_values = true, value_name = "URL")]
+    pub all_proxy: Option<String>,
+    /// Hosts of servers that are reached directly, separated by commas: names with their subdomains, addresses, networks,
+    /// or `*`. localhost, 127.0.0.1 and ::1 always are.
+    #[arg(long, env = "NO_PROXY", value_name = "HOSTS")]
+    pub no_proxy: Option<String>,
+}
+
+impl fmt::Debug for EgressOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URLs of proxies may have passwords.
+        f.debug_struct("EgressOptions")
+            .field("allow", &self.allow)
+            .field("plain_http", &self.plain_http)
+            .field("ca", &self.ca)
+            .field("no_proxy", &self.no_proxy)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Options of the client listener.

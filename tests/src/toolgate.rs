@@ -30,7 +30,10 @@ const COMMAND_TIMEOUT: Duration = clock::HANG_GUARD;
 fn command() -> Result<Command> {
     let mut command = Command::new(external_programs::toolgate()?);
     let inherited = std::env::vars_os();
-    for (name, _) in inherited.filter(|(name, _)| name.to_string_lossy().starts_with("TOOLGATE_")) {
+    let is_setting = |name: &str| {
+        name.starts_with("TOOLGATE_") || name.to_ascii_lowercase().ends_with("_proxy")
+    };
+    for (name, _) in inherited.filter(|(name, _)| is_setting(&name.to_string_lossy())) {
         command.env_remove(name);
     }
     command.env("RUST_BACKTRACE", "1");
@@ -79,30 +82,47 @@ impl ToolgateUp {
         Ok(up)
     }
 
+    /// Same as [`Self::start`], with further variables in its environment.
+    pub async fn start_in(
+        sandbox: &Sandbox,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut up = Self::launch_on(sandbox, None, flags, environment)?;
+        await_ready(&mut up.process, up.private).await?;
+        Ok(up)
+    }
+
     /// Same as [`Self::start`], with the data folder on a disk of its own.
     pub async fn start_on(
         sandbox: &Sandbox,
         disk: &Arc<SmallDisk>,
         flags: &[&str],
     ) -> Result<Self> {
-        let mut up = Self::launch_on(sandbox, Some(Arc::clone(disk)), flags)?;
+        let mut up = Self::launch_on(sandbox, Some(Arc::clone(disk)), flags, &[])?;
         await_ready(&mut up.process, up.private).await?;
         Ok(up)
     }
 
     /// Starts the process without waiting for readiness.
     pub fn launch(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
-        Self::launch_on(sandbox, None, flags)
+        Self::launch_on(sandbox, None, flags, &[])
     }
 
-    fn launch_on(sandbox: &Sandbox, disk: Option<Arc<SmallDisk>>, flags: &[&str]) -> Result<Self> {
+    fn launch_on(
+        sandbox: &Sandbox,
+        disk: Option<Arc<SmallDisk>>,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
         let (mcp, admin, private) = (port::free()?, port::free()?, port::free()?);
         let folder = disk.as_ref().map(|disk| disk.folder().to_owned());
         let data = folder
             .unwrap_or_else(|| sandbox.path().to_owned())
             .join("data");
         let home = sandbox.path().to_owned();
-        let command = Self::command(&data, mcp, admin, private, flags, disk.as_deref())?;
+        let mut command = Self::command(&data, mcp, admin, private, flags, disk.as_deref())?;
+        command.envs(environment.iter().copied());
         let process = TestProcess::start("up", sandbox.path(), command)?;
         Ok(Self {
             process,

@@ -159,6 +159,9 @@ fn of_egress(class: EgressErrorClass) -> &'static str {
         EgressErrorClass::Unreachable => {
             "check that it is up, and the host name and port in its URL"
         }
+        EgressErrorClass::ForwardProxy => {
+            "check the host name and port in its URL, or have the operator of Toolgate check the proxy: the log names it"
+        }
         EgressErrorClass::Tls => {
             "check its certificate, and the certificate authorities that Toolgate is given"
         }

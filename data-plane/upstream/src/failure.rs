@@ -36,6 +36,7 @@ pub(crate) fn not_sent(error: &ClientError) -> bool {
             | EgressError::Forbidden(_)
             | EgressError::Resolve { .. }
             | EgressError::ConnectTimeout { .. }
+            | EgressError::ForwardProxy { .. }
             | EgressError::Tls(_)
             | EgressError::Certificate { .. }
             | EgressError::TlsSetup(_)

@@ -96,6 +96,9 @@ impl ClientError {
                         "Toolgate is not permitted to connect to its address"
                     }
                     EgressErrorClass::Unreachable => "no connection to it could be made",
+                    EgressErrorClass::ForwardProxy => {
+                        "no connection to it could be made through the proxy that Toolgate is given"
+                    }
                     EgressErrorClass::Tls => "no secure connection to it could be made",
                     EgressErrorClass::Broken => "the connection broke",
                 };

@@ -167,7 +167,9 @@ fn is_transient(error: &ClientError) -> bool {
     match error {
         ClientError::Egress(error) => matches!(
             error.class(),
-            EgressErrorClass::Unreachable | EgressErrorClass::Broken
+            EgressErrorClass::Unreachable
+                | EgressErrorClass::ForwardProxy
+                | EgressErrorClass::Broken
         ),
         ClientError::Timeout(_) => true,
         // 409: the server has not yet noticed the end of the previous stream.

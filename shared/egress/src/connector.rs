@@ -1,5 +1,8 @@
 //! The vetting connector: resolves a host, vets every address, connects to a vetted one and performs the TLS handshake
 //! with the host name of the URL. One deadline covers all steps.
+//!
+//! A connection through a forward proxy ends at an address that the proxy chooses. What can be known here is vetted all the
+//! same: an address in the URL, and the addresses that the name has here, if it has any.
 
 use std::{
     io,
@@ -18,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::{
     certificate::CertificateProblem,
     error::EgressError,
+    forward_proxy::{ForwardProxy, ForwardProxyProblem},
     policy::{self, EgressPolicy},
     resolve::HostResolver,
 };
@@ -30,6 +34,9 @@ pub(crate) struct VettingConnector {
     pub(crate) connect_timeout: Duration,
 }
 
+/// Maximum time to resolve a name that a proxy resolves too.
+const PROXIED_RESOLUTION: Duration = Duration::from_secs(1);
+
 /// Host and port of a URL, before resolution.
 struct ConnectTarget {
     host: String,
@@ -41,18 +48,51 @@ struct ConnectTarget {
 pub(crate) type TransportStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl VettingConnector {
-    /// Connects to the host and port of `uri`.
+    /// Connects to the host and port of `uri`. A connection for an http URL that goes through a proxy is one to the proxy.
     pub(crate) async fn connect(&self, uri: &Uri) -> Result<TransportStream, EgressError> {
         let target = ConnectTarget::of(uri)?;
         let host = target.host.clone();
-        let connected = timeout(self.connect_timeout, self.establish(target)).await;
-        connected.unwrap_or(Err(EgressError::ConnectTimeout { host }))
+        let Some(proxy) = self.policy.proxies.of(uri) else {
+            let connected = timeout(self.connect_timeout, self.establish(target)).await;
+            return connected.unwrap_or(Err(EgressError::ConnectTimeout { host }));
+        };
+        let connected = timeout(self.connect_timeout, self.establish_through(&proxy, target)).await;
+        connected.unwrap_or_else(|_elapsed| Err(through(&proxy, ForwardProxyProblem::TimedOut)))
     }
 
     async fn establish(&self, target: ConnectTarget) -> Result<TransportStream, EgressError> {
         let addresses = self.vet_addresses(&target).await?;
-        let tcp = self.connect_first(&target, &addresses).await?;
-        let Some(name) = target.tls_name else {
+        let tcp = self.connect_first(target.port, &addresses).await;
+        let tcp = tcp.map_err(|source| EgressError::Connect {
+            host: target.host.clone(),
+            source,
+        })?;
+        self.secure(tcp, target.tls_name).await
+    }
+
+    async fn establish_through(
+        &self,
+        proxy: &ForwardProxy,
+        target: ConnectTarget,
+    ) -> Result<TransportStream, EgressError> {
+        self.vet_proxied(&target).await?;
+        let tcp = self.dial_proxy(proxy).await;
+        let tcp = tcp.map_err(|error| through(proxy, ForwardProxyProblem::Connect(error)))?;
+        if target.tls_name.is_none() {
+            return Ok(MaybeHttpsStream::Http(TokioIo::new(tcp)));
+        }
+        let tunnel = proxy.tunnel(tcp, &target.authority()).await;
+        let tcp = tunnel.map_err(|problem| through(proxy, problem))?;
+        self.secure(tcp, target.tls_name).await
+    }
+
+    /// Performs the TLS handshake if there is a name to verify.
+    async fn secure(
+        &self,
+        tcp: TcpStream,
+        tls_name: Option<ServerName<'static>>,
+    ) -> Result<TransportStream, EgressError> {
+        let Some(name) = tls_name else {
             return Ok(MaybeHttpsStream::Http(TokioIo::new(tcp)));
         };
         let tls = TlsConnector::from(Arc::clone(&self.tls))
@@ -67,6 +107,50 @@ impl VettingConnector {
         Ok(MaybeHttpsStream::Https(TokioIo::new(tls)))
     }
 
+    /// Vets what is known of a target that a proxy connects to. A name that cannot be resolved here in a short time is left
+    /// to the proxy: where a proxy is required, names of the world are often unknown.
+    async fn vet_proxied(&self, target: &ConnectTarget) -> Result<(), EgressError> {
+        let host = match target.host.parse::<IpAddr>() {
+            Ok(address) => return self.vet_one(address, target),
+            Err(_name) => url::Host::parse(&target.host),
+        };
+        match host {
+            Ok(url::Host::Ipv4(address)) => return self.vet_one(address.into(), target),
+            Ok(url::Host::Ipv6(address)) => return self.vet_one(address.into(), target),
+            Ok(url::Host::Domain(_)) => {}
+            Err(_invalid) => return Err(EgressError::Url("its host is not a name")),
+        }
+        let patience = PROXIED_RESOLUTION.min(self.connect_timeout / 4);
+        let resolved = timeout(patience, self.resolve_host(&target.host)).await;
+        let Ok(Ok(addresses)) = resolved else {
+            let allowed = target.tls_name.is_some() || self.policy.allow_plain_http;
+            return allowed.then_some(()).ok_or(EgressError::Url(
+                "plain http, through a proxy, to a name without an address here: use https, or allow plain http",
+            ));
+        };
+        for address in addresses {
+            self.vet_one(address, target)?;
+        }
+        Ok(())
+    }
+
+    fn vet_one(&self, address: IpAddr, target: &ConnectTarget) -> Result<(), EgressError> {
+        policy::vet(address, &self.policy)?;
+        if target.tls_name.is_none() {
+            policy::vet_plain(address, &self.policy)?;
+        }
+        Ok(())
+    }
+
+    /// Connects to a proxy. Its address is the operator's own and is not vetted.
+    async fn dial_proxy(&self, proxy: &ForwardProxy) -> io::Result<TcpStream> {
+        let addresses = match proxy.host.parse::<IpAddr>() {
+            Ok(literal) => vec![literal],
+            Err(_name) => self.resolver.resolve(&proxy.host).await?,
+        };
+        self.connect_first(proxy.port, &addresses).await
+    }
+
     /// Resolves the target and vets every address. A host with one forbidden address is rejected as a whole: its other
     /// addresses are not trusted either.
     async fn vet_addresses(&self, target: &ConnectTarget) -> Result<Vec<IpAddr>, EgressError> {
@@ -75,10 +159,7 @@ impl VettingConnector {
             Err(_name) => self.resolve_host(&target.host).await?,
         };
         for address in &addresses {
-            policy::vet(*address, &self.policy)?;
-            if target.tls_name.is_none() {
-                policy::vet_plain(*address, &self.policy)?;
-            }
+            self.vet_one(*address, target)?;
         }
         Ok(addresses)
     }
@@ -99,18 +180,14 @@ impl VettingConnector {
     /// leaves time for the others.
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that opens a socket to a vetted address"
+        reason = "the one place that opens a socket to a vetted address, or to the operator's proxy"
     )]
-    async fn connect_first(
-        &self,
-        target: &ConnectTarget,
-        addresses: &[IpAddr],
-    ) -> Result<TcpStream, EgressError> {
+    async fn connect_first(&self, port: u16, addresses: &[IpAddr]) -> io::Result<TcpStream> {
         let share =
             self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::other("it has no address");
         for address in addresses {
-            let opening = TcpStream::connect(SocketAddr::new(*address, target.port));
+            let opening = TcpStream::connect(SocketAddr::new(*address, port));
             match timeout(share, opening).await {
                 Ok(Ok(stream)) => {
                     // Requests are small and written as a whole: Nagle's algorithm would only delay them.
@@ -121,10 +198,14 @@ impl VettingConnector {
                 Err(_elapsed) => last = io::ErrorKind::TimedOut.into(),
             }
         }
-        Err(EgressError::Connect {
-            host: target.host.clone(),
-            source: last,
-        })
+        Err(last)
+    }
+}
+
+fn through(proxy: &ForwardProxy, problem: ForwardProxyProblem) -> EgressError {
+    EgressError::ForwardProxy {
+        proxy: proxy.to_string(),
+        problem,
     }
 }
 
@@ -160,5 +241,13 @@ impl ConnectTarget {
             port,
             tls_name,
         })
+    }
+
+    /// Returns host and port as `CONNECT` has them.
+    fn authority(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
     }
 }

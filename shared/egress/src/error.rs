@@ -2,7 +2,9 @@
 
 use std::{error::Error as StdError, io};
 
-use crate::{certificate::CertificateProblem, policy::ForbiddenAddress};
+use crate::{
+    certificate::CertificateProblem, forward_proxy::ForwardProxyProblem, policy::ForbiddenAddress,
+};
 
 /// Error of an outbound request.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,14 @@ pub enum EgressError {
         /// Host name.
         host: String,
     },
+    /// There is no connection through the proxy that is set.
+    #[error("no connection through the proxy `{proxy}`: {problem}")]
+    ForwardProxy {
+        /// Host and port of the proxy.
+        proxy: String,
+        /// Reason.
+        problem: ForwardProxyProblem,
+    },
     /// The TLS handshake failed, e.g. because the certificate is not valid for the host.
     #[error("no TLS with the server: {0}")]
     Tls(String),
@@ -61,6 +71,8 @@ pub enum EgressErrorClass {
     Denied,
     /// No connection.
     Unreachable,
+    /// No connection through the proxy that is set.
+    ForwardProxy,
     /// TLS failure.
     Tls,
     /// Failure of an established connection.
@@ -77,6 +89,7 @@ impl EgressError {
             | Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::ForwardProxy { .. }
             | Self::Tls(_)
             | Self::Certificate { .. }
             | Self::TlsSetup(_) => true,
@@ -99,6 +112,7 @@ impl EgressError {
             Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. } => {
                 EgressErrorClass::Unreachable
             }
+            Self::ForwardProxy { .. } => EgressErrorClass::ForwardProxy,
             Self::Tls(_) | Self::Certificate { .. } | Self::TlsSetup(_) => EgressErrorClass::Tls,
             Self::Broken(_) => EgressErrorClass::Broken,
         }

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
-    HeaderValue, Request, Response, Uri,
-    header::{HOST, USER_AGENT},
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{HOST, PROXY_AUTHORIZATION, USER_AGENT},
     uri::PathAndQuery,
 };
 use hyper::client::conn::http2::SendRequest;
@@ -15,6 +15,7 @@ use crate::{
     body::EgressRequestBody,
     connector::VettingConnector,
     error::{EgressError, chain},
+    forward_proxy::ForwardProxyProblem,
     http1_connection::{Http1Connection, Http1SendError},
     policy::EgressPolicy,
     pool::{ConnectionPool, HostPool, PooledConnection},
@@ -46,14 +47,14 @@ pub struct PoolOptions {
     pub max_head: usize,
 }
 
-/// Pooling HTTP client. Follows no redirects, uses no proxies, and is cheap to clone.
+/// Pooling HTTP client. Follows no redirects, and is cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
     pool: Arc<ConnectionPool>,
 }
 
 /// `User-Agent` of every request.
-const PRODUCT: HeaderValue =
+pub(crate) const PRODUCT: HeaderValue =
     HeaderValue::from_static(concat!("toolgate/", env!("CARGO_PKG_VERSION")));
 
 /// Failure of one attempt.
@@ -209,9 +210,33 @@ async fn send_on_http1(
         .headers_mut()
         .entry(HOST)
         .or_insert_with(|| host.name.clone());
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+    match &host.forward_proxy {
+        None => {
+            let path = request.uri().path_and_query().cloned();
+            *request.uri_mut() = Uri::from(path.unwrap_or(PathAndQuery::from_static("/")));
+        }
+        // The proxy reads the server from the target, which stays absolute.
+        Some(proxy) => {
+            request.headers_mut().remove(PROXY_AUTHORIZATION);
+            if let Some(authorization) = &proxy.authorization {
+                let headers = request.headers_mut();
+                headers.insert(PROXY_AUTHORIZATION, authorization.clone());
+            }
+        }
+    }
     match connection.request(request, deadline).await {
+        // A server may answer this too, so the request may have been executed.
+        Ok(answer)
+            if host.forward_proxy.is_some()
+                && answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED =>
+        {
+            let proxy = host.forward_proxy.as_ref().map(ToString::to_string);
+            Err(RequestFailure::Error(EgressError::Broken(format!(
+                "through the proxy `{}`: {}",
+                proxy.unwrap_or_default(),
+                ForwardProxyProblem::Credentials(answer.status().as_u16())
+            ))))
+        }
         Ok(answer) => {
             Ok(answer.map(|body| EgressResponseBody::own(body, connection, Arc::clone(host))))
         }

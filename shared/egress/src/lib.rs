@@ -1,12 +1,13 @@
 //! Outbound connections: the only crate that opens outbound sockets. For configured MCP servers, [`Egress`] resolves a
-//! host name, vets every address and connects to a vetted one; redirects are not followed and proxy settings of the
-//! environment are ignored. For the deployment's own control plane, [`ControlConnector`] connects to the operator's
+//! host name, vets every address and connects to a vetted one, or through a proxy of the operator; redirects are not followed.
+//! For the deployment's own control plane, [`ControlConnector`] connects to the operator's
 //! address.
 
 pub mod body;
 pub mod certificate;
 pub mod control;
 pub mod error;
+pub mod forward_proxy;
 pub mod http_client;
 pub mod policy;
 pub mod resolve;
@@ -20,6 +21,7 @@ pub use body::EgressRequestBody;
 pub use certificate::CertificateProblem;
 pub use control::{ClientTls, ControlConnector, control_channel};
 pub use error::{EgressError, EgressErrorClass};
+pub use forward_proxy::{ForwardProxies, ForwardProxySettings};
 pub use http_client::{Egress, HttpClient, PoolOptions, system_roots};
 pub use policy::{EgressPolicy, ForbiddenAddress, vet};
 pub use resolve::{HostResolver, SystemResolver};

@@ -1,20 +1,25 @@
 //! Address policy. The allow-list has one entry, global unicast. It is applied after every embedding of an IPv4 address
-//! in an IPv6 address has been resolved. Operators add their own networks.
+//! in an IPv6 address has been resolved. Operators add their own networks, which are compared with the address as written.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use rustls::pki_types::CertificateDer;
 
+use crate::forward_proxy::ForwardProxies;
+
 /// Policy of outbound connections.
 #[derive(Debug, Clone, Default)]
 pub struct EgressPolicy {
-    /// Networks allowed although they are not global, e.g. `10.20.0.0/16`; plain HTTP is allowed too.
+    /// Networks allowed although they are not global, e.g. `10.20.0.0/16`; plain HTTP is allowed too. IPv6 addresses that
+    /// embed an IPv4 address are in IPv6 networks only.
     pub allow_networks: Vec<IpNet>,
     /// True if plain HTTP is allowed to every allowed address.
     pub allow_plain_http: bool,
     /// Certificate authorities trusted in addition to the system's.
     pub extra_roots: Vec<CertificateDer<'static>>,
+    /// Proxies that connections go through.
+    pub proxies: ForwardProxies,
 }
 
 /// Address that may not be connected to, with the reason.
@@ -56,7 +61,7 @@ pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), ForbiddenAddres
     if is_metadata(unwrapped) {
         return refused("a cloud's metadata service");
     }
-    if is_allowed(address, unwrapped, policy) {
+    if is_allowed(address, policy) {
         return Ok(());
     }
     match class(unwrapped) {
@@ -67,7 +72,7 @@ pub fn vet(address: IpAddr, policy: &EgressPolicy) -> Result<(), ForbiddenAddres
 
 /// Returns an error unless plain HTTP is allowed to `address`, which must have passed [`vet`].
 pub fn vet_plain(address: IpAddr, policy: &EgressPolicy) -> Result<(), ForbiddenAddress> {
-    if policy.allow_plain_http || is_allowed(address, unwrap(address), policy) {
+    if policy.allow_plain_http || is_allowed(address, policy) {
         return Ok(());
     }
     Err(ForbiddenAddress {
@@ -81,9 +86,11 @@ pub fn vet_port(port: u16) -> bool {
     !FORBIDDEN_PORTS.contains(&port)
 }
 
-fn is_allowed(address: IpAddr, unwrapped: IpAddr, policy: &EgressPolicy) -> bool {
-    let holds = |network: &IpNet| network.contains(&unwrapped) || network.contains(&address);
-    policy.allow_networks.iter().any(holds)
+/// Returns `true` if the operator allowed `address` as it is written. An allowed IPv4 network does not open the IPv6
+/// addresses that embed its own: a NAT64 or 6to4 gateway may lead to another host of that address.
+fn is_allowed(address: IpAddr, policy: &EgressPolicy) -> bool {
+    let mut networks = policy.allow_networks.iter();
+    networks.any(|network| network.contains(&address))
 }
 
 fn is_metadata(address: IpAddr) -> bool {

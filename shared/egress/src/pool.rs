@@ -19,6 +19,7 @@ use crate::{
     body::EgressRequestBody,
     connector::{TransportStream, VettingConnector},
     error::{EgressError, chain},
+    forward_proxy::ForwardProxy,
     http_client::PoolOptions,
     http1_connection::Http1Connection,
 };
@@ -54,6 +55,8 @@ pub(crate) struct HostPool {
     authority: Authority,
     /// Value of the `Host` header for HTTP/1.1.
     pub(crate) name: HeaderValue,
+    /// Proxy that is given whole requests: that of an http URL.
+    pub(crate) forward_proxy: Option<ForwardProxy>,
     /// Idle connections by thread slot; the most recently used one is last.
     idle: Box<[Mutex<IdleConnections>]>,
     /// Number of idle connections.
@@ -109,7 +112,11 @@ impl ConnectionPool {
                 return Ok(Arc::clone(host));
             }
         }
-        let made = Arc::new(HostPool::new(authority, secure, &self.options)?);
+        let mut made = HostPool::new(authority, secure, &self.options)?;
+        if !secure {
+            made.forward_proxy = self.connector.policy.proxies.of(uri);
+        }
+        let made = Arc::new(made);
         let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(host) = hosts.iter().find(is_it) {
             return Ok(Arc::clone(host));
@@ -196,6 +203,7 @@ impl HostPool {
             secure,
             authority: authority.clone(),
             name: name.map_err(|_invalid| EgressError::Url("its host is not a name"))?,
+            forward_proxy: None,
             idle: std::iter::repeat_with(Mutex::default)
                 .take(THREAD_SLOTS)
                 .collect(),

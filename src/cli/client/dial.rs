@@ -79,6 +79,7 @@ pub fn http_client(ca: Option<&Path>) -> Result<HttpClient, CliError> {
         allow_networks,
         allow_plain_http: true,
         extra_roots,
+        ..EgressPolicy::default()
     };
     let egress = Egress::new(policy).map_err(|error| unusable(error.to_string()))?;
     Ok(egress.http(PoolOptions {

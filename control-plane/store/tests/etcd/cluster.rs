@@ -8,11 +8,12 @@ use std::{
     time::Duration,
 };
 
-use toolgate_control_core::port::Store as _;
+use toolgate_control_core::port::{Store as _, StoreError};
 use toolgate_store::{EtcdOptions, EtcdStore};
 
 /// Upper bound of every wait that only guards against a hang: far above any time that is promised.
 pub const HANG_GUARD: Duration = Duration::from_secs(60);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Returns `figure` in `make drill`, which asserts what is promised within a time, and [`HANG_GUARD`] otherwise.
 pub fn within(figure: Duration) -> Duration {
@@ -20,6 +21,24 @@ pub fn within(figure: Duration) -> Duration {
         Some(_) => figure,
         None => HANG_GUARD,
     }
+}
+
+/// Repeats `operation` as long as the store is unavailable, as the callers of a store do: a cluster on a busy machine may
+/// lose its leader. For operations that may run twice.
+pub async fn until_available<T, F>(operation: impl Fn() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let repeated = async {
+        loop {
+            match operation().await {
+                Err(StoreError::Unavailable(_)) => tokio::time::sleep(RETRY_PAUSE).await,
+                result => return result,
+            }
+        }
+    };
+    let result = tokio::time::timeout(HANG_GUARD, repeated).await;
+    result.expect("the store becomes available")
 }
 
 pub struct EtcdCluster {

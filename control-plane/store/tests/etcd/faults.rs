@@ -9,7 +9,7 @@ use toolgate_control_core::port::{
 use toolgate_runtime::clock::{self, Clock as _};
 use toolgate_store::{EtcdOptions, EtcdStore};
 
-use crate::cluster::{EtcdCluster, HANG_GUARD, within};
+use crate::cluster::{EtcdCluster, HANG_GUARD, until_available, within};
 
 /// Promised time to fail over; asserted by `make drill`. Every run asserts that it happens while the member is frozen, dead or
 /// without quorum: a store that waits for the member hangs.
@@ -39,16 +39,16 @@ async fn put(store: &EtcdStore, key: &str, size: usize) -> Result<Revision, Stor
 }
 
 async fn put_in_time(store: &EtcdStore, key: &str) -> Revision {
-    let trying = async {
-        loop {
-            if let Ok(revision) = put(store, key, 1).await {
-                return revision;
-            }
-        }
-    };
+    let trying = until_available(|| put(store, key, 1));
     timeout(within(WRITE_TIMEOUT), trying)
         .await
         .expect("writes go on within five seconds")
+        .expect("nothing but a fault of the cluster fails the write")
+}
+
+/// Writes a first entry, before any fault.
+async fn put_before(store: &EtcdStore) -> Revision {
+    until_available(|| put(store, "/before", 1)).await.unwrap()
 }
 
 /// Reads events until `key` is written. Watches again from the last revision seen after an error, as the owner of a
@@ -81,7 +81,7 @@ async fn wait_for_key(
 async fn a_frozen_member_is_left_within_15_seconds_without_missed_events() {
     let cluster = EtcdCluster::start(3, &[]).await;
     let watching = cluster.store_at(&[0, 1, 2], "");
-    let seen = put(&watching, "/before", 1).await.unwrap();
+    let seen = put_before(&watching).await;
     let mut watcher = watching.watch("/", seen + 1).await.unwrap();
     cluster.freeze(0);
     put_in_time(&cluster.store_at(&[1, 2], ""), "/meanwhile").await;
@@ -98,7 +98,7 @@ async fn a_frozen_member_is_left_within_15_seconds_without_missed_events() {
 async fn a_quiet_watch_on_a_healthy_member_stays_open() {
     let cluster = EtcdCluster::start(1, &[]).await;
     let store = cluster.store("");
-    let seen = put(&store, "/before", 1).await.unwrap();
+    let seen = put_before(&store).await;
     let mut watcher = store.watch("/", seen + 1).await.unwrap();
     let quiet = timeout(Duration::from_secs(14), watcher.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
@@ -110,7 +110,7 @@ async fn a_quiet_watch_on_a_healthy_member_stays_open() {
 async fn a_dead_member_is_replaced() {
     let mut cluster = EtcdCluster::start(3, &[]).await;
     let store = cluster.store_at(&[0, 1, 2], "");
-    let seen = put(&store, "/before", 1).await.unwrap();
+    let seen = put_before(&store).await;
     let mut watcher = store.watch("/", seen + 1).await.unwrap();
     cluster.kill(0);
     put_in_time(&store, "/after").await;
@@ -124,7 +124,7 @@ async fn a_dead_member_is_replaced() {
 async fn without_quorum_writes_fail_fast_and_watches_report_it() {
     let mut cluster = EtcdCluster::start(3, &[]).await;
     let store = cluster.store_at(&[0, 1, 2], "");
-    let seen = put(&store, "/before", 1).await.unwrap();
+    let seen = put_before(&store).await;
     let mut watcher = store.watch("/", seen + 1).await.unwrap();
     cluster.kill(1);
     cluster.kill(2);
@@ -171,12 +171,16 @@ async fn a_full_store_is_reported_and_still_allows_reads_and_deletes() {
 async fn fill(store: &EtcdStore) -> usize {
     let filling = async {
         let mut count = 0;
-        while put(store, &format!("/live/{count}"), 200_000).await.is_ok() {
-            count += 1;
+        loop {
+            let key = format!("/live/{count}");
+            match until_available(|| put(store, &key, 200_000)).await {
+                Ok(_) => count += 1,
+                Err(StoreError::NoSpace(_)) => return count,
+                Err(other) => panic!("{other}"),
+            }
             // etcd measures itself every 100 ms.
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        count
     };
     timeout(HANG_GUARD, filling).await.expect("it fills up")
 }
@@ -191,30 +195,29 @@ async fn a_store_full_of_live_entries_takes_writes_again_after_its_reserve_is_gi
     let extra = ["--quota-backend-bytes", &quota.to_string()];
     let cluster = EtcdCluster::start_as("http", options, 3, &extra).await;
     let store = cluster.store("/deployment");
-    store.set_reserve_aside().await.unwrap();
-    let empty = store.space().await.unwrap();
+    until_available(|| store.set_reserve_aside()).await.unwrap();
+    let empty = until_available(|| store.space()).await.unwrap();
     assert!(!empty.is_full && empty.quota == quota, "{empty:?}");
     let count = fill(&store).await;
-    let full = store.space().await.unwrap();
+    let full = until_available(|| store.space()).await.unwrap();
     assert!(full.is_full && full.percent() > 90, "{full:?}");
-    let refused = put(&store, "/revocation", 200).await;
+    let refused = until_available(|| put(&store, "/revocation", 200)).await;
     assert!(
         matches!(refused, Err(StoreError::NoSpace(_))),
         "{refused:?}"
     );
-    store.reclaim(true).await.unwrap();
+    until_available(|| store.reclaim(true)).await.unwrap();
     for n in 0..20 {
-        put(&store, &format!("/revocation/{n}"), 200).await.unwrap();
+        let key = format!("/revocation/{n}");
+        until_available(|| put(&store, &key, 200)).await.unwrap();
     }
-    let after = store.space().await.unwrap();
+    let after = until_available(|| store.space()).await.unwrap();
     assert!(!after.is_full && after.used < quota, "{after:?}");
     let mut found = 0;
     let mut last: Option<String> = None;
     loop {
-        let page = store
-            .list("/live/", last.as_deref(), 60, None)
-            .await
-            .unwrap();
+        let page = until_available(|| store.list("/live/", last.as_deref(), 60, None));
+        let page = page.await.unwrap();
         found += page.entries.len();
         last = page.entries.last().map(|entry| entry.key.clone());
         if !page.more {

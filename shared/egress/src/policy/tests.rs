@@ -50,7 +50,7 @@ fn an_allowed_network_permits_only_its_own_addresses() {
         allow_networks,
         ..EgressPolicy::default()
     };
-    for text in ["10.1.2.3", "::ffff:10.1.2.3", "fd12::7"] {
+    for text in ["10.1.2.3", "fd12::7"] {
         assert_eq!(vet(address(text), &policy), Ok(()), "{text}");
         assert_eq!(vet_plain(address(text), &policy), Ok(()), "{text}");
     }
@@ -58,6 +58,30 @@ fn an_allowed_network_permits_only_its_own_addresses() {
         assert!(vet(address(text), &policy).is_err(), "{text}");
     }
     assert!(vet_plain(address("8.8.8.8"), &policy).is_err());
+}
+
+#[test]
+fn an_allowed_ipv4_network_opens_no_ipv6_address_that_embeds_one_of_it() {
+    let with = |network: &str| EgressPolicy {
+        allow_networks: vec![network.parse().unwrap()],
+        ..EgressPolicy::default()
+    };
+    let ipv4 = with("10.0.0.0/8");
+    let embeddings = [
+        "::ffff:10.1.2.3",
+        "::10.1.2.3",
+        "::ffff:0:10.1.2.3",
+        "64:ff9b::10.1.2.3",
+        "2002:a01:203::1",
+        "2001:0:1::f5fe:fdfc",
+    ];
+    for text in embeddings {
+        assert!(vet(address(text), &ipv4).is_err(), "{text}");
+        assert!(vet_plain(address(text), &ipv4).is_err(), "{text}");
+    }
+    // An operator behind NAT64 names its prefix.
+    let nat64 = with("64:ff9b::/96");
+    assert_eq!(vet(address("64:ff9b::10.1.2.3"), &nat64), Ok(()));
 }
 
 #[test]
