@@ -85,8 +85,7 @@ pub enum ProblemKind {
     /// The gateway id belongs to another organization.
     #[error("the gateway id {0} belongs to another organization; choose another id")]
     IdTaken(Slug),
-    /// A token lists a gateway that was deleted and made again. Not an error: the gateway is not the one that the token was
-    /// given.
+    /// A token lists a gateway that was deleted and made again. Not an error: the token was given another gateway.
     #[error(
         "gateway {0} was deleted and created again after the token was given it, and does not admit the token; make a \
          new token"
