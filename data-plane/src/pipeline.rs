@@ -4,7 +4,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use http::{Response, request::Parts};
+use http::{Method, Response, request::Parts};
 use toolgate_data_core::{
     Caller, ClientStateSealer, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
     authn::authenticate::{authenticate as verify, parse_bearer_token},
@@ -176,7 +176,8 @@ async fn arrive<S: ConfigSource>(
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
     let permit = state.acquire_permit(&caller)?;
-    if origin == RequestSource::Client {
+    // The end of a session releases what the caller holds, so no rate delays it.
+    if origin == RequestSource::Client && head.method != Method::DELETE {
         state.admit(gateway, &caller, measurement.started())?;
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;

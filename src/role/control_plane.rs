@@ -8,7 +8,7 @@ use toolgate_actor::ActorSystem;
 use toolgate_control_core::port::Store;
 use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, StartOptions};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
-use toolgate_runtime::{SharedClock, tls};
+use toolgate_runtime::{SharedClock, hosts::HostPolicy, tls};
 use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
 
 use super::{
@@ -142,6 +142,7 @@ pub async fn start(
 pub struct AdminListenerBuilder {
     listen: SocketAddr,
     tls: Option<Arc<ServerConfig>>,
+    hosts: HostPolicy,
 }
 
 impl AdminListenerBuilder {
@@ -152,9 +153,12 @@ impl AdminListenerBuilder {
         if tls.is_none() {
             check_plaintext(options)?;
         }
+        let names = options.admin_hosts.iter().map(String::as_str);
+        let hosts = HostPolicy::new(options.admin_listen, names, "--admin-host");
         Ok(Self {
             listen: options.admin_listen,
             tls,
+            hosts: hosts.context("--admin-host")?,
         })
     }
 
@@ -172,6 +176,7 @@ impl AdminListenerBuilder {
             AdminOptions {
                 tls: self.tls,
                 readiness: context.readiness.clone(),
+                hosts: Some(self.hosts),
                 ..AdminOptions::default()
             },
         );

@@ -36,6 +36,15 @@ pub struct CommonOptions {
         value_name = "HOST:PORT"
     )]
     pub private_listen: SocketAddr,
+    /// Name under which the private port is reached, with or without a port; other Host headers are refused. Repeat for
+    /// several; loopback names and the listener's own addresses are always accepted.
+    #[arg(
+        long = "private-host",
+        env = "TOOLGATE_PRIVATE_HOST",
+        value_delimiter = ',',
+        value_name = "HOST[:PORT]"
+    )]
+    pub private_hosts: Vec<String>,
     /// Format of log lines.
     #[arg(long, env = "TOOLGATE_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormatArg,
@@ -213,6 +222,15 @@ pub struct AdminListenerOptions {
         value_name = "HOST:PORT"
     )]
     pub admin_listen: SocketAddr,
+    /// Name under which the admin API is reached, with or without a port; other Host headers are refused. Repeat for
+    /// several; loopback names and the listener's own addresses are always accepted.
+    #[arg(
+        long = "admin-host",
+        env = "TOOLGATE_ADMIN_HOST",
+        value_delimiter = ',',
+        value_name = "HOST[:PORT]"
+    )]
+    pub admin_hosts: Vec<String>,
     /// Certificate chain for the admin API, PEM. Without it the admin API speaks plain HTTP.
     #[arg(
         long,

@@ -15,7 +15,9 @@ use axum::Router;
 use rustix::process::DumpableBehavior;
 use toolgate_actor::ActorSystem;
 use toolgate_runtime::{
-    Drain, DrainOutcome, DrainTrigger, Metrics, Readiness, SharedClock, clock, drain, private_port,
+    Drain, DrainOutcome, DrainTrigger, Metrics, Readiness, SharedClock, clock, drain,
+    hosts::HostPolicy,
+    private_port,
     readiness::ReadyGuard,
     signals,
     telemetry::{self, LogFormat, Telemetry, TelemetryOptions},
@@ -70,11 +72,18 @@ impl ProcessContext {
         let starting = context.readiness.block("start");
         let listener = listen::bind(options.private_listen, "the private port").await?;
         let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
+        let hosts = HostPolicy::new(
+            options.private_listen,
+            options.private_hosts.iter().map(String::as_str),
+            "--private-host",
+        )
+        .context("--private-host")?;
         let serving = private_port::serve(
             listener,
             readiness,
             metrics,
             Router::new(),
+            hosts,
             context.drain.clone(),
         );
         // The private port answers until the very end, so that a drain can be observed; the drain does not wait for

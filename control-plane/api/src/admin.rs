@@ -22,7 +22,7 @@ use toolgate_proto::{
     },
     for_each_kind_service,
 };
-use toolgate_runtime::{Drain, Readiness};
+use toolgate_runtime::{Drain, Readiness, hosts::HostPolicy};
 use tower::ServiceExt as _;
 
 use crate::{
@@ -56,6 +56,8 @@ pub struct AdminOptions {
     pub hide_schema: bool,
     /// Router for browsers. Receives every request that is not gRPC or gRPC-Web.
     pub pages: Router,
+    /// Hosts under which the listener is called. `None` serves every host.
+    pub hosts: Option<HostPolicy>,
 }
 
 /// Serves the admin API until the drain starts. Run it with [`Drain::spawn`].
@@ -65,7 +67,7 @@ pub async fn serve(
     options: AdminOptions,
     drain: Drain,
 ) {
-    let tls = options.tls.clone();
+    let (tls, hosts) = (options.tls.clone(), options.hosts.clone());
     let serve = ServeOptions {
         router: router(control_api, options, drain.clone()),
         http1: true,
@@ -73,6 +75,7 @@ pub async fn serve(
         name: "admin connection",
         reserved_connections: 0,
         grace: GRACE_PERIOD,
+        hosts,
     };
     listen::accept(listener, tls, |_certificate| ConnectionPeer::Unknown, serve).await;
 }

@@ -100,6 +100,7 @@ impl FleetService {
             name: "proxy connection",
             reserved_connections: RESERVED_CONNECTIONS,
             grace: GRACE_PERIOD,
+            hosts: None,
         };
         let authority = control_api;
         Self { serve, authority }

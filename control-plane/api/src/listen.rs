@@ -20,6 +20,7 @@ use toolgate_runtime::{
         self, ConnectionLimiter, ConnectionLimits, ConnectionPermit, RouterOptions, is_http2,
         serve_router,
     },
+    hosts::HostPolicy,
 };
 
 use crate::caller::ConnectionPeer;
@@ -54,6 +55,8 @@ pub(crate) struct ServeOptions {
     pub(crate) reserved_connections: usize,
     /// Maximum time a connection may take to end when the process drains.
     pub(crate) grace: Duration,
+    /// Hosts that are served. `None` serves every host, where no browser can connect.
+    pub(crate) hosts: Option<HostPolicy>,
 }
 
 impl ServeOptions {
@@ -72,6 +75,7 @@ impl ServeOptions {
             streams: MAX_STREAMS,
             header_bytes: MAX_HEADERS,
             grace: self.grace,
+            hosts: self.hosts.clone(),
         }
     }
 }
@@ -113,7 +117,10 @@ struct AcceptedConnection {
 }
 
 impl AcceptedConnection {
-    async fn serve(self, stream: TcpStream, peer: impl Fn(Option<&[u8]>) -> ConnectionPeer) {
+    async fn serve(mut self, stream: TcpStream, peer: impl Fn(Option<&[u8]>) -> ConnectionPeer) {
+        if self.options.hosts.is_some() {
+            self.options = Arc::new(self.options.at(stream.local_addr()));
+        }
         let limits = &self.options.limits;
         let Some(tls) = &self.tls else {
             let known = peer(None);

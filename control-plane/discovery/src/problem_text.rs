@@ -156,6 +156,9 @@ fn of_egress(class: EgressErrorClass) -> &'static str {
         EgressErrorClass::Denied => {
             "use a public https URL, or have the operator of Toolgate allow its network"
         }
+        EgressErrorClass::Unresolved => {
+            "check the host name in its URL, and the name servers of Toolgate"
+        }
         EgressErrorClass::Unreachable => {
             "check that it is up, and the host name and port in its URL"
         }

@@ -3,8 +3,9 @@
 
 use http::{HeaderMap, header, request::Parts};
 use toolgate_data_core::Refusal;
+use toolgate_runtime::hosts::HostAllowlist;
 
-use crate::{hosts::HostAllowlist, origins::OriginAllowlist};
+use crate::origins::OriginAllowlist;
 
 /// Returns an error if the request head is rejected.
 pub(crate) fn check_head(
@@ -12,7 +13,9 @@ pub(crate) fn check_head(
     hosts: &HostAllowlist,
     origins: &OriginAllowlist,
 ) -> Result<(), Refusal> {
-    hosts.check(&head.uri, &head.headers)?;
+    hosts
+        .check(&head.uri, &head.headers)
+        .map_err(|_forbidden| Refusal::Host)?;
     origins.check(&head.headers, hosts)?;
     check_field_names(&head.headers)?;
     check_transfer_coding(&head.headers)?;

@@ -12,12 +12,12 @@ use tokio::{
 use toolgate_runtime::{
     Drain, MemoryBudget,
     connection::{ConnectionLimiter, ConnectionPermit, accept},
+    hosts::{HostAllowlist, InvalidHost},
 };
 
 use crate::{
     connection::{ConnectionContext, serve},
     handler::RequestHandler,
-    hosts::{HostAllowlist, InvalidHost},
     limits::ListenerLimits,
     origins::{InvalidOrigin, OriginAllowlist},
     worker_pool::WorkerPool,

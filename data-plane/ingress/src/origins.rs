@@ -4,12 +4,9 @@
 
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use toolgate_data_core::Refusal;
+use toolgate_runtime::hosts::{HostAllowlist, split_authority};
 
-use crate::{
-    body::ResponseBody,
-    hosts::{HostAllowlist, split_authority},
-    response::empty_response,
-};
+use crate::{body::ResponseBody, response::empty_response};
 
 /// Methods of a gateway's path.
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, DELETE");

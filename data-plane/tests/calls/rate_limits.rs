@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, sync::atomic::Ordering, time::Duration};
 
+use http::Method;
 use serde_json::{Value, json};
 use toolgate_model::{
     Era, RateLimit, RateLimitKey as Key, ResourceKey, SnapshotResource, SnapshotResourceKind,
@@ -144,6 +145,23 @@ async fn a_limit_of_a_token_applies_at_every_gateway() {
     assert_eq!(permitted(&rig.client()).await, 6);
     assert_eq!(permitted(&rig.client_with("other", TOKEN)).await, 0);
     assert_eq!(permitted(&rig.client_with("other", ANYTHING)).await, 10);
+}
+
+#[tokio::test]
+async fn a_session_can_be_ended_when_the_limit_is_used_up() {
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    while client.legacy(ping.clone()).await.whole().await.status == 200 {}
+    let session = client.session.clone().unwrap();
+    let headers = [("mcp-session-id", &*session)];
+    for _ in 0..10 {
+        let ended = client.raw(Method::DELETE, &headers, "").await.whole().await;
+        assert_ne!(ended.status, 429);
+    }
+    // Requests are limited as before.
+    assert_eq!(client.legacy(ping).await.whole().await.status, 429);
 }
 
 #[tokio::test]

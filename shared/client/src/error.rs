@@ -95,6 +95,7 @@ impl ClientError {
                     EgressErrorClass::Denied => {
                         "Toolgate is not permitted to connect to its address"
                     }
+                    EgressErrorClass::Unresolved => "its host name has no address",
                     EgressErrorClass::Unreachable => "no connection to it could be made",
                     EgressErrorClass::ForwardProxy => {
                         "no connection to it could be made through the proxy that Toolgate is given"

@@ -167,7 +167,8 @@ fn is_transient(error: &ClientError) -> bool {
     match error {
         ClientError::Egress(error) => matches!(
             error.class(),
-            EgressErrorClass::Unreachable
+            EgressErrorClass::Unresolved
+                | EgressErrorClass::Unreachable
                 | EgressErrorClass::ForwardProxy
                 | EgressErrorClass::Broken
         ),

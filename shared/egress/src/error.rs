@@ -69,7 +69,9 @@ pub enum EgressError {
 pub enum EgressErrorClass {
     /// Forbidden by policy.
     Denied,
-    /// No connection.
+    /// The host name has no address.
+    Unresolved,
+    /// No connection to an address of the host.
     Unreachable,
     /// No connection through the proxy that is set.
     ForwardProxy,
@@ -104,14 +106,14 @@ impl EgressError {
         Some(*problem)
     }
 
-    /// Returns the class that may be shown to others. Closed, filtered and unresolvable are one class: the difference
-    /// would let a caller map a network.
+    /// Returns the class that may be shown to operators of an organization. Closed and filtered ports are one class: the
+    /// difference would let them map a network. A name without an address is a class of its own: names of internal hosts
+    /// are [`Denied`](EgressErrorClass::Denied) anyway.
     pub fn class(&self) -> EgressErrorClass {
         match self {
             Self::Url(_) | Self::Forbidden(_) => EgressErrorClass::Denied,
-            Self::Resolve { .. } | Self::Connect { .. } | Self::ConnectTimeout { .. } => {
-                EgressErrorClass::Unreachable
-            }
+            Self::Resolve { .. } => EgressErrorClass::Unresolved,
+            Self::Connect { .. } | Self::ConnectTimeout { .. } => EgressErrorClass::Unreachable,
             Self::ForwardProxy { .. } => EgressErrorClass::ForwardProxy,
             Self::Tls(_) | Self::Certificate { .. } | Self::TlsSetup(_) => EgressErrorClass::Tls,
             Self::Broken(_) => EgressErrorClass::Broken,

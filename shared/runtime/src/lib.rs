@@ -6,6 +6,7 @@ pub mod budget;
 pub mod clock;
 pub mod connection;
 pub mod drain;
+pub mod hosts;
 pub mod memory;
 pub mod metrics;
 pub mod private_port;

@@ -17,6 +17,7 @@ use crate::{
         ConnectionLimiter, ConnectionLimits, RouterOptions, accept, is_http2, serve_router,
     },
     drain::Drain,
+    hosts::HostPolicy,
     metrics::Metrics,
     readiness::Readiness,
 };
@@ -42,17 +43,18 @@ struct ReadyzQuery {
     verbose: Option<String>,
 }
 
-/// Serves `/livez`, `/readyz` (with `?verbose`: what is pending, and the warnings), `/metrics` and the routes of `extra`. Continues while
+/// Serves `/livez`, `/readyz` (with `?verbose`: what is pending, and the warnings), `/metrics` and the routes of `extra` to requests for these hosts. Continues while
 /// the process drains and reports it as not ready; run it with [`Drain::spawn_unguarded`].
 pub async fn serve(
     listener: TcpListener,
     readiness: Readiness,
     metrics: Metrics,
     extra: Router,
+    hosts: HostPolicy,
     drain: Drain,
 ) {
     let router = router(readiness, metrics, extra, drain.clone());
-    let options = Arc::new(options());
+    let options = Arc::new(options(hosts));
     let limiter = ConnectionLimiter::new(&options.limits);
     accept(
         &listener,
@@ -65,6 +67,7 @@ pub async fn serve(
                 let protocol = timeout(options.limits.head_timeout, is_http2(&stream)).await;
                 if let Ok(Ok(multiplexed)) = protocol {
                     let extensions = Extensions::default();
+                    let options = options.at(stream.local_addr());
                     serve_router(stream, multiplexed, router, extensions, &options, None).await;
                 }
             };
@@ -74,7 +77,7 @@ pub async fn serve(
     .await;
 }
 
-fn options() -> RouterOptions {
+fn options(hosts: HostPolicy) -> RouterOptions {
     RouterOptions {
         name: "private port",
         limits: ConnectionLimits {
@@ -84,6 +87,7 @@ fn options() -> RouterOptions {
         },
         streams: MAX_STREAMS,
         header_bytes: MAX_HEADERS,
+        hosts: Some(hosts),
         grace: Duration::ZERO,
     }
 }

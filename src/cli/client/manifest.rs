@@ -51,8 +51,18 @@ pub struct ManifestDocument {
     pub status: Value,
     /// File, or standard input.
     label: String,
-    /// Text of the document, after empty lines for those before it in the file.
+    /// Number of lines before the document in its file.
+    lines_before: usize,
+    /// Text of the document.
     text: String,
+}
+
+/// Document of a file, not yet parsed.
+struct DocumentText<'a> {
+    label: &'a str,
+    /// Number of lines before it in the file.
+    lines_before: usize,
+    text: &'a str,
 }
 
 impl ManifestDocument {
@@ -62,7 +72,10 @@ impl ManifestDocument {
         let field = field_location::field_of(message);
         let found = field.and_then(|field| field_location::find(&self.text, field));
         match found {
-            Some((line, column)) => format!("{}:{line}:{column}", self.label),
+            Some((line, column)) => {
+                let line = line + self.lines_before as u64;
+                format!("{}:{line}:{column}", self.label)
+            }
             None => self.location.clone(),
         }
     }
@@ -121,16 +134,19 @@ pub fn read(source: &Path) -> Result<Vec<ManifestDocument>, CliError> {
 
 /// Parses the documents in `text`. Errors name `label` as its source.
 pub fn parse(label: &str, text: &str) -> Result<Vec<ManifestDocument>, CliError> {
-    split_documents(text)
-        .iter()
-        .map(|(line, padded)| document(label, *line, padded))
-        .collect()
+    let documents = split_documents(text).into_iter();
+    let written = documents.map(|(lines_before, text)| DocumentText {
+        label,
+        lines_before,
+        text,
+    });
+    written.map(|document| parse_document(&document)).collect()
 }
 
-fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, CliError> {
-    let head: DocumentHeader =
-        deserialize_with(label, text, std::marker::PhantomData, |_, _| None)?;
-    let location = format!("{label}:{line}");
+fn parse_document(written: &DocumentText<'_>) -> Result<ManifestDocument, CliError> {
+    let (label, text) = (written.label, written.text);
+    let head: DocumentHeader = deserialize_with(written, std::marker::PhantomData, |_, _| None)?;
+    let location = format!("{label}:{}", written.lines_before + 1);
     if head.api_version != API_VERSION {
         return Err(
             CliError::error(format!("{location}: apiVersion is `{}`", head.api_version))
@@ -145,8 +161,8 @@ fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, Cl
     };
     let contract = schema::message(&format!("{}Spec", kind.name))?;
     let within = |trail: &Trail, reason: &str| advice(&contract, trail, reason);
-    let spec = deserialize_with(label, text, SpecSeed(contract.clone()), within)?
-        .unwrap_or_else(|| json!({}));
+    let spec =
+        deserialize_with(written, SpecSeed(contract.clone()), within)?.unwrap_or_else(|| json!({}));
     let metadata = head.metadata;
     let object = json!({
         "metadata": {
@@ -164,6 +180,7 @@ fn document(label: &str, line: usize, text: &str) -> Result<ManifestDocument, Cl
         location,
         status: head.status,
         label: label.to_owned(),
+        lines_before: written.lines_before,
         text: text.to_owned(),
     })
 }
@@ -200,17 +217,17 @@ fn unknown_field(reason: &str) -> Option<&str> {
     rest.split('\'').nth(1)
 }
 
-/// Deserializes the document in `text` with a seed. Errors name line, column and field, followed by the result of
+/// Deserializes a document with a seed. Errors name line, column and field, followed by the result of
 /// `advice`.
 fn deserialize_with<'de, S>(
-    label: &str,
-    text: &'de str,
+    written: &DocumentText<'de>,
     seed: S,
     advice: impl Fn(&Trail, &str) -> Option<String>,
 ) -> Result<S::Value, CliError>
 where
     S: DeserializeSeed<'de>,
 {
+    let (label, text) = (written.label, written.text);
     let mut track = Track::new();
     let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
         seed.deserialize(serde_path_to_error::Deserializer::new(yaml, &mut track))
@@ -220,6 +237,7 @@ where
         let location = match error.location() {
             Some(at) => {
                 let (line, column) = member_location(text, (at.line(), at.column()), &reason);
+                let line = line + written.lines_before as u64;
                 format!("{label}:{line}:{column}")
             }
             None => label.to_owned(),
@@ -278,24 +296,26 @@ fn plain_reason(error: &serde_saphyr::Error) -> String {
     }
 }
 
-/// Splits a stream into documents, each with the line of its beginning. Every document is padded with empty lines,
-/// so that its locations are those of the whole file. A line that starts with `---` always ends a document.
-fn split_documents(text: &str) -> Vec<(usize, String)> {
-    let mut documents = vec![(1, String::new())];
-    for (index, line) in text.lines().enumerate() {
-        let marker = line == "---" || line.starts_with("--- ");
-        if marker {
-            documents.push((index + 2, "\n".repeat(index + 1)));
-        } else if let Some((_, document)) = documents.last_mut() {
-            document.push_str(line);
-            document.push('\n');
+/// Splits a stream into documents, each with the number of lines before it. A line that starts with `---` always ends a
+/// document. Documents without content are left out.
+fn split_documents(text: &str) -> Vec<(usize, &str)> {
+    let mut documents = Vec::new();
+    let (mut begin, mut lines_before, mut end) = (0, 0, 0);
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        let content = line.trim_end_matches(['\r', '\n']);
+        if content == "---" || content.starts_with("--- ") {
+            documents.push((lines_before, &text[begin..end]));
+            (begin, lines_before) = (end + line.len(), index + 1);
         }
+        end += line.len();
     }
-    let says_something = |text: &str| {
-        let content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
-        text.lines().any(|line| content(&line))
+    documents.push((lines_before, &text[begin..]));
+    let has_content = |text: &str| {
+        let is_content =
+            |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+        text.lines().any(is_content)
     };
-    documents.retain(|(_, text)| says_something(text));
+    documents.retain(|(_, text)| has_content(text));
     documents
 }
 
@@ -336,15 +356,21 @@ fn manifest_files(source: &Path) -> Result<Vec<PathBuf>, CliError> {
     Ok(found)
 }
 
+/// Adds the documents of a folder, without those behind links to other folders, which may lead back. Pipes and devices are no
+/// documents: reading one may never end.
 fn search(folder: &Path, deeper: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
     for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() && deeper > 0 {
-            search(&path, deeper - 1, found)?;
-        } else if path
-            .extension()
-            .is_some_and(|end| ["yaml", "yml", "json"].iter().any(|e| end == *e))
-        {
+        let entry = entry?;
+        let path = entry.path();
+        let is_document = |path: &Path| {
+            let end = path.extension();
+            end.is_some_and(|end| ["yaml", "yml", "json"].iter().any(|e| end == *e))
+        };
+        if entry.file_type()?.is_dir() {
+            if deeper > 0 {
+                search(&path, deeper - 1, found)?;
+            }
+        } else if is_document(&path) && path.is_file() {
             found.push(path);
         }
     }

@@ -7,6 +7,10 @@ enum ProbeFailureClass {
     Address,
     /// The server requires a credential, or a different one.
     Credential,
+    /// The host name has no address.
+    HostName,
+    /// There is no way through the proxy that is set.
+    ForwardProxy,
     /// The server does not answer.
     Unreachable,
     /// The TLS handshake failed.
@@ -34,6 +38,14 @@ pub fn advice_for_probe(problem: &str, id: &str, url: &str, credential: &str) ->
         ProbeFailureClass::Credential => format!(
             "`toolgate credential set {credential}` reads a value that {url} accepts into the credential {credential}"
         ),
+        ProbeFailureClass::HostName => format!(
+            "see that the host name of {url} is written correctly and known where the control plane runs; to correct it: {correct}"
+        ),
+        ProbeFailureClass::ForwardProxy => {
+            "see the log of the control plane, which names the proxy and its answer, and its settings `--https-proxy` and \
+             `--no-proxy`"
+                .to_owned()
+        }
         ProbeFailureClass::Unreachable => {
             format!("see that the server runs and that {url} is its address; if not: {correct}")
         }
@@ -56,6 +68,10 @@ fn classify(problem: &str) -> ProbeFailureClass {
         ProbeFailureClass::Address
     } else if contains_any(&["HTTP 401", "HTTP 403", "its credential"]) {
         ProbeFailureClass::Credential
+    } else if contains_any(&["host name has no address"]) {
+        ProbeFailureClass::HostName
+    } else if contains_any(&["through the proxy"]) {
+        ProbeFailureClass::ForwardProxy
     } else if contains_any(&["no connection", "the connection broke", "broke off"]) {
         ProbeFailureClass::Unreachable
     } else if contains_any(&["no secure connection"]) {

@@ -5,6 +5,7 @@ use super::*;
 fn listener(at: &str, insecure_admin: bool) -> AdminListenerOptions {
     AdminListenerOptions {
         admin_listen: at.parse().unwrap(),
+        admin_hosts: Vec::new(),
         admin_cert: None,
         admin_key: None,
         insecure_admin,

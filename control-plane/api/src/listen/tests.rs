@@ -113,6 +113,7 @@ async fn an_idle_connection_is_closed() {
         name: "test",
         reserved_connections: 0,
         grace: Duration::from_secs(1),
+        hosts: None,
     };
     drain.spawn("test", connection(far, ConnectionPeer::Unknown, serve));
     // Settings and the reason for the end are all that comes.

@@ -247,7 +247,7 @@ async fn a_redirect_is_returned_and_not_followed() {
 }
 
 #[tokio::test]
-async fn closed_and_unresolvable_hosts_give_the_same_error() {
+async fn closed_and_filtered_ports_give_the_same_error_and_an_unknown_name_another() {
     let listener = TcpListener::bind((LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
@@ -259,10 +259,12 @@ async fn closed_and_unresolvable_hosts_give_the_same_error() {
         .await
         .unwrap_err();
     assert!(closed.connect_failed() && unknown.connect_failed());
-    assert_eq!(
-        (closed.class(), unknown.class()),
-        (EgressErrorClass::Unreachable, EgressErrorClass::Unreachable)
-    );
+    let filtered = EgressError::ConnectTimeout {
+        host: "tools.test".to_owned(),
+    };
+    assert_eq!(closed.class(), EgressErrorClass::Unreachable);
+    assert_eq!(filtered.class(), closed.class());
+    assert_eq!(unknown.class(), EgressErrorClass::Unresolved);
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@
 use std::{
     convert::Infallible,
     future::pending,
+    io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -31,7 +33,7 @@ use super::{
     drive::{DriveEnd, drive},
     limits::ConnectionLimits,
 };
-use crate::drain::Drain;
+use crate::{drain::Drain, hosts::HostPolicy};
 
 /// Interval of HTTP/2 keep-alive pings.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(20);
@@ -53,6 +55,8 @@ pub struct RouterOptions {
     pub streams: u32,
     /// Maximum size of the headers of a request, in bytes.
     pub header_bytes: u32,
+    /// Hosts that are served. `None` serves every host, where no browser can connect.
+    pub hosts: Option<HostPolicy>,
     /// Maximum time a connection may take to end after it was asked to close.
     pub grace: Duration,
 }
@@ -62,6 +66,18 @@ pub struct RouterOptions {
 pub struct GuardedBody<B, G> {
     body: B,
     _guard: G,
+}
+
+impl RouterOptions {
+    /// Returns the options for a connection that arrived at `local`, if its socket knows.
+    #[must_use]
+    pub fn at(&self, local: io::Result<SocketAddr>) -> Self {
+        let mut options = self.clone();
+        if let (Some(hosts), Ok(local)) = (&self.hosts, local) {
+            options.hosts = Some(hosts.at(local.ip()));
+        }
+        options
+    }
 }
 
 /// Serves one connection until it ends. Every request gets `extensions`. A drain asks the connection to close; without
@@ -79,12 +95,19 @@ pub async fn serve_router<T>(
     let activity = ConnectionActivity::new(multiplexed, &options.limits);
     let io = TokioIo::new(ActivityIo::new(io, Arc::clone(&activity)));
     let active = Arc::clone(&activity);
+    let hosts = options.hosts.clone();
     let service = service_fn(move |request: http::Request<Incoming>| {
         let guard = active.begin_request();
         let (router, mut request) = (router.clone(), request.map(Body::new));
         request.extensions_mut().extend(extensions.clone());
+        let refused = hosts
+            .as_ref()
+            .and_then(|hosts| hosts.refusal(request.uri(), request.headers()));
         async move {
-            let response = answer(router, request).await;
+            let response = match refused {
+                Some(refused) => refused,
+                None => answer(router, request).await,
+            };
             Ok::<_, Infallible>(response.map(|body| GuardedBody::new(body, guard)))
         }
     });

@@ -7,13 +7,17 @@ use tokio::{
 
 use super::*;
 
+async fn get(address: std::net::SocketAddr, path: &str) -> String {
+    get_from(address, "localhost", path).await
+}
+
 #[expect(
     clippy::disallowed_methods,
     reason = "a test looks at the port from outside"
 )]
-async fn get(address: std::net::SocketAddr, path: &str) -> String {
+async fn get_from(address: std::net::SocketAddr, host: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();
@@ -29,7 +33,9 @@ async fn readyz_names_pending_conditions_and_fails_while_draining() {
     let view = readiness.block("first view");
     let extra = Router::new().route("/extra", axum::routing::get(async || "more"));
     metrics.refusals("rate").increment();
-    drain.spawn_unguarded(serve(listener, readiness, metrics, extra, drain.clone()));
+    let hosts = HostPolicy::new(address, ["health.example.com"], "--private-host").unwrap();
+    let serving = serve(listener, readiness, metrics, extra, hosts, drain.clone());
+    drain.spawn_unguarded(serving);
 
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));
     assert!(
@@ -37,6 +43,18 @@ async fn readyz_names_pending_conditions_and_fails_while_draining() {
             .await
             .contains("waiting for: first view")
     );
+    for host in ["health.example.com", "127.0.0.1:1"] {
+        assert!(
+            get_from(address, host, "/livez").await.contains("ok"),
+            "{host}"
+        );
+    }
+    for path in ["/livez", "/readyz?verbose", "/metrics", "/extra"] {
+        let refused = get_from(address, "rebound.example", path).await;
+        assert!(refused.starts_with("HTTP/1.1 421"), "{path}: {refused}");
+        assert!(refused.contains("`--private-host`"), "{path}: {refused}");
+        assert!(!refused.contains("first view"), "{refused}");
+    }
     drop(view);
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::parse;
+use super::{manifest_files, parse};
 
 const TWO: &str = "# the weather
 apiVersion: toolgate/v1
@@ -33,6 +33,38 @@ fn several_documents_are_read_from_one_file() {
     assert_eq!(documents[1].location, "a.yaml:9");
     let bindings = json!([{ "server": "weather", "allTools": true }]);
     assert_eq!(documents[1].object["spec"]["bindings"], bindings);
+}
+
+#[test]
+fn documents_keep_their_own_text_only_and_know_their_lines() {
+    let organization = "apiVersion: toolgate/v1\nkind: Organization\nmetadata: {name: a}\n";
+    let text = format!("{organization}---\n").repeat(1_000);
+    let documents = parse("a.yaml", &text).unwrap();
+    assert_eq!(documents.len(), 1_000);
+    assert_eq!(documents[999].location, "a.yaml:3997");
+    let located = documents[999].location_of("metadata.name: taken");
+    assert_eq!(located, "a.yaml:3999:12");
+    let kept: usize = documents.iter().map(|document| document.text.len()).sum();
+    assert!(kept <= text.len(), "{kept}");
+    let wrong = format!("{text}{organization}spec: {{x: 1}}\n");
+    let fault = parse("a.yaml", &wrong).unwrap_err().to_string();
+    assert!(fault.contains("a.yaml:4004:"), "{fault}");
+}
+
+#[test]
+fn a_folder_is_read_without_pipes_and_links_to_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("deeper")).unwrap();
+    std::fs::write(at("deeper/a.yaml"), TWO).unwrap();
+    std::os::unix::fs::symlink(at("deeper/a.yaml"), at("link.yaml")).unwrap();
+    std::os::unix::fs::symlink(folder.path(), at("deeper/loop")).unwrap();
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(at("pipe.yaml"))
+        .status();
+    assert!(pipe.unwrap().success());
+    let files = manifest_files(folder.path()).unwrap();
+    assert_eq!(files, [at("deeper/a.yaml"), at("link.yaml")]);
 }
 
 #[test]

@@ -16,6 +16,13 @@ fn the_advice_matches_the_class_of_the_problem() {
         "key",
     );
     assert!(away.contains("toolgate apply -f s.yaml") && !away.contains("credential"));
+    let unknown = advice("its host name has no address; check it", "");
+    assert!(
+        unknown.contains("host name of http://10.0.0.1/mcp"),
+        "{unknown}"
+    );
+    let forwarded = advice("no connection through the proxy; check it", "");
+    assert!(forwarded.contains("--no-proxy"), "{forwarded}");
     let denied = "the server answered HTTP 401 Unauthorized; check it";
     assert!(advice(denied, "key").contains("`toolgate credential set key`"));
     assert!(advice(denied, "").contains("`toolgate credential set s --server s`"));
