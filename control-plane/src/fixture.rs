@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 use toolgate_control_core::{
-    Command, CommandAuthor, CommandContext, OperatorObject, StoreState,
+    Command, CommandAuthor, CommandContext, ObjectKey, OperatorObject, StoreState,
     port::{
         BoxFuture, CommitOutcome, Lease, PublishedState, Revision, Store, StoreError, StoreEvent,
         StorePage, StoreSpace, StoreWatcher, SubmitError, Txn, TxnOutcome, WatchBatch, WriteOp,
@@ -37,6 +37,8 @@ pub(crate) struct FaultyStore {
     pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
     pub(crate) drops_one_in: AtomicU64,
+    /// Number of commits that another control plane overtakes.
+    pub(crate) overtaken: AtomicU64,
     /// Commits succeed, but their response is lost.
     pub(crate) loses_responses: AtomicBool,
     /// Commits that were tried while they got stuck.
@@ -56,6 +58,7 @@ impl FaultyStore {
             list_unavailable: AtomicBool::new(false),
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
+            overtaken: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
             stuck: AtomicU64::new(0),
             space: Mutex::default(),
@@ -107,6 +110,16 @@ impl StoreWatcher for LossyWatcher {
     }
 }
 
+/// Writes the version marker again, as every change of another control plane does.
+async fn rewrite_marker(store: &dyn Store) -> Result<(), StoreError> {
+    let key = ObjectKey::Marker.to_string();
+    let page = store.list(&key, None, 1, None).await?;
+    for entry in page.entries {
+        store.commit(put(&entry.key, &entry.value)).await?;
+    }
+    Ok(())
+}
+
 impl Store for FaultyStore {
     fn list(
         &self,
@@ -136,7 +149,13 @@ impl Store for FaultyStore {
         if stuck > 0 {
             self.stuck.fetch_add(1, Ordering::Relaxed);
         }
+        let fewer = |left: u64| left.checked_sub(1);
+        let (ordering, overtaken) = (Ordering::Relaxed, &self.overtaken);
+        let is_overtaken = overtaken.fetch_update(ordering, ordering, fewer).is_ok();
         Box::pin(async move {
+            if is_overtaken {
+                rewrite_marker(inner.as_ref()).await?;
+            }
             if stuck > 0 {
                 tokio::time::sleep(Duration::from_millis(stuck)).await;
                 return Err(StoreError::Unavailable("stuck".to_owned()));

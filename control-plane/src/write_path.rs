@@ -13,8 +13,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{
-    sync::{Mutex, Notify, watch},
-    time::timeout,
+    sync::{Mutex, MutexGuard, Notify, watch},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use toolgate_control_core::{
     Change, Command, CommandContext, KeyGuard, ObjectKey, Revision, StoreState,
@@ -26,7 +26,7 @@ use toolgate_control_core::{
     },
 };
 use toolgate_model::Digest;
-use toolgate_runtime::SharedClock;
+use toolgate_runtime::{Backoff, SharedClock, random};
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
 use crate::{
@@ -39,11 +39,14 @@ mod read_index;
 #[cfg(test)]
 mod tests;
 
-/// Maximum number of decisions on one command, before the caller receives [`SubmitError::Contended`].
-const MAX_ATTEMPTS: usize = 8;
-/// Maximum time a writer waits for its turn. The request limit of the API bounds the number of waiting writers.
-/// Together with the store's own timeout, this bounds the waiting time of a caller.
-const TURN_TIMEOUT: Duration = Duration::from_secs(8);
+/// Maximum time from the arrival of a command to the start of its last decision: the wait for its turn, and all
+/// decisions that other control planes overtake. Together with the store's own timeout, this bounds the waiting time of
+/// a caller. A caller with an earlier deadline stops waiting at that time.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
+/// Ceiling of the delay after the second lost guard in a row. A single loss needs none: the next decision waits for the
+/// commit that came first. It doubles up to [`MAX_CONTENTION_DELAY`].
+const MIN_CONTENTION_DELAY: Duration = Duration::from_millis(1);
+const MAX_CONTENTION_DELAY: Duration = Duration::from_millis(16);
 /// Maximum time a writer waits to observe earlier commits in the published state.
 const OBSERVE_TIMEOUT: Duration = Duration::from_millis(500);
 /// Number of [`OBSERVE_TIMEOUT`]s for which a replica that is behind is waited for.
@@ -92,6 +95,33 @@ pub(crate) struct StoreWriter {
     space: Arc<SpaceMonitor>,
 }
 
+/// Command to decide, until when.
+#[derive(Clone, Copy)]
+struct Decision<'a> {
+    command: &'a Command,
+    context: &'a CommandContext,
+    fence: Option<&'a TxnCompare>,
+    until: Instant,
+}
+
+/// Guards that one command has lost to other control planes in a row.
+#[derive(Default)]
+struct Contention(Option<Backoff>);
+
+impl Contention {
+    /// Waits before the next decision, with jitter, from the second loss on. Fails if the time of the command is over.
+    async fn wait(&mut self, until: Instant) -> Result<(), SubmitError> {
+        if Instant::now() >= until {
+            return Err(SubmitError::Contended);
+        }
+        match &mut self.0 {
+            Some(backoff) => sleep(backoff.next(random::number())).await,
+            None => self.0 = Some(Backoff::new(MIN_CONTENTION_DELAY, MAX_CONTENTION_DELAY)),
+        }
+        Ok(())
+    }
+}
+
 /// Keys with the revisions of their last writes in the store; 0 for a key that does not exist.
 struct KeyRevisions(Vec<(ObjectKey, Revision)>);
 
@@ -136,12 +166,15 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> Result<CommitOutcome, SubmitError> {
-        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
-            .await
-            .map_err(|_| write_queue_timeout())?;
-        let written = self
-            .attempt(|_| false, command, context, *last, Some(fence))
-            .await?;
+        let until = Instant::now() + WRITE_TIMEOUT;
+        let mut last = self.turn(until).await?;
+        let decision = Decision {
+            command,
+            context,
+            fence: Some(fence),
+            until,
+        };
+        let written = self.attempt(|_| false, decision, *last).await?;
         let outcome = written.ok_or(SubmitError::Contended)?;
         *last = outcome.revision;
         Ok(outcome)
@@ -162,32 +195,48 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
+        let until = Instant::now() + WRITE_TIMEOUT;
+        let decision = Decision {
+            command,
+            context,
+            fence: None,
+            until,
+        };
         if !touches_snapshot(command) {
             // Observations of proxies and join tokens guard only their own keys and need no turn.
-            return self.attempt(done, command, context, 0, None).await;
+            return self.attempt(done, decision, 0).await;
         }
-        let mut last = timeout(TURN_TIMEOUT, self.write_lock.lock())
-            .await
-            .map_err(|_| write_queue_timeout())?;
-        let outcome = self.attempt(done, command, context, *last, None).await?;
+        let mut last = self.turn(until).await?;
+        let outcome = self.attempt(done, decision, *last).await?;
         if let Some(outcome) = &outcome {
             *last = outcome.revision;
         }
         Ok(outcome)
     }
 
+    /// Waits for the turn of a writer.
+    async fn turn(&self, until: Instant) -> Result<MutexGuard<'_, Revision>, SubmitError> {
+        let turn = timeout_at(until, self.write_lock.lock()).await;
+        turn.map_err(|_elapsed| write_queue_timeout())
+    }
+
     /// Decides on a state that includes revision `seen`, and commits. Decides again if another commit came first.
     async fn attempt(
         &self,
         done: impl Fn(&StoreState) -> bool,
-        command: &Command,
-        context: &CommandContext,
+        decision: Decision<'_>,
         seen: Revision,
-        fence: Option<&TxnCompare>,
     ) -> Result<Option<CommitOutcome>, SubmitError> {
+        let Decision {
+            command,
+            context,
+            fence,
+            until,
+        } = decision;
         let mut revision = seen;
         let mut latest: Option<KeyRevisions> = None;
-        for _attempt in 0..MAX_ATTEMPTS {
+        let mut contention = Contention::default();
+        loop {
             let is_current = |state: &StoreState| {
                 state.revision() >= revision && latest.as_ref().is_none_or(|it| it.seen_by(state))
             };
@@ -203,6 +252,9 @@ impl StoreWriter {
                 }
                 let is_latest = latest.as_ref().is_some_and(|it| it.seen_by(&state));
                 if !is_latest || state.revision() < revision {
+                    if Instant::now() >= until {
+                        return Err(behind().into());
+                    }
                     continue;
                 }
             }
@@ -226,12 +278,9 @@ impl StoreWriter {
                     }
                     // Another writer changed a guarded key, at a revision later than this state.
                     revision = state.revision() + 1;
+                    contention.wait(until).await?;
                 }
             }
-        }
-        match latest {
-            Some(latest) if !latest.seen_by(&self.current()) => Err(behind().into()),
-            Some(_) | None => Err(SubmitError::Contended),
         }
     }
 

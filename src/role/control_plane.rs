@@ -8,7 +8,7 @@ use toolgate_actor::ActorSystem;
 use toolgate_control_core::port::Store;
 use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, StartOptions};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
-use toolgate_runtime::{SharedClock, hosts::HostPolicy, tls};
+use toolgate_runtime::{SharedClock, hosts::HostPolicy, random, tls};
 use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
 
 use super::{
@@ -242,13 +242,23 @@ fn etcd_options(options: &ControlPlaneOptions) -> anyhow::Result<EtcdOptions> {
     let user = user
         .map(|(user, file)| Ok::<_, anyhow::Error>((user.clone(), self::read_trimmed(file)?)))
         .transpose()?;
+    let endpoints = options.etcd.iter().map(ToString::to_string).collect();
     Ok(EtcdOptions {
-        endpoints: options.etcd.iter().map(ToString::to_string).collect(),
+        endpoints: from_member(endpoints, random::number()),
         namespace: options.etcd_prefix.clone(),
         tls,
         user,
         quota: Some(u64::from(options.etcd_quota) << 20),
     })
+}
+
+/// Returns the members in the given order, from a random one on. The control planes of a deployment start at different
+/// members, so that a frozen member affects some of them only.
+fn from_member(mut endpoints: Vec<String>, random: u64) -> Vec<String> {
+    let count = u64::try_from(endpoints.len()).unwrap_or(u64::MAX).max(1);
+    let first = usize::try_from(random % count).unwrap_or_default();
+    endpoints.rotate_left(first);
+    endpoints
 }
 
 /// Reads a file of one line.

@@ -30,9 +30,8 @@ const COMMAND_TIMEOUT: Duration = clock::HANG_GUARD;
 fn command() -> Result<Command> {
     let mut command = Command::new(external_programs::toolgate()?);
     let inherited = std::env::vars_os();
-    let is_setting = |name: &str| {
-        name.starts_with("TOOLGATE_") || name.to_ascii_lowercase().ends_with("_proxy")
-    };
+    let is_setting =
+        |name: &str| name.starts_with("TOOLGATE_") || name.to_ascii_lowercase().ends_with("_proxy");
     for (name, _) in inherited.filter(|(name, _)| is_setting(&name.to_string_lossy())) {
         command.env_remove(name);
     }

@@ -113,6 +113,41 @@ async fn no_update_is_lost_between_two_control_planes() {
     two.shows(is_80).await;
 }
 
+#[tokio::test]
+async fn a_writer_that_other_control_planes_overtake_many_times_is_not_refused() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    plane
+        .create(OperatorObject::Server(server("first")))
+        .await
+        .unwrap();
+    store.overtaken.store(50, Ordering::Relaxed);
+    plane
+        .create(OperatorObject::Server(server("second")))
+        .await
+        .unwrap();
+    assert_eq!(store.overtaken.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn a_writer_that_is_always_overtaken_is_refused_when_its_time_is_over() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    plane
+        .create(OperatorObject::Server(server("first")))
+        .await
+        .unwrap();
+    store.overtaken.store(u64::MAX, Ordering::Relaxed);
+    let refused = plane.create(OperatorObject::Server(server("second")));
+    let refused = timeout(HANG_GUARD, refused).await.expect("no hang");
+    assert_eq!(refused, Err(SubmitError::Contended));
+    store.overtaken.store(0, Ordering::Relaxed);
+    plane
+        .create(OperatorObject::Server(server("second")))
+        .await
+        .unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn control_planes_that_start_concurrently_agree() {
     let store = memory();

@@ -3,8 +3,9 @@
 //!
 //! ```text
 //! call     2 s, then the next member is used; a write that timed out may have taken effect
+//! read     after 400 ms the next member is asked as well, and the first answer counts
 //! watch    require-leader (a member without quorum reports it), HTTP/2 pings every 10 s with a timeout of 3 s,
-//!          and a progress request after 5 s without messages, with a timeout of 3 s
+//!          and a progress request after every 500 ms without messages; it fails after 1.5 s of silence
 //! ```
 //!
 //! A failed watcher is not restarted here: its owner lists and watches again and thereby connects to the next
@@ -38,10 +39,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(600);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Timeout of an HTTP/2 ping.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time after which a read is sent to a second member.
+const HEDGE_DELAY: Duration = Duration::from_millis(400);
 /// Time without messages after which a watch sends a progress request.
-const WATCH_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout of a progress request.
-const WATCH_PROGRESS_TIMEOUT: Duration = Duration::from_secs(3);
+const WATCH_IDLE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Number of [`WATCH_IDLE_TIMEOUT`]s in a row after which a watch fails.
+const WATCH_SILENT_INTERVALS: u32 = 3;
 /// Maximum number of entries in a page, so that a page of maximum-size values fits into one message.
 const MAX_PAGE_ENTRIES: usize = 60;
 /// Maximum size of a message from etcd in bytes.
@@ -121,11 +124,14 @@ impl EtcdStore {
         if let Some(at) = at {
             options = options.with_revision(revision_to_etcd(at)?);
         }
-        let response = self.members.call(move |client| async move {
-            let mut kv = client
-                .kv_client()
-                .max_decoding_message_size(MAX_MESSAGE_BYTES);
-            kv.get(start, Some(options)).await
+        let response = self.members.read(|client| {
+            let (start, options) = (start.clone(), options.clone());
+            async move {
+                let mut kv = client
+                    .kv_client()
+                    .max_decoding_message_size(MAX_MESSAGE_BYTES);
+                kv.get(start, Some(options)).await
+            }
         });
         let mut response = response.await?;
         let now = response.header().map_or(0, |header| header.revision());

@@ -26,3 +26,13 @@ fn a_plain_text_admin_api_beyond_loopback_needs_a_flag() {
         check_plaintext(&listener(at, true)).unwrap();
     }
 }
+
+#[test]
+fn control_planes_start_at_different_etcd_members() {
+    let members = || ["a", "b", "c"].map(str::to_owned).to_vec();
+    assert_eq!(from_member(members(), 0), ["a", "b", "c"]);
+    assert_eq!(from_member(members(), 4), ["b", "c", "a"]);
+    assert_eq!(from_member(members(), 8), ["c", "a", "b"]);
+    assert_eq!(from_member(vec!["a".to_owned()], 7), ["a"]);
+    assert!(from_member(Vec::new(), 7).is_empty());
+}

@@ -1,5 +1,6 @@
 //! Client of an etcd cluster with one connection to one member at a time. If the member does not respond in time,
-//! the next member is used: immediately if no request was sent yet, otherwise for the next call.
+//! the next member is used: immediately if no request was sent yet, otherwise for the next call. A read, which may be
+//! repeated, is also sent to the next member while the first one is silent.
 
 use std::{
     fmt,
@@ -12,12 +13,15 @@ use std::{
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
 use toolgate_control_core::port::StoreError;
 
 use super::{
-    CALL_TIMEOUT, CONNECT_TIMEOUT, EtcdOptions, EtcdTls, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT,
-    error::from_etcd,
+    CALL_TIMEOUT, CONNECT_TIMEOUT, EtcdOptions, EtcdTls, HEDGE_DELAY, KEEPALIVE_INTERVAL,
+    KEEPALIVE_TIMEOUT, error::from_etcd,
 };
 
 pub(super) struct ClusterClient {
@@ -95,14 +99,55 @@ impl ClusterClient {
         };
         let result = match timeout(CALL_TIMEOUT, attempt).await {
             Ok(result) => result,
-            Err(_elapsed) => Err(StoreError::Unavailable(
-                "etcd did not answer within 2 s".to_owned(),
-            )),
+            Err(_elapsed) => Err(no_answer()),
         };
         if let (Err(StoreError::Unavailable(_)), Some(index)) = (&result, index) {
             self.fail_over(index);
         }
         result
+    }
+
+    /// Sends a read to the current member, and after [`HEDGE_DELAY`] also to the next one. The first answer counts; if it
+    /// is that of the next member, later calls use that one.
+    pub(super) async fn read<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
+    where
+        F: Fn(Client) -> Fut,
+        Fut: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let mut first = Box::pin(self.call(&ask));
+        select! {
+            result = &mut first => return result,
+            () = sleep(HEDGE_DELAY) => {}
+        }
+        let index = self.current.load(Ordering::Relaxed) % self.endpoints.len();
+        let next = (index + 1) % self.endpoints.len();
+        if next == index {
+            return first.await;
+        }
+        let second = async {
+            let client = self.connect(next).await?;
+            let value = ask(client.clone()).await.map_err(from_etcd)?;
+            Ok::<_, StoreError>((client, value))
+        };
+        let mut second = Box::pin(timeout(CALL_TIMEOUT, second));
+        select! {
+            biased;
+            result = &mut first => match result {
+                Err(StoreError::Unavailable(_)) => match second.await {
+                    Ok(Ok((_client, value))) => Ok(value),
+                    Ok(Err(error)) => Err(error),
+                    Err(_elapsed) => Err(no_answer()),
+                },
+                answered => answered,
+            },
+            result = &mut second => match result {
+                Ok(Ok((client, value))) => {
+                    self.switch(index, next, client);
+                    Ok(value)
+                }
+                Ok(Err(_)) | Err(_) => first.await,
+            },
+        }
     }
 
     /// Returns a client of a member that has responded.
@@ -192,9 +237,24 @@ impl ClusterClient {
                 .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
     }
 
+    /// Uses the connection to the member `next` instead of that to `index`, unless another call has left `index` already.
+    fn switch(&self, index: usize, next: usize, connected: Client) {
+        let mut client = self.client();
+        let moved =
+            self.current
+                .compare_exchange(index, next, Ordering::Relaxed, Ordering::Relaxed);
+        if moved.is_ok() {
+            *client = Some((next, connected));
+        }
+    }
+
     fn client(&self) -> MutexGuard<'_, Option<(usize, Client)>> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn no_answer() -> StoreError {
+    StoreError::Unavailable("etcd did not answer within 2 s".to_owned())
 }
 
 fn tls_options(tls: EtcdTls) -> TlsOptions {

@@ -12,7 +12,7 @@ use toolgate_control_core::port::{
 };
 
 use super::{
-    CALL_TIMEOUT, MAX_MESSAGE_BYTES, WATCH_IDLE_TIMEOUT, WATCH_PROGRESS_TIMEOUT,
+    CALL_TIMEOUT, MAX_MESSAGE_BYTES, WATCH_IDLE_TIMEOUT, WATCH_SILENT_INTERVALS,
     cluster_client::ClusterClient, error::from_etcd, key_namespace::KeyNamespace,
     revision_from_etcd, revision_to_etcd,
 };
@@ -24,9 +24,10 @@ pub(super) struct EtcdWatcher {
     stream: WatchStream,
     /// Batch received with the response to the watch request.
     first_batch: Option<WatchBatch>,
-    /// Fires when the member sends nothing for too long, and again if it does not answer the progress request.
+    /// Fires when the member sends nothing for an interval.
     idle_timer: Pin<Box<Sleep>>,
-    progress_requested: bool,
+    /// Number of intervals in a row without a message. A progress request follows each of them.
+    silent_intervals: u32,
 }
 
 impl EtcdWatcher {
@@ -71,7 +72,7 @@ impl EtcdWatcher {
             stream,
             first_batch: None,
             idle_timer: Box::pin(sleep(WATCH_IDLE_TIMEOUT)),
-            progress_requested: false,
+            silent_intervals: 0,
         };
         watcher.first_batch = watcher.read(created)?;
         Ok(watcher)
@@ -86,20 +87,20 @@ impl EtcdWatcher {
                 biased;
                 message = self.stream.message() => {
                     self.idle_timer = Box::pin(sleep(WATCH_IDLE_TIMEOUT));
-                    self.progress_requested = false;
+                    self.silent_intervals = 0;
                     let message = message.map_err(from_etcd)?;
                     if let Some(batch) = self.read(message)? {
                         return Ok(batch);
                     }
                 }
                 () = &mut self.idle_timer => {
-                    if self.progress_requested {
+                    self.silent_intervals += 1;
+                    if self.silent_intervals >= WATCH_SILENT_INTERVALS {
                         let reason = "the member we watch has fallen silent".to_owned();
                         return Err(StoreError::Unavailable(reason));
                     }
-                    self.progress_requested = true;
-                    self.idle_timer = Box::pin(sleep(WATCH_PROGRESS_TIMEOUT));
-                    let ask = timeout(WATCH_PROGRESS_TIMEOUT, self.stream.request_progress()).await;
+                    self.idle_timer = Box::pin(sleep(WATCH_IDLE_TIMEOUT));
+                    let ask = timeout(WATCH_IDLE_TIMEOUT, self.stream.request_progress()).await;
                     if !matches!(ask, Ok(Ok(()))) {
                         return Err(StoreError::Unavailable("the watch is closed".to_owned()));
                     }

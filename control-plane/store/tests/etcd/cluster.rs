@@ -159,6 +159,36 @@ impl EtcdCluster {
         assert!(status.success());
     }
 
+    /// Returns all members, those that follow first, the leader last.
+    pub async fn followers_first(&self) -> Vec<usize> {
+        let asking = async {
+            loop {
+                let mut order = Vec::new();
+                let mut leaders = Vec::new();
+                for (index, member) in self.members.iter().enumerate() {
+                    let client = etcd_client::Client::connect([&member.url], None).await;
+                    let Ok(mut client) = client.map(|client| client.maintenance_client()) else {
+                        break;
+                    };
+                    let Ok(status) = client.status().await else {
+                        break;
+                    };
+                    let own = status.header().map(etcd_client::ResponseHeader::member_id);
+                    match own == Some(status.leader()) {
+                        true => leaders.push(index),
+                        false => order.push(index),
+                    }
+                }
+                order.append(&mut leaders);
+                if order.len() == self.members.len() {
+                    return order;
+                }
+            }
+        };
+        let order = tokio::time::timeout(HANG_GUARD, asking).await;
+        order.expect("every member tells who leads")
+    }
+
     pub fn kill(&mut self, member: usize) {
         let child = &mut self.members[member].child;
         child.kill().unwrap();

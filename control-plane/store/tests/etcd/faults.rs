@@ -14,6 +14,8 @@ use crate::cluster::{EtcdCluster, HANG_GUARD, until_available, within};
 /// Promised time to fail over; asserted by `make drill`. Every run asserts that it happens while the member is frozen, dead or
 /// without quorum: a store that waits for the member hangs.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
+/// Promised age of what is read or watched while a member that follows is frozen; asserted by `make drill`.
+const STALENESS: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_millis(2_500);
 const TOLD_WITHIN: Duration = Duration::from_secs(10);
@@ -92,6 +94,51 @@ async fn a_frozen_member_is_left_within_15_seconds_without_missed_events() {
         .expect("the frozen member is left");
     println!("left the frozen member after {:?}", start.elapsed());
     put_in_time(&watching, "/after").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_is_answered_by_another_member_while_one_is_frozen() {
+    let cluster = EtcdCluster::start(3, &[]).await;
+    let order = cluster.followers_first().await;
+    let store = cluster.store_at(&order, "");
+    let other = cluster.store_at(&order[1..], "");
+    put_before(&store).await;
+    cluster.freeze(order[0]);
+    put_in_time(&other, "/meanwhile").await;
+    let start = clock::SystemClock.monotonic();
+    let page = timeout(within(STALENESS), store.list("/", None, 10, None));
+    let page = page.await.expect("no hang");
+    let page = page.expect("a frozen member fails no read");
+    println!("read beside the frozen member after {:?}", start.elapsed());
+    let is_fresh = page.entries.iter().any(|entry| entry.key == "/meanwhile");
+    assert!(is_fresh, "{page:?}");
+    let written = put(&store, "/after", 1).await;
+    written.expect("the member that answered is used from then on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_leaves_a_frozen_member_before_anything_else_asks_it() {
+    let cluster = EtcdCluster::start(3, &[]).await;
+    let order = cluster.followers_first().await;
+    let store = cluster.store_at(&order, "");
+    let seen = put_before(&store).await;
+    let mut watcher = store.watch("/", seen + 1).await.unwrap();
+    cluster.freeze(order[0]);
+    let start = clock::SystemClock.monotonic();
+    let silent = timeout(within(STALENESS), watcher.next()).await;
+    let error = silent.expect("the silence of the member is noticed");
+    println!("noticed the frozen member after {:?}", start.elapsed());
+    assert!(
+        matches!(error, Err(StoreError::Unavailable(_))),
+        "{error:?}"
+    );
+    let written = put(&store, "/after", 1).await;
+    let revision = written.expect("calls use another member since the watch has failed");
+    let mut watcher = store.watch("/", seen + 1).await.unwrap();
+    let told = wait_for_key(&store, &mut watcher, revision - 1, "/after");
+    timeout(within(STALENESS), told)
+        .await
+        .expect("the watch goes on at another member");
 }
 
 #[tokio::test(flavor = "multi_thread")]
