@@ -1,8 +1,9 @@
-//! Table of the objects of one kind, each with the revision of its last write. Cloning a table increments one
-//! reference count. The first write after a clone copies the map but not the objects.
+//! Table of the objects of one kind, each with the revision of its last write. Clones share their content. A write
+//! copies the path to one entry and shares all others with the clones, so that its cost does not grow with the table.
 
-use std::{borrow::Borrow, collections::BTreeMap, sync::Arc};
+use std::{borrow::Borrow, fmt, sync::Arc};
 
+use rpds::RedBlackTreeMapSync;
 use toolgate_model::{ObjectId, Slug};
 
 use crate::port::Revision;
@@ -17,8 +18,11 @@ pub struct VersionedObject<T> {
 }
 
 /// Objects of one kind in key order.
-#[derive(Debug, PartialEq, Eq)]
-pub struct ObjectTable<K, T>(Arc<BTreeMap<K, VersionedObject<T>>>);
+pub struct ObjectTable<K, T> {
+    objects: RedBlackTreeMapSync<K, VersionedObject<T>>,
+    /// Replaced by every write, so that clones are known to be equal without a comparison of their content.
+    written: Arc<()>,
+}
 
 impl<K: Ord + Clone, T> ObjectTable<K, T> {
     /// Returns the object at `key`.
@@ -27,7 +31,7 @@ impl<K: Ord + Clone, T> ObjectTable<K, T> {
         K: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.0.get(key)
+        self.objects.get(key)
     }
 
     /// Returns `true` if the table contains `key`.
@@ -36,18 +40,19 @@ impl<K: Ord + Clone, T> ObjectTable<K, T> {
         K: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.0.contains_key(key)
+        self.objects.contains_key(key)
     }
 
     /// Iterates over all objects in key order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &VersionedObject<T>)> {
-        self.0.iter()
+        self.objects.iter()
     }
 
     /// Iterates over the objects after the key `after` in key order, for pagination.
     pub fn after(&self, after: Option<&K>) -> impl Iterator<Item = (&K, &VersionedObject<T>)> {
         use std::ops::Bound::{Excluded, Unbounded};
-        self.0.range((after.map_or(Unbounded, Excluded), Unbounded))
+        let after = after.map_or(Unbounded, Excluded);
+        self.objects.range::<K, _>((after, Unbounded))
     }
 
     /// Iterates over the ids of the objects that an organization owns.
@@ -55,40 +60,39 @@ impl<K: Ord + Clone, T> ObjectTable<K, T> {
     where
         K: ObjectId,
     {
-        let ids = self.0.keys();
+        let ids = self.objects.keys();
         ids.filter(move |id| id.parts().0 == Some(org))
     }
 
-    /// Returns `true` if both tables share one map, so that neither was written to since the clone.
+    /// Returns `true` if one table is a clone of the other and neither was written to since.
     pub fn ptr_eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.written, &other.written)
     }
 
     /// Returns the number of objects.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.objects.size()
     }
 
     /// Returns `true` if the table is empty.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.objects.is_empty()
     }
 
     pub(crate) fn put(&mut self, key: K, object: Arc<T>, modified: Revision) {
-        Arc::make_mut(&mut self.0).insert(
-            key,
-            VersionedObject {
-                object,
-                mod_revision: modified,
-            },
-        );
+        let stored = VersionedObject {
+            object,
+            mod_revision: modified,
+        };
+        self.objects.insert_mut(key, stored);
+        self.written = Arc::default();
     }
 
-    pub(crate) fn remove(&mut self, key: &K) -> Option<VersionedObject<T>> {
-        if !self.0.contains_key(key) {
-            return None;
+    /// Removes the object at `key`, if there is one.
+    pub(crate) fn remove(&mut self, key: &K) {
+        if self.objects.remove_mut(key) {
+            self.written = Arc::default();
         }
-        Arc::make_mut(&mut self.0).remove(key)
     }
 }
 
@@ -116,14 +120,34 @@ impl<T> Clone for VersionedObject<T> {
     }
 }
 
-impl<K, T> Clone for ObjectTable<K, T> {
+impl<K: Ord, T> Clone for ObjectTable<K, T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            objects: self.objects.clone(),
+            written: Arc::clone(&self.written),
+        }
     }
 }
 
-impl<K, T> Default for ObjectTable<K, T> {
+impl<K: Ord, T> Default for ObjectTable<K, T> {
     fn default() -> Self {
-        Self(Arc::default())
+        Self {
+            objects: RedBlackTreeMapSync::new_sync(),
+            written: Arc::default(),
+        }
+    }
+}
+
+impl<K: Ord, T: PartialEq> PartialEq for ObjectTable<K, T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.written, &other.written) || self.objects == other.objects
+    }
+}
+
+impl<K: Ord, T: Eq> Eq for ObjectTable<K, T> {}
+
+impl<K: fmt::Debug + Ord, T: fmt::Debug> fmt::Debug for ObjectTable<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.objects.iter()).finish()
     }
 }

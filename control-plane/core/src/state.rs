@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
     Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version, for_each_kind,
 };
@@ -47,8 +48,8 @@ macro_rules! define_state {
             /// Entries that cannot be decoded, by raw key.
             pub quarantine: Arc<BTreeMap<String, QuarantinedObject>>,
             marker: Option<(VersionMarker, Revision)>,
-            token_hashes: Arc<BTreeMap<TokenHash, ObjectName>>,
-            revisions: Arc<BTreeMap<String, Revision>>,
+            token_hashes: RedBlackTreeMapSync<TokenHash, ObjectName>,
+            revisions: RedBlackTreeMapSync<String, Revision>,
             revision: Revision,
             content_revision: Revision,
         }

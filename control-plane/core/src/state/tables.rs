@@ -55,7 +55,7 @@ impl StoreState {
         if is_compiled(&key) {
             self.content_revision = self.content_revision.max(modified);
         }
-        Arc::make_mut(&mut self.revisions).insert(key.clone(), modified);
+        self.revisions.insert_mut(key.clone(), modified);
         if let Err(reason) = self.insert_decoded(&key, modified, object) {
             // An object that something else has overwritten keeps its last readable form.
             let last_form = before.map(|before| self.insert_decoded(&key, modified, Ok(before)));
@@ -89,17 +89,16 @@ impl StoreState {
             if self.token_hashes.contains_key(&token.hash) {
                 return Err("another token has the same hash".to_owned());
             }
-            Arc::make_mut(&mut self.token_hashes).insert(token.hash, token.name.clone());
+            self.token_hashes.insert_mut(token.hash, token.name.clone());
         }
         self.put(key, object, modified);
         Ok(())
     }
 
     pub(super) fn remove_key(&mut self, text: &str) {
-        if !self.revisions.contains_key(text) {
+        if !self.revisions.remove_mut(text) {
             return;
         }
-        Arc::make_mut(&mut self.revisions).remove(text);
         if self.quarantine.contains_key(text) {
             Arc::make_mut(&mut self.quarantine).remove(text);
         }
@@ -110,7 +109,7 @@ impl StoreState {
             && let Some(token) = self.tokens.get(name)
         {
             let hash = token.hash;
-            Arc::make_mut(&mut self.token_hashes).remove(&hash);
+            self.token_hashes.remove_mut(&hash);
         }
         self.remove(&key);
     }
@@ -184,16 +183,16 @@ macro_rules! define_tables {
 
             fn remove(&mut self, key: &ObjectKey) {
                 match key {
-                    $(ObjectKey::$D(id) => drop(self.$dtable.remove(id)),)*
-                    $(ObjectKey::$O(id) => drop(self.$otable.remove(id)),)*
+                    $(ObjectKey::$D(id) => self.$dtable.remove(id),)*
+                    $(ObjectKey::$O(id) => self.$otable.remove(id),)*
                     // Deleting or damaging the marker must not lose the epoch.
                     ObjectKey::Marker => {}
-                    ObjectKey::GatewayId(id) => drop(self.gateway_ids.remove(id)),
-                    ObjectKey::SystemKey(name) => drop(self.system_keys.remove(name)),
-                    ObjectKey::JoinToken(hash) => drop(self.join_tokens.remove(hash)),
-                    ObjectKey::Expelled(id) => drop(self.expelled.remove(id)),
-                    ObjectKey::Request(digest) => drop(self.requests.remove(digest)),
-                    ObjectKey::History(number) => drop(self.history.remove(number)),
+                    ObjectKey::GatewayId(id) => self.gateway_ids.remove(id),
+                    ObjectKey::SystemKey(name) => self.system_keys.remove(name),
+                    ObjectKey::JoinToken(hash) => self.join_tokens.remove(hash),
+                    ObjectKey::Expelled(id) => self.expelled.remove(id),
+                    ObjectKey::Request(digest) => self.requests.remove(digest),
+                    ObjectKey::History(number) => self.history.remove(number),
                 }
             }
         }

@@ -1,5 +1,7 @@
 //! Tests that the state matches the store for every order of events, and that invalid entries are isolated.
 
+use std::sync::Arc;
+
 use crate::{
     Command, ControlObject, ListedObject, ObjectEvent, ObjectKey, OperatorObject, StoreState,
     fixture::{StoreFixture, catalogue, gateway, name, organization, server, slug, token},
@@ -231,4 +233,41 @@ fn an_empty_listing_is_an_empty_state() {
         StoreState::from_listing(Vec::<ListedObject>::new(), 0),
         StoreState::default()
     );
+}
+
+#[test]
+fn a_write_copies_no_object_that_it_does_not_touch() {
+    const TOKENS: usize = 500;
+    let mut world = world();
+    for n in 0..TOKENS {
+        let token = token("acme", &format!("token-{n}"));
+        world.create(OperatorObject::Token(token)).unwrap();
+    }
+    // References to an object: its share of a table counts one, however many clones of the table share it.
+    let references = |state: &StoreState| -> usize {
+        let tokens = state.tokens.iter();
+        tokens
+            .map(|(_, token)| Arc::strong_count(&token.object))
+            .sum()
+    };
+    let before = references(&world.state);
+    // A reader, such as the one of a published state, holds the state before each write.
+    let mut readers = Vec::new();
+    for n in 0..20 {
+        readers.push(world.state.clone());
+        let revoke = Command::RevokeToken(name("acme", &format!("token-{n}")));
+        world.run(revoke).unwrap();
+    }
+    let copied = references(&world.state).saturating_sub(before);
+    assert!(
+        copied < readers.len() * 40,
+        "20 writes to {TOKENS} tokens copied {copied} of them"
+    );
+    let revoked = |state: &StoreState| {
+        let tokens = state.tokens.iter();
+        tokens.filter(|(_, token)| token.revoked.is_some()).count()
+    };
+    for (n, reader) in readers.iter().enumerate() {
+        assert_eq!(revoked(reader), n, "readers keep their state");
+    }
 }
