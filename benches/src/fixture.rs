@@ -112,6 +112,7 @@ fn token() -> Result<Token> {
     Ok(Token {
         name: name("agent")?,
         meta: ObjectMeta::default(),
+        gateway_uids: std::collections::BTreeMap::new(),
         scope: TokenSubject::Organization,
         gateways: AllowList::All,
         tools: AllowList::All,

@@ -181,6 +181,7 @@ fn system_token(state: &StoreState, organization: &Slug, minted: &MintedToken) -
             display_name: "Bootstrap token".into(),
             ..ObjectMeta::default()
         },
+        gateway_uids: std::collections::BTreeMap::new(),
         scope: TokenSubject::Organization,
         // The token is for administration only and may call no tools.
         gateways: AllowList::Only(Vec::new()),

@@ -397,6 +397,7 @@ pub(crate) fn token(id: &str) -> Token {
     Token {
         name: name(id),
         meta: ObjectMeta::default(),
+        gateway_uids: std::collections::BTreeMap::new(),
         scope: TokenSubject::Organization,
         gateways: AllowList::All,
         tools: AllowList::Only(vec!["files__read".to_owned()]),

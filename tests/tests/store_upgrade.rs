@@ -51,7 +51,11 @@ async fn objects(up: &ToolgateUp, kind: &str) -> Result<Vec<Value>> {
     let printed = printed.as_array().context("no list")?;
     let desired = |object: &Value| {
         let mut kept = Map::new();
-        kept.insert("metadata".to_owned(), object["metadata"].clone());
+        let mut metadata = object["metadata"].clone();
+        // Earlier builds wrote none.
+        let uid = metadata.as_object_mut().and_then(|it| it.remove("uid"));
+        assert!(uid.is_some(), "{metadata} has no uid");
+        kept.insert("metadata".to_owned(), metadata);
         let spec = object.get("spec").cloned().unwrap_or_else(|| json!({}));
         kept.insert("spec".to_owned(), spec);
         Value::Object(kept)

@@ -106,6 +106,7 @@ impl MemoryControlApi {
         let token = Token {
             name: ObjectName::new(org.parse().unwrap(), secret.parse().unwrap()),
             meta: ObjectMeta::default(),
+            gateway_uids: std::collections::BTreeMap::new(),
             scope: TokenSubject::Organization,
             gateways: AllowList::All,
             tools: AllowList::All,

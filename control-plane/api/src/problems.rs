@@ -37,9 +37,21 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::NoArgument { .. }
         | ProblemKind::HiddenRequired { .. }
         | ProblemKind::LooksAlike(_)
+        | ProblemKind::GatewayReplaced(_)
+        | ProblemKind::GatewayDeleted(_)
         | ProblemKind::DuplicateUri { .. } => problem.to_string(),
     });
     worded.collect()
+}
+
+/// Returns the problems that keep a token from gateways that it lists.
+pub(crate) fn of_token(id: &ObjectName, published: &PublishedState) -> Vec<String> {
+    let key = ResourceKey {
+        kind: SnapshotResourceKind::Token,
+        name: id.clone(),
+    };
+    let problems = published.compiled.problems_of(&key).iter();
+    problems.map(ToString::to_string).collect()
 }
 
 /// Returns the result of the last probe of a server; `None` before the first probe has ended.

@@ -85,6 +85,17 @@ pub enum ProblemKind {
     /// The gateway id belongs to another organization.
     #[error("the gateway id {0} belongs to another organization; choose another id")]
     IdTaken(Slug),
+    /// A token lists a gateway that was deleted and made again. Not an error: the token was given another gateway.
+    #[error(
+        "gateway {0} was deleted and created again after the token was given it, and does not admit the token; make a \
+         new token"
+    )]
+    GatewayReplaced(Slug),
+    /// A token lists a gateway that does not exist. Not an error: the token outlives the gateway.
+    #[error(
+        "gateway {0} does not exist any more; delete the token, or make a new one for another gateway"
+    )]
+    GatewayDeleted(Slug),
     /// The credential of a server does not exist.
     #[error("there is no credential {0}; create it first, or remove it from the server")]
     NoCredential(ObjectName),
@@ -278,6 +289,8 @@ impl ProblemKind {
             | Self::NoArgument { .. }
             | Self::HiddenRequired { .. }
             | Self::LooksAlike(_)
+            | Self::GatewayReplaced(_)
+            | Self::GatewayDeleted(_)
             | Self::DuplicateUri { .. } => false,
         }
     }

@@ -93,6 +93,7 @@ pub(crate) fn token(org: &str, id: &str) -> Token {
     Token {
         name: name(org, id),
         meta: ObjectMeta::default(),
+        gateway_uids: std::collections::BTreeMap::new(),
         scope: TokenSubject::Organization,
         gateways: AllowList::All,
         tools: AllowList::All,

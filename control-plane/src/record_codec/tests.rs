@@ -9,7 +9,7 @@ use toolgate_control_core::{
 };
 use toolgate_model::{
     Credential, CredentialHosts, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey,
-    ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Version,
+    ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Uid, Version,
 };
 
 use super::*;
@@ -138,7 +138,33 @@ fn system() -> Vec<(ObjectKey, ControlObject)> {
 }
 
 fn objects() -> Vec<(ObjectKey, ControlObject)> {
-    [desired(), observed(), system()].concat()
+    let desired = desired().into_iter();
+    let desired = desired.map(|(key, object)| (key, with_uid(object)));
+    [desired.collect(), observed(), system()].concat()
+}
+
+/// Gives the object the uid that a record without one gets, as a stored object has one.
+fn with_uid(object: ControlObject) -> ControlObject {
+    macro_rules! derived {
+        ($Kind:ident, $object:expr) => {{
+            let mut object = toolgate_model::$Kind::clone(&$object);
+            let id = toolgate_model::KindObject::id(&object);
+            object.meta.uid = Uid::of_unnumbered::<toolgate_model::$Kind>(id, object.meta.created);
+            ControlObject::$Kind(Arc::new(object))
+        }};
+    }
+    match object {
+        ControlObject::Organization(it) => derived!(Organization, it),
+        ControlObject::Credential(it) => derived!(Credential, it),
+        ControlObject::Server(it) => derived!(Server, it),
+        ControlObject::Gateway(it) => derived!(Gateway, it),
+        ControlObject::Token(it) => {
+            let mut token = toolgate_model::Token::clone(&it);
+            token.meta.uid = Uid::of_token(&token.name, &token.hash);
+            ControlObject::Token(Arc::new(token))
+        }
+        other => other,
+    }
 }
 
 #[test]

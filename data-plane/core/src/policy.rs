@@ -20,7 +20,7 @@ mod rate_limit;
 use std::collections::BTreeMap;
 
 use toolgate_model::{
-    ObjectName, RateLimit, Slug,
+    ObjectName, RateLimit, Slug, Uid,
     snapshot::{RateLimitScope, ScopedRateLimit},
 };
 
@@ -52,7 +52,7 @@ impl FilterChain {
     }
 
     /// Compiles the rate limits of a token.
-    pub(crate) fn of_token(token: &ObjectName, limits: &[RateLimit]) -> Self {
+    pub(crate) fn of_token(token: Uid, limits: &[RateLimit]) -> Self {
         Self::sorted(
             limits
                 .iter()

@@ -332,14 +332,18 @@ impl CacheState {
 }
 
 fn principal_to_proto(principal: &Principal) -> pb::Principal {
+    let mut token_uid = String::new();
     let subject = match &principal.subject {
         PrincipalSubject::AllCallers => pb::principal::Subject::Organization(true),
-        PrincipalSubject::Token(id) => pb::principal::Subject::Token(id.to_string()),
+        PrincipalSubject::Token { id, uid } => {
+            token_uid = uid.to_string();
+            pb::principal::Subject::Token(id.to_string())
+        }
         PrincipalSubject::Team(id) => pb::principal::Subject::Team(id.to_string()),
         PrincipalSubject::User(id) => pb::principal::Subject::User(id.to_string()),
     };
     let subject = Some(subject);
-    pb::Principal { subject }
+    pb::Principal { subject, token_uid }
 }
 
 impl fmt::Debug for CredentialCache {

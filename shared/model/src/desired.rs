@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CredentialHosts, CredentialScope, ObjectName, ProtocolVersion, RateLimit, SealedBlob,
-    ServerSource, Slug, Timestamp, TokenHash,
+    ServerSource, Slug, Timestamp, TokenHash, Uid,
 };
 
 /// Metadata common to all kinds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectMeta {
+    /// Identity, assigned at creation and never used again. Nil in an object that is not stored yet.
+    pub uid: Uid,
     /// Display name.
     pub display_name: String,
     /// Description.
@@ -264,6 +266,9 @@ pub struct Token {
     pub scope: TokenScope,
     /// Gateways that the token may call.
     pub gateways: AllowList<Slug>,
+    /// Identities of the listed gateways at the time when each was listed. A gateway made later under the name of a
+    /// deleted one is another gateway.
+    pub gateway_uids: BTreeMap<Slug, Uid>,
     /// Tools that the token may see and call, by exposed name.
     pub tools: AllowList<String>,
     /// Expiry time.
@@ -413,6 +418,30 @@ impl BindingSelection {
     /// Returns a selection of nothing.
     pub const fn none() -> Self {
         Self::Only(Vec::new())
+    }
+}
+
+impl Gateway {
+    /// Returns `true` if the uid is derived, because an earlier build created the gateway.
+    pub fn is_unnumbered(&self) -> bool {
+        self.meta.uid == Uid::of_unnumbered::<Self>(&self.name, self.meta.created)
+    }
+}
+
+impl Token {
+    /// Returns `true` if the token names the gateway with this id.
+    pub fn lists_gateway(&self, id: &Slug) -> bool {
+        matches!(&self.gateways, AllowList::Only(_)) && self.gateways.contains(id)
+    }
+
+    /// Returns `true` if the token admits to `gateway`, as far as its list goes: to the very gateway that it was given,
+    /// not to one made later under the same name. A token of an earlier build, which recorded no uids, admits to
+    /// gateways of such a build.
+    pub fn admits_to(&self, gateway: &Gateway) -> bool {
+        match self.gateway_uids.get(&gateway.name.id) {
+            Some(uid) => *uid == gateway.meta.uid,
+            None => gateway.is_unnumbered(),
+        }
     }
 }
 

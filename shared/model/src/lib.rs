@@ -15,6 +15,7 @@ pub mod rate_limit;
 pub mod secret;
 pub mod snapshot;
 pub mod time;
+pub mod uid;
 pub mod version;
 
 pub use desired::{
@@ -36,4 +37,5 @@ pub use snapshot::{
     CredentialScope, Delta, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode,
 };
 pub use time::Timestamp;
+pub use uid::{InvalidUid, Uid};
 pub use version::Version;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectName, Slug};
+use crate::{ObjectName, Slug, TokenHash, Uid};
 
 /// Subject that a token represents within its organization, as written by an operator.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -23,8 +23,13 @@ pub enum PrincipalSubject {
     /// All callers together. Not a caller: the neutral principal of what they share, such as the session with a server
     /// that keeps no state between calls.
     AllCallers,
-    /// The token with this id, which stands for no team and no user.
-    Token(Slug),
+    /// Token that stands for no team and no user.
+    Token {
+        /// Id of the token.
+        id: Slug,
+        /// Identity of the token: one made again under the same id is another principal.
+        uid: Uid,
+    },
     /// A team.
     Team(Slug),
     /// A user.
@@ -42,9 +47,12 @@ pub struct Principal {
 
 impl Principal {
     /// Returns the principal of a token.
-    pub fn of_token(token: &ObjectName, subject: &TokenSubject) -> Self {
+    pub fn of_token(token: &ObjectName, hash: &TokenHash, subject: &TokenSubject) -> Self {
         let subject = match subject {
-            TokenSubject::Organization => PrincipalSubject::Token(token.id.clone()),
+            TokenSubject::Organization => PrincipalSubject::Token {
+                id: token.id.clone(),
+                uid: Uid::of_token(token, hash),
+            },
             TokenSubject::Team(team) => PrincipalSubject::Team(team.clone()),
             TokenSubject::User(user) => PrincipalSubject::User(user.clone()),
         };
@@ -64,7 +72,7 @@ impl fmt::Display for Principal {
         let org = &self.org;
         match &self.subject {
             PrincipalSubject::AllCallers => write!(f, "{org}"),
-            PrincipalSubject::Token(token) => write!(f, "{org}/token:{token}"),
+            PrincipalSubject::Token { id, uid: _ } => write!(f, "{org}/token:{id}"),
             PrincipalSubject::Team(team) => write!(f, "{org}/team:{team}"),
             PrincipalSubject::User(user) => write!(f, "{org}/user:{user}"),
         }

@@ -22,13 +22,15 @@ pub use decode::{InvalidRecord, decode};
 /// | 1 | the first form |
 /// | 2 | a server has `endpoints` instead of `url`; objects have rate limits |
 /// | 3 | a credential has `hosts` |
+/// | 4 | a token has the uids of its gateways |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
-pub const SCHEMA: u32 = 3;
+pub const SCHEMA: u32 = 4;
 
-/// Returns the lowest schema that can express the object. A control plane that does not know a limit, or the hosts of a
-/// credential, must not read the object without it: it would serve it unlimited, and write it back so.
+/// Returns the lowest schema that can express the object. A control plane that does not know a limit, the hosts of a
+/// credential, or the gateways of a token must not read the object without it: it would serve it unlimited, and write it
+/// back so.
 fn schema_of(object: &pb::record::Object) -> u32 {
     use pb::record::Object as In;
     let beyond_first = match object {
@@ -44,6 +46,7 @@ fn schema_of(object: &pb::record::Object) -> u32 {
             let spec = it.spec.as_ref();
             spec.is_some_and(|spec| !spec.endpoints.is_empty() || !spec.rate_limits.is_empty())
         }
+        In::Token(it) if !it.gateway_uids.is_empty() => return 4,
         In::Token(it) => {
             let spec = it.token.as_ref().and_then(|token| token.spec.as_ref());
             spec.is_some_and(|spec| !spec.rate_limits.is_empty())

@@ -23,6 +23,7 @@ pub(crate) fn meta() -> impl Strategy<Value = ObjectMeta> {
     let texts = ("\\PC{0,30}", "[\\PC\n\t]{0,60}");
     (texts, labels, timestamp(), timestamp()).prop_map(|(texts, labels, created, updated)| {
         ObjectMeta {
+            uid: Uid::of(&created),
             display_name: texts.0,
             description: texts.1,
             labels,
@@ -262,6 +263,14 @@ pub(crate) fn digest() -> impl Strategy<Value = Digest> {
     any::<[u8; 32]>().prop_map(Digest)
 }
 
+/// Returns a uid for each gateway that a token lists.
+pub(crate) fn listed(gateways: &AllowList<Slug>) -> BTreeMap<Slug, Uid> {
+    match gateways {
+        AllowList::All => BTreeMap::new(),
+        AllowList::Only(ids) => ids.iter().map(|id| (id.clone(), Uid::of(id))).collect(),
+    }
+}
+
 pub(crate) fn token() -> impl Strategy<Value = Token> {
     let role = prop_oneof![
         Just(AdminRole::None),
@@ -274,9 +283,13 @@ pub(crate) fn token() -> impl Strategy<Value = Token> {
     let ours = (digest(), "[a-z_]{0,12}", any::<bool>(), rate_limits());
     (name(), meta(), reach, times, role, ours).prop_map(
         |(name, meta, reach, times, role, (hash, hint, system, rate_limits))| Token {
+            meta: ObjectMeta {
+                uid: Uid::of_token(&name, &TokenHash(hash.0)),
+                ..meta
+            },
             name,
-            meta,
             scope: reach.0,
+            gateway_uids: listed(&reach.1),
             gateways: reach.1,
             tools: reach.2,
             expires: times.0,

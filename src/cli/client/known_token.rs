@@ -36,11 +36,18 @@ pub fn refusal(token: &Value, gateway: &str, now: u64) -> Option<String> {
     }
     let gateways = token["spec"]["gateways"].as_array()?;
     let gateways: Vec<_> = gateways.iter().filter_map(Value::as_str).collect();
-    (!gateways.is_empty() && !gateways.contains(&gateway)).then(|| {
-        format!(
-            "the token {id} is for {}, not for {gateway}",
-            gateways.join(", ")
-        )
+    if gateways.is_empty() {
+        return None;
+    }
+    let Some(index) = gateways.iter().position(|it| *it == gateway) else {
+        let listed = gateways.join(", ");
+        return Some(format!("the token {id} is for {listed}, not for {gateway}"));
+    };
+    let field = format!("spec.gateways[{index}]: ");
+    let mut problems = token["status"]["problems"].as_array()?.iter();
+    problems.find_map(|problem| {
+        let reason = problem.as_str()?.strip_prefix(&field)?;
+        Some(format!("the token {id} is refused: {reason}"))
     })
 }
 

@@ -105,6 +105,9 @@ struct DocumentMetadata {
     display_name: String,
     #[serde(default)]
     resource_version: String,
+    // As `get -o yaml` prints it. Assigned by the control plane.
+    #[serde(default, rename = "uid")]
+    _uid: Option<IgnoredAny>,
 }
 
 /// Reads all documents of `-f`: a file, a folder (its .yaml, .yml and .json files, in order of name), or `-`.

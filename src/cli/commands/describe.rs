@@ -105,6 +105,10 @@ fn description(kind: &ApiResourceKind, object: &Value) -> Result<String, CliErro
         false => format!("{created} ago, changed {changed} ago"),
     };
     field(&mut text, "created", &by_age);
+    let uid = cell::text(metadata, "/uid");
+    if uid != "-" {
+        field(&mut text, "uid", &uid);
+    }
     field(
         &mut text,
         "version",

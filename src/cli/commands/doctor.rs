@@ -346,7 +346,9 @@ async fn tokens(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError>
         Err(fault) if fault.kind == CliErrorKind::Denied => return Ok(Vec::new()),
         Err(fault) => return Err(fault),
     };
-    Ok(expiring_tokens(&tokens, crate::cli::now()))
+    let mut findings = expiring_tokens(&tokens, crate::cli::now());
+    findings.extend(tokens.iter().filter_map(lost_gateways));
+    Ok(findings)
 }
 
 /// Lists tokens that expire soon, except tokens that the command line creates for one command.
@@ -378,6 +380,21 @@ fn expiring_tokens(tokens: &[Value], now: u64) -> Vec<DoctorFinding> {
         )
     };
     tokens.iter().filter_map(finding).collect()
+}
+
+/// Reports the gateways that a token lists and that do not admit it. A revoked token is for none.
+fn lost_gateways(token: &Value) -> Option<DoctorFinding> {
+    let problems = token["status"]["problems"].as_array()?.iter();
+    let problems: Vec<_> = problems.filter_map(Value::as_str).collect();
+    if problems.is_empty() || token["status"]["revoked"] == true {
+        return None;
+    }
+    let id = cell::id(token, "/metadata/name");
+    let fix = format!(
+        "`toolgate token create` makes its successor; `toolgate token revoke {id}` ends this one"
+    );
+    let name = format!("token {id}");
+    Some(DoctorFinding::warning(name, problems.join("; "), fix))
 }
 
 /// Lists the proxies, or returns `None` if the token may not read them: they belong to the deployment, not to an

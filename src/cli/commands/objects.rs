@@ -208,7 +208,7 @@ pub fn to_document(kind: &ApiResourceKind, object: &Value) -> Value {
     if let (true, Some(organization)) = (kind.in_organization, name.split('/').nth(1)) {
         metadata["organization"] = json!(organization);
     }
-    for member in ["displayName", "labels", "resourceVersion"] {
+    for member in ["displayName", "labels", "uid", "resourceVersion"] {
         if let Some(value) = given.get(member) {
             metadata[member] = value.clone();
         }

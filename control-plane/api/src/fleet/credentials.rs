@@ -2,7 +2,9 @@
 
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{StateKind as _, port::EncryptionContext};
-use toolgate_model::{Credential, CredentialKind, CredentialScope, ObjectName, PrincipalSubject};
+use toolgate_model::{
+    Credential, CredentialKind, CredentialScope, ObjectName, PrincipalSubject, Uid,
+};
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
     principal::Subject,
@@ -81,7 +83,15 @@ fn principal(given: Option<&pb::Principal>) -> Result<Option<PrincipalSubject>, 
     let slug = |field, text: &str| text.parse().map_err(|e| status::invalid(field, e));
     match &given.subject {
         Some(Subject::Organization(true)) => Ok(Some(PrincipalSubject::AllCallers)),
-        Some(Subject::Token(id)) => Ok(Some(PrincipalSubject::Token(slug("principal.token", id)?))),
+        Some(Subject::Token(id)) => Ok(Some(PrincipalSubject::Token {
+            id: slug("principal.token", id)?,
+            uid: match given.token_uid.as_str() {
+                "" => Uid::default(),
+                uid => uid
+                    .parse()
+                    .map_err(|e| status::invalid("principal.token_uid", e))?,
+            },
+        })),
         Some(Subject::Team(id)) => Ok(Some(PrincipalSubject::Team(slug("principal.team", id)?))),
         Some(Subject::User(id)) => Ok(Some(PrincipalSubject::User(slug("principal.user", id)?))),
         Some(Subject::Organization(false)) | None => Err(status::invalid(

@@ -1,13 +1,16 @@
 //! Tokens. The secret is created here. Fields that a caller may not set keep their stored value.
 
 use tonic::Status;
-use toolgate_control_core::{OperatorObject, port::SecretPurpose};
-use toolgate_model::Token;
+use toolgate_control_core::{
+    OperatorObject, VersionedObject,
+    port::{PublishedState, SecretPurpose},
+};
+use toolgate_model::{ObjectName, Token};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::admin::{self, TokenInput};
 
 use super::{AdminResource, PreparedObject};
-use crate::{api_context::SecretServices, status};
+use crate::{api_context::SecretServices, problems, status, watch::ObjectFingerprint};
 
 impl AdminResource for Token {
     fn is_system_owned(&self) -> bool {
@@ -16,6 +19,20 @@ impl AdminResource for Token {
 
     fn to_message(&self) -> pb::Token {
         admin::token_to_proto(self)
+    }
+
+    fn add_status(message: &mut pb::Token, id: &ObjectName, published: &PublishedState) {
+        let status = message.status.get_or_insert_default();
+        status.problems = problems::of_token(id, published);
+    }
+
+    fn fingerprint(
+        id: &ObjectName,
+        stored: &VersionedObject<Self>,
+        published: &PublishedState,
+    ) -> ObjectFingerprint {
+        let problems = problems::of_token(id, published);
+        ObjectFingerprint::Compiled(stored.mod_revision, None, problems)
     }
 
     fn prepare(

@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_model::{
-    Gateway, ObjectName, ResourceKey, Server, ServerDefinitions, Slug, Snapshot, SnapshotResource,
-    SnapshotResourceKind, Token,
+    AllowList, Gateway, ObjectName, ResourceKey, Server, ServerDefinitions, Slug, Snapshot,
+    SnapshotResource, SnapshotResourceKind, Token,
     snapshot::{DefinitionsResource, SnapshotEntry, TokenResource},
 };
 
 use crate::{object_table::VersionedObject, port::Revision, state::StoreState};
 
-use super::{CompileOutput, ConfigProblem, gateway, server};
+use super::{CompileOutput, ConfigProblem, ProblemKind, gateway, server};
 
 pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
     let mut work = SnapshotBuilder {
@@ -60,8 +60,8 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
         work.add(
             SnapshotResourceKind::Token,
             name,
-            vec![stored.mod_revision],
-            || (Some(token_resource(stored)), Vec::new()),
+            token_sources(state, stored),
+            || token_resource(state, stored),
         );
     }
     work.finish()
@@ -170,13 +170,53 @@ fn definitions_resource(catalogue: &ServerDefinitions) -> SnapshotResource {
     })
 }
 
-fn token_resource(token: &Token) -> SnapshotResource {
-    SnapshotResource::Token(TokenResource {
+/// Revision of a token, and the identities of the gateways that it lists; 0 for each that does not exist.
+fn token_sources(state: &StoreState, token: &VersionedObject<Token>) -> Vec<Revision> {
+    let mut sources = vec![token.mod_revision];
+    if let AllowList::Only(listed) = &token.gateways {
+        let gateways = listed.iter().map(|id| gateway_of(state, token, id));
+        sources.extend(gateways.map(|found| found.map_or(0, |it| it.meta.uid.number())));
+    }
+    sources
+}
+
+fn gateway_of<'a>(state: &'a StoreState, token: &Token, id: &Slug) -> Option<&'a Gateway> {
+    let name = ObjectName::new(token.name.org.clone(), id.clone());
+    state.gateways.get(&name).map(|stored| &*stored.object)
+}
+
+/// Compiles a token. Gateways that it was not given, because they were made later under the same name, are left out.
+fn token_resource(
+    state: &StoreState,
+    token: &Token,
+) -> (Option<SnapshotResource>, Vec<ConfigProblem>) {
+    let mut problems = Vec::new();
+    let gateways = match &token.gateways {
+        AllowList::All => AllowList::All,
+        AllowList::Only(listed) => {
+            let mut admitted = Vec::new();
+            for (index, id) in listed.iter().enumerate() {
+                let kind = match gateway_of(state, token, id) {
+                    Some(gateway) if token.admits_to(gateway) => {
+                        admitted.push(id.clone());
+                        continue;
+                    }
+                    Some(_) => ProblemKind::GatewayReplaced(id.clone()),
+                    None => ProblemKind::GatewayDeleted(id.clone()),
+                };
+                let field = format!("spec.gateways[{index}]");
+                problems.push(ConfigProblem { field, kind });
+            }
+            AllowList::Only(admitted)
+        }
+    };
+    let resource = SnapshotResource::Token(TokenResource {
         hash: token.hash,
         subject: token.scope.clone(),
-        gateways: token.gateways.clone(),
+        gateways,
         tools: token.tools.clone(),
         expires: token.expires,
         rate_limits: token.rate_limits.clone(),
-    })
+    });
+    (Some(resource), problems)
 }

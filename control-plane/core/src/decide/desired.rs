@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use toolgate_model::{ObjectName, Timestamp, Token};
+use toolgate_model::{ObjectName, Timestamp, Token, Uid};
 
 use crate::{
     change::Change, key::ObjectKey, kind::StateKind as _, port::Revision, rejection::Rejection,
@@ -37,9 +37,13 @@ pub(super) fn create<K: KindRules>(
         return Err(Rejection::NotFound(org));
     }
     object.prepare_create(&mut draft)?;
-    let now = draft.now();
+    let uid = object.new_uid(&draft);
+    let (now, object) = (draft.now(), object.resolved(None, draft.state)?);
     draft.add_description(format!("create {}", key.describe()));
-    draft.put(key.clone(), stored_form(object, None, now).to_object());
+    draft.put(
+        key.clone(),
+        stored_form(&object, None, uid, now).to_object(),
+    );
     Ok(draft.finish(key))
 }
 
@@ -58,11 +62,13 @@ pub(super) fn update<K: KindRules>(
     field::meta(object.meta())?;
     object.check_fields(Timestamp(0))?;
     current.check_change(&draft)?;
-    let unchanged = stored_form(object, Some(&current.object), current.meta().updated);
+    let object = &object.resolved(Some(&current.object), draft.state)?;
+    let uid = current.meta().uid;
+    let unchanged = stored_form(object, Some(&current.object), uid, current.meta().updated);
     if unchanged == current.object {
         return Ok(Change::empty(key));
     }
-    let next = stored_form(object, Some(&current.object), draft.now());
+    let next = stored_form(object, Some(&current.object), uid, draft.now());
     next.check_update(current, &draft)?;
     draft.add_description(format!("update {}", key.describe()));
     draft.put(key.clone(), next.to_object());
@@ -145,12 +151,18 @@ fn check_object_count<K: KindRules>(state: &StoreState, key: &ObjectKey) -> Resu
     })
 }
 
-/// Returns `object` in its stored form: with timestamps, and with immutable values taken from `current`.
-fn stored_form<K: KindRules>(object: &K, current: Option<&Arc<K>>, now: Timestamp) -> Arc<K> {
+/// Returns `object` in its stored form: with its uid and timestamps, and with immutable values taken from `current`.
+fn stored_form<K: KindRules>(
+    object: &K,
+    current: Option<&Arc<K>>,
+    uid: Uid,
+    now: Timestamp,
+) -> Arc<K> {
     let current = current.map(|current| &**current);
     let mut next = object.clone();
     next.keep_immutable(current);
     let meta = next.meta_mut();
+    meta.uid = uid;
     meta.created = current.map_or(now, |current| current.meta().created);
     meta.updated = now;
     Arc::new(next)

@@ -7,7 +7,9 @@ mod organization;
 mod server;
 mod token;
 
-use toolgate_model::{Organization, Timestamp, for_each_kind, kind::DesiredObject};
+use toolgate_model::{
+    ObjectId as _, Organization, Timestamp, Uid, for_each_kind, kind::DesiredObject,
+};
 
 use crate::{
     change::Change, command::OperatorObject, key::ObjectKey, kind::StateKind, limits,
@@ -48,6 +50,19 @@ pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
 
     /// Sets the values that a command cannot change: to those of `current`, or to their initial values.
     fn keep_immutable(&mut self, _current: Option<&Self>) {}
+
+    /// Returns the uid of the new object. No other object has it: two changes cannot be based on the same revision, which
+    /// the marker guards.
+    fn new_uid(&self, draft: &ChangeBuilder<'_>) -> Uid {
+        let state = draft.state;
+        let version = (state.epoch(), state.revision());
+        Uid::of(&(Self::KIND.as_str(), self.id().parts(), version, draft.now()))
+    }
+
+    /// Returns the object with the identities of the objects that it names. `current` is the stored object.
+    fn resolved(&self, _current: Option<&Self>, _state: &StoreState) -> Result<Self, Rejection> {
+        Ok(self.clone())
+    }
 
     /// Returns the objects that depend on the object `id`, which may be unreadable.
     fn dependents(_state: &StoreState, _id: &Self::Id) -> Vec<ObjectKey> {
@@ -129,7 +144,6 @@ for_each_kind!(define_dispatch);
 
 /// Returns the organization that must exist before the object; `None` for an organization.
 pub(super) fn parent<K: KindRules>(id: &K::Id) -> Option<ObjectKey> {
-    use toolgate_model::ObjectId as _;
     let (org, _) = id.parts();
     org.map(|org| Organization::key(org.clone()))
 }

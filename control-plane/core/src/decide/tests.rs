@@ -17,6 +17,7 @@ use crate::{
 };
 
 mod credential_use;
+mod identities;
 mod random;
 mod rate_limits;
 mod shapes;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Digest, ObjectName, Principal, PrincipalSubject, RateLimit, RateLimitKey, Slug,
+    Digest, ObjectName, Principal, PrincipalSubject, RateLimit, RateLimitKey, Slug, Uid,
     snapshot::{RateLimitScope, ScopedRateLimit},
 };
 
@@ -47,8 +47,8 @@ impl RateLimitFilter {
         Self::new(id, &given.limit)
     }
 
-    /// Compiles a limit of a token.
-    pub(super) fn of_token(token: &ObjectName, limit: &RateLimit) -> Self {
+    /// Compiles a limit of a token. A token made again under the same name has quotas of its own.
+    pub(super) fn of_token(token: Uid, limit: &RateLimit) -> Self {
         let id = Digest::of(&("token", token, limit));
         Self::new(id, limit)
     }
@@ -76,7 +76,7 @@ impl RateLimitFilter {
             RateLimitKey::Team => match &caller.principal().subject {
                 PrincipalSubject::Team(team) => Some(BucketKey::Team(team.clone())),
                 PrincipalSubject::AllCallers
-                | PrincipalSubject::Token(_)
+                | PrincipalSubject::Token { .. }
                 | PrincipalSubject::User(_) => None,
             },
             RateLimitKey::Tool => tool.map(|tool| BucketKey::Tool(tool.original.clone())),

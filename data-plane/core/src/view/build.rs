@@ -11,7 +11,7 @@ use std::{
 
 use toolgate_model::{
     Digest, Era, ObjectName, Principal, ResourceKey, ResourceRejection, Slug, Snapshot,
-    SnapshotResource,
+    SnapshotResource, Uid,
     snapshot::{DefinitionsResource, GatewayResource, ServerResource, TokenResource},
 };
 
@@ -200,7 +200,7 @@ impl<'a> ViewAssembly<'a> {
                 .or_insert_with(|| Arc::clone(grant));
             return Arc::clone(same);
         }
-        let principal = Principal::of_token(&key.name, &token.subject);
+        let principal = Principal::of_token(&key.name, &token.hash, &token.subject);
         let principal = self
             .principals
             .entry(principal)
@@ -216,7 +216,8 @@ impl<'a> ViewAssembly<'a> {
             kind: AuthnKind::ApiToken,
             expires: token.expires,
         };
-        let admit = FilterChain::of_token(&key.name, &token.rate_limits);
+        let admit =
+            FilterChain::of_token(Uid::of_token(&key.name, &token.hash), &token.rate_limits);
         Arc::new(TokenView {
             name: key.name.clone(),
             caller: Caller::new(principal, Arc::clone(grant), authn).with_admit_filters(admit),

@@ -1,6 +1,6 @@
 //! Conversion of the metadata common to all kinds.
 
-use toolgate_model::{ObjectMeta, Timestamp};
+use toolgate_model::{ObjectMeta, Timestamp, Uid};
 use toolgate_proto::admin::v1 as pb;
 
 use crate::{field, invalid::FieldViolation, limits};
@@ -24,7 +24,14 @@ pub(crate) fn meta(
     }
     let created = field::timestamp("metadata.create_time", given.create_time.as_ref())?;
     let updated = field::timestamp("metadata.update_time", given.update_time.as_ref())?;
+    let uid = match given.uid.as_str() {
+        "" => Uid::default(),
+        text => text
+            .parse()
+            .map_err(|e| FieldViolation::new("metadata.uid", e))?,
+    };
     Ok(ObjectMeta {
+        uid,
         display_name: field::line(
             "metadata.display_name",
             &given.display_name,
@@ -46,6 +53,10 @@ pub(crate) fn meta_to_proto(name: String, meta: &ObjectMeta) -> Option<pb::Metad
         update_time: field::to_known_timestamp(meta.updated),
         labels: meta.labels.clone(),
         display_name: meta.display_name.clone(),
+        uid: match meta.uid.is_nil() {
+            true => String::new(),
+            false => meta.uid.to_string(),
+        },
     })
 }
 

@@ -32,6 +32,8 @@ proptest! {
         kept in strategies::credential(),
         sealed in strategies::sealed(),
     ) {
+        // The uids of its gateways are in the record only.
+        let given = toolgate_model::Token { gateway_uids: Default::default(), ..given };
         prop_assert_eq!(token(&token_to_proto(&given), given.hash), Ok(given));
         let toolgate_model::CredentialKind::StaticHeader { value, .. } = kept.kind.clone();
         prop_assert_eq!(credential(&credential_to_proto(&kept), value), Ok(kept.clone()));

@@ -1,6 +1,8 @@
 //! Conversion of tokens. Hash, hint and revocation are set by Toolgate: they come from the stored record, never from a
 //! caller.
 
+use std::collections::BTreeMap;
+
 use toolgate_model::{
     AdminRole, AllowList, ObjectMeta, ObjectName, RateLimit, Slug, Timestamp, Token, TokenHash,
     TokenSubject,
@@ -77,6 +79,7 @@ impl TokenInput {
             meta: self.meta,
             scope: self.scope,
             gateways: self.gateways,
+            gateway_uids: BTreeMap::new(),
             tools: self.tools,
             expires: self.expires,
             role: self.role,
@@ -138,6 +141,7 @@ pub fn token_to_proto(token: &Token) -> pb::Token {
             revoke_time: token.revoked.map(field::to_timestamp),
             hint: token.hint.clone(),
             system: token.system,
+            problems: Vec::new(),
         }),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use toolgate_model::{Timestamp, for_each_kind};
+use toolgate_model::{KindObject as _, Timestamp, Uid, for_each_kind};
 use toolgate_proto::store::v1 as pb;
 
 use super::{
@@ -98,7 +98,10 @@ macro_rules! define_read {
             use pb::record::Object as In;
             Ok(StoredObject::System(match object {
                 $(In::$DMessage(it) => {
-                    let object = <$DObject>::from_stored(it)?;
+                    let mut object = <$DObject>::from_stored(it)?;
+                    if object.meta.uid.is_nil() {
+                        object.meta.uid = Uid::of_unnumbered::<$DObject>(object.id(), object.meta.created);
+                    }
                     return Ok(StoredObject::$D(Arc::new(object)));
                 })*
                 $(In::$OMessage(it) => {

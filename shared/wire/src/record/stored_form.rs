@@ -1,8 +1,10 @@
 //! Stored form of the kinds. Most kinds are stored as their message of the admin API. Kinds with values that no message
 //! contains, or with values that need not be stored, have a form of their own.
 
+use std::collections::BTreeMap;
+
 use toolgate_model::{
-    Credential, CredentialKind, SealedBlob, ServerDefinitions, Token, for_each_kind,
+    Credential, CredentialKind, SealedBlob, ServerDefinitions, Slug, Token, Uid, for_each_kind,
 };
 use toolgate_proto::{admin::v1 as admin_pb, store::v1 as pb};
 
@@ -77,17 +79,34 @@ impl StoredForm for Token {
     type RecordMessage = pb::StoredToken;
 
     fn to_stored(&self) -> pb::StoredToken {
+        let text = |(id, uid): (&Slug, &Uid)| (id.to_string(), uid.to_string());
         pb::StoredToken {
             token: Some(admin::token_to_proto(self)),
             hash: self.hash.0.to_vec(),
+            gateway_uids: self.gateway_uids.iter().map(text).collect(),
         }
     }
 
     fn from_stored(stored: &pb::StoredToken) -> Result<Self, FieldViolation> {
         let token = stored.token.as_ref().ok_or_else(|| missing("token"))?;
         let hash = field::token_hash("hash", &stored.hash)?;
-        admin::token(token, hash).map_err(violation)
+        let mut token = admin::token(token, hash).map_err(violation)?;
+        token.meta.uid = Uid::of_token(&token.name, &token.hash);
+        token.gateway_uids = gateway_uids(&stored.gateway_uids)?;
+        Ok(token)
     }
+}
+
+fn gateway_uids(given: &BTreeMap<String, String>) -> Result<BTreeMap<Slug, Uid>, FieldViolation> {
+    let one = |(id, uid): (&String, &String)| {
+        let path = format!("gateway_uids[{id:?}]");
+        let uid = uid.parse();
+        Ok((
+            field::slug(&path, id)?,
+            uid.map_err(|e| FieldViolation::new(&path, e))?,
+        ))
+    };
+    given.iter().map(one).collect()
 }
 
 /// Leaves out the descriptions, which are part of the definitions already.

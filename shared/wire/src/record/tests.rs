@@ -3,6 +3,8 @@
 use proptest::{collection, prelude::*};
 use prost::Message as _;
 
+use toolgate_model::Uid;
+
 use super::*;
 use crate::strategies as s;
 
@@ -103,7 +105,7 @@ fn from_hex(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_server_of_the_first_schema_has_one_endpoint_and_is_written_back_unchanged() {
+fn a_server_of_the_first_schema_has_one_endpoint_and_is_written_back_with_its_uid_alone() {
     let bytes = from_hex(FIRST_SCHEMA_SERVER);
     let record = decode(&bytes).unwrap();
     let StoredObject::Server(server) = &record.object else {
@@ -112,8 +114,16 @@ fn a_server_of_the_first_schema_has_one_endpoint_and_is_written_back_unchanged()
     let url = server.source.endpoints().as_single_url().unwrap();
     assert_eq!(url.as_str(), "http://127.0.0.1:9/mcp");
     assert_eq!(server.timeouts.total.as_secs(), 90);
-    // A control plane of the build before still reads it.
-    assert_eq!(encode(&record), bytes);
+    let derived = Uid::of_unnumbered::<toolgate_model::Server>(&server.name, server.meta.created);
+    assert_eq!(server.meta.uid, derived);
+    // A control plane of the build before still reads it: it skips the uid.
+    let mut written = pb::Record::decode(&*encode(&record)).unwrap();
+    let Some(pb::record::Object::Server(message)) = &mut written.object else {
+        panic!("no server");
+    };
+    let metadata = message.metadata.as_mut().unwrap();
+    assert_eq!(std::mem::take(&mut metadata.uid), derived.to_string());
+    assert_eq!(written.encode_to_vec(), bytes);
 }
 
 fn server_message(endpoints: &[(&str, &str)]) -> toolgate_proto::admin::v1::Server {
@@ -138,7 +148,8 @@ fn server_message(endpoints: &[(&str, &str)]) -> toolgate_proto::admin::v1::Serv
 #[test]
 fn a_server_is_written_with_the_lowest_schema_that_expresses_it() {
     let schema = |endpoints: &[(&str, &str)]| {
-        let server = toolgate_model::Server::from_stored(&server_message(endpoints)).unwrap();
+        let mut server = toolgate_model::Server::from_stored(&server_message(endpoints)).unwrap();
+        server.meta.uid = Uid::of(&"git");
         let record = StoreRecord {
             written: Timestamp(1),
             author: String::new(),

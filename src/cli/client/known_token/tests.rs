@@ -25,4 +25,14 @@ fn the_record_of_a_token_tells_why_a_gateway_refuses_it() {
     assert!(reason(json!({ "noGateways": true }), json!({})).contains("admin API"));
     assert_eq!(reason(json!({ "gateways": ["tools"] }), json!({})), "");
     assert_eq!(reason(json!({}), json!({})), "");
+    let problems =
+        json!({ "problems": ["spec.gateways[0]: gateway tools was deleted and created again"] });
+    assert_eq!(
+        reason(json!({ "gateways": ["tools", "other"] }), problems.clone()),
+        "the token ci is refused: gateway tools was deleted and created again"
+    );
+    assert_eq!(
+        reason(json!({ "gateways": ["other", "tools"] }), problems),
+        ""
+    );
 }

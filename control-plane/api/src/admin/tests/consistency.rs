@@ -62,6 +62,7 @@ async fn a_token_that_another_control_plane_has_just_created_is_accepted() {
     let token = Token {
         name: ObjectName::new("acme".parse().unwrap(), "fresh".parse().unwrap()),
         meta: ObjectMeta::default(),
+        gateway_uids: std::collections::BTreeMap::new(),
         scope: TokenSubject::Organization,
         gateways: AllowList::All,
         tools: AllowList::All,

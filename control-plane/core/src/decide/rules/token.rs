@@ -1,6 +1,8 @@
 //! Rules of tokens.
 
-use toolgate_model::{AllowList, RateLimitLevel, Timestamp, Token};
+use std::collections::BTreeMap;
+
+use toolgate_model::{AllowList, ObjectName, RateLimitLevel, Slug, Timestamp, Token, Uid};
 
 use super::KindRules;
 use crate::{
@@ -11,6 +13,7 @@ use crate::{
     },
     limits,
     rejection::Rejection,
+    state::StoreState,
 };
 
 impl KindRules for Token {
@@ -64,6 +67,36 @@ impl KindRules for Token {
         Err(Rejection::invalid("name", reason))
     }
 
+    fn new_uid(&self, _draft: &ChangeBuilder<'_>) -> Uid {
+        Uid::of_token(&self.name, &self.hash)
+    }
+
+    /// Adds the uids of the listed gateways. A gateway that was listed before keeps its uid: an update of the token does
+    /// not admit it to a gateway made later under the same name.
+    fn resolved(&self, current: Option<&Self>, state: &StoreState) -> Result<Self, Rejection> {
+        let mut token = self.clone();
+        token.gateway_uids = BTreeMap::new();
+        let AllowList::Only(listed) = &self.gateways else {
+            return Ok(token);
+        };
+        for (index, id) in listed.iter().enumerate() {
+            let before = current.filter(|it| it.lists_gateway(id));
+            let uid = match before {
+                Some(before) => gateway_uid(before, id, state),
+                None => {
+                    let name = ObjectName::new(self.name.org.clone(), id.clone());
+                    let gateway = state.gateways.get(&name).ok_or_else(|| {
+                        let reason = format!("there is no gateway {name}; create it first");
+                        Rejection::invalid(format!("spec.gateways[{index}]"), reason)
+                    })?;
+                    Some(gateway.meta.uid)
+                }
+            };
+            token.gateway_uids.extend(uid.map(|uid| (id.clone(), uid)));
+        }
+        Ok(token)
+    }
+
     fn keep_immutable(&mut self, current: Option<&Self>) {
         match current {
             Some(current) => {
@@ -75,4 +108,15 @@ impl KindRules for Token {
             None => self.revoked = None,
         }
     }
+}
+
+/// Returns the uid of a gateway that a stored token lists; `None` if the record of the token holds none and the gateway
+/// of that name was made by a build that numbers gateways, or does not exist.
+fn gateway_uid(token: &Token, id: &Slug, state: &StoreState) -> Option<Uid> {
+    let recorded = token.gateway_uids.get(id).copied();
+    recorded.or_else(|| {
+        let name = ObjectName::new(token.name.org.clone(), id.clone());
+        let gateway = state.gateways.get(&name)?;
+        gateway.is_unnumbered().then_some(gateway.meta.uid)
+    })
 }
