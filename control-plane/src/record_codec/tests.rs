@@ -163,7 +163,15 @@ fn with_uid(object: ControlObject) -> ControlObject {
             token.meta.uid = Uid::of_token(&token.name, &token.hash);
             ControlObject::Token(Arc::new(token))
         }
-        other => other,
+        other @ (ControlObject::Definitions(_)
+        | ControlObject::Proxy(_)
+        | ControlObject::Marker(_)
+        | ControlObject::GatewayId(_)
+        | ControlObject::SystemKey(_)
+        | ControlObject::JoinToken(_)
+        | ControlObject::Expelled(_)
+        | ControlObject::Request(_)
+        | ControlObject::History(_)) => other,
     }
 }
 
