@@ -111,12 +111,12 @@ impl VettingConnector {
     /// to the proxy: where a proxy is required, names of the world are often unknown.
     async fn vet_proxied(&self, target: &ConnectTarget) -> Result<(), EgressError> {
         let host = match target.host.parse::<IpAddr>() {
-            Ok(address) => return self.vet_one_proxied(address, target),
+            Ok(address) => return self.vet_one(address, target),
             Err(_name) => url::Host::parse(&target.host),
         };
         match host {
-            Ok(url::Host::Ipv4(address)) => return self.vet_one_proxied(address.into(), target),
-            Ok(url::Host::Ipv6(address)) => return self.vet_one_proxied(address.into(), target),
+            Ok(url::Host::Ipv4(address)) => return self.vet_one(address.into(), target),
+            Ok(url::Host::Ipv6(address)) => return self.vet_one(address.into(), target),
             Ok(url::Host::Domain(_)) => {}
             Err(_invalid) => return Err(EgressError::Url("its host is not a name")),
         }
@@ -129,20 +129,9 @@ impl VettingConnector {
             ));
         };
         for address in addresses {
-            self.vet_one_proxied(address, target)?;
+            self.vet_one(address, target)?;
         }
         Ok(())
-    }
-
-    /// Vets an address that a proxy connects to. To a proxy, loopback is its own machine, which no policy of this process
-    /// opens.
-    fn vet_one_proxied(&self, address: IpAddr, target: &ConnectTarget) -> Result<(), EgressError> {
-        if address.to_canonical().is_loopback() {
-            return Err(EgressError::Url(
-                "its host is this machine, and a proxy would reach its own: except the host from the proxy",
-            ));
-        }
-        self.vet_one(address, target)
     }
 
     fn vet_one(&self, address: IpAddr, target: &ConnectTarget) -> Result<(), EgressError> {

@@ -147,32 +147,6 @@ async fn what_is_known_of_a_server_is_vetted_before_the_proxy_is_asked() {
 }
 
 #[tokio::test]
-async fn no_address_of_this_machine_is_given_to_a_proxy() {
-    let (proxy, heads) = scripted_proxy(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let policy = EgressPolicy {
-        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
-        proxies: proxies(&ForwardProxySettings {
-            all: format!("http://{proxy}"),
-            ..ForwardProxySettings::default()
-        }),
-        ..EgressPolicy::default()
-    };
-    let own = OneName("own.example", "127.0.0.3".parse().unwrap());
-    let client = Egress::with_resolver(policy, Arc::new(own)).unwrap();
-    let client = client.http(PoolOptions::default());
-    for url in [
-        "https://127.0.0.2/",
-        "http://127.0.0.2/",
-        "https://own.example/",
-    ] {
-        let request = Request::get(url).body(EgressRequestBody::empty()).unwrap();
-        let error = client.request(request).await.unwrap_err();
-        assert_eq!(error.class(), EgressErrorClass::Denied, "{url}: {error}");
-    }
-    assert!(heads.lock().unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn a_tunnel_names_host_and_port_and_the_refusal_names_the_proxy() {
     let (proxy, heads) =
         scripted_proxy(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
