@@ -28,16 +28,27 @@ pub struct PagedServer {
 struct PagedTools {
     name: String,
     tools: usize,
+    /// Description of each tool.
+    description: String,
 }
 
 impl PagedServer {
     /// Starts a server on a free port with `tools` tools: `t0` and so on.
     pub async fn start(name: &str, tools: usize) -> Result<Self> {
+        Self::start_described(name, tools, "").await
+    }
+
+    /// Same as [`Self::start`], with this description of each tool.
+    pub async fn start_described(name: &str, tools: usize, description: &str) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let name = name.to_owned();
+        let offer = PagedTools {
+            name: name.to_owned(),
+            tools,
+            description: description.to_owned(),
+        };
         let router = Router::new().route("/mcp", post(handle_request));
-        let router = router.with_state(PagedTools { name, tools });
+        let router = router.with_state(offer);
         let mut task = JoinSet::new();
         task.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -86,7 +97,10 @@ impl PagedTools {
         let cursor = params.get("cursor").and_then(Value::as_str);
         let from: usize = cursor.and_then(|at| at.parse().ok()).unwrap_or(0);
         let end = (from + PAGE_SIZE).min(self.tools);
-        let tool = |n| json!({"name": format!("t{n}"), "inputSchema": {"type": "object"}});
+        let tool = |n| {
+            json!({"name": format!("t{n}"), "description": self.description,
+                "inputSchema": {"type": "object"}})
+        };
         let mut page = json!({"tools": (from..end).map(tool).collect::<Vec<_>>()});
         if end < self.tools {
             page["nextCursor"] = json!(end.to_string());

@@ -2,7 +2,7 @@
 //!
 //! Each file is sealed with XChaCha20-Poly1305. The key is stored beside the files, readable by its owner only. A
 //! copied file can thus be neither read nor modified unnoticed, and no file can take the place of another. Files are
-//! replaced atomically.
+//! replaced atomically. Each state of a file has an identity, by which other files can belong to it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -28,6 +28,28 @@ const FILE_LIMIT: u64 = 1024 * 1024 * 1024;
 pub(crate) struct SealedDirectory {
     folder: PathBuf,
     cipher: XChaCha20Poly1305,
+}
+
+/// Identity of one state of a file: its nonce, which is random.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId(pub(crate) [u8; NONCE]);
+
+/// Opened content of a file.
+pub(crate) struct LoadedFile {
+    pub(crate) id: FileId,
+    /// Length of the file.
+    pub(crate) length: u64,
+    pub(crate) content: Zeroizing<Vec<u8>>,
+}
+
+/// New state of a file, which is complete on disk and does not replace the former one yet.
+#[derive(Debug)]
+pub(crate) struct PreparedFile {
+    pub(crate) id: FileId,
+    /// Length of the file.
+    pub(crate) length: u64,
+    temporary: PathBuf,
+    path: PathBuf,
 }
 
 /// Error of an unusable data directory.
@@ -89,36 +111,81 @@ impl SealedDirectory {
 
     /// Seals `plain` and replaces the file `name` with it.
     pub(crate) fn save(&self, name: &'static str, plain: &[u8]) -> Result<(), DiskError> {
+        self.commit(self.prepare(name, plain)?)
+    }
+
+    /// Seals `plain` and writes it beside the file `name`. A failure leaves nothing behind.
+    pub(crate) fn prepare(
+        &self,
+        name: &'static str,
+        plain: &[u8],
+    ) -> Result<PreparedFile, DiskError> {
         let path = self.path(name);
-        let nonce: [u8; NONCE] = random::bytes();
-        let payload = Payload {
-            msg: plain,
-            aad: name.as_bytes(),
-        };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
-        let sealed =
-            sealed.map_err(|_too_long| io_error(&path, io::ErrorKind::FileTooLarge.into()))?;
         let temporary = self.folder.join(format!("{name}.new"));
-        let write = || {
-            if let Err(error) = fs::remove_file(&temporary)
-                && error.kind() != io::ErrorKind::NotFound
-            {
-                return Err(error);
-            }
-            write_new(&temporary, &[nonce.as_slice(), &sealed].concat())?;
-            fs::rename(&temporary, &path)?;
-            // Without the sync, the rename may be lost in a crash.
-            File::open(&self.folder)?.sync_all()
+        let write = || -> io::Result<(FileId, u64)> {
+            let (id, sealed) = self.seal(name.as_bytes(), plain)?;
+            remove_if_exists(&temporary)?;
+            write_new(&temporary, &sealed)?;
+            Ok((id, sealed.len() as u64))
         };
-        write().map_err(|source| io_error(&path, source))
+        match write() {
+            Ok((id, length)) => Ok(PreparedFile {
+                id,
+                length,
+                temporary,
+                path,
+            }),
+            Err(source) => {
+                // A part of a file would occupy a disk that may be full.
+                let _ignored = remove_if_exists(&temporary);
+                Err(io_error(&path, source))
+            }
+        }
+    }
+
+    /// Replaces the file with its new state.
+    pub(crate) fn commit(&self, prepared: PreparedFile) -> Result<(), DiskError> {
+        let PreparedFile {
+            temporary, path, ..
+        } = prepared;
+        let renamed = fs::rename(&temporary, &path);
+        // Without the sync, the rename may be lost in a crash.
+        let synced = renamed.and_then(|()| File::open(&self.folder)?.sync_all());
+        synced.map_err(|source| io_error(&path, source))
+    }
+
+    /// Seals `plain` for the place that `aad` names. The result begins with the nonce.
+    pub(crate) fn seal(&self, aad: &[u8], plain: &[u8]) -> io::Result<(FileId, Vec<u8>)> {
+        let nonce: [u8; NONCE] = random::bytes();
+        let payload = Payload { msg: plain, aad };
+        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
+        let mut sealed =
+            sealed.map_err(|_too_long| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        drop(sealed.splice(..0, nonce));
+        Ok((FileId(nonce), sealed))
+    }
+
+    /// Opens what [`seal`](Self::seal) returned for the same place.
+    pub(crate) fn open_sealed(
+        &self,
+        aad: &[u8],
+        sealed: &[u8],
+    ) -> Option<(FileId, Zeroizing<Vec<u8>>)> {
+        let (nonce, msg) = sealed.split_first_chunk::<NONCE>()?;
+        let payload = Payload { msg, aad };
+        let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
+        Some((FileId(*nonce), Zeroizing::new(plain)))
+    }
+
+    /// Directory of the files.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Removes the file `name` if it exists.
     pub(crate) fn remove(&self, name: &'static str) {
         let path = self.path(name);
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
+        if let Err(error) = remove_if_exists(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot be removed");
         }
     }
@@ -126,6 +193,11 @@ impl SealedDirectory {
     /// Returns the content of the file `name`. A file that cannot be opened is moved aside, logged and treated as
     /// absent: the proxy must start regardless.
     pub(crate) fn load(&self, name: &'static str) -> Option<Zeroizing<Vec<u8>>> {
+        self.load_file(name).map(|file| file.content)
+    }
+
+    /// Returns the content of the file `name` with its identity, like [`load`](Self::load).
+    pub(crate) fn load_file(&self, name: &'static str) -> Option<LoadedFile> {
         let path = self.path(name);
         let sealed = match read_limited(&path) {
             Ok(sealed) => sealed,
@@ -135,11 +207,16 @@ impl SealedDirectory {
                 return None;
             }
         };
-        let opened = self.open_sealed(name, &sealed);
-        if opened.is_none() {
+        let Some((id, content)) = self.open_sealed(name.as_bytes(), &sealed) else {
             self.quarantine(name);
-        }
-        opened
+            return None;
+        };
+        let length = sealed.len() as u64;
+        Some(LoadedFile {
+            id,
+            length,
+            content,
+        })
     }
 
     /// Renames an unusable file, so that it can be examined later.
@@ -147,18 +224,6 @@ impl SealedDirectory {
         let (path, aside) = (self.path(name), self.folder.join(format!("{name}.bad")));
         let moved = fs::rename(&path, &aside).is_ok();
         tracing::warn!(path = %path.display(), moved, "damaged or of another folder; going on without");
-    }
-
-    fn open_sealed(&self, name: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let (nonce, msg) = sealed.split_first_chunk::<NONCE>()?;
-        let payload = Payload {
-            msg,
-            aad: name.as_bytes(),
-        };
-        self.cipher
-            .decrypt(&XNonce::from(*nonce), payload)
-            .ok()
-            .map(Zeroizing::new)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -186,10 +251,17 @@ fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, DiskError> {
     Ok(Some(Zeroizing::new(key)))
 }
 
-fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_limited(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(FILE_LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+fn remove_if_exists(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -202,7 +274,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn io_error(path: &Path, source: io::Error) -> DiskError {
+pub(crate) fn io_error(path: &Path, source: io::Error) -> DiskError {
     DiskError::Io {
         path: path.to_owned(),
         source,

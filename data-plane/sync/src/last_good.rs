@@ -1,35 +1,27 @@
-//! Stored form of the last good configuration: the push that would deliver it. When read back, it is validated like any
-//! other push.
+//! Stored form of the last good configuration: a base with all resources, and a log with the changes since, so that a
+//! change costs what it touches.
+//!
+//! | file | content |
+//! |---|---|
+//! | `view.sealed` | the push that delivers the configuration to a proxy that holds nothing |
+//! | `view-<id>.log` | one record per saved change: the push that delivers it |
+//!
+//! The log belongs to one state of the base: its name contains the identity of the base, and its records are sealed for
+//! it. When the log has outgrown the base, a new base is written beside both and replaces them at once; changes are
+//! appended to the former log meanwhile. A build without the log reads the base, which it knows, and so does a proxy
+//! whose log is damaged: it serves what comes before the damage.
+//!
+//! When read back, the pushes are validated like any other push.
 
-use prost::Message as _;
-use toolgate_model::Snapshot;
-use toolgate_proto::push::v1 as pb;
-use toolgate_wire::push::{ReceivedUpdate, UpdateAssembler, updates};
+mod delta_log;
+mod saved_config;
+mod stored_updates;
+mod writer;
+
+pub(crate) use saved_config::SavedConfig;
+pub(crate) use writer::save_changes;
 
 pub(crate) const FILE: &str = "view";
-
-/// Encodes the whole snapshot as a push.
-pub(crate) fn to_bytes(snapshot: &Snapshot) -> Vec<u8> {
-    let delta = snapshot.since(&std::collections::BTreeMap::new());
-    let mut bytes = Vec::new();
-    for update in updates(0, delta) {
-        // Encoding fails only if the buffer is full, and a `Vec` grows.
-        let _written = update.encode_length_delimited(&mut bytes);
-    }
-    bytes
-}
-
-/// Decodes a push; returns `None` unless the bytes are exactly one complete push.
-pub(crate) fn from_bytes(mut bytes: &[u8]) -> Option<ReceivedUpdate> {
-    let mut assembly = UpdateAssembler::default();
-    while !bytes.is_empty() {
-        let update = pb::Update::decode_length_delimited(&mut bytes).ok()?;
-        if let Some(incoming) = assembly.add_part(update).ok()? {
-            return bytes.is_empty().then_some(incoming);
-        }
-    }
-    None
-}
 
 #[cfg(test)]
 mod tests;

@@ -3,9 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::sync::watch;
 use toolgate_egress::ControlConnector;
-use toolgate_model::{Slug, Snapshot, Version};
+use toolgate_model::{Slug, Version};
 use toolgate_runtime::random;
 
 use crate::{
@@ -16,7 +16,8 @@ use crate::{
     fleet_share,
     handle::{SyncHandle, SyncState},
     identity::{self, IdentityTask, ProxyCertificate},
-    keys, last_good,
+    keys,
+    last_good::{self, SavedConfig},
     options::{ControlPlaneTransport, JoinBundle, ProxyContext, SyncOptions},
     push::{ProxyDescription, PushTask},
     revocations::{self, RevokedTokens},
@@ -24,10 +25,6 @@ use crate::{
 
 /// File name of the proxy's id and region.
 const NAME_FILE: &str = "name";
-
-/// Pause after writing the configuration, as a multiple of the write's duration: bounds the share of time spent on
-/// writing.
-const WRITE_PAUSE_FACTOR: u32 = 20;
 
 /// Error of a proxy that cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +105,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
     if let Some(disk) = parts.disk.as_deref() {
         parts.state.set_serving_proxies(fleet_share::load(disk));
     }
-    let held = parts.restore_last_good();
+    let (held, saved) = parts.restore_last_good();
     let (version, versions) = watch::channel(held.snapshot.version);
     let credentials = CredentialCache::new(
         parts.channels.clone(),
@@ -128,7 +125,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
         started: context.now(),
     };
     parts.spawn_followers(&name.proxy_id, revoked, &credentials, &versions);
-    parts.spawn_push_task(introduction, held, version);
+    parts.spawn_push_task(introduction, held, saved, version);
     let (shared, proxy_id) = (parts.state, name.proxy_id);
     Ok(SyncHandle {
         state: shared,
@@ -184,31 +181,30 @@ fn random_proxy_id() -> Result<Slug, SyncError> {
 }
 
 impl TaskContext {
-    /// Serves the stored configuration and keys, if any.
-    fn restore_last_good(&self) -> AppliedConfig {
+    /// Serves the stored configuration and keys, if any. Returns the configuration, and its files.
+    fn restore_last_good(&self) -> (AppliedConfig, Option<SavedConfig>) {
         let nothing = AppliedConfig::empty();
         let Some(disk) = &self.disk else {
-            return nothing;
+            return (nothing, None);
         };
         if let Some(keys) = keys::load(disk) {
             self.state.keys.store(Some(Arc::new(keys)));
         }
-        let Some(bytes) = disk.load(last_good::FILE) else {
-            self.state.release_if_ready();
-            return nothing;
-        };
-        let taken = last_good::from_bytes(&bytes).and_then(|push| nothing.apply(push).ok());
+        let (stored, mut files) = SavedConfig::load(disk);
+        let taken = stored.and_then(|update| nothing.apply(update).ok());
         let Some((held, rejected)) = taken else {
-            disk.quarantine(last_good::FILE);
-            return nothing;
+            files.set_loaded(&nothing.snapshot, true);
+            self.state.release_if_ready();
+            return (nothing, Some(files));
         };
+        files.set_loaded(&held.snapshot, !rejected.is_empty());
         let version = held.snapshot.version;
         tracing::info!(%version, refused = rejected.len(), "serving the last good configuration");
         self.state.view.store(Arc::clone(&held.view));
         self.state
             .set_status(false, version, "not connected yet".to_owned());
         self.state.set_configured();
-        held
+        (held, Some(files))
     }
 
     /// Sets the connector, at once or when the proxy has a certificate.
@@ -319,12 +315,13 @@ impl TaskContext {
         &self,
         introduction: ProxyDescription,
         held: AppliedConfig,
+        saved: Option<SavedConfig>,
         version: watch::Sender<Version>,
     ) {
         let keep = watch::Sender::new(Arc::clone(&held.snapshot));
-        if let Some(disk) = &self.disk {
-            let writing =
-                persist_snapshots(keep.subscribe(), Arc::clone(disk), self.context.clone());
+        if let (Some(disk), Some(files)) = (&self.disk, saved) {
+            let (snapshots, disk) = (keep.subscribe(), Arc::clone(disk));
+            let writing = last_good::save_changes(snapshots, files, disk, self.context.clone());
             self.context
                 .drain
                 .spawn_last("last good configuration", writing);
@@ -346,39 +343,6 @@ impl TaskContext {
             reconnect: self.reconnect,
         };
         self.context.drain.spawn_last("push", subscriber.run());
-    }
-}
-
-/// Writes the last good configuration whenever it changes; the latest one wins. Each write covers the whole
-/// configuration, so pauses are proportional to the duration of the write. Writes a last time at the end.
-async fn persist_snapshots(
-    mut snapshots: watch::Receiver<Arc<Snapshot>>,
-    disk: Arc<SealedDirectory>,
-    context: ProxyContext,
-) {
-    let mut written = Arc::clone(&snapshots.borrow());
-    loop {
-        tokio::select! {
-            changed = snapshots.changed() => if changed.is_err() {
-                return;
-            },
-            () = context.drain.settled() => if Arc::ptr_eq(&written, &snapshots.borrow()) {
-                return;
-            },
-        }
-        let began = context.clock.monotonic();
-        let snapshot = Arc::clone(&snapshots.borrow_and_update());
-        written = Arc::clone(&snapshot);
-        let disk = Arc::clone(&disk);
-        let save = move || disk.save(last_good::FILE, &last_good::to_bytes(&snapshot));
-        if let Ok(Err(error)) = spawn_blocking(save).await {
-            tracing::warn!(%error, "the configuration could not be kept");
-        }
-        let took = context.clock.monotonic().duration_since(began);
-        tokio::select! {
-            () = context.drain.settled() => {}
-            () = sleep(took * WRITE_PAUSE_FACTOR) => {}
-        }
     }
 }
 

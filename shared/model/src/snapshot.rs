@@ -332,6 +332,21 @@ impl Snapshot {
         }
     }
 
+    /// Returns the delta from `older` to this snapshot.
+    pub fn changes_from(&self, older: &Self) -> Delta {
+        let differs = |(key, entry): &(&ResourceKey, &SnapshotEntry)| {
+            let held = older.entries.get(*key);
+            held.is_none_or(|held| held.digest != entry.digest)
+        };
+        let clone = |(key, entry): (&ResourceKey, &SnapshotEntry)| (key.clone(), entry.clone());
+        let is_removed = |key: &&ResourceKey| !self.entries.contains_key(*key);
+        Delta {
+            version: self.version,
+            puts: self.entries.iter().filter(differs).map(clone).collect(),
+            removes: older.entries.keys().filter(is_removed).cloned().collect(),
+        }
+    }
+
     /// Returns this snapshot with `delta` applied.
     #[must_use]
     pub fn apply(&self, delta: &Delta) -> Self {

@@ -1,0 +1,93 @@
+//! Encoding of saved pushes, and their combination when they are read back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use prost::Message as _;
+use toolgate_model::{Delta, ResourceKey, Snapshot, Version, snapshot::SnapshotEntry};
+use toolgate_proto::push::v1 as pb;
+use toolgate_wire::push::{ReceivedUpdate, RejectedResource, UpdateAssembler, updates};
+
+/// Encodes the whole snapshot as a push.
+pub(super) fn snapshot_to_bytes(snapshot: &Snapshot) -> Vec<u8> {
+    delta_to_bytes(snapshot.since(&BTreeMap::new()))
+}
+
+/// Encodes a delta as a push.
+pub(super) fn delta_to_bytes(delta: Delta) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for update in updates(0, delta) {
+        // Encoding fails only if the buffer is full, and a `Vec` grows.
+        let _written = update.encode_length_delimited(&mut bytes);
+    }
+    bytes
+}
+
+/// Decodes a push; returns `None` unless the bytes are exactly one complete push.
+pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<ReceivedUpdate> {
+    let mut assembly = UpdateAssembler::default();
+    while !bytes.is_empty() {
+        let update = pb::Update::decode_length_delimited(&mut bytes).ok()?;
+        if let Some(incoming) = assembly.add_part(update).ok()? {
+            return bytes.is_empty().then_some(incoming);
+        }
+    }
+    None
+}
+
+/// Combines saved pushes, in order, into the one push that has the effect of all.
+#[derive(Debug, Default)]
+pub(super) struct StoredUpdates {
+    version: Version,
+    puts: BTreeMap<ResourceKey, SnapshotEntry>,
+    denied: BTreeMap<ResourceKey, String>,
+    rejected: Vec<RejectedResource>,
+}
+
+impl StoredUpdates {
+    /// Adds the next push. A resource that it rejects keeps its form of an earlier push.
+    pub(super) fn add(&mut self, update: ReceivedUpdate) {
+        self.forget_rejections(&update);
+        self.version = update.version;
+        for (key, entry) in update.puts {
+            self.denied.remove(&key);
+            self.puts.insert(key, entry);
+        }
+        for (key, field) in update.denied {
+            self.puts.remove(&key);
+            self.denied.insert(key, field);
+        }
+        for key in &update.removes {
+            self.puts.remove(key);
+            self.denied.remove(key);
+        }
+        self.rejected.extend(update.rejected);
+    }
+
+    /// Returns the push that has the effect of all.
+    pub(super) fn into_update(self) -> ReceivedUpdate {
+        ReceivedUpdate {
+            nonce: 0,
+            version: self.version,
+            puts: self.puts.into_iter().collect(),
+            removes: Vec::new(),
+            denied: self.denied.into_iter().collect(),
+            rejected: self.rejected,
+        }
+    }
+
+    /// Drops earlier rejections of resources that `update` contains.
+    fn forget_rejections(&mut self, update: &ReceivedUpdate) {
+        if self.rejected.is_empty() {
+            return;
+        }
+        let puts = update.puts.iter().map(|(key, _)| key);
+        let denied = update.denied.iter().map(|(key, _)| key);
+        let rejected = update.rejected.iter();
+        let rejected = rejected.filter_map(|it| it.known.as_ref());
+        let named = puts.chain(denied).chain(rejected).chain(&update.removes);
+        let named: BTreeSet<&ResourceKey> = named.collect();
+        let is_named =
+            |it: &RejectedResource| it.known.as_ref().is_some_and(|key| named.contains(key));
+        self.rejected.retain(|it| !is_named(it));
+    }
+}

@@ -1,0 +1,71 @@
+//! The configuration that a proxy saves: what it acknowledged survives a crash.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::etcd_cluster::TestEtcdCluster;
+use toolgate_tests::paged_server::PagedServer;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, text};
+
+/// Time after which an acknowledged configuration survives a crash.
+const DURABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Gateways that are created one after the other.
+const GATEWAYS: usize = 6;
+
+async fn check_in_sync(cli: &CommandLine) -> Result<()> {
+    let shown = text(&cli.run(&["proxies"]).await?.stdout);
+    ensure!(shown.contains("in sync"), "{shown}");
+    Ok(())
+}
+
+/// A configuration of about three megabytes takes so long to write as a whole that changes would wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_acknowledged_a_second_ago_survives_a_kill() {
+    let sandbox = Sandbox::new("saved").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let described = "What this tool is for. ".repeat(1200);
+    let server = PagedServer::start_described("large", 105, &described)
+        .await
+        .unwrap();
+    let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let mut proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    cli.expose("large", &server.url(), "single").await.unwrap();
+    let token = cli.token("everywhere", &[]).await.unwrap();
+    let mut agents = vec![Agent::modern(&proxy.url("large"), &token)];
+    for number in 0..GATEWAYS {
+        let id = format!("gateway-{number}");
+        let create = [
+            "gateway", "create", &id, "--server", "large", "--prefix", "single",
+        ];
+        cli.run(&create).await.unwrap();
+        agents.push(Agent::modern(&proxy.url(&id), &token));
+    }
+    for agent in &agents {
+        eventually("the gateway is served", HANG_GUARD, || agent.tools())
+            .await
+            .unwrap();
+    }
+    eventually("all is acknowledged", HANG_GUARD, || check_in_sync(&cli))
+        .await
+        .unwrap();
+
+    tokio::time::sleep(DURABLE_AFTER).await;
+    proxy.process().kill().unwrap();
+    plane.kill().unwrap();
+    // Ready at once, from its own disk.
+    proxy.restart().await.unwrap();
+    for (number, agent) in agents.iter().enumerate() {
+        let tools = agent.tools().await;
+        let served = tools.as_ref().is_ok_and(|tools| tools.len() == 105);
+        assert!(served, "gateway {number}: {tools:?}");
+    }
+}
