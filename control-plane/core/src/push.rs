@@ -12,7 +12,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Slug, Snapshot, Timestamp, Version,
+    Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Slug, Snapshot, SnapshotEntries,
+    Timestamp, Version,
 };
 
 mod fleet_share;
@@ -141,6 +142,10 @@ struct ConnectedProxy {
     holds: BTreeMap<ResourceKey, Digest>,
     /// Rejected resources with the digest and the reason.
     rejected: BTreeMap<ResourceKey, (Digest, String)>,
+    /// Entries that the proxy was compared with last: what it lacks of them was sent to it, or is rejected.
+    compared: Option<SnapshotEntries>,
+    /// Number of entries compared so far.
+    comparisons: u64,
     in_flight: Option<InFlightUpdate>,
     /// Time of the last status record.
     last_recorded: Timestamp,
@@ -181,6 +186,15 @@ impl PushSession {
         match &self.phase {
             SessionPhase::Open(open) => Some(&open.holds),
             SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => None,
+        }
+    }
+
+    /// Returns the number of entries that were compared with those of the proxy: a new snapshot costs what was written
+    /// since the one before.
+    pub fn comparisons(&self) -> u64 {
+        match &self.phase {
+            SessionPhase::Open(open) => open.comparisons,
+            SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => 0,
         }
     }
 

@@ -130,13 +130,13 @@ pub(crate) fn reaching(tools: &[&str], reach: &AllowList<String>) -> View {
         must_understand: Vec::new(),
         ..GatewayResource::default()
     };
-    for entry in snapshot.entries.values_mut() {
+    snapshot.entries.update_each(|_key, entry| {
         if let SnapshotResource::Token(token) = &*entry.resource {
             let mut token = token.clone();
             token.tools = reach.clone();
             *entry = SnapshotEntry::new(SnapshotResource::Token(token));
         }
-    }
+    });
     for (kind, id, resource) in [
         (
             SnapshotResourceKind::Catalogue,
@@ -159,7 +159,7 @@ pub(crate) fn reaching(tools: &[&str], reach: &AllowList<String>) -> View {
 /// Returns a view in which this token expires at the given time.
 pub(crate) fn expiring(token: &str, expires: Timestamp) -> View {
     let mut snapshot = snapshot("https://old.example/mcp", "Main", &[token]);
-    for entry in snapshot.entries.values_mut() {
+    snapshot.entries.update_each(|_key, entry| {
         if let SnapshotResource::Token(token) = &*entry.resource {
             let expires = Some(expires);
             *entry = SnapshotEntry::new(SnapshotResource::Token(TokenResource {
@@ -167,7 +167,7 @@ pub(crate) fn expiring(token: &str, expires: Timestamp) -> View {
                 ..token.clone()
             }));
         }
-    }
+    });
     view(&snapshot)
 }
 

@@ -168,7 +168,7 @@ async fn a_stream_with_only_the_response_is_returned_as_json() {
 async fn a_server_of_both_eras_is_spoken_to_in_the_era_of_its_client() {
     let rig = TestRig::start().await;
     rig.source.configure(|snapshot| {
-        for (key, entry) in &mut snapshot.entries {
+        snapshot.entries.update_each(|key, entry| {
             if let SnapshotResource::Server(server) = &*entry.resource
                 && key.name.id.as_str() == "old"
             {
@@ -178,7 +178,7 @@ async fn a_server_of_both_eras_is_spoken_to_in_the_era_of_its_client() {
                 server.legacy_version = "2025-06-18".to_owned();
                 *entry = SnapshotEntry::new(SnapshotResource::Server(server));
             }
-        }
+        });
     });
     let version_of_last_call = || {
         let (headers, _) = rig.legacy.last("tools/call").unwrap();

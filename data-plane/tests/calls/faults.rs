@@ -252,13 +252,13 @@ async fn a_legacy_call_aborted_by_a_limit_is_cancelled_at_the_server() {
     for (tool, why) in [("oversize", "too large"), ("ask_flood", "too much")] {
         let rig = TestRig::start().await;
         rig.source.configure(|snapshot| {
-            for entry in snapshot.entries.values_mut() {
+            snapshot.entries.update_each(|_key, entry| {
                 if let SnapshotResource::Server(server) = &*entry.resource {
                     let mut server = server.clone();
                     server.max_answer = MaxAnswer::new(1).unwrap();
                     *entry = SnapshotEntry::new(SnapshotResource::Server(server));
                 }
-            }
+            });
         });
         let name = exposed(Era::Legacy, tool);
         let stream = rig.client().call(Era::Modern, json!(1), &name, "x").await;

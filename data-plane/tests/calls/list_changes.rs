@@ -154,13 +154,13 @@ async fn legacy_clients_are_notified_on_their_session_stream() {
     assert!(began.elapsed() < within(Duration::from_secs(1)));
     // The token may go elsewhere only: nothing is served to it here any more.
     rig.source.configure(|snapshot| {
-        for entry in snapshot.entries.values_mut() {
+        snapshot.entries.update_each(|_key, entry| {
             if let SnapshotResource::Token(token) = &*entry.resource {
                 let mut token = token.clone();
                 token.gateways = toolgate_model::AllowList::of(vec![slug("other")]);
                 *entry = SnapshotEntry::new(SnapshotResource::Token(token));
             }
-        }
+        });
     });
     assert!(stream.message().await.is_none());
     assert_eq!(client.token, TOKEN);

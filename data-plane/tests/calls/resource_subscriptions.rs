@@ -24,8 +24,9 @@ async fn rig() -> TestRig {
 pub async fn rig_with(change: impl FnOnce(&mut DataPlaneOptions)) -> TestRig {
     let rig = TestRig::with(change, CallTimeouts::default()).await;
     rig.source.configure(|snapshot| {
-        for (key, entry) in &mut snapshot.entries {
-            match &*entry.resource {
+        snapshot
+            .entries
+            .update_each(|key, entry| match &*entry.resource {
                 SnapshotResource::Catalogue(catalogue) if key.name != name("gone") => {
                     let mut catalogue = catalogue.clone();
                     catalogue.capabilities =
@@ -41,8 +42,7 @@ pub async fn rig_with(change: impl FnOnce(&mut DataPlaneOptions)) -> TestRig {
                 SnapshotResource::Catalogue(_)
                 | SnapshotResource::Server(_)
                 | SnapshotResource::Token(_) => {}
-            }
-        }
+            });
     });
     rig
 }

@@ -117,13 +117,13 @@ async fn a_suspended_call_survives_a_settings_change_of_its_server() {
     let client = client(&rig);
     let asked = input_required(&client, "old__ask").await;
     rig.source.configure(|snapshot| {
-        for entry in snapshot.entries.values_mut() {
+        snapshot.entries.update_each(|_key, entry| {
             if let SnapshotResource::Server(server) = &*entry.resource {
                 let mut server = server.clone();
                 server.max_answer = MaxAnswer::new(3).unwrap();
                 *entry = SnapshotEntry::new(SnapshotResource::Server(server));
             }
-        }
+        });
     });
     let done = call(&client, "old__ask", "x", Some((&asked, json!({"n": 7})))).await;
     assert_eq!(done["result"]["resultType"], "complete", "{done}");

@@ -34,7 +34,7 @@ async fn rig() -> TestRig {
     let rig = TestRig::start().await;
     let extensions = json!({"io.modelcontextprotocol/tasks": {}});
     rig.source.configure(|snapshot| {
-        for (key, entry) in &mut snapshot.entries {
+        snapshot.entries.update_each(|key, entry| {
             if let SnapshotResource::Catalogue(catalogue) = &*entry.resource
                 && key.name == name("new")
             {
@@ -43,7 +43,7 @@ async fn rig() -> TestRig {
                 catalogue.capabilities = capabilities.to_string();
                 *entry = SnapshotEntry::new(SnapshotResource::Catalogue(catalogue));
             }
-        }
+        });
     });
     rig
 }
@@ -145,7 +145,7 @@ async fn task_notifications_stop_when_the_tool_is_no_longer_granted() {
     let (mut stream, agreed) = listen(&client, &[&id]).await;
     assert_eq!(agreed, json!([id]));
     rig.source.configure(|snapshot| {
-        for (key, entry) in &mut snapshot.entries {
+        snapshot.entries.update_each(|key, entry| {
             if let SnapshotResource::Token(token) = &*entry.resource
                 && (key.kind, &key.name) == (SnapshotResourceKind::Token, &name("wide"))
             {
@@ -153,7 +153,7 @@ async fn task_notifications_stop_when_the_tool_is_no_longer_granted() {
                 token.tools = AllowList::of(vec!["new__echo".to_owned()]);
                 *entry = SnapshotEntry::new(SnapshotResource::Token(token));
             }
-        }
+        });
     });
     eventually("the feed is let go of", || rig.modern.open_feeds() == 0).await;
     notify_task(&rig.modern, "t-1", "completed");
@@ -164,7 +164,7 @@ async fn task_notifications_stop_when_the_tool_is_no_longer_granted() {
 /// Enables or disables elicitation in the relay policy of the server while clients listen.
 fn set_elicitation_relay(rig: &TestRig, elicitation: bool) {
     rig.source.configure(|snapshot| {
-        for (key, entry) in &mut snapshot.entries {
+        snapshot.entries.update_each(|key, entry| {
             if let SnapshotResource::Server(server) = &*entry.resource
                 && key.name == name("new")
             {
@@ -172,7 +172,7 @@ fn set_elicitation_relay(rig: &TestRig, elicitation: bool) {
                 server.relay.elicitation = elicitation;
                 *entry = SnapshotEntry::new(SnapshotResource::Server(server));
             }
-        }
+        });
     });
 }
 

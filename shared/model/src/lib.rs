@@ -34,7 +34,8 @@ pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
 pub use snapshot::{
-    CredentialScope, Delta, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode,
+    CredentialScope, Delta, ResourceKey, Snapshot, SnapshotEntries, SnapshotResource,
+    SnapshotResourceKind, UriMode,
 };
 pub use time::Timestamp;
 pub use uid::{InvalidUid, Uid};

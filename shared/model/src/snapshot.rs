@@ -4,7 +4,12 @@
 //! default, so that planes of two builds agree on the fields both understand. A [`Delta`] is the difference between two
 //! snapshots: `apply(diff(a, b)) == b`.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +18,10 @@ use crate::{
     RateLimit, RelayPolicy, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing,
     Version,
 };
+
+mod entries;
+
+pub use entries::SnapshotEntries;
 
 /// Kind of a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -289,7 +298,7 @@ pub struct Snapshot {
     /// Version of the configuration.
     pub version: Version,
     /// Resources by key.
-    pub entries: BTreeMap<ResourceKey, SnapshotEntry>,
+    pub entries: SnapshotEntries,
 }
 
 /// Difference between two snapshots.
@@ -332,19 +341,27 @@ impl Snapshot {
         }
     }
 
-    /// Returns the delta from `older` to this snapshot.
+    /// Returns the delta from `older` to this snapshot. If this one is derived from `older`, its cost is that of the
+    /// writes between them.
     pub fn changes_from(&self, older: &Self) -> Delta {
-        let differs = |(key, entry): &(&ResourceKey, &SnapshotEntry)| {
-            let held = older.entries.get(*key);
-            held.is_none_or(|held| held.digest != entry.digest)
+        let differing: BTreeSet<&ResourceKey> = match self.entries.written_since(&older.entries) {
+            Some(written) => written.collect(),
+            None => self.entries.keys().chain(older.entries.keys()).collect(),
         };
-        let clone = |(key, entry): (&ResourceKey, &SnapshotEntry)| (key.clone(), entry.clone());
-        let is_removed = |key: &&ResourceKey| !self.entries.contains_key(*key);
-        Delta {
+        let mut delta = Delta {
             version: self.version,
-            puts: self.entries.iter().filter(differs).map(clone).collect(),
-            removes: older.entries.keys().filter(is_removed).cloned().collect(),
+            ..Delta::default()
+        };
+        for key in differing {
+            match (self.entries.get(key), older.entries.get(key)) {
+                (Some(entry), held) if held.is_none_or(|held| held.digest != entry.digest) => {
+                    delta.puts.push((key.clone(), entry.clone()));
+                }
+                (None, Some(_)) => delta.removes.push(key.clone()),
+                (Some(_), _) | (None, None) => {}
+            }
         }
+        delta
     }
 
     /// Returns this snapshot with `delta` applied.

@@ -154,6 +154,7 @@ impl Actor for ProxyFeed {
             "proxy": proxy.map(|proxy| proxy.id.to_string()),
             "held": proxy.map(|proxy| proxy.held.to_string()),
             "acked": proxy.map(|proxy| proxy.acked.to_string()),
+            "comparisons": self.session.comparisons(),
             "refusals": proxy.map(|proxy| proxy.rejections.len()),
             "closing": self.closing,
         })

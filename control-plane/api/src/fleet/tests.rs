@@ -236,7 +236,8 @@ async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
     let whole = rig.control_api.published();
     let mut lossy = (*whole.compiled).clone();
     let mut snapshot = (*lossy.snapshot).clone();
-    snapshot.entries.pop_last();
+    let last = snapshot.entries.keys().next_back().cloned();
+    snapshot.entries.remove(&last.unwrap());
     lossy.snapshot = Arc::new(snapshot);
     rig.control_api.publish(PublishedState {
         state: Arc::clone(&whole.state),

@@ -24,7 +24,8 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
         previous,
         snapshot: Snapshot {
             version: state.version(),
-            entries: BTreeMap::new(),
+            // Unchanged entries are shared, and the snapshot knows what was written.
+            entries: previous.snapshot.entries.clone(),
         },
         problems: BTreeMap::new(),
         sources: BTreeMap::new(),
@@ -96,23 +97,37 @@ impl SnapshotBuilder<'_> {
     ) {
         let name = name.clone();
         let key = ResourceKey { kind, name };
-        let (entry, problems) = if self.previous.sources.get(&key) == Some(&sources) {
-            let entry = self.previous.snapshot.entries.get(&key).cloned();
-            (entry, self.previous.problems_of(&key).to_vec())
+        let problems = if self.previous.sources.get(&key) == Some(&sources) {
+            self.previous.problems_of(&key).to_vec()
         } else {
             let (resource, problems) = make();
-            (resource.map(SnapshotEntry::new), problems)
+            self.put(&key, resource.map(SnapshotEntry::new));
+            problems
         };
-        if let Some(entry) = entry {
-            self.snapshot.entries.insert(key.clone(), entry);
-        }
         if !problems.is_empty() {
             self.problems.insert(key.clone(), problems);
         }
         self.sources.insert(key, sources);
     }
 
-    fn finish(self) -> CompileOutput {
+    fn put(&mut self, key: &ResourceKey, entry: Option<SnapshotEntry>) {
+        let entries = &mut self.snapshot.entries;
+        match entry {
+            Some(entry) if entries.get(key) != Some(&entry) => {
+                entries.insert(key.clone(), entry);
+            }
+            Some(_) => {}
+            None => {
+                entries.remove(key);
+            }
+        }
+    }
+
+    fn finish(mut self) -> CompileOutput {
+        let before = self.previous.sources.keys();
+        for key in before.filter(|key| !self.sources.contains_key(key)) {
+            self.snapshot.entries.remove(key);
+        }
         CompileOutput {
             snapshot: Arc::new(self.snapshot),
             problems: self.problems,

@@ -1,6 +1,9 @@
 //! State transitions of a push session.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use toolgate_model::{
     Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Snapshot, Timestamp,
@@ -161,24 +164,46 @@ impl ConnectedProxy {
             proxy,
             holds: hello.resources,
             rejected: BTreeMap::new(),
+            compared: None,
+            comparisons: 0,
             in_flight: None,
             last_recorded: now,
         }
     }
 
-    fn missing_from(&self, target: &Snapshot) -> Delta {
-        let mut delta = target.since(&self.holds);
-        delta.puts.retain(|(key, entry)| {
-            let rejected = self.rejected.get(key);
-            rejected.is_none_or(|(digest, _)| *digest != entry.digest)
+    /// Returns what the proxy lacks of `target`. The caller sends it: the next call compares what was written since only.
+    fn missing_from(&mut self, target: &Snapshot) -> Delta {
+        let compared = self.compared.replace(target.entries.clone());
+        let written = compared.and_then(|compared| {
+            let written = target.entries.written_since(&compared)?;
+            Some(written.collect::<BTreeSet<_>>())
         });
-        // A proxy may deny a gateway that it rejected, so a rejected resource is removed explicitly.
-        let removed = |key: &&ResourceKey| {
-            !target.entries.contains_key(*key) && !self.holds.contains_key(*key)
+        let keys = written.unwrap_or_else(|| {
+            let held = self.holds.keys().chain(self.rejected.keys());
+            target.entries.keys().chain(held).collect()
+        });
+        self.comparisons += keys.len() as u64;
+        let mut delta = Delta {
+            version: target.version,
+            ..Delta::default()
         };
-        delta
-            .removes
-            .extend(self.rejected.keys().filter(removed).cloned());
+        for key in keys {
+            match target.entries.get(key) {
+                Some(entry) => {
+                    let is_held = self.holds.get(key) == Some(&entry.digest);
+                    let rejected = self.rejected.get(key);
+                    let is_rejected = rejected.is_some_and(|(digest, _)| *digest == entry.digest);
+                    if !is_held && !is_rejected {
+                        delta.puts.push((key.clone(), entry.clone()));
+                    }
+                }
+                // A proxy may deny a gateway that it rejected, so a rejected resource is removed explicitly.
+                None if self.holds.contains_key(key) || self.rejected.contains_key(key) => {
+                    delta.removes.push(key.clone());
+                }
+                None => {}
+            }
+        }
         delta
     }
 

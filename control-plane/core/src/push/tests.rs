@@ -270,6 +270,44 @@ fn an_idle_proxy_is_recorded_at_every_heartbeat() {
     );
 }
 
+/// A write costs what it touches: the entries that are compared are those that were written.
+#[test]
+fn a_snapshot_costs_the_entries_that_were_written_and_not_those_that_are_there() {
+    let costs = [100, 10_000].map(|size: u32| {
+        let held = entry(1);
+        let numbered = |number: u32| ResourceKey {
+            name: ObjectName::new(
+                "acme".parse().unwrap(),
+                format!("t{number}").parse().unwrap(),
+            ),
+            ..key(0)
+        };
+        let all = (0..size).map(|number| (numbered(number), held.clone()));
+        let mut wanted = Snapshot {
+            version: Version {
+                epoch: 1,
+                revision: 1,
+            },
+            entries: all.collect(),
+        };
+        let mut session = open(&wanted);
+        let ready = PushEvent::SnapshotReady(Arc::new(wanted.clone()));
+        assert!(sent(&session.step(ready, Timestamp(2))).is_none());
+        let before = session.comparisons();
+        for change in 2..6_u8 {
+            wanted.version.revision = change.into();
+            wanted.entries.insert(numbered(7), entry(change));
+            wanted.entries.remove(&numbered(10 + u32::from(change)));
+            let ready = PushEvent::SnapshotReady(Arc::new(wanted.clone()));
+            let (nonce, delta) = sent(&session.step(ready, Timestamp(3))).unwrap();
+            assert_eq!((delta.puts.len(), delta.removes.len()), (1, 1));
+            let _next = session.step(PushEvent::Ack { nonce }, Timestamp(4));
+        }
+        session.comparisons() - before
+    });
+    assert_eq!(costs, [8, 8]);
+}
+
 /// Simulated proxy: applies accepted resources and permanently rejects some content.
 #[derive(Default)]
 struct FakeProxy {
@@ -302,7 +340,8 @@ impl FakeProxy {
 
 #[derive(Debug, Clone)]
 enum ScenarioStep {
-    Publish(Vec<(u8, u8)>),
+    /// Publishes this content, in a snapshot that is derived from the former one or not.
+    Publish(Vec<(u8, u8)>, bool),
     Answer,
     Reconnect,
     Time(u64),
@@ -311,7 +350,7 @@ enum ScenarioStep {
 fn happens() -> impl Strategy<Value = ScenarioStep> {
     let content = proptest::collection::vec((0u8..6, any::<u8>()), 0..6);
     prop_oneof![
-        4 => content.prop_map(ScenarioStep::Publish),
+        4 => (content, any::<bool>()).prop_map(|(content, derived)| ScenarioStep::Publish(content, derived)),
         4 => Just(ScenarioStep::Answer),
         1 => Just(ScenarioStep::Reconnect),
         1 => (0u64..20_000).prop_map(ScenarioStep::Time),
@@ -329,8 +368,9 @@ proptest! {
         let settle = std::iter::repeat_n(ScenarioStep::Answer, 4);
         for step in steps.into_iter().chain([ScenarioStep::Reconnect]).chain(settle) {
             match step {
-                ScenarioStep::Publish(content) => {
-                    wanted = snapshot(wanted.version.revision + 1, &content);
+                ScenarioStep::Publish(content, derived) => {
+                    let next = snapshot(wanted.version.revision + 1, &content);
+                    wanted = if derived { Arc::new(wanted.apply(&next.changes_from(&wanted))) } else { next };
                     events.push(PushEvent::SnapshotReady(Arc::clone(&wanted)));
                 }
                 ScenarioStep::Answer => events.extend(fake.answer()),

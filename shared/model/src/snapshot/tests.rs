@@ -27,7 +27,7 @@ fn snapshot() -> impl Strategy<Value = Snapshot> {
     });
     (1..100u64, btree_map(key, entry, 0..8)).prop_map(|(revision, entries)| Snapshot {
         version: Version { epoch: 1, revision },
-        entries,
+        entries: entries.into_iter().collect(),
     })
 }
 
@@ -40,6 +40,10 @@ proptest! {
     fn a_delta_transforms_any_snapshot_into_any_other(a in snapshot(), b in snapshot()) {
         prop_assert_eq!(a.apply(&b.since(&a.digests())), b.clone());
         prop_assert_eq!(b.changes_from(&a), b.since(&a.digests()));
+        // The same from a snapshot that is derived from the other.
+        let derived = a.apply(&b.since(&a.digests()));
+        prop_assert!(derived.entries.written_since(&a.entries).is_some());
+        prop_assert_eq!(derived.changes_from(&a), b.since(&a.digests()));
     }
 
     #[test]

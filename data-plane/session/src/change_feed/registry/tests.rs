@@ -154,7 +154,7 @@ fn offering(url: &str, reach: &AllowList<String>) -> Arc<View> {
     };
     let catalogue = SnapshotEntry::new(SnapshotResource::Catalogue(catalogue));
     snapshot.entries.insert(key, catalogue);
-    for entry in snapshot.entries.values_mut() {
+    snapshot.entries.update_each(|_key, entry| {
         let changed = match (*entry.resource).clone() {
             SnapshotResource::Gateway(mut gateway) => {
                 gateway.resources = vec![slug("old")];
@@ -168,7 +168,7 @@ fn offering(url: &str, reach: &AllowList<String>) -> Arc<View> {
             other @ (SnapshotResource::Server(_) | SnapshotResource::Catalogue(_)) => other,
         };
         *entry = SnapshotEntry::new(changed);
-    }
+    });
     Arc::new(view(&snapshot))
 }
 
