@@ -1,7 +1,7 @@
 //! Snapshot indexed for requests. A view is built outside of the request path and replaced as one `Arc`; a request
 //! uses one view throughout.
 //!
-//! Gateways with unchanged inputs are shared with the previous view, together with their serialized lists.
+//! What did not change is shared with the previous view. Gateways are shared together with their serialized lists.
 
 pub mod uri;
 
@@ -17,15 +17,19 @@ pub(crate) mod shape;
 mod tool;
 pub(crate) mod tool_index;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
 use toolgate_mcp::versions;
 use toolgate_model::{
-    CallTimeouts, Digest, EndpointList, Era, MaxAnswer, ObjectName, RelayPolicy, SessionSharing,
-    Version, snapshot::CredentialRef,
+    CallTimeouts, Digest, EndpointList, Era, MaxAnswer, ObjectName, Principal, RelayPolicy,
+    ResourceKey, SessionSharing, Slug, SnapshotEntries, Version, snapshot::CredentialRef,
 };
 
-use crate::{AuthnId, Caller, authn::token_view::TokenView};
+use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};
+
+use build::{KeyIndex, SharedValues};
+use list::CachePressure;
 
 pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
@@ -33,13 +37,27 @@ pub use prompt::PromptView;
 pub use resource::ResourceView;
 pub use tool::ToolView;
 
-/// Indexed, checked configuration.
-#[derive(Debug)]
+/// Indexed, checked configuration. Clones share their content.
+#[derive(Debug, Clone)]
 pub struct View {
     version: Version,
-    gateways: BTreeMap<Box<str>, Arc<GatewayView>>,
-    servers: BTreeMap<ObjectName, Arc<ServerView>>,
-    tokens: BTreeMap<AuthnId, Arc<TokenView>>,
+    /// Entries of the snapshot.
+    entries: SnapshotEntries,
+    gateways: RedBlackTreeMapSync<Box<str>, Arc<GatewayView>>,
+    servers: RedBlackTreeMapSync<ObjectName, Arc<ServerView>>,
+    tokens: RedBlackTreeMapSync<AuthnId, Arc<TokenView>>,
+    /// Reasons why entries, or parts of them, are not served in their current form.
+    rejections: RedBlackTreeMapSync<ResourceKey, Vec<String>>,
+    /// Ids of the gateways of the same organization that name a server.
+    gateways_by_server: KeyIndex<ObjectName, Slug>,
+    /// Organizations with a gateway of an id.
+    gateways_by_id: KeyIndex<Slug, Slug>,
+    /// Names of the tokens with an id.
+    tokens_by_id: KeyIndex<AuthnId, ObjectName>,
+    principals: SharedValues<Principal, Principal>,
+    grants: SharedValues<Digest, Grant>,
+    cache_pressure: CachePressure,
+    visited: usize,
 }
 
 /// View of a server.
@@ -105,13 +123,23 @@ impl View {
     pub fn empty() -> Self {
         Self {
             version: Version::default(),
-            gateways: BTreeMap::new(),
-            servers: BTreeMap::new(),
-            tokens: BTreeMap::new(),
+            entries: SnapshotEntries::default(),
+            gateways: RedBlackTreeMapSync::new_sync(),
+            servers: RedBlackTreeMapSync::new_sync(),
+            tokens: RedBlackTreeMapSync::new_sync(),
+            rejections: RedBlackTreeMapSync::new_sync(),
+            gateways_by_server: KeyIndex::default(),
+            gateways_by_id: KeyIndex::default(),
+            tokens_by_id: KeyIndex::default(),
+            principals: SharedValues::default(),
+            grants: SharedValues::default(),
+            cache_pressure: CachePressure::default(),
+            visited: 0,
         }
     }
 
-    /// Indexes a snapshot. Invalid resources are left out and returned as rejections; all others are served.
+    /// Indexes a snapshot. If it is derived from that of the previous view, only the entries that were written since are
+    /// looked at, and the gateways over a server among them. Invalid resources are left out and returned as rejections; all others are served.
     pub fn build(
         snapshot: &toolgate_model::Snapshot,
         previous: Option<&Self>,
@@ -161,7 +189,16 @@ impl View {
 
     /// Number of gateways, servers and tokens.
     pub fn counts(&self) -> [usize; 3] {
-        [self.gateways.len(), self.servers.len(), self.tokens.len()]
+        [
+            self.gateways.size(),
+            self.servers.size(),
+            self.tokens.size(),
+        ]
+    }
+
+    /// Number of entries that the construction of the view looked at.
+    pub fn visited(&self) -> usize {
+        self.visited
     }
 }
 

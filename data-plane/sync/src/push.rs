@@ -197,8 +197,8 @@ impl PushTask {
             );
         }
         let [gateways, servers, tokens] = self.applied.view.counts();
-        let refused = rejected.len();
-        tracing::debug!(%version, gateways, servers, tokens, refused, "serving a new version");
+        let (visited, refused) = (self.applied.view.visited(), rejected.len());
+        tracing::debug!(%version, gateways, servers, tokens, visited, refused, "serving a new version");
     }
 
     fn hello(&self) -> pb::Hello {

@@ -1,115 +1,239 @@
-//! Construction of a view from a snapshot. The construction never fails as a whole: an invalid resource keeps its last
-//! good form or is left out, and is reported.
+//! Construction of a view from a snapshot and the view before. Only what was written since the snapshot before is looked
+//! at, and what depends on it: the gateways over a server, and the resources that claim the same id or hash. All else is
+//! shared with the view before. A snapshot that is not derived from the one before is looked at as a whole.
+//!
+//! The construction never fails as a whole: an invalid resource keeps its last good form or is left out, and is reported.
 
 mod features;
 mod gateway;
+mod key_index;
+mod shared_values;
+mod tokens;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use toolgate_model::{
-    Digest, Era, ObjectName, Principal, ResourceKey, ResourceRejection, Slug, Snapshot,
-    SnapshotResource, Uid,
-    snapshot::{DefinitionsResource, GatewayResource, ServerResource, TokenResource},
+    Digest, Era, ObjectName, ResourceKey, ResourceRejection, Slug, Snapshot, SnapshotResource,
+    SnapshotResourceKind,
+    snapshot::{DefinitionsResource, GatewayResource, ServerResource},
 };
 
-use crate::{
-    Authn, AuthnId, AuthnKind, Caller, GatewayView, Grant, ServerView, View,
-    authn::token_view::TokenView, policy::FilterChain,
-};
+use crate::{GatewayView, ServerView, View};
 
-/// View under construction, with the lookup tables of the resources indexed so far.
+pub(super) use key_index::KeyIndex;
+pub(super) use shared_values::SharedValues;
+
+/// View under construction.
 struct ViewAssembly<'a> {
+    snapshot: &'a Snapshot,
     previous: Option<&'a View>,
-    servers: BTreeMap<ObjectName, Arc<ServerView>>,
-    definitions: BTreeMap<&'a ObjectName, (Digest, &'a DefinitionsResource)>,
-    principals: BTreeMap<Principal, Arc<Principal>>,
-    grants: BTreeMap<Digest, Arc<Grant>>,
-    rejections: Vec<ResourceRejection>,
+    /// The view before, in which what was written is replaced. Its entries are the former ones until the end.
+    view: View,
+    /// Keys of the entries that may differ from the former ones.
+    written: BTreeSet<&'a ResourceKey>,
 }
 
 pub(super) fn build(
     snapshot: &Snapshot,
     previous: Option<&View>,
 ) -> (View, Vec<ResourceRejection>) {
-    let mut building = ViewAssembly {
-        previous,
-        servers: BTreeMap::new(),
-        definitions: BTreeMap::new(),
-        principals: BTreeMap::new(),
-        grants: BTreeMap::new(),
-        rejections: Vec::new(),
-    };
-    let mut gateways = Vec::new();
-    let mut tokens = Vec::new();
-    for (key, entry) in &snapshot.entries {
-        match entry.resource.as_ref() {
-            SnapshotResource::Gateway(gateway) => gateways.push((key, entry.digest, gateway)),
-            SnapshotResource::Token(token) => tokens.push((key, entry.digest, token)),
-            SnapshotResource::Server(server) => building.server(key, entry.digest, server),
-            SnapshotResource::Catalogue(catalogue) => {
-                let found = (entry.digest, catalogue);
-                building.definitions.insert(&key.name, found);
-            }
-        }
-    }
-    let gateways = building.gateways(gateways);
-    let tokens = building.tokens(tokens);
-    let view = View {
-        version: snapshot.version,
-        gateways,
-        servers: building.servers,
-        tokens,
-    };
-    (view, building.rejections)
+    let mut building = ViewAssembly::new(snapshot, previous);
+    building.view.visited = building.written.len();
+    building.servers();
+    building.gateways();
+    building.tokens();
+    let mut view = building.view;
+    view.version = snapshot.version;
+    view.entries = snapshot.entries.clone();
+    let rejections = view.rejections.iter().flat_map(|(resource, reasons)| {
+        let rejection = move |reason: &String| ResourceRejection {
+            resource: resource.clone(),
+            reason: reason.clone(),
+        };
+        reasons.iter().map(rejection)
+    });
+    let rejections = rejections.collect();
+    (view, rejections)
 }
 
 impl<'a> ViewAssembly<'a> {
-    fn reject(&mut self, resource: &ResourceKey, reason: impl Into<String>) {
-        let resource = resource.clone();
-        let reason = reason.into();
-        self.rejections.push(ResourceRejection { resource, reason });
+    fn new(snapshot: &'a Snapshot, previous: Option<&'a View>) -> Self {
+        let derived = previous.and_then(|previous| {
+            let written = snapshot.entries.written_since(&previous.entries)?;
+            Some((previous.clone(), written.collect()))
+        });
+        let (view, written) = derived.unwrap_or_else(|| {
+            let mut empty = View::empty();
+            if let Some(previous) = previous {
+                // Gateways of the view before report to it.
+                empty.cache_pressure = previous.cache_pressure.clone();
+            }
+            (empty, snapshot.entries.keys().collect())
+        });
+        Self {
+            snapshot,
+            previous,
+            view,
+            written,
+        }
     }
 
-    fn server(&mut self, key: &ResourceKey, digest: Digest, server: &ServerResource) {
+    fn written_of(&self, kind: SnapshotResourceKind) -> Vec<&'a ResourceKey> {
+        let written = self.written.iter().copied();
+        written.filter(|key| key.kind == kind).collect()
+    }
+
+    fn reject(&mut self, resource: &ResourceKey, reason: impl Into<String>) {
+        let held = self.view.rejections.get(resource);
+        let mut reasons = held.cloned().unwrap_or_default();
+        reasons.push(reason.into());
+        self.view.rejections.insert_mut(resource.clone(), reasons);
+    }
+
+    fn clear_rejections(&mut self, resource: &ResourceKey) {
+        if self.view.rejections.contains_key(resource) {
+            self.view.rejections.remove_mut(resource);
+        }
+    }
+
+    /// Returns the server in its new form.
+    fn server(&self, name: &ObjectName) -> Option<&Arc<ServerView>> {
+        self.view.servers.get(name)
+    }
+
+    /// Returns the definitions of a server in their new form, with their digest.
+    fn definitions(&self, server: &ObjectName) -> Option<(Digest, &'a DefinitionsResource)> {
+        let key = ResourceKey {
+            kind: SnapshotResourceKind::Catalogue,
+            name: server.clone(),
+        };
+        let entry = self.snapshot.entries.get(&key)?;
+        match &*entry.resource {
+            SnapshotResource::Catalogue(definitions) => Some((entry.digest, definitions)),
+            SnapshotResource::Gateway(_)
+            | SnapshotResource::Server(_)
+            | SnapshotResource::Token(_) => None,
+        }
+    }
+
+    fn servers(&mut self) {
+        for key in self.written_of(SnapshotResourceKind::Server) {
+            self.clear_rejections(key);
+            let entry = self.snapshot.entries.get(key);
+            let found = entry.and_then(|entry| match &*entry.resource {
+                SnapshotResource::Server(server) => Some((entry.digest, server)),
+                SnapshotResource::Gateway(_)
+                | SnapshotResource::Catalogue(_)
+                | SnapshotResource::Token(_) => None,
+            });
+            let view = found.and_then(|(digest, server)| self.server_view(key, digest, server));
+            match view {
+                Some(view) => self.view.servers.insert_mut(key.name.clone(), view),
+                None => {
+                    self.view.servers.remove_mut(&key.name);
+                }
+            }
+        }
+    }
+
+    fn server_view(
+        &mut self,
+        key: &ResourceKey,
+        digest: Digest,
+        server: &ServerResource,
+    ) -> Option<Arc<ServerView>> {
         let before = self.previous.and_then(|view| view.servers.get(&key.name));
         if let Some(same) = before.filter(|before| before.digest == digest) {
-            self.servers.insert(key.name.clone(), Arc::clone(same));
-            return;
+            return Some(Arc::clone(same));
         }
         let mut urls = server.endpoints.iter().map(|endpoint| &endpoint.url);
         let checked =
             urls.all(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some());
         if checked {
             let view = ServerView::new(key.name.clone(), digest, server);
-            self.servers.insert(key.name.clone(), Arc::new(view));
-            return;
-        }
-        if let Some(last_good) = before {
-            self.servers.insert(key.name.clone(), Arc::clone(last_good));
+            return Some(Arc::new(view));
         }
         self.reject(
             key,
             "the URL of an endpoint is not an absolute http or https URL",
         );
+        before.cloned()
     }
 
-    fn gateways(
-        &mut self,
-        found: Vec<(&ResourceKey, Digest, &GatewayResource)>,
-    ) -> BTreeMap<Box<str>, Arc<GatewayView>> {
-        let mut gateways: BTreeMap<Box<str>, Arc<GatewayView>> = BTreeMap::new();
-        for (key, digest, gateway) in found {
-            if gateways.contains_key(key.name.id.as_str()) {
-                self.reject(key, "its id is taken by a gateway of another organization");
+    fn gateways(&mut self) {
+        let mut affected: BTreeSet<Slug> = BTreeSet::new();
+        for key in self.written_of(SnapshotResourceKind::Gateway) {
+            self.clear_rejections(key);
+            self.index_gateway(key);
+            affected.insert(key.name.id.clone());
+        }
+        let servers = self.written_of(SnapshotResourceKind::Server);
+        let definitions = self.written_of(SnapshotResourceKind::Catalogue);
+        for key in servers.into_iter().chain(definitions) {
+            affected.extend(self.view.gateways_by_server.get(&key.name).cloned());
+        }
+        if self.view.cache_pressure.take() {
+            let gateways = self.view.gateways.values();
+            let crowded = gateways.filter(|gateway| gateway.lists.is_half_full());
+            affected.extend(crowded.map(|gateway| gateway.name.id.clone()));
+        }
+        for id in affected {
+            self.gateways_of_id(&id);
+        }
+    }
+
+    /// Replaces the former form of a gateway in the indexes.
+    fn index_gateway(&mut self, key: &ResourceKey) {
+        let ObjectName { org, id } = &key.name;
+        let former = self.view.entries.get(key).cloned();
+        if let Some(former) = former
+            .as_ref()
+            .and_then(|it| gateway_resource(&it.resource))
+        {
+            self.view.gateways_by_id.remove(id, org);
+            for server in named_servers(former) {
+                let server = ObjectName::new(org.clone(), server.clone());
+                self.view.gateways_by_server.remove(&server, id);
+            }
+        }
+        let entry = self.snapshot.entries.get(key);
+        if let Some(gateway) = entry.and_then(|it| gateway_resource(&it.resource)) {
+            self.view.gateways_by_id.insert(id.clone(), org.clone());
+            for server in named_servers(gateway) {
+                let server = ObjectName::new(org.clone(), server.clone());
+                self.view.gateways_by_server.insert(server, id.clone());
+            }
+        }
+    }
+
+    /// Replaces the gateways that claim this id. The first organization has it.
+    fn gateways_of_id(&mut self, id: &Slug) {
+        let orgs: Vec<Slug> = self.view.gateways_by_id.get(id).cloned().collect();
+        let mut served = None;
+        for org in orgs {
+            let key = ResourceKey {
+                kind: SnapshotResourceKind::Gateway,
+                name: ObjectName::new(org, id.clone()),
+            };
+            self.clear_rejections(&key);
+            let Some(entry) = self.snapshot.entries.get(&key) else {
+                continue;
+            };
+            let Some(gateway) = gateway_resource(&entry.resource) else {
+                continue;
+            };
+            if served.is_some() {
+                self.reject(&key, "its id is taken by a gateway of another organization");
                 continue;
             }
-            let view = self.gateway(key, digest, gateway);
-            gateways.insert(key.name.id.as_str().into(), view);
+            served = Some(self.gateway(&key, entry.digest, gateway));
         }
-        gateways
+        match served {
+            Some(view) => self.view.gateways.insert_mut(id.as_str().into(), view),
+            None => {
+                self.view.gateways.remove_mut(id.as_str());
+            }
+        }
     }
 
     fn gateway(
@@ -123,19 +247,12 @@ impl<'a> ViewAssembly<'a> {
             .previous
             .and_then(|view| view.gateway(key.name.id.as_str()));
         let same = before.filter(|before| before.digest == inputs && before.name == key.name);
-        let (view, problems) = match same {
-            Some(same) if !same.lists.is_half_full() => {
-                let problems = same.problems.to_vec();
-                (Arc::clone(same), problems)
-            }
-            Some(_) | None => {
-                let view = gateway::gateway(self, &key.name, inputs, gateway);
-                let problems = view.problems.to_vec();
-                (Arc::new(view), problems)
-            }
+        let view = match same {
+            Some(same) if !same.lists.is_half_full() => Arc::clone(same),
+            Some(_) | None => Arc::new(gateway::gateway(self, &key.name, inputs, gateway)),
         };
-        for problem in problems {
-            self.reject(key, problem);
+        for problem in view.problems.iter() {
+            self.reject(key, problem.as_str());
         }
         view
     }
@@ -148,14 +265,10 @@ impl<'a> ViewAssembly<'a> {
         resource: &GatewayResource,
     ) -> Digest {
         let mut bytes = digest.0.to_vec();
-        let tools = resource.tools.iter().map(|tool| &tool.server);
-        let prompts = resource.prompts.iter().map(|prompt| &prompt.server);
-        let named = tools.chain(prompts).chain(&resource.resources);
-        let all: BTreeSet<&Slug> = resource.servers.iter().chain(named).collect();
-        for id in all {
+        for id in named_servers(resource) {
             let name = ObjectName::new(gateway.org.clone(), id.clone());
-            let server = self.servers.get(&name).map(|server| server.digest);
-            let catalogue = self.definitions.get(&name).map(|(digest, _)| *digest);
+            let server = self.server(&name).map(|server| server.digest);
+            let catalogue = self.definitions(&name).map(|(digest, _)| digest);
             for digest in [server, catalogue] {
                 bytes.push(u8::from(digest.is_some()));
                 bytes.extend(digest.map(|digest| digest.0).into_iter().flatten());
@@ -163,67 +276,23 @@ impl<'a> ViewAssembly<'a> {
         }
         Digest::of_bytes(&bytes)
     }
+}
 
-    fn tokens(
-        &mut self,
-        found: Vec<(&ResourceKey, Digest, &TokenResource)>,
-    ) -> BTreeMap<AuthnId, Arc<TokenView>> {
-        let mut tokens = BTreeMap::new();
-        for (key, digest, token) in found {
-            let id = AuthnId::from(token.hash);
-            if tokens.contains_key(&id) {
-                self.reject(key, "another token has the same hash");
-                continue;
-            }
-            tokens.insert(id, self.token(key, digest, token));
-        }
-        tokens
+fn gateway_resource(resource: &SnapshotResource) -> Option<&GatewayResource> {
+    match resource {
+        SnapshotResource::Gateway(gateway) => Some(gateway),
+        SnapshotResource::Server(_)
+        | SnapshotResource::Catalogue(_)
+        | SnapshotResource::Token(_) => None,
     }
+}
 
-    fn token(
-        &mut self,
-        key: &ResourceKey,
-        digest: Digest,
-        token: &TokenResource,
-    ) -> Arc<TokenView> {
-        let id = AuthnId::from(token.hash);
-        let before = self.previous.and_then(|view| view.token(&id));
-        let same = before.filter(|before| before.digest == digest && before.name == key.name);
-        if let Some(same) = same {
-            // Later tokens share its principal and grant.
-            let (principal, grant) = (same.caller.principal(), same.caller.grant());
-            self.principals
-                .entry(Principal::clone(principal))
-                .or_insert_with(|| Arc::clone(principal));
-            self.grants
-                .entry(grant.digest())
-                .or_insert_with(|| Arc::clone(grant));
-            return Arc::clone(same);
-        }
-        let principal = Principal::of_token(&key.name, &token.hash, &token.subject);
-        let principal = self
-            .principals
-            .entry(principal)
-            .or_insert_with_key(|principal| Arc::new(principal.clone()));
-        let principal = Arc::clone(principal);
-        let grant = Grant::new(&token.gateways, &token.tools);
-        let grant = self
-            .grants
-            .entry(grant.digest())
-            .or_insert_with(|| Arc::new(grant));
-        let authn = Authn {
-            id,
-            kind: AuthnKind::ApiToken,
-            expires: token.expires,
-        };
-        let admit =
-            FilterChain::of_token(Uid::of_token(&key.name, &token.hash), &token.rate_limits);
-        Arc::new(TokenView {
-            name: key.name.clone(),
-            caller: Caller::new(principal, Arc::clone(grant), authn).with_admit_filters(admit),
-            digest,
-        })
-    }
+/// Servers that a gateway names anywhere.
+fn named_servers(resource: &GatewayResource) -> BTreeSet<&Slug> {
+    let tools = resource.tools.iter().map(|tool| &tool.server);
+    let prompts = resource.prompts.iter().map(|prompt| &prompt.server);
+    let named = tools.chain(prompts).chain(&resource.resources);
+    resource.servers.iter().chain(named).collect()
 }
 
 impl ServerView {

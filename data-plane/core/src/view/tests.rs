@@ -14,6 +14,8 @@ use crate::fixture::{
     test_servers, test_snapshot, token,
 };
 
+mod incremental;
+
 fn edit(
     snapshot: &mut Snapshot,
     kind: SnapshotResourceKind,

@@ -41,7 +41,7 @@ pub(super) fn prompts(
                 .collect::<BTreeMap<&str, &Definition>>()
         });
         let definition = definitions.get(prompt.original.as_str());
-        let found = match (building.servers.get(&name), definition) {
+        let found = match (building.server(&name), definition) {
             (None, _) => Err("its server is not known"),
             (Some(_), None) => Err("its server's catalogue does not have it"),
             (Some(_), Some(definition)) if definition.digest != prompt.digest => {
@@ -83,7 +83,7 @@ pub(super) fn resources(
     };
     for id in &resource.resources {
         let name = ObjectName::new(gateway.org.clone(), id.clone());
-        let Some(server) = building.servers.get(&name) else {
+        let Some(server) = building.server(&name) else {
             problems.push(format!("resources of `{id}`: the server is not known"));
             continue;
         };
@@ -158,7 +158,7 @@ pub(super) fn features(
     };
     for id in &resource.servers {
         let name = ObjectName::new(gateway.org.clone(), id.clone());
-        let server = building.servers.get(&name);
+        let server = building.server(&name);
         let modern = server.is_some_and(|server| server.era == Some(Era::Modern));
         let known = server_definitions(building, &name);
         if known.is_some_and(has_app_pages) {
@@ -214,6 +214,6 @@ fn server_definitions<'a>(
     building: &ViewAssembly<'a>,
     server: &ObjectName,
 ) -> Option<&'a DefinitionsResource> {
-    let found = building.definitions.get(server);
-    found.map(|(_, catalogue)| *catalogue)
+    let found = building.definitions(server);
+    found.map(|(_, catalogue)| catalogue)
 }

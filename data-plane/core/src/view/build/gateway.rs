@@ -15,7 +15,10 @@ use toolgate_model::{
 use crate::{
     GatewayView, ToolView,
     policy::GatewayPolicy,
-    view::{builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, tool_index::ToolIndex},
+    view::{
+        builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, list::ListCache,
+        tool_index::ToolIndex,
+    },
 };
 
 use super::{ViewAssembly, features};
@@ -40,7 +43,7 @@ pub(super) fn gateway(
     let resources = features::resources(building, name, resource, &mut problems);
     let servers = resource.servers.iter().filter_map(|id| {
         let name = ObjectName::new(name.org.clone(), id.clone());
-        building.servers.get(&name).cloned()
+        building.server(&name).cloned()
     });
     let by_name = tools
         .iter()
@@ -77,7 +80,7 @@ pub(super) fn gateway(
         prompts_by_name: prompts_by_name.collect(),
         prompts,
         resources,
-        lists: Default::default(),
+        lists: ListCache::new(building.view.cache_pressure.clone()),
         cached: Default::default(),
         problems: bounded_problems(problems),
     }
@@ -107,12 +110,12 @@ fn tools(
     for tool in &resource.tools {
         let name = ObjectName::new(gateway.org.clone(), tool.server.clone());
         let definitions = offered.entry(&tool.server).or_insert_with(|| {
-            let catalogue = building.definitions.get(&name);
-            let tools = catalogue.iter().flat_map(|(_, catalogue)| &catalogue.tools);
+            let definitions = building.definitions(&name).into_iter();
+            let tools = definitions.flat_map(|(_, definitions)| &definitions.tools);
             tools.map(|tool| (tool.name.as_str(), tool)).collect()
         });
         let definition = definitions.get(tool.original.as_str());
-        let found = match (building.servers.get(&name), definition) {
+        let found = match (building.server(&name), definition) {
             (None, _) => Err("its server is not known"),
             (Some(_), None) => Err("its server's catalogue does not have it"),
             (Some(_), Some(definition)) if definition.digest != tool.digest => {
@@ -152,7 +155,7 @@ fn instructions(
     let mut text = resource.instructions.trim().to_owned();
     for id in &resource.servers {
         let name = ObjectName::new(gateway.org.clone(), id.clone());
-        let catalogue = building.definitions.get(&name);
+        let catalogue = building.definitions(&name);
         let own = catalogue.map_or("", |(_, catalogue)| catalogue.instructions.trim());
         let mut exposed = tools
             .iter()
