@@ -175,7 +175,7 @@ pub(crate) fn test_snapshot(offers: &[ServerFixture]) -> Snapshot {
             epoch: 1,
             revision: 7,
         },
-        entries: BTreeMap::new(),
+        entries: Default::default(),
     };
     for offer in offers {
         let server = ServerResource {
