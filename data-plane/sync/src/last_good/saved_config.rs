@@ -136,16 +136,14 @@ impl SavedConfig {
         snapshot: &Arc<Snapshot>,
     ) -> Result<(), DiskError> {
         let log = self.create_log(&base, snapshot)?;
-        let length = base.file.length;
+        let (id, length) = (base.file.id, base.file.length);
         if let Err(error) = self.disk.commit(base.file) {
-            log.remove();
-            // The base may be either one.
+            // The base may be either one, and the log of each is complete.
             self.log = None;
             return Err(error);
         }
-        if let Some(former) = self.log.replace(log) {
-            former.remove();
-        }
+        self.log = Some(log);
+        delta_log::remove_others(&self.disk, Some(id));
         self.base_length = length;
         self.saved = Arc::clone(snapshot);
         Ok(())

@@ -116,7 +116,7 @@ fn some_states() -> impl Strategy<Value = Vec<Snapshot>> {
         for (revision, step) in (2..).zip(steps) {
             state.version = version(revision);
             for (id, value) in step {
-                let (key, entry) = token(&format!("t{id}"), id * 10 + value.unwrap_or(0) + 1);
+                let (key, entry) = token(&format!("t{id}"), 100 + id * 10 + value.unwrap_or(0));
                 match value {
                     Some(_) => drop(state.entries.insert(key, entry)),
                     None => drop(state.entries.remove(&key)),
