@@ -54,10 +54,18 @@ fn copies_in_memory(masked: &[u8; 32]) -> io::Result<usize> {
             }
             let found = window[..length].windows(masked.len());
             copies += found
-                .filter(|it| it.iter().zip(masked).all(|(byte, mask)| byte ^ MASK == *mask))
+                .filter(|it| {
+                    it.iter()
+                        .zip(masked)
+                        .all(|(byte, mask)| byte ^ MASK == *mask)
+                })
                 .count();
             // Windows overlap, so that a key across two of them is found.
-            at += if length < window.len() { length } else { length - masked.len() + 1 };
+            at += if length < window.len() {
+                length
+            } else {
+                length - masked.len() + 1
+            };
         }
     }
     Ok(copies)
