@@ -7,7 +7,7 @@ target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target
 
 host = $$(rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help run build release test unit check fmt million drill bench fuzz setup clean
+.PHONY: help run build release test unit check fmt million drill bench fuzz mutants setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|
 	  $(CARGO) build --release --package toolgate-fuzz --bin toolgate-fuzz --target $(host) --target-dir "$(target)/fuzz"
 	TOOLGATE_FUZZ_TARGET=$(TARGET) "$(target)/fuzz/$(host)/release/toolgate-fuzz" -max_total_time=$(SECONDS) \
 	  -max_len=2048 tests/fuzz/corpus/$(TARGET)
+
+# Files to change instead of those of .cargo/mutants.toml, separated by spaces.
+FILES ?=
+mutants: ## Change decisions on security one at a time, and list the changes that no test notices: make mutants FILES=shared/egress/src/policy.rs
+	@command -v cargo-mutants >/dev/null || $(CARGO) install --locked cargo-mutants@27.1.0
+	$(CARGO) mutants --workspace $(foreach file,$(FILES),--file $(file)) --output "$(target)"
 
 setup: ## Install what the tests need (etcd, node packages, Python packages)
 	@deploy/tools/test-setup.sh
