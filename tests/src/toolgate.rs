@@ -392,11 +392,22 @@ pub struct ProxyProcess {
     private: SocketAddr,
     home: PathBuf,
     control_plane: String,
+    flags: Vec<String>,
 }
 
 impl ProxyProcess {
     /// Creates a join token, starts a proxy with it and waits until it is ready.
     pub async fn join(sandbox: &Sandbox, name: &str, plane: &ControlPlaneProcess) -> Result<Self> {
+        Self::join_with(sandbox, name, plane, &[]).await
+    }
+
+    /// Same as [`Self::join`], with further flags.
+    pub async fn join_with(
+        sandbox: &Sandbox,
+        name: &str,
+        plane: &ControlPlaneProcess,
+        flags: &[&str],
+    ) -> Result<Self> {
         let join = sandbox.join(&format!("{name}.join.json"));
         std::fs::write(
             &join,
@@ -406,7 +417,7 @@ impl ProxyProcess {
         let control_plane = format!("https://{}", plane.push());
         let home = sandbox.path().to_owned();
         let mut command = Self::command(&home, name, mcp, private, &control_plane)?;
-        command.arg("--join").arg(&join);
+        command.args(flags).arg("--join").arg(&join);
         let process = TestProcess::start(name, &home, command)?;
         let name = name.to_owned();
         let mut this = Self {
@@ -416,6 +427,7 @@ impl ProxyProcess {
             private,
             home,
             control_plane,
+            flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
         };
         await_ready(&mut this.process, private).await?;
         Ok(this)
@@ -445,13 +457,26 @@ impl ProxyProcess {
     /// Kills the process and starts it again from its own disk, without joining anew.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill()?;
-        let command = Self::command(
+        self.start_again().await
+    }
+
+    /// Asks the process to stop, waits for its end and starts it again, as an update does.
+    pub async fn update(&mut self) -> Result<()> {
+        self.process.signal("TERM")?;
+        let status = self.process.wait_for_exit(clock::HANG_GUARD).await?;
+        anyhow::ensure!(status.success(), "{status}: {}", self.process.stderr());
+        self.start_again().await
+    }
+
+    async fn start_again(&mut self) -> Result<()> {
+        let mut command = Self::command(
             &self.home,
             &self.name,
             self.mcp,
             self.private,
             &self.control_plane,
         )?;
+        command.args(&self.flags);
         self.process = TestProcess::start(&self.name, &self.home, command)?;
         await_ready(&mut self.process, self.private).await
     }
@@ -460,6 +485,12 @@ impl ProxyProcess {
     #[must_use]
     pub fn mcp(&self) -> SocketAddr {
         self.mcp
+    }
+
+    /// Address of the private port.
+    #[must_use]
+    pub fn private(&self) -> SocketAddr {
+        self.private
     }
 
     /// Endpoint of a gateway on this proxy.
