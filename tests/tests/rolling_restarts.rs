@@ -1,19 +1,24 @@
-//! Update of a fleet: its proxies are restarted one after the other behind a load balancer, while clients call.
+//! Proxies that end behind a load balancer while clients call: restarted one after the other, as an update does, or
+//! killed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill, now};
 use toolgate_tests::proxy_fleet::{LoadBalancer, ProxyFleet};
 
 /// Clients of each era that call one tool after the other.
 const CLIENTS: usize = 4;
 /// Calls of each era that run while a proxy stops.
 const LONG_CALLS: usize = 25;
+/// Time in which sessions go on after their proxy was killed; asserted by `make drill`.
+const RECOVERY: Duration = Duration::from_secs(3);
 /// Time that a proxy goes on accepting after it has become not ready: two checks of the balancer, and one more second.
 const LINGER: &str = "2s";
 
@@ -84,7 +89,7 @@ async fn start_long_calls(fleet: &ProxyFleet, url: &str) -> Result<JoinSet<Resul
     let legacy = Agent::legacy(url, &fleet.token).await?;
     for agent in [Agent::modern(url, &fleet.token), legacy] {
         for _ in 0..LONG_CALLS {
-            let agent = agent.clone();
+            let agent = agent.at_url(url);
             calls.spawn(async move { agent.call("sleep", json!({"ms": 4_000})).await });
         }
     }
@@ -142,4 +147,44 @@ async fn no_call_fails_while_the_proxies_are_restarted_one_after_the_other() {
     assert!(failed.is_empty(), "of {calls} calls: {failed:#?}");
     let ran = slept(&fleet).await.unwrap();
     assert_eq!(ran, 6 * LONG_CALLS, "no call runs twice");
+}
+
+/// Lets each session make one call, twenty at a time. Returns the errors.
+async fn call_of_each(sessions: &[Agent]) -> Vec<String> {
+    let calls = sessions.iter().enumerate();
+    let calls = calls.map(|(number, agent)| async move {
+        let called = agent.echo("echo", &format!("session {number}")).await;
+        called
+            .err()
+            .map(|error| format!("session {number}: {error:#}"))
+    });
+    let errors = stream::iter(calls).buffer_unordered(20);
+    errors.filter_map(std::future::ready).collect().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_go_on_when_one_of_three_proxies_is_killed() {
+    let count = if is_drill() { 1_000 } else { 200 };
+    let mut fleet = ProxyFleet::start("killed", &[]).await.unwrap();
+    let balancer = fleet.start_load_balancer().await.unwrap();
+    let url = format!("http://{}/v1/mcp/main", balancer.address());
+    let mut sessions = Vec::new();
+    for _ in 0..count {
+        sessions.push(Agent::legacy(&url, &fleet.token).await.unwrap());
+    }
+    assert_eq!(call_of_each(&sessions).await, Vec::<String>::new());
+    let before = fleet.server.counts().await.unwrap().tools["echo"];
+    let start = now();
+    fleet.proxies[1].process().kill().unwrap();
+    let failed = call_of_each(&sessions).await;
+    let took = start.elapsed();
+    println!(
+        "{} of {count} calls failed, all ended after {took:?}",
+        failed.len()
+    );
+    // No call was running, so that none is lost with the proxy.
+    assert!(failed.len() * 1_000 <= count, "{failed:#?}");
+    let ran = fleet.server.counts().await.unwrap().tools["echo"] - before;
+    assert_eq!(usize::try_from(ran).unwrap() + failed.len(), count);
+    assert!(!is_drill() || took < RECOVERY, "{took:?}");
 }
