@@ -2,6 +2,7 @@
 //! proxy.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -72,6 +73,12 @@ impl ProxyFleet {
         let home = Agent::legacy(&self.url(0), &self.token).await?;
         let urls = (0..self.proxies.len()).map(|at| self.url(at));
         Ok(urls.map(|url| home.at_url(&url)).collect())
+    }
+
+    /// Folder for files of the test.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.sandbox.path()
     }
 
     /// Endpoint of the gateway on the proxy with this index.
