@@ -148,12 +148,12 @@ fn processor_times(fleet: &mut ProxyFleet) -> Result<(Duration, Duration)> {
     Ok((plane, times.sum::<Result<Duration>>()?))
 }
 
-/// Creates gateways one at a time. Prints their cost and how long proxies take to serve them.
+/// Creates gateways one at a time. Describes their cost, and how long proxies take to serve them.
 async fn measure_writes(
     fleet: &mut ProxyFleet,
     cli: &CommandLine,
     size: DeploymentSize,
-) -> Result<()> {
+) -> Result<String> {
     let mut delays = Vec::new();
     let before = processor_times(fleet)?;
     for number in 0..size.writes {
@@ -166,18 +166,18 @@ async fn measure_writes(
     }
     let after = processor_times(fleet)?;
     delays.sort();
-    println!(
+    Ok(format!(
         "a write: {:?} of the control plane, {:?} of a proxy, with the requests of the test; served after {:?} (median), \
          {:?} (most)",
         (after.0 - before.0) / size.writes,
         (after.1 - before.1) / size.writes / 3,
         delays.get(delays.len() / 2),
         delays.last(),
-    );
-    Ok(())
+    ))
 }
 
-fn print_memory(fleet: &mut ProxyFleet, moment: &str) -> Result<()> {
+/// Describes the resident memory of the control plane and of a proxy.
+fn memory(fleet: &mut ProxyFleet, moment: &str) -> Result<String> {
     let plane = fleet.plane.process().resident()?;
     let proxy = fleet
         .proxies
@@ -185,12 +185,11 @@ fn print_memory(fleet: &mut ProxyFleet, moment: &str) -> Result<()> {
         .context("no proxy")?
         .process()
         .resident()?;
-    println!(
+    Ok(format!(
         "{moment}: control plane {} KiB, proxy {} KiB",
         plane / 1024,
         proxy / 1024
-    );
-    Ok(())
+    ))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +197,7 @@ async fn a_large_deployment_is_applied_in_one_command_and_served_by_every_proxy(
     let size = DeploymentSize::of_run();
     let mut fleet = ProxyFleet::start("scale", &[]).await.unwrap();
     let cli = fleet.plane.cli().unwrap();
-    print_memory(&mut fleet, "empty").unwrap();
+    println!("{}", memory(&mut fleet, "empty").unwrap());
     let documents = servers(size, fleet.server.url());
     let (took, printed) = apply(&cli, &fleet, "servers", &documents).await.unwrap();
     println!("{} servers applied in {took:?}", size.servers);
@@ -222,7 +221,7 @@ async fn a_large_deployment_is_applied_in_one_command_and_served_by_every_proxy(
             .unwrap();
     }
     println!("all served after {:?}", start.elapsed());
-    print_memory(&mut fleet, "with gateways").unwrap();
+    println!("{}", memory(&mut fleet, "with gateways").unwrap());
     let (took, printed) = apply(&cli, &fleet, "tokens", &tokens(size)).await.unwrap();
     println!("{} tokens applied in {took:?}", size.tokens);
     let secrets: Vec<&str> = printed
@@ -237,12 +236,13 @@ async fn a_large_deployment_is_applied_in_one_command_and_served_by_every_proxy(
             .await
             .unwrap();
     }
-    measure_writes(&mut fleet, &cli, size).await.unwrap();
+    let cost = measure_writes(&mut fleet, &cli, size).await.unwrap();
+    println!("{cost}");
     let start = now();
     fleet.proxies[2].restart().await.unwrap();
     serve(&fleet, "late-0", 1).await.unwrap();
     println!("a restarted proxy serves after {:?}", start.elapsed());
-    print_memory(&mut fleet, "at the end").unwrap();
+    println!("{}", memory(&mut fleet, "at the end").unwrap());
     // The same documents again change nothing.
     let (_took, printed) = apply(&cli, &fleet, "gateways", &gateways(size))
         .await

@@ -1,6 +1,6 @@
 //! Requests to configured servers: a pooling HTTP client over the vetting connector.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::{
     Request, Response, StatusCode, Uri,
@@ -20,7 +20,7 @@ use crate::{
     forward_proxy::ForwardProxyProblem,
     http1_connection::{Http1Connection, Http1SendError},
     policy::EgressPolicy,
-    pool::{ConnectionPool, HostPool, PooledConnection},
+    pool::{ConnectionPool, HostPool, PoolOptions, PooledConnection},
     resolve::{HostResolver, SystemResolver},
     response_body::EgressResponseBody,
 };
