@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -147,7 +148,7 @@ async fn check(
         let (number, closed) = flood(address, step, steps).await?;
         ensure!(closed || expands, "still open after {number} steps");
         most = most.max(number);
-        agent.echo("demo__echo", "served").await?;
+        agent.call("demo__echo", json!({"text": "served"})).await?;
     }
     let growth = up.process().resident()?.saturating_sub(before);
     ensure!(growth < MAX_GROWTH, "{growth} bytes more");

@@ -87,9 +87,9 @@ async fn start_long_calls(fleet: &ProxyFleet, url: &str) -> Result<JoinSet<Resul
     let before = slept(fleet).await?;
     let mut calls = JoinSet::new();
     let legacy = Agent::legacy(url, &fleet.token).await?;
-    for agent in [Agent::modern(url, &fleet.token), legacy] {
+    for agent in [Agent::modern(url, &fleet.token), legacy].map(Arc::new) {
         for _ in 0..LONG_CALLS {
-            let agent = agent.at_url(url);
+            let agent = Arc::clone(&agent);
             calls.spawn(async move { agent.call("sleep", json!({"ms": 4_000})).await });
         }
     }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
@@ -94,7 +95,7 @@ async fn median_call(agent: &Agent) -> Result<Duration> {
     let mut times = Vec::new();
     for _ in 0..CALLS {
         let start = now();
-        agent.echo("demo__echo", "hello").await?;
+        agent.call("demo__echo", json!({"text": "hello"})).await?;
         times.push(start.elapsed());
     }
     times.sort();
@@ -131,5 +132,8 @@ async fn two_thousand_slow_connections_are_closed_and_do_not_keep_others_from_be
     })
     .await
     .unwrap();
-    agent.echo("demo__echo", "still served").await.unwrap();
+    agent
+        .call("demo__echo", json!({"text": "still served"}))
+        .await
+        .unwrap();
 }

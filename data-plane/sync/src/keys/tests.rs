@@ -1,3 +1,5 @@
+//! Keys are in memory only in the form in which they are used.
+
 use std::{
     fs::File,
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
