@@ -140,6 +140,7 @@ async fn printed_addresses_have_the_ports_that_the_system_chose() {
     let _turn = TURN_LOCK.lock().await;
     let sandbox = Sandbox::new("ports").unwrap();
     let mut command = std::process::Command::new(external_programs::toolgate().unwrap());
+    command.current_dir(sandbox.path());
     command.args(["up", "--data-dir", "data"]);
     for flag in ["--listen", "--admin-listen", "--private-listen"] {
         command.args([flag, "127.0.0.1:0"]);
