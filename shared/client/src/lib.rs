@@ -17,6 +17,7 @@ pub mod modern;
 pub mod reply;
 pub mod send;
 pub mod server_client;
+pub mod server_facts;
 pub mod stream_cursor;
 
 mod content_coding;
@@ -36,7 +37,8 @@ pub use modern::{ModernClient, next_id};
 pub use reply::{ReplyBody, ServerReply};
 pub use rpc_client::ask;
 pub use send::{RequestHeaders, delete, open_stream, send, send_open_ended};
-pub use server_client::{ServerClient, ServerFacts};
+pub use server_client::ServerClient;
+pub use server_facts::ServerFacts;
 
 /// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
 #[cfg(test)]

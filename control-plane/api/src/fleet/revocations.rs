@@ -9,11 +9,11 @@ use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use toolgate_control_core::{
-    ObjectTable, StoreState,
+    StoreState,
     port::{PublishedState, StateReader, StateWatcher},
     push::{FleetShareTracker, serving_proxies},
 };
-use toolgate_model::{ObjectName, Slug, Timestamp, Token, TokenHash, Version};
+use toolgate_model::{Slug, Timestamp, TokenHash, Version};
 use toolgate_proto::push::v1::{FleetShare, Revocations};
 use toolgate_runtime::Drain;
 use toolgate_wire::push::version_to_proto;
@@ -35,12 +35,8 @@ struct RevocationTracker {
     sequence: u64,
     /// Hashes already sent.
     revoked: BTreeSet<TokenHash>,
-    /// Hashes of the tokens in the store at the last check.
-    present: BTreeSet<TokenHash>,
-    /// Tokens at the last check, and its time.
-    checked: Option<(ObjectTable<ObjectName, Token>, Timestamp)>,
-    /// Number of checks of all tokens.
-    checks: u64,
+    /// State and time of the last check.
+    checked: Option<(Arc<StoreState>, Timestamp)>,
     version: Version,
     share: FleetShareTracker,
 }
@@ -154,32 +150,22 @@ async fn send_hashes(
 }
 
 impl RevocationTracker {
-    /// Returns the hashes that became invalid since the last call. A write that changes no token costs nothing.
-    fn update(&mut self, state: &StoreState, now: Timestamp) -> Vec<TokenHash> {
+    /// Returns the hashes that became invalid since the last call. After the first call only tokens are looked at that
+    /// changed or expired since.
+    fn update(&mut self, state: &Arc<StoreState>, now: Timestamp) -> Vec<TokenHash> {
+        let checked = self.checked.replace((Arc::clone(state), now));
+        let since = checked
+            .as_ref()
+            .and_then(|(before, then)| state.tokens_ended_since(before, *then, now));
+        // A token can reappear with its old hash only after a restore of the store, and proxies then start over.
+        let mut fresh: Vec<TokenHash> = since.unwrap_or_else(|| {
+            let before = checked.as_ref().map(|(before, _)| before);
+            let removed = before.into_iter().flat_map(|it| state.removed_tokens(it));
+            let ended = state.inactive_tokens(now).chain(removed);
+            ended.copied().collect()
+        });
         self.version = state.version();
-        let is_checked = |(tokens, at): &(ObjectTable<ObjectName, Token>, Timestamp)| {
-            tokens.ptr_eq(&state.tokens) && now.since(*at) < EXPIRY_CHECK_INTERVAL
-        };
-        if self.checked.as_ref().is_some_and(is_checked) {
-            return Vec::new();
-        }
-        self.checks += 1;
-        let mut fresh: BTreeSet<TokenHash> = state.inactive_tokens(now).copied().collect();
-        let is_unchanged = |(tokens, _): &(ObjectTable<ObjectName, Token>, Timestamp)| {
-            tokens.ptr_eq(&state.tokens)
-        };
-        if !self.checked.as_ref().is_some_and(is_unchanged) {
-            let tokens = state.tokens.iter();
-            let present: BTreeSet<TokenHash> = tokens.map(|(_, token)| token.hash).collect();
-            fresh.extend(self.present.difference(&present).copied());
-            // A token can reappear with its old hash only after a restore of the store, and proxies then start over.
-            self.present = present;
-        }
-        self.checked = Some((state.tokens.clone(), now));
         fresh.retain(|hash| self.revoked.insert(*hash));
-        fresh.into_iter().collect()
+        fresh
     }
 }
-
-#[cfg(test)]
-mod tests;

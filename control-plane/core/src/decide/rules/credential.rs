@@ -6,6 +6,7 @@ use super::KindRules;
 use crate::{
     decide::{change_builder::ChangeBuilder, field::check_limit},
     key::ObjectKey,
+    kind::StateKind as _,
     limits,
     rejection::Rejection,
     state::StoreState,
@@ -63,7 +64,8 @@ impl KindRules for Credential {
             return Ok(());
         }
         require_hosts(&self.hosts)?;
-        for (name, server) in servers_of(draft.state, &self.name) {
+        for server in servers_of(draft.state, &self.name) {
+            let name = &server.name;
             let outside = server.source.endpoints().iter();
             let mut outside = outside.filter(|endpoint| !self.hosts.permits(&endpoint.url));
             if let Some(endpoint) = outside.next() {
@@ -81,7 +83,7 @@ impl KindRules for Credential {
     /// Returns the servers that use the credential.
     fn dependents(state: &StoreState, name: &ObjectName) -> Vec<ObjectKey> {
         servers_of(state, name)
-            .map(|(server, _)| ObjectKey::Server(server.clone()))
+            .map(|server| Server::key(server.name.clone()))
             .collect()
     }
 }
@@ -89,13 +91,11 @@ impl KindRules for Credential {
 /// Returns the servers that refer to the credential.
 fn servers_of<'a>(
     state: &'a StoreState,
-    name: &'a ObjectName,
-) -> impl Iterator<Item = (&'a ObjectName, &'a Server)> {
-    let servers = state.servers.iter();
-    let of_org = servers.filter(|(server, _)| server.org == name.org);
-    of_org
-        .filter(|(_, server)| server.credential.as_ref() == Some(&name.id))
-        .map(|(server, stored)| (server, &**stored))
+    credential: &'a ObjectName,
+) -> impl Iterator<Item = &'a Server> {
+    let ids = state.servers_of_credential(credential);
+    let names = ids.map(move |id| ObjectName::new(credential.org.clone(), id.clone()));
+    names.filter_map(move |name| state.servers.get(&name).map(|stored| &*stored.object))
 }
 
 fn require_hosts(hosts: &CredentialHosts) -> Result<(), Rejection> {
