@@ -49,10 +49,10 @@ async fn what_a_proxy_acknowledged_a_second_ago_survives_a_kill() {
         cli.run(&create).await.unwrap();
         agents.push(Agent::modern(&proxy.url(&id), &token));
     }
+    let mut before = Vec::new();
     for agent in &agents {
-        eventually("the gateway is served", HANG_GUARD, || agent.tools())
-            .await
-            .unwrap();
+        let tools = eventually("the gateway is served", HANG_GUARD, || agent.tools());
+        before.push(tools.await.unwrap());
     }
     eventually("all is acknowledged", HANG_GUARD, || check_in_sync(&cli))
         .await
@@ -63,9 +63,7 @@ async fn what_a_proxy_acknowledged_a_second_ago_survives_a_kill() {
     plane.kill().unwrap();
     // Ready at once, from its own disk.
     proxy.restart().await.unwrap();
-    for (number, agent) in agents.iter().enumerate() {
-        let tools = agent.tools().await;
-        let served = tools.as_ref().is_ok_and(|tools| tools.len() == 105);
-        assert!(served, "gateway {number}: {tools:?}");
+    for (number, (agent, before)) in agents.iter().zip(before).enumerate() {
+        assert_eq!(agent.tools().await.unwrap(), before, "gateway {number}");
     }
 }

@@ -29,7 +29,6 @@ use toolgate_model::{
 use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};
 
 use build::{KeyIndex, SharedValues};
-use list::CachePressure;
 
 pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
@@ -56,7 +55,8 @@ pub struct View {
     tokens_by_id: KeyIndex<AuthnId, ObjectName>,
     principals: SharedValues<Principal, Principal>,
     grants: SharedValues<Digest, Grant>,
-    cache_pressure: CachePressure,
+    /// Gateway up to which the cached lists were checked last.
+    checked_until: Option<Slug>,
     visited: usize,
 }
 
@@ -142,7 +142,7 @@ impl View {
             tokens_by_id: KeyIndex::default(),
             principals: SharedValues::default(),
             grants: SharedValues::default(),
-            cache_pressure: CachePressure::default(),
+            checked_until: None,
             visited: 0,
         }
     }

@@ -23,6 +23,9 @@ use crate::{GatewayView, ServerView, View};
 pub(super) use key_index::KeyIndex;
 pub(super) use shared_values::SharedValues;
 
+/// Number of gateways whose cached lists a view checks, apart from those that it replaces.
+const CACHE_CHECKS: usize = 64;
+
 /// View under construction.
 struct ViewAssembly<'a> {
     snapshot: &'a Snapshot,
@@ -62,14 +65,8 @@ impl<'a> ViewAssembly<'a> {
             let written = snapshot.entries.written_since(&previous.entries)?;
             Some((previous.clone(), written.collect()))
         });
-        let (view, written) = derived.unwrap_or_else(|| {
-            let mut empty = View::empty();
-            if let Some(previous) = previous {
-                // Gateways of the view before report to it.
-                empty.cache_pressure = previous.cache_pressure.clone();
-            }
-            (empty, snapshot.entries.keys().collect())
-        });
+        let (view, written) =
+            derived.unwrap_or_else(|| (View::empty(), snapshot.entries.keys().collect()));
         Self {
             snapshot,
             previous,
@@ -172,14 +169,25 @@ impl<'a> ViewAssembly<'a> {
         for key in servers.into_iter().chain(definitions) {
             affected.extend(self.view.gateways_by_server.get(&key.name).cloned());
         }
-        if self.view.cache_pressure.take() {
-            let gateways = self.view.gateways.values();
-            let crowded = gateways.filter(|gateway| gateway.lists.is_half_full());
-            affected.extend(crowded.map(|gateway| gateway.name.id.clone()));
-        }
+        affected.extend(self.crowded_gateways());
         for id in affected {
             self.gateways_of_id(&id);
         }
+    }
+
+    /// Returns the gateways whose cached lists need room, of the next ones in turn: each view checks a few.
+    fn crowded_gateways(&mut self) -> Vec<Slug> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let after = self.view.checked_until.take();
+        let after = after.as_ref().map_or(Unbounded, |id| Excluded(id.as_str()));
+        let gateways = self.view.gateways.range::<str, _>((after, Unbounded));
+        let checked: Vec<_> = gateways.map(|(_, it)| it).take(CACHE_CHECKS).collect();
+        let last = checked.last().filter(|_| checked.len() == CACHE_CHECKS);
+        let until = last.map(|gateway| gateway.name.id.clone());
+        let crowded = checked.iter().filter(|it| it.lists.is_half_full());
+        let crowded = crowded.map(|it| it.name.id.clone()).collect();
+        self.view.checked_until = until;
+        crowded
     }
 
     /// Replaces the former form of a gateway in the indexes.

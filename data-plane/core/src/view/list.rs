@@ -7,10 +7,7 @@
 //! Pages are memoized in `OnceLock`s. They depend on the view, the grant and the era only, so the value is the same
 //! whichever thread builds it.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use toolgate_mcp::message::{self, CacheHints};
@@ -49,13 +46,9 @@ pub struct ListPage {
     pub digest: Digest,
 }
 
-/// Tells that the cached lists of a gateway need room. All gateways of a view share it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct CachePressure(Arc<AtomicBool>);
-
 /// Cached lists of one gateway.
+#[derive(Default)]
 pub(super) struct ListCache {
-    pressure: CachePressure,
     all: GrantLists,
     filtered: OnceLock<Box<[OnceLock<Arc<GrantLists>>]>>,
     prompts: AllOrNothingList,
@@ -84,25 +77,7 @@ struct EraPages {
     modern: OnceLock<Vec<ListPage>>,
 }
 
-impl CachePressure {
-    /// Returns `true` if a cache became half full since the last call.
-    pub(super) fn take(&self) -> bool {
-        self.0.swap(false, Ordering::Relaxed)
-    }
-}
-
 impl ListCache {
-    pub(super) fn new(pressure: CachePressure) -> Self {
-        Self {
-            pressure,
-            all: GrantLists::default(),
-            filtered: OnceLock::new(),
-            prompts: AllOrNothingList::default(),
-            resources: AllOrNothingList::default(),
-            templates: AllOrNothingList::default(),
-        }
-    }
-
     /// Returns a page of the tool list.
     pub(super) fn tool_page(
         &self,
@@ -118,15 +93,7 @@ impl ListCache {
             return self.all.pages.of(era).get_or_init(build).get(page).cloned();
         }
         match self.slot(grant.list_digest()) {
-            Some(lists) => {
-                let pages = lists.pages.of(era);
-                let is_new = pages.get().is_none();
-                let page = pages.get_or_init(build).get(page).cloned();
-                if is_new && self.is_half_full() {
-                    self.pressure.0.store(true, Ordering::Relaxed);
-                }
-                page
-            }
+            Some(lists) => lists.pages.of(era).get_or_init(build).get(page).cloned(),
             None => build().into_iter().nth(page),
         }
     }

@@ -40,7 +40,7 @@ struct StoredConfig {
 
 /// New base, complete on disk and not in use yet.
 #[derive(Debug)]
-pub(super) struct PreparedBase {
+pub(super) struct PreparedCheckpoint {
     file: PreparedFile,
     snapshot: Arc<Snapshot>,
 }
@@ -118,21 +118,21 @@ impl SavedConfig {
     pub(super) fn prepare(
         disk: &SealedDirectory,
         snapshot: &Arc<Snapshot>,
-    ) -> Result<PreparedBase, DiskError> {
+    ) -> Result<PreparedCheckpoint, DiskError> {
         let file = disk.prepare(FILE, &snapshot_to_bytes(snapshot))?;
         let snapshot = Arc::clone(snapshot);
-        Ok(PreparedBase { file, snapshot })
+        Ok(PreparedCheckpoint { file, snapshot })
     }
 
     /// Replaces base and log. The new base was prepared from the saved snapshot or from an earlier one.
-    pub(super) fn compact(&mut self, base: PreparedBase) -> Result<(), DiskError> {
+    pub(super) fn compact(&mut self, base: PreparedCheckpoint) -> Result<(), DiskError> {
         let saved = Arc::clone(&self.saved);
         self.replace_base(base, &saved)
     }
 
     fn replace_base(
         &mut self,
-        base: PreparedBase,
+        base: PreparedCheckpoint,
         snapshot: &Arc<Snapshot>,
     ) -> Result<(), DiskError> {
         let log = self.create_log(&base, snapshot)?;
@@ -152,7 +152,7 @@ impl SavedConfig {
     /// Creates the log of a new base, with the changes up to `snapshot`. It is complete before the base is in use.
     fn create_log(
         &self,
-        base: &PreparedBase,
+        base: &PreparedCheckpoint,
         snapshot: &Arc<Snapshot>,
     ) -> Result<DeltaLog, DiskError> {
         let mut log = DeltaLog::create(&self.disk, base.file.id)?;

@@ -14,7 +14,7 @@ use tokio::{
 };
 use toolgate_model::Snapshot;
 
-use super::saved_config::{PreparedBase, SavedConfig};
+use super::saved_config::{PreparedCheckpoint, SavedConfig};
 use crate::{
     disk::{DiskError, SealedDirectory},
     options::ProxyContext,
@@ -27,7 +27,7 @@ const WRITE_PAUSE: Duration = Duration::from_millis(200);
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Base that is being written.
-type Compaction = JoinHandle<Result<PreparedBase, DiskError>>;
+type Compaction = JoinHandle<Result<PreparedCheckpoint, DiskError>>;
 
 struct SnapshotWriter {
     files: Arc<Mutex<SavedConfig>>,
@@ -86,7 +86,7 @@ impl SnapshotWriter {
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
             files.save(&wanted).map(|()| files.needs_compaction())
         };
-        // A write that panics is repeated like one that fails.
+        // A panic is handled like an error: the write is repeated.
         match spawn_blocking(save).await {
             Ok(Ok(needs_compaction)) => {
                 self.saved = snapshot;
@@ -107,7 +107,7 @@ impl SnapshotWriter {
         self.compaction = Some(prepare);
     }
 
-    async fn finish_compaction(&mut self, base: Option<PreparedBase>) {
+    async fn finish_compaction(&mut self, base: Option<PreparedCheckpoint>) {
         let Some(base) = base else { return };
         let files = Arc::clone(&self.files);
         let compact = move || {
@@ -137,7 +137,7 @@ impl SnapshotWriter {
 
 /// Waits for the base that is being written, if there is one. Returns `None` if writing it failed: the log goes on, and
 /// the next change begins another.
-async fn prepared(compaction: &mut Option<Compaction>) -> Option<PreparedBase> {
+async fn prepared(compaction: &mut Option<Compaction>) -> Option<PreparedCheckpoint> {
     let Some(task) = compaction else {
         return pending().await;
     };

@@ -64,7 +64,7 @@ impl SnapshotEntries {
         self.entries.values()
     }
 
-    /// Puts an entry at `key`. Returns the one that was there.
+    /// Puts an entry at `key`. Returns the former entry.
     pub fn insert(&mut self, key: ResourceKey, entry: SnapshotEntry) -> Option<SnapshotEntry> {
         let former = self.entries.get(&key).cloned();
         self.record_write(key.clone());

@@ -15,10 +15,7 @@ use toolgate_model::{
 use crate::{
     GatewayView, ToolView,
     policy::GatewayPolicy,
-    view::{
-        builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, list::ListCache,
-        tool_index::ToolIndex,
-    },
+    view::{builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, tool_index::ToolIndex},
 };
 
 use super::{ViewAssembly, features};
@@ -80,7 +77,7 @@ pub(super) fn gateway(
         prompts_by_name: prompts_by_name.collect(),
         prompts,
         resources,
-        lists: ListCache::new(building.view.cache_pressure.clone()),
+        lists: Default::default(),
         cached: Default::default(),
         problems: bounded_problems(problems),
     }
