@@ -23,7 +23,7 @@ use crate::{GatewayView, ServerView, View};
 pub(super) use key_index::KeyIndex;
 pub(super) use shared_values::SharedValues;
 
-/// Number of gateways whose cached lists a view checks, apart from those that it replaces.
+/// Number of gateways whose cached lists a view checks, in addition to the replaced gateways.
 const CACHE_CHECKS: usize = 64;
 
 /// View under construction.
