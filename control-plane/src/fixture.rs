@@ -391,6 +391,8 @@ pub(crate) fn catalogue(server: &str) -> ServerDefinitions {
         probed: Timestamp(1_700_000_000_000),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

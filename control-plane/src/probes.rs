@@ -10,7 +10,9 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
 use toolgate_control_core::{
-    Command, CommandAuthor, CommandContext, Rejection, StoreState,
+    Change, Command, CommandAuthor, CommandContext, Rejection, StoreState,
+    command::WritePriority,
+    definitions::DefinitionsWrites,
     port::{
         BoxFuture, EncryptionContext, ProbeError, PublishedState, SecretSealer, ServerProber,
         SubmitError,
@@ -20,17 +22,22 @@ use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
     SinkError, StoreEffect, StoreReport, joined_problem,
 };
-use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
+use toolgate_model::{
+    CredentialKind, DefinitionsPart, ObjectName, ServerDefinitions, snapshot::CredentialRef,
+};
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
 
 use crate::{
     leader_election::Leadership,
     observation_limiter::{
-        ObservationAdmission, ObservationLimiter, record_bytes, unstable_problem,
+        ObservationAdmission, ObservationLimiter, postponed_problem, unstable_problem,
     },
     write_path::StoreWriter,
 };
+
+/// Maximum number of writes with which the parts of definitions are stored that another writer has deleted meanwhile.
+const MAX_PREPARATIONS: usize = 200;
 
 /// Number of waiting operators of this control plane, by server.
 type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
@@ -156,21 +163,39 @@ pub(crate) struct DefinitionsWriter {
 }
 
 impl DefinitionsWriter {
-    /// Takes the write of `catalogue` from the budgets.
-    fn admit(&self, catalogue: &ServerDefinitions) -> ObservationAdmission {
+    /// Takes a write of `bytes` from the budgets.
+    fn admit(&self, catalogue: &ServerDefinitions, bytes: u64) -> ObservationAdmission {
         let quota = self.writer.space_monitor().space().quota;
-        let bytes = record_bytes(catalogue);
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.writer.clock.monotonic();
         let since = now.duration_since(*limiter.1.get_or_insert(now));
         limiter.0.admit(&catalogue.server, bytes, quota, since)
     }
 
-    /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
-    /// requested are written, unfenced.
-    async fn record(&self, catalogue: ServerDefinitions) -> Result<(), SubmitError> {
-        let is_requested = self.requested.borrow().contains_key(&catalogue.server);
+    /// Writes the parts that the store does not have, then the definitions.
+    async fn record(
+        &self,
+        catalogue: ServerDefinitions,
+        parts: Vec<Arc<DefinitionsPart>>,
+    ) -> Result<(), SubmitError> {
+        let server = catalogue.server.clone();
+        for part in parts {
+            self.submit(&server, &Command::RecordDefinitionsPart(part))
+                .await?;
+        }
         let command = Command::RecordDefinitions(catalogue);
+        for _attempt in 0..MAX_PREPARATIONS {
+            if !self.submit(&server, &command).await?.is_preparation() {
+                return Ok(());
+            }
+        }
+        Err(SubmitError::Contended)
+    }
+
+    /// Writes an observation of `server`. With the leadership, the write is fenced. Without it, only what an operator
+    /// requested is written, unfenced.
+    async fn submit(&self, server: &ObjectName, command: &Command) -> Result<Change, SubmitError> {
+        let is_requested = self.requested.borrow().contains_key(server);
         let context = CommandContext {
             now: self.writer.clock.now(),
             author: CommandAuthor::Task("prober"),
@@ -178,25 +203,29 @@ impl DefinitionsWriter {
         };
         let Some(fence) = self.leadership.fence() else {
             return match is_requested {
-                true => self.writer.write(&command, &context).await.map(drop),
+                true => {
+                    let outcome = self.writer.write(command, &context).await?;
+                    Ok(outcome.change)
+                }
                 false => Err(SubmitError::Contended),
             };
         };
-        let written = self.writer.write_fenced(&fence, &command, &context).await;
+        let written = self.writer.write_fenced(&fence, command, &context).await;
         if written == Err(SubmitError::Contended) && !self.writer.is_fence_valid(&fence).await {
             self.leadership.invalidate();
         }
-        written.map(drop)
+        written.map(|outcome| outcome.change)
     }
 }
 
 impl DefinitionsSink for DefinitionsWriter {
     fn earlier(&self, server: &ObjectName) -> BoxFuture<'_, Option<ServerDefinitions>> {
         let state = self.writer.current();
-        let kept = state
-            .definitions
-            .get(server)
-            .map(|kept| (*kept.object).clone());
+        let kept = state.definitions.get(server).map(|kept| ServerDefinitions {
+            // How the store holds them is not part of what was seen.
+            parts: Vec::new(),
+            ..(*kept.object).clone()
+        });
         Box::pin(async move { kept })
     }
 
@@ -205,9 +234,20 @@ impl DefinitionsSink for DefinitionsWriter {
         mut catalogue: ServerDefinitions,
     ) -> BoxFuture<'_, Result<StoreReport, SinkError>> {
         Box::pin(async move {
-            let quota = self.writer.space_monitor().space().quota;
-            let unstable = || Some(unstable_problem(record_bytes(&catalogue), quota));
-            let report = match self.admit(&catalogue) {
+            let space = self.writer.space_monitor();
+            let quota = space.space().quota;
+            let writes = DefinitionsWrites::of(&catalogue, &self.writer.current());
+            let bytes = u64::try_from(writes.bytes).unwrap_or(u64::MAX);
+            if !writes.parts.is_empty()
+                && let Err(full) = space.admit_bytes(WritePriority::Observation, bytes)
+            {
+                return Ok(StoreReport {
+                    effect: StoreEffect::Deferred,
+                    problem: Some(full.to_string()),
+                });
+            }
+            let unstable = || Some(unstable_problem(bytes, quota));
+            let report = match self.admit(&catalogue, bytes) {
                 ObservationAdmission::Write => StoreReport {
                     effect: StoreEffect::Stored,
                     problem: None,
@@ -216,6 +256,12 @@ impl DefinitionsSink for DefinitionsWriter {
                     effect: StoreEffect::StoredAsUnstable,
                     problem: unstable(),
                 },
+                ObservationAdmission::Postpone => {
+                    return Ok(StoreReport {
+                        effect: StoreEffect::Deferred,
+                        problem: Some(postponed_problem(quota)),
+                    });
+                }
                 ObservationAdmission::Defer => {
                     return Ok(StoreReport {
                         effect: StoreEffect::Deferred,
@@ -227,7 +273,7 @@ impl DefinitionsSink for DefinitionsWriter {
                 tracing::warn!(server = %catalogue.server, "the definitions change too often");
             }
             catalogue.problem = joined_problem(catalogue.problem.take(), report.problem.clone());
-            match self.record(catalogue).await {
+            match self.record(catalogue, writes.parts).await {
                 Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(report),
                 Err(error) => Err(SinkError(error.to_string())),
             }

@@ -66,6 +66,9 @@ macro_rules! define_conversion {
                     subject: it.subject.to_string(),
                     expires: it.expires,
                 },
+                ControlObject::DefinitionsPart(part) => {
+                    SystemRecord::DefinitionsPart(Arc::clone(part))
+                }
                 ControlObject::History(it) => SystemRecord::VersionLogEntry {
                     epoch: it.epoch,
                     changes: it.changes.clone(),
@@ -117,6 +120,7 @@ fn from_system_record(
             subject: subject.parse().map_err(|error| format!("{error}"))?,
             expires,
         }),
+        SystemRecord::DefinitionsPart(part) => ControlObject::DefinitionsPart(part),
         SystemRecord::VersionLogEntry { epoch, changes } => ControlObject::History(VersionRecord {
             author,
             time: written,

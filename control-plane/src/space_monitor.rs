@@ -105,6 +105,30 @@ impl SpaceMonitor {
         )))
     }
 
+    /// Succeeds if there is room for a write of this priority and of so many bytes, all of which would be made before the
+    /// next measurement.
+    pub(crate) fn admit_bytes(
+        &self,
+        priority: WritePriority,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let space = *self.space();
+        let after = StoreSpace {
+            used: space.used.saturating_add(bytes),
+            ..space
+        };
+        if after.admits(priority) {
+            return Ok(());
+        }
+        self.measure.notify_one();
+        let (percent, quota) = (space.percent(), format_bytes(space.quota));
+        let (bytes, remedy) = (format_bytes(bytes), space.remedy);
+        Err(StoreError::NoSpace(format!(
+            "the store is {percent} % full (of {quota}), and {bytes} of definitions would leave too little room for what \
+             operators write: they are not stored; {remedy}"
+        )))
+    }
+
     /// Returns the last measurement.
     pub(crate) fn space(&self) -> MutexGuard<'_, StoreSpace> {
         self.space.lock().unwrap_or_else(PoisonError::into_inner)

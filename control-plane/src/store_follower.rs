@@ -306,7 +306,8 @@ async fn list(
         at = Some(page.revision);
         after = page.entries.last().map(|entry| entry.key.clone());
         for entry in page.entries {
-            let unchanged = known.mod_revision(&entry.key) == Some(entry.mod_revision);
+            let unchanged = known.mod_revision(&entry.key) == Some(entry.mod_revision)
+                && !known.quarantine.contains_key(&entry.key);
             let object = (!unchanged).then(|| record_codec::decode(&entry.key, &entry.value));
             if matches!(object, Some(Err(_))) && known.mod_revision(&entry.key).is_none() {
                 listing.extend(last_readable(store, &entry).await);

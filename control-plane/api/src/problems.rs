@@ -32,6 +32,7 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::CredentialElsewhere { .. }
         | ProblemKind::NoApprovals
         | ProblemKind::ServerNotServed(_)
+        | ProblemKind::DefinitionsOmitted { .. }
         | ProblemKind::NotOffered { .. }
         | ProblemKind::ShapeUnused { .. }
         | ProblemKind::NoArgument { .. }
@@ -62,6 +63,7 @@ pub(crate) fn of_server(id: &ObjectName, published: &PublishedState) -> Option<p
         seen: catalogue.era.is_some(),
         problem: catalogue.problem.clone().unwrap_or_default(),
         problem_since_time: catalogue.problem_since.map(field::to_timestamp),
+        omissions: catalogue.omissions.clone(),
     })
 }
 

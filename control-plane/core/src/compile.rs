@@ -131,6 +131,14 @@ pub enum ProblemKind {
     /// A server has not been probed yet. Not an error: the probe is pending.
     #[error("server {0} has not been probed yet; what it offers appears when it has answered")]
     NotProbed(Slug),
+    /// A limit cuts a list of the server. Not an error: the server may list less again.
+    #[error("server {server} is not offered as a whole: {text}")]
+    DefinitionsOmitted {
+        /// Server.
+        server: Slug,
+        /// List and limit.
+        text: String,
+    },
     /// The server does not offer a selected tool or prompt. Not an error: the server may offer it again.
     #[error("server {server} does not offer a {what} `{name}`")]
     NotOffered {
@@ -301,6 +309,7 @@ impl ProblemKind {
             | Self::NoApprovals => true,
             Self::ServerNotServed(_)
             | Self::NotProbed(_)
+            | Self::DefinitionsOmitted { .. }
             | Self::NotOffered { .. }
             | Self::ShapeUnused { .. }
             | Self::NoArgument { .. }

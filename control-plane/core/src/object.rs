@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Digest, ObjectMeta, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
+    DefinitionsPart, Digest, ObjectMeta, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
     kind::{DesiredObject as _, KindObject as _},
 };
 
@@ -32,6 +32,8 @@ macro_rules! define_objects {
             Expelled(Timestamp),
             /// Result of a request id.
             Request(RequestRecord),
+            /// Part of the definitions of a server.
+            DefinitionsPart(Arc<DefinitionsPart>),
             /// Entry of the version log.
             History(VersionRecord),
         }
@@ -49,6 +51,7 @@ macro_rules! define_objects {
                     | Self::SystemKey(_)
                     | Self::Expelled(_)
                     | Self::Request(_)
+                    | Self::DefinitionsPart(_)
                     | Self::History(_) => None,
                 }
             }
@@ -64,6 +67,7 @@ macro_rules! define_objects {
                     | Self::JoinToken(_)
                     | Self::Expelled(_)
                     | Self::Request(_)
+                    | Self::DefinitionsPart(_)
                     | Self::History(_) => None,
                 }
             }
@@ -79,6 +83,9 @@ macro_rules! define_objects {
                     Self::SystemKey(_) => matches!(key, ObjectKey::SystemKey(_)),
                     Self::Expelled(_) => matches!(key, ObjectKey::Expelled(_)),
                     Self::Request(_) => matches!(key, ObjectKey::Request(_)),
+                    Self::DefinitionsPart(it) => {
+                        matches!(key, ObjectKey::DefinitionsPart(server, _) if *server == it.server)
+                    }
                     Self::History(_) => matches!(key, ObjectKey::History(_)),
                 }
             }

@@ -30,7 +30,7 @@ pub enum StoreEffect {
     Stored,
     /// Stored, with the problem that the definitions change too often.
     StoredAsUnstable,
-    /// Not stored, because the definitions change too often. A later probe stores them.
+    /// Not stored, because the definitions change too often, or because there is no room for them. A later probe stores them.
     Deferred,
 }
 

@@ -117,6 +117,11 @@ fn system() -> Vec<(ObjectKey, ControlObject)> {
         epoch: 3,
         last_change: Timestamp(9),
     };
+    let tools = catalogue("files").tools;
+    let part = toolgate_model::DefinitionsPart {
+        tools,
+        ..toolgate_model::DefinitionsPart::empty(crate::fixture::name("files"))
+    };
     vec![
         (ObjectKey::Marker, ControlObject::Marker(marker)),
         (
@@ -133,6 +138,10 @@ fn system() -> Vec<(ObjectKey, ControlObject)> {
             ControlObject::Expelled(NOW),
         ),
         (ObjectKey::Request(digest), ControlObject::Request(request)),
+        (
+            ObjectKey::DefinitionsPart(part.server.clone(), part.digest()),
+            ControlObject::DefinitionsPart(Arc::new(part)),
+        ),
         (ObjectKey::History(4), ControlObject::History(version)),
     ]
 }
@@ -171,6 +180,7 @@ fn with_uid(object: ControlObject) -> ControlObject {
         | ControlObject::JoinToken(_)
         | ControlObject::Expelled(_)
         | ControlObject::Request(_)
+        | ControlObject::DefinitionsPart(_)
         | ControlObject::History(_)) => other,
     }
 }

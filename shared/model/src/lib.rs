@@ -27,7 +27,9 @@ pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
-pub use observed::{Definition, Era, ProxyStatus, ResourceRejection, ServerDefinitions};
+pub use observed::{
+    Definition, DefinitionsPart, Era, ProxyStatus, ResourceRejection, ServerDefinitions,
+};
 pub use origin_pattern::{CredentialHosts, InvalidOriginPattern, OriginPattern};
 pub use principal::{Principal, PrincipalSubject, TokenSubject};
 pub use protocol_version::{ProtocolVersion, UnknownVersion};

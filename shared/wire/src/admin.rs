@@ -14,7 +14,7 @@ mod version;
 
 pub use credential::{CredentialInput, InvalidCredential, credential, credential_to_proto};
 pub use definitions::InvalidServerDefinitions;
-pub(crate) use definitions::{era, era_to_proto};
+pub(crate) use definitions::{era, era_to_proto, part, part_to_proto};
 pub use gateway::InvalidGateway;
 pub use organization::InvalidOrganization;
 pub use proxy::InvalidProxy;

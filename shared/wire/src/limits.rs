@@ -53,6 +53,10 @@ pub const TOKEN_ALLOW_LIST: usize = 1_000;
 pub const MUST_UNDERSTAND: usize = 64;
 /// Maximum length of other short texts in bytes: regions, versions, authors, hints.
 pub const SHORT: usize = 256;
+/// Maximum number of lists of a server that a limit cuts.
+pub const OMISSIONS: usize = 16;
+/// Maximum number of parts in which the store holds the definitions of a server.
+pub const DEFINITION_PARTS: usize = 1_000;
 /// Maximum length of a reason or problem in bytes.
 pub const REASON: usize = 4 * 1024;
 /// Maximum number of resources named in a Nack.

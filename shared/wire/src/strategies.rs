@@ -317,7 +317,8 @@ pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
 
 pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
     let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
-    let problem = (option::of(".{1,30}"), option::of(timestamp()));
+    let omissions = collection::vec(".{1,30}", 0..3);
+    let problem = (option::of(".{1,30}"), option::of(timestamp()), omissions);
     (name(), era(), texts, lists(), timestamp(), problem).prop_map(
         |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| {
             ServerDefinitions {
@@ -336,6 +337,8 @@ pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
                 probed,
                 problem: problem.0,
                 problem_since: problem.1,
+                omissions: problem.2,
+                parts: Vec::new(),
             }
         },
     )

@@ -14,6 +14,7 @@ use crate::port::{HeaderError, SinkError, StoreEffect, StoreReport};
 
 mod feeds;
 mod kinds;
+mod large;
 
 /// Keeps server definitions in memory and counts the writes.
 #[derive(Default)]
@@ -302,6 +303,8 @@ async fn stored_definitions_are_loaded_after_a_restart() {
         probed: toolgate_model::Timestamp(0),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     };
     earlier.tools.push(toolgate_model::Definition {
         name: "kept".to_owned(),
@@ -429,30 +432,6 @@ async fn invalid_servers_are_capped_and_reported() {
     for words in ["would never end", "same name", "larger than", bad] {
         assert!(problem.contains(words), "{words}: {problem}");
     }
-}
-
-#[tokio::test]
-async fn definitions_are_cut_to_the_size_limit_of_the_store() {
-    let house = fixture(MemorySink::default());
-    let url = house
-        .serve(|seen| {
-            if seen.rpc_method() != "tools/list" {
-                return modern(&seen);
-            }
-            let fat = |n: usize| json!({ "name": format!("t{n}"), "inputSchema": {}, "description": "x".repeat(100_000) });
-            let tools: Vec<Value> = (0..20).map(fat).collect();
-            fake_server::result(&seen, &json!({ "tools": tools, "resultType": "complete" }))
-        })
-        .await;
-    house.want([target("s", &url)]);
-    let catalogue = house.kept("s", |_| true).await;
-    assert_eq!(catalogue.tools.len(), 7);
-    assert!(
-        catalogue
-            .problem
-            .unwrap()
-            .starts_with("13 of its tools are left out")
-    );
 }
 
 #[tokio::test]

@@ -132,6 +132,35 @@ impl StoredForm for ServerDefinitions {
     }
 }
 
+/// Converts definitions whose lists are stored in parts: the record holds everything else, and names the parts.
+pub(super) fn manifest_to_proto(definitions: &ServerDefinitions) -> pb::CatalogueManifest {
+    let mut head = definitions.clone();
+    head.clear_lists();
+    pb::CatalogueManifest {
+        catalogue: Some(head.to_proto()),
+        parts: definitions.parts.iter().map(|it| it.0.to_vec()).collect(),
+    }
+}
+
+/// Validates and converts definitions whose lists are stored in parts. The lists are empty until the parts are read.
+pub(super) fn manifest(given: &pb::CatalogueManifest) -> Result<ServerDefinitions, FieldViolation> {
+    let head = given.catalogue.as_ref();
+    let head = head.ok_or_else(|| missing("catalogue"))?;
+    let mut definitions = ServerDefinitions::from_proto(head).map_err(violation)?;
+    if !definitions.is_empty() {
+        let reason = "lists definitions beside its parts";
+        return Err(FieldViolation::new("catalogue", reason));
+    }
+    let parts = &given.parts;
+    if parts.is_empty() {
+        return Err(missing("parts"));
+    }
+    definitions.parts = field::each("parts", parts, limits::DEFINITION_PARTS, |it| {
+        field::digest("digest", it)
+    })?;
+    Ok(definitions)
+}
+
 pub(super) fn sealed_to_proto(blob: &SealedBlob) -> pb::SealedBlob {
     pb::SealedBlob {
         key_id: blob.key_id.clone(),
