@@ -4,7 +4,7 @@
 use prost::Message as _;
 use toolgate_model::Snapshot;
 use toolgate_proto::push::v1 as pb;
-use toolgate_wire::push::{ReceivedUpdate, UpdateAssembler, updates};
+use toolgate_wire::push::{ReceivedUpdate, UpdateAssembler, continued_updates};
 
 pub(crate) const FILE: &str = "view";
 
@@ -12,7 +12,7 @@ pub(crate) const FILE: &str = "view";
 pub(crate) fn to_bytes(snapshot: &Snapshot) -> Vec<u8> {
     let delta = snapshot.since(&std::collections::BTreeMap::new());
     let mut bytes = Vec::new();
-    for update in updates(0, delta) {
+    for update in continued_updates(0, delta) {
         // Encoding fails only if the buffer is full, and a `Vec` grows.
         let _written = update.encode_length_delimited(&mut bytes);
     }

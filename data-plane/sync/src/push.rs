@@ -23,7 +23,8 @@ use crate::{
     options::ProxyContext,
 };
 
-/// Maximum message size, in bytes. Pushes come in parts of one megabyte, but one resource may be larger.
+/// Maximum message size, in bytes. Pushes come in parts of one megabyte; control planes of earlier builds send a resource
+/// in one part, however large it is.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Interval at which an open stream confirms that the held configuration is current.
@@ -211,6 +212,7 @@ impl PushTask {
             start_time_ms: self.description.started.0,
             held: (version != Version::default()).then(|| version_to_proto(version)),
             resources: digests_to_proto(&self.applied.digests()),
+            reads_continued: true,
         }
     }
 

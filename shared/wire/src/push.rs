@@ -14,7 +14,8 @@ pub use resource::{
     resource_to_proto,
 };
 pub use update::{
-    InvalidUpdate, ReceivedUpdate, UpdateAssembler, rejected_to_proto, rejections, updates,
+    InvalidUpdate, ReceivedUpdate, UpdateAssembler, continued_updates, rejected_to_proto,
+    rejections, updates,
 };
 
 use toolgate_model::Version;

@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,8 @@ struct SubscriptionTask {
     out: mpsc::Sender<FeedItem>,
     /// Proxy id from the `Hello` message; `None` before it.
     proxy: Option<Slug>,
+    /// True if the proxy reads resources that continue in further entries of a push. Known before anything is sent.
+    reads_continued: Arc<AtomicBool>,
     /// Snapshot most recently sent to the feed.
     last_snapshot: Option<Arc<Snapshot>>,
 }
@@ -79,17 +84,20 @@ impl Push for ProxyServices {
             let (out, alive) = taken.unzip();
             ProxyFeed::new(Arc::clone(&state), Arc::clone(&writer), out, alive)
         });
+        let reads_continued = Arc::new(AtomicBool::new(false));
         let task = SubscriptionTask {
             services: self.clone(),
             peer: caller.peer.clone(),
             feed,
             out,
             proxy: None,
+            reads_continued: Arc::clone(&reads_continued),
             last_snapshot: None,
         };
         let inbound = request.into_inner();
         self.drain.spawn("push stream", task.run(inbound, ended));
-        let updates = ReceiverStream::new(outgoing).flat_map(parts);
+        let updates = ReceiverStream::new(outgoing)
+            .flat_map(move |item| parts(item, reads_continued.load(Ordering::Relaxed)));
         Ok(Response::new(Box::pin(updates)))
     }
 
@@ -115,8 +123,11 @@ impl Push for ProxyServices {
 }
 
 /// Splits a delta into messages, lazily as the stream takes them.
-fn parts(outgoing: FeedItem) -> BoxStream<Update> {
+fn parts(outgoing: FeedItem, reads_continued: bool) -> BoxStream<Update> {
     match outgoing {
+        Ok((nonce, delta)) if reads_continued => {
+            stream::iter(wire::continued_updates(nonce, delta).map(Ok)).boxed()
+        }
         Ok((nonce, delta)) => stream::iter(wire::updates(nonce, delta).map(Ok)).boxed(),
         Err(status) => stream::iter([Err(status)]).boxed(),
     }
@@ -223,6 +234,8 @@ impl SubscriptionTask {
             return Err(Status::permission_denied(format!("proxy_id: {reason}")));
         }
         self.proxy = Some(hello.proxy.clone());
+        self.reads_continued
+            .store(hello.reads_continued, Ordering::Relaxed);
         self.recheck()?;
         self.services.feeds.register(&hello.proxy, &self.feed);
         let recorded = Arc::clone(&self.services.state.published().state);

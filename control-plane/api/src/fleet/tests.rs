@@ -137,6 +137,7 @@ impl SubscribedProxy {
             started: Default::default(),
             held: Version::default(),
             resources: Default::default(),
+            reads_continued: true,
         };
         let this = Message::Hello(hello.to_proto());
         say.send(FromProxy {
