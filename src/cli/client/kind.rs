@@ -310,8 +310,12 @@ fn relayed_requests(server: &Value) -> String {
 fn probe_state(server: &Value, now: u64) -> String {
     let status = &server["status"];
     let failed = status["problem"].as_str().is_some_and(|it| !it.is_empty());
+    let cut = status["omissions"]
+        .as_array()
+        .is_some_and(|it| !it.is_empty());
     match (status.is_object(), failed, status["seen"] == true) {
         (false, _, _) => "not yet".to_owned(),
+        (true, false, _) if cut => "limit reached".to_owned(),
         (true, false, _) => "fine".to_owned(),
         (true, true, seen) => {
             let word = if seen { "problem" } else { "failed" };

@@ -366,6 +366,7 @@ fn warnings(object: &Value) -> Vec<String> {
             "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
         )
     });
+    let omissions = super::server::omissions(&object["status"]).map(str::to_owned);
     let bindings = object.pointer("/spec/bindings");
     let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
     let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
@@ -380,7 +381,12 @@ fn warnings(object: &Value) -> Vec<String> {
     let bound = object.pointer("/spec/bindings").and_then(Value::as_array);
     let without = (is_gateway && bound.is_none_or(Vec::is_empty))
         .then(|| "spec.bindings is empty, so that the gateway offers nothing: a binding names a `server`, and `allTools: true` or `tools`".to_owned());
-    problems.chain(probe).chain(empty).chain(without).collect()
+    let servers = probe.into_iter().chain(omissions);
+    problems
+        .chain(servers)
+        .chain(empty)
+        .chain(without)
+        .collect()
 }
 
 /// Builds the update of an existing object from its document. Without a resource version in the document, the

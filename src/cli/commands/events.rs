@@ -131,6 +131,14 @@ fn changes(versions: &Value) -> Vec<DeploymentEvent> {
 async fn problems(admin: &mut AdminClient) -> Result<Vec<DeploymentEvent>, CliError> {
     let mut events = Vec::new();
     for server in admin.list(&SERVER).await? {
+        for omission in crate::cli::commands::server::omissions(&server["status"]) {
+            events.push(DeploymentEvent {
+                time: 0,
+                type_name: "Problem",
+                object: format!("server/{}", cell::id(&server, "/metadata/name")),
+                message: omission.to_owned(),
+            });
+        }
         let problem = server["status"]["problem"].as_str().unwrap_or_default();
         if !problem.is_empty() {
             events.push(DeploymentEvent {

@@ -133,6 +133,9 @@ impl ProbeServerArgs {
             }
             OutputFormat::Table | OutputFormat::Wide => {}
         }
+        for omission in omissions(&catalogue) {
+            out.notice(format_args!("  warning: {omission}"));
+        }
         let Some(problem) = problem_of(&catalogue) else {
             return Ok(());
         };
@@ -327,7 +330,19 @@ async fn refresh_definitions(
 }
 
 fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Vec<String> {
+    let next =
+        format!("  next: `toolgate gateway create NAME --server {name}` offers them to clients");
+    let warnings = omissions(catalogue).map(|it| format!("  warning: {it}"));
+    // The era is known as soon as the server has answered.
+    let answered = catalogue["era"].as_str().is_some_and(|era| !era.is_empty());
     match problem_of(catalogue) {
+        Some(problem) if answered => {
+            let mut lines = vec![definitions_summary(catalogue)];
+            lines.push(format!("  problem: {problem}"));
+            lines.extend(warnings);
+            lines.push(next);
+            lines
+        }
         Some(problem) => vec![
             format!("the first probe failed: {problem}"),
             format!(
@@ -343,13 +358,19 @@ fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Ve
                 "  {name} is kept and probed again from time to time: `toolgate describe server {name}` shows the result"
             ),
         ],
-        None => vec![
-            definitions_summary(catalogue),
-            format!(
-                "  next: `toolgate gateway create NAME --server {name}` offers them to clients"
-            ),
-        ],
+        None => {
+            let mut lines = vec![definitions_summary(catalogue)];
+            lines.extend(warnings);
+            lines.push(next);
+            lines
+        }
     }
+}
+
+/// Returns the lists of a server that a limit cuts, with the limits.
+pub(super) fn omissions(object: &Value) -> impl Iterator<Item = &str> {
+    let omissions = object["omissions"].as_array().into_iter().flatten();
+    omissions.filter_map(Value::as_str)
 }
 
 fn problem_of(catalogue: &Value) -> Option<&str> {

@@ -101,7 +101,13 @@ pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> D
                 server["spec"]["credential"].as_str().unwrap_or_default(),
             ),
         ),
-        None => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+        None => match crate::cli::commands::server::omissions(catalogue).next() {
+            Some(omission) => {
+                let (limit, fix) = omission.split_once("; ").unwrap_or((omission, ""));
+                DoctorFinding::warning(subject, format!("{limit} ({seen})"), fix.to_owned())
+            }
+            None => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+        },
     }
 }
 

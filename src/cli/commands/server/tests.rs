@@ -33,6 +33,28 @@ fn the_credential_of_a_server_is_bound_to_the_origin_of_its_url() {
 }
 
 #[test]
+fn a_server_that_answered_is_not_reported_as_failed() {
+    let cut = "10,000 of 10,001 tools: limit of 10,000 tools of a server";
+    let answered = serde_json::json!({
+        "era": "modern", "protocolVersion": "2026-07-28", "tools": [{}, {}], "omissions": [cut],
+    });
+    let lines = summary("w", "http://w/mcp", false, &answered);
+    assert_eq!(lines[0], "2 tools found (modern, 2026-07-28)");
+    assert_eq!(lines[1], format!("  warning: {cut}"));
+    let mut partial = answered.clone();
+    partial["problem"] = serde_json::json!("its prompts could not be listed");
+    let text = summary("w", "http://w/mcp", false, &partial).join("\n");
+    assert!(text.starts_with("2 tools found"), "{text}");
+    assert!(
+        text.contains("could not be listed") && text.contains(cut),
+        "{text}"
+    );
+    for words in ["failed", "too large; shorten"] {
+        assert!(!text.contains(words), "{text}");
+    }
+}
+
+#[test]
 fn a_failed_probe_reports_the_cause_and_the_next_step() {
     let lines = summary(
         "w",
