@@ -253,6 +253,28 @@ pub enum CredentialKind {
         /// Sealed header value.
         value: SealedBlob,
     },
+    /// Several headers and query parameters with fixed values: the headers first.
+    RequestFields(Vec<SealedField>),
+}
+
+/// Part of a request that carries a value of a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum FieldPlace {
+    /// Header.
+    Header,
+    /// Query parameter.
+    Query,
+}
+
+/// Header or query parameter of a credential.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedField {
+    /// Part of the request.
+    pub place: FieldPlace,
+    /// Header name in lower case, or name of the query parameter before percent-encoding.
+    pub name: String,
+    /// Sealed value.
+    pub value: SealedBlob,
 }
 
 /// Bearer token. Only its keyed hash is stored, not the token itself.
@@ -318,7 +340,7 @@ impl CredentialKind {
     /// Principals that share the resolved credential.
     pub fn scope(&self) -> CredentialScope {
         match self {
-            Self::StaticHeader { .. } => CredentialScope::Shared,
+            Self::StaticHeader { .. } | Self::RequestFields(_) => CredentialScope::Shared,
         }
     }
 }

@@ -20,8 +20,9 @@ pub mod version;
 
 pub use desired::{
     AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, CredentialKind, DriftPolicy,
-    EraPolicy, Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server,
-    ServerBinding, SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
+    EraPolicy, FieldPlace, Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy,
+    SealedField, Server, ServerBinding, SessionSharing, Token, TokenScope, ToolListing,
+    ToolShapeSpec,
 };
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};

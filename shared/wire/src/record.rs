@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use toolgate_model::{Digest, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind};
-use toolgate_proto::store::v1 as pb;
+use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
 use stored_form::{StoredForm as _, sealed_to_proto};
 
@@ -23,10 +23,11 @@ pub use decode::{InvalidRecord, decode};
 /// | 2 | a server has `endpoints` instead of `url`; objects have rate limits |
 /// | 3 | a credential has `hosts` |
 /// | 4 | a token has the uids of its gateways |
+/// | 5 | a credential has `request_fields` |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// Returns the lowest schema that can express the object. A control plane that does not know a limit, the hosts of a
 /// credential, or the gateways of a token must not read the object without it: it would serve it unlimited, and write it
@@ -53,6 +54,10 @@ fn schema_of(object: &pb::record::Object) -> u32 {
         }
         In::Credential(it) => {
             let spec = it.credential.as_ref().and_then(|it| it.spec.as_ref());
+            let kind = spec.and_then(|spec| spec.kind.as_ref());
+            if let Some(Kind::RequestFields(_)) = kind {
+                return 5;
+            }
             let bound = spec.is_some_and(|spec| !spec.hosts.is_empty());
             return if bound { 3 } else { 1 };
         }
