@@ -1,6 +1,9 @@
 //! Rules of credentials.
 
-use toolgate_model::{Credential, CredentialHosts, CredentialKind, ObjectName, Server, Timestamp};
+use toolgate_model::{
+    Credential, CredentialHosts, CredentialKind, FieldPlace, ObjectName, SealedField, Server,
+    Timestamp,
+};
 
 use super::KindRules;
 use crate::{
@@ -40,7 +43,7 @@ impl KindRules for Credential {
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         match &self.kind {
             CredentialKind::StaticHeader { header, value } => {
-                check_header(header)?;
+                check_header("spec.static_header.header", header)?;
                 let size = value.ciphertext.len();
                 check_limit(
                     "spec.static_header.value",
@@ -48,6 +51,9 @@ impl KindRules for Credential {
                     SEALED,
                     size,
                 )
+            }
+            CredentialKind::RequestFields(fields) => {
+                fields.iter().try_for_each(check_request_field)
             }
         }
     }
@@ -106,8 +112,19 @@ fn require_hosts(hosts: &CredentialHosts) -> Result<(), Rejection> {
     Err(Rejection::invalid("spec.hosts", reason))
 }
 
-fn check_header(header: &str) -> Result<(), Rejection> {
-    let field = "spec.static_header.header";
+fn check_request_field(given: &SealedField) -> Result<(), Rejection> {
+    let field = match given.place {
+        FieldPlace::Header => "spec.request_fields.headers",
+        FieldPlace::Query => "spec.request_fields.query",
+    };
+    if given.place == FieldPlace::Header {
+        check_header(field, &given.name)?;
+    }
+    let size = given.value.ciphertext.len();
+    check_limit(field, "bytes of a credential", SEALED, size)
+}
+
+fn check_header(field: &'static str, header: &str) -> Result<(), Rejection> {
     let token =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);
     if header.is_empty() || header.len() > limits::LABEL_VALUE || !header.chars().all(token) {

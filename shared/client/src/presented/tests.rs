@@ -1,0 +1,46 @@
+use proptest::prelude::*;
+use url::Url;
+
+use super::*;
+
+proptest! {
+    #[test]
+    fn a_server_reads_its_own_query_and_then_the_parameters_of_the_credential(
+        own in proptest::option::of("[a-z]{1,4}=[a-z0-9%20]{0,0}[a-z]{0,6}(&[a-z]{1,4}=[a-z]{0,4})?"),
+        given in proptest::collection::vec(("\\PC{1,20}", "\\PC{1,40}"), 1..=4),
+    ) {
+        let base = "https://mcp.example.com:8443/a/mcp";
+        let url = own.map_or_else(|| base.to_owned(), |own| format!("{base}?{own}"));
+        let fields = given.iter().map(|(name, value)| (FieldPlace::Query, &**name, value.as_bytes()));
+        let credential = PresentedCredential::encode(fields).unwrap();
+        let sent = credential.apply_to(&url.parse().unwrap()).unwrap().to_string();
+        prop_assert!(sent.starts_with(&url));
+        let read = |url: &str| -> Vec<(String, String)> {
+            Url::parse(url).unwrap().query_pairs().into_owned().collect()
+        };
+        let mut expected = read(&url);
+        expected.extend(given);
+        prop_assert_eq!(read(&sent), expected);
+        prop_assert!(!sent.contains('+') && !sent.contains('#'));
+    }
+}
+
+#[test]
+fn debug_output_names_fields_without_values() {
+    let fields = [
+        (FieldPlace::Header, "x-api-key", &b"canary-h"[..]),
+        (FieldPlace::Query, "api_key", &b"canary-q"[..]),
+    ];
+    let credential = PresentedCredential::encode(fields).unwrap();
+    assert_eq!(format!("{credential:?}"), r#"["x-api-key", "api_key"]"#);
+}
+
+#[test]
+fn a_url_that_becomes_too_long_fails_without_a_value() {
+    let value = "canary".repeat(20_000);
+    let fields = [(FieldPlace::Query, "api_key", value.as_bytes())];
+    let credential = PresentedCredential::encode(fields).unwrap();
+    let uri = "https://mcp.example.com/mcp".parse().unwrap();
+    let error = credential.apply_to(&uri).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("canary"));
+}
