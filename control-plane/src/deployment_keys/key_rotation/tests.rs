@@ -59,14 +59,19 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     plane
         .shows(|state| {
             let stored = state.credentials.get(&credential).unwrap();
-            let CredentialKind::StaticHeader { value, .. } = &stored.kind;
+            let CredentialKind::StaticHeader { value, .. } = &stored.kind else {
+                panic!("one header");
+            };
             let ours = state.system_keys.get(&slug("authority")).unwrap();
             !new.needs_reseal(value) && !new.needs_reseal(&ours.object)
         })
         .await;
     let state = plane.writer.current();
     let CredentialKind::StaticHeader { value, .. } =
-        &state.credentials.get(&credential).unwrap().kind;
+        &state.credentials.get(&credential).unwrap().kind
+    else {
+        panic!("one header");
+    };
     assert_eq!((*new.open(&place, value).unwrap()).as_ref(), VALUE);
     let key = DeploymentKeys::open_or_create(&plane.writer, &new, "t")
         .await

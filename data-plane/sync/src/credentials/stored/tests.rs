@@ -18,7 +18,9 @@ fn view() -> View {
 
 fn shown(entries: &[CredentialEntry]) -> Vec<String> {
     let shown = |(server, principal, held): &CredentialEntry| {
-        let UpstreamCredential::Header(header) = &*held.value;
+        let UpstreamCredential::Header(header) = &*held.value else {
+            panic!("one header");
+        };
         let principal = principal.as_ref().map(ToString::to_string);
         let value = String::from_utf8_lossy(&header.value).into_owned();
         format!(
@@ -53,6 +55,35 @@ fn a_file_of_the_first_version_is_read_for_the_servers_that_refer_to_it() {
 }
 
 #[test]
+fn several_headers_and_parameters_are_kept_in_a_form_that_earlier_builds_set_aside() {
+    let (_folder, disk) = directory();
+    let field = |place, name: &str, value: &str| CredentialField {
+        place,
+        name: name.into(),
+        value: Zeroizing::new(value.as_bytes().to_vec()),
+    };
+    let fields = vec![
+        field(FieldPlace::Header, "x-key", "a"),
+        field(FieldPlace::Query, "api_key", "b"),
+    ];
+    let value = UpstreamCredential::of_fields(fields, CredentialHosts::default());
+    let held = CachedCredential {
+        credential: "files-key".parse().unwrap(),
+        revision: 3,
+        expires: None,
+        value: Arc::new(value),
+    };
+    save(&disk, vec![("acme/files".parse().unwrap(), None, held)]).unwrap();
+    assert!(disk.load(FILE).unwrap().starts_with(br#"{"version":3,"#));
+    let entries = load(&disk, &view());
+    let expected = [
+        (FieldPlace::Header, "x-key", &b"a"[..]),
+        (FieldPlace::Query, "api_key", &b"b"[..]),
+    ];
+    assert_eq!(entries[0].2.value.fields(), expected);
+}
+
+#[test]
 fn personal_credentials_round_trip_with_their_principal() {
     let (_folder, disk) = directory();
     let entry = (
@@ -82,7 +113,9 @@ fn personal_credentials_round_trip_with_their_principal() {
         [r#"acme/more Some("acme/user:ada") more-key 4 of ada"#]
     );
     assert_eq!(entries[0].2.expires, Some(Timestamp(9)));
-    let UpstreamCredential::Header(header) = &*entries[0].2.value;
+    let UpstreamCredential::Header(header) = &*entries[0].2.value else {
+        panic!("one header");
+    };
     assert_eq!(header.hosts.to_string(), "https://a.example");
 }
 
