@@ -60,7 +60,7 @@ impl PresentedCredential {
     }
 
     /// Headers of each request.
-    pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
     }
 

@@ -73,7 +73,8 @@ fn several_headers_and_parameters_are_kept_in_a_form_that_earlier_builds_set_asi
         expires: None,
         value: Arc::new(value),
     };
-    save(&disk, vec![("acme/files".parse().unwrap(), None, held)]).unwrap();
+    let server = ObjectName::new("acme".parse().unwrap(), "files".parse().unwrap());
+    save(&disk, vec![(server, None, held)]).unwrap();
     assert!(disk.load(FILE).unwrap().starts_with(br#"{"version":3,"#));
     let entries = load(&disk, &view());
     let expected = [
