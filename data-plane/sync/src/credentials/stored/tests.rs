@@ -122,7 +122,7 @@ fn personal_credentials_round_trip_with_their_principal() {
 
 #[test]
 fn a_file_of_a_newer_version_or_without_sense_is_set_aside() {
-    for bytes in [&br#"{"version":3,"credentials":[]}"#[..], b"[1]", b"", b"{"] {
+    for bytes in [&br#"{"version":4,"credentials":[]}"#[..], b"[1]", b"", b"{"] {
         let (folder, disk) = directory();
         disk.save(FILE, bytes).unwrap();
         assert!(load(&disk, &view()).is_empty());
