@@ -176,9 +176,13 @@ async fn arrive<S: ConfigSource>(
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed)?;
     let permit = state.acquire_permit(&caller)?;
-    // The end of a session releases what the caller holds, so no rate delays it.
-    if origin == RequestSource::Client && head.method != Method::DELETE {
-        state.admit(gateway, &caller, measurement.started())?;
+    if origin == RequestSource::Client {
+        let started = measurement.started();
+        match head.method {
+            // The end of a session releases what the caller holds, so limits of operators do not delay it.
+            Method::DELETE => state.limiter.check_rate(&caller, started)?,
+            _ => state.admit(gateway, &caller, started)?,
+        }
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
     let session = state.session_cache.check_session_id(

@@ -113,15 +113,21 @@ async fn no_update_is_lost_between_two_control_planes() {
     two.shows(is_80).await;
 }
 
-#[tokio::test]
-async fn a_writer_that_other_control_planes_overtake_many_times_is_not_refused() {
+/// Returns a control plane whose next `times` commits another one overtakes, and its store.
+async fn overtaken(times: u64) -> (WritePathFixture, Arc<FaultyStore>) {
     let store = FaultyStore::new();
     let plane = ready(store.clone()).await;
     plane
         .create(OperatorObject::Server(server("first")))
         .await
         .unwrap();
-    store.overtaken.store(50, Ordering::Relaxed);
+    store.overtaken.store(times, Ordering::Relaxed);
+    (plane, store)
+}
+
+#[tokio::test]
+async fn a_writer_that_other_control_planes_overtake_many_times_is_not_refused() {
+    let (plane, store) = overtaken(50).await;
     plane
         .create(OperatorObject::Server(server("second")))
         .await
@@ -131,13 +137,7 @@ async fn a_writer_that_other_control_planes_overtake_many_times_is_not_refused()
 
 #[tokio::test]
 async fn a_writer_that_is_always_overtaken_is_refused_when_its_time_is_over() {
-    let store = FaultyStore::new();
-    let plane = ready(store.clone()).await;
-    plane
-        .create(OperatorObject::Server(server("first")))
-        .await
-        .unwrap();
-    store.overtaken.store(u64::MAX, Ordering::Relaxed);
+    let (plane, store) = overtaken(u64::MAX).await;
     let refused = plane.create(OperatorObject::Server(server("second")));
     let refused = timeout(HANG_GUARD, refused).await.expect("no hang");
     assert_eq!(refused, Err(SubmitError::Contended));

@@ -253,7 +253,7 @@ fn associated_data(purpose: SealPurpose, context: SealContext<'_>, epoch: u32) -
         SealPurpose::ServerState => b"state",
         SealPurpose::UrlElicitation => b"visit",
     };
-    let principal = context.principal.to_string();
+    let principal = context.principal.identity();
     let parts = [
         purpose,
         &epoch.to_be_bytes(),

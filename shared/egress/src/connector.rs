@@ -108,7 +108,7 @@ impl VettingConnector {
     }
 
     /// Vets what is known of a target that a proxy connects to. A name that cannot be resolved here in a short time is left
-    /// to the proxy: where a proxy is required, names of the world are often unknown.
+    /// to the proxy: in networks that require a proxy, public names often cannot be resolved.
     async fn vet_proxied(&self, target: &ConnectTarget) -> Result<(), EgressError> {
         let host = match target.host.parse::<IpAddr>() {
             Ok(address) => return self.vet_one(address, target),

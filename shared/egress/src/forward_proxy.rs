@@ -99,7 +99,9 @@ impl ForwardProxies {
                 return Err(InvalidForwardProxy(name));
             }
         }
-        if [https, http, all].into_iter().all(String::is_empty) {
+        // The matcher does not apply `*` to addresses.
+        let excepts_all = no.split(',').any(|entry| entry.trim() == "*");
+        if excepts_all || [https, http, all].into_iter().all(String::is_empty) {
             return Ok(Self::default());
         }
         let matcher = Matcher::builder()

@@ -60,6 +60,17 @@ impl Principal {
         Self { org, subject }
     }
 
+    /// Returns text that is that of this principal alone, also after its name is used again: for the associated data of
+    /// sealed texts. [`Display`](fmt::Display) is for people, and leaves the uid out.
+    pub fn identity(&self) -> String {
+        match &self.subject {
+            PrincipalSubject::Token { uid, .. } => format!("{self}@{uid}"),
+            PrincipalSubject::AllCallers
+            | PrincipalSubject::Team(_)
+            | PrincipalSubject::User(_) => self.to_string(),
+        }
+    }
+
     /// Returns the neutral principal of an organization, for what all its callers share.
     pub fn all_callers(org: Slug) -> Self {
         let subject = PrincipalSubject::AllCallers;

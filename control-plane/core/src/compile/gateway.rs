@@ -155,6 +155,10 @@ impl<'a> GatewayBuilder<'a> {
         for (field, kind) in tools.into_iter().chain(prompts) {
             self.report(field, kind);
         }
+        let limits = &binding.rate_limits;
+        for problem in rate_limits::unknown_tools(field, limits, server, catalogue) {
+            self.report(problem.field, problem.kind);
+        }
         if let Some(most) = binding.timeout {
             self.timeouts.insert(server.clone(), most);
         }

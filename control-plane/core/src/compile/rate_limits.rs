@@ -2,10 +2,11 @@
 //! of the servers behind them. They are part of the gateway, so that one security field guards all of them.
 
 use toolgate_model::{
-    Gateway, ObjectName, RateLimit, ServerBinding,
+    Gateway, ObjectName, RateLimit, ServerBinding, ServerDefinitions, Slug,
     snapshot::{RateLimitScope, ScopedRateLimit},
 };
 
+use super::{ConfigProblem, ExposedKind, ProblemKind};
 use crate::state::StoreState;
 
 /// Returns the rate limits of `gateway` with these bindings, each with its scope.
@@ -34,6 +35,33 @@ pub(super) fn compile<'a>(
         }
     }
     all
+}
+
+/// Reports the tools that `limits` of a binding or a server name and the server does not offer: such a limit, for example
+/// with a misspelt name, bounds nothing. `object` is the path of the object that has the limits.
+pub(super) fn unknown_tools(
+    object: &str,
+    limits: &[RateLimit],
+    server: &Slug,
+    catalogue: &ServerDefinitions,
+) -> Vec<ConfigProblem> {
+    let mut problems = Vec::new();
+    for (index, limit) in limits.iter().enumerate() {
+        let is_offered = |name: &String| catalogue.tools.iter().any(|tool| tool.name == *name);
+        for (at, name) in limit.tools.iter().enumerate() {
+            if is_offered(name) {
+                continue;
+            }
+            let kind = ProblemKind::NotOffered {
+                server: server.clone(),
+                what: ExposedKind::Tool,
+                name: name.clone(),
+            };
+            let field = format!("{object}.rateLimits[{index}].tools[{at}]");
+            problems.push(ConfigProblem { field, kind });
+        }
+    }
+    problems
 }
 
 fn extend(all: &mut Vec<ScopedRateLimit>, scope: &RateLimitScope, limits: &[RateLimit]) {

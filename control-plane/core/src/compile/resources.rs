@@ -11,7 +11,7 @@ use toolgate_model::{
 
 use crate::{object_table::VersionedObject, port::Revision, state::StoreState};
 
-use super::{CompileOutput, ConfigProblem, ProblemKind, gateway, server};
+use super::{CompileOutput, ConfigProblem, ProblemKind, gateway, rate_limits, server};
 
 pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
     let mut work = SnapshotBuilder {
@@ -39,7 +39,10 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
             name,
             sources.to_vec(),
             || match server::compile(state, stored) {
-                Ok(resource) => (Some(SnapshotResource::Server(resource)), Vec::new()),
+                Ok(resource) => {
+                    let resource = SnapshotResource::Server(resource);
+                    (Some(resource), limit_problems(state, stored))
+                }
                 Err(problem) => (None, vec![problem]),
             },
         );
@@ -150,6 +153,16 @@ fn server_sources(state: &StoreState, name: &ObjectName) -> [Revision; 3] {
         credential.map_or(0, |stored| stored.mod_revision),
         catalogue.map_or(0, |stored| stored.mod_revision),
     ]
+}
+
+/// Returns the problems of the rate limits of a server that was probed.
+fn limit_problems(state: &StoreState, server: &Server) -> Vec<ConfigProblem> {
+    let found = state.definitions.get(&server.name);
+    found
+        .filter(|found| found.era.is_some())
+        .map_or_else(Vec::new, |found| {
+            rate_limits::unknown_tools("spec", &server.rate_limits, &server.name.id, found)
+        })
 }
 
 /// Returns `true` if the token is valid at the time of the last change. Proxies check the expiry again with their

@@ -107,8 +107,8 @@ impl ClusterClient {
         result
     }
 
-    /// Sends a read to the current member, and after [`HEDGE_DELAY`] also to the next one. The first answer counts; if it
-    /// is that of the next member, later calls use that one.
+    /// Sends a read to the current member, and after [`HEDGE_DELAY`], or as soon as that fails, also to the next one. The
+    /// first answer counts; if it is that of the next member, later calls use that one.
     pub(super) async fn read<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
     where
         F: Fn(Client) -> Fut,
@@ -116,7 +116,11 @@ impl ClusterClient {
     {
         let mut first = Box::pin(self.call(&ask));
         select! {
-            result = &mut first => return result,
+            result = &mut first => return match result {
+                // The connection is lost, and the call has left the member: a read may be repeated.
+                Err(StoreError::Unavailable(_)) => self.call(&ask).await,
+                answered => answered,
+            },
             () = sleep(HEDGE_DELAY) => {}
         }
         let index = self.current.load(Ordering::Relaxed) % self.endpoints.len();

@@ -159,7 +159,7 @@ impl EtcdCluster {
         assert!(status.success());
     }
 
-    /// Returns all members, those that follow first, the leader last.
+    /// Returns the indexes of all members: the followers, then the leader.
     pub async fn followers_first(&self) -> Vec<usize> {
         let asking = async {
             loop {

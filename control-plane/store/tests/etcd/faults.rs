@@ -14,7 +14,7 @@ use crate::cluster::{EtcdCluster, HANG_GUARD, until_available, within};
 /// Promised time to fail over; asserted by `make drill`. Every run asserts that it happens while the member is frozen, dead or
 /// without quorum: a store that waits for the member hangs.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
-/// Promised age of what is read or watched while a member that follows is frozen; asserted by `make drill`.
+/// Promised age of what is read or watched while a follower is frozen; asserted by `make drill`.
 const STALENESS: Duration = Duration::from_secs(2);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWERED_WITHIN: Duration = Duration::from_millis(2_500);

@@ -1,7 +1,7 @@
 //! Tests of sealing: a sealed text opens only in the context that it was sealed for.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, PrincipalSubject};
+use toolgate_model::{Principal, PrincipalSubject, Uid};
 use zeroize::Zeroizing;
 
 use super::*;
@@ -42,6 +42,36 @@ fn a_sealed_value_opens_only_for_its_purpose_gateway_and_principal() {
         ..here
     };
     assert_eq!(sealer.open(SealPurpose::Session, foreign, &text), None);
+}
+
+#[test]
+fn a_token_made_again_under_its_name_opens_nothing_of_the_first() {
+    let gateway = slug("main");
+    let [first, second] = ["first", "second"].map(|unique| Principal {
+        org: slug("acme"),
+        subject: PrincipalSubject::Token {
+            id: slug("ci"),
+            uid: Uid::of(&unique),
+        },
+    });
+    assert_eq!(first.to_string(), second.to_string());
+    let [first, second] = [&first, &second].map(|principal| SealContext {
+        gateway: &gateway,
+        principal,
+    });
+    let sealer = sealer(&[1]);
+    for purpose in [
+        SealPurpose::Session,
+        SealPurpose::Cursor,
+        SealPurpose::SuspendedCall,
+        SealPurpose::Task,
+        SealPurpose::ServerState,
+        SealPurpose::UrlElicitation,
+    ] {
+        let text = sealer.seal(purpose, first, &[3; NONCE_LEN], b"secret");
+        assert!(sealer.open(purpose, first, &text).is_some(), "{purpose:?}");
+        assert_eq!(sealer.open(purpose, second, &text), None, "{purpose:?}");
+    }
 }
 
 #[test]

@@ -104,3 +104,36 @@ fn a_token_carries_its_own_limits() {
     };
     assert_eq!(made.rate_limits, ci.rate_limits);
 }
+
+#[test]
+fn a_limit_that_names_a_tool_that_its_server_does_not_offer_is_reported() {
+    let mut world = world(&[("one", &["a"])]);
+    let mut main = gateway("acme", "main", PrefixMode::Always, &["one"]);
+    let mut misspelt = limit(RateLimitKey::Tool);
+    misspelt.tools = vec!["a".to_owned(), "aa".to_owned()];
+    main.bindings[0].rate_limits = vec![limit(RateLimitKey::Tool), misspelt.clone()];
+    world.create(OperatorObject::Gateway(main)).unwrap();
+    let mut limited = server("acme", "one", None);
+    limited.rate_limits = vec![misspelt];
+    update(&mut world, OperatorObject::Server(limited));
+    let compiled = compile(&world.state);
+    let found = |kind, id: &str| {
+        let name = name("acme", id);
+        let problems = compiled.problems_of(&ResourceKey { kind, name });
+        let described = problems
+            .iter()
+            .map(|it| format!("{}: {}", it.field, it.kind));
+        described.collect::<Vec<_>>()
+    };
+    let reason = "server one does not offer a tool `aa`";
+    assert_eq!(
+        found(SnapshotResourceKind::Gateway, "main"),
+        [format!("spec.bindings[0].rateLimits[1].tools[1]: {reason}")]
+    );
+    assert_eq!(
+        found(SnapshotResourceKind::Server, "one"),
+        [format!("spec.rateLimits[0].tools[1]: {reason}")]
+    );
+    // Both are served.
+    assert_eq!(resource(&compiled, "main").rate_limits.len(), 3);
+}
