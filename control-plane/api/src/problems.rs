@@ -30,6 +30,7 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::IdTaken(_)
         | ProblemKind::NoCredential(_)
         | ProblemKind::CredentialElsewhere { .. }
+        | ProblemKind::CredentialRepeated { .. }
         | ProblemKind::NoApprovals
         | ProblemKind::ServerNotServed(_)
         | ProblemKind::NotOffered { .. }

@@ -2,6 +2,7 @@
 //! where they enter (`shared/wire`, the admin API) and not checked again inside a plane. The crate is pure: no IO, no
 //! clock, no randomness.
 
+pub mod credential_kind;
 pub mod desired;
 pub mod digest;
 pub mod endpoint;
@@ -18,11 +19,11 @@ pub mod time;
 pub mod uid;
 pub mod version;
 
+pub use credential_kind::{CredentialKind, FieldPlace, SealedField};
 pub use desired::{
-    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, CredentialKind, DriftPolicy,
-    EraPolicy, FieldPlace, Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy,
-    SealedField, Server, ServerBinding, SessionSharing, Token, TokenScope, ToolListing,
-    ToolShapeSpec,
+    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, DriftPolicy, EraPolicy,
+    Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server, ServerBinding,
+    SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
 };
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};

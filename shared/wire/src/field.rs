@@ -374,14 +374,15 @@ pub(crate) fn request_field_counts(
     Ok(())
 }
 
-/// Validates that no name occurs twice in a place.
+/// Validates that no name occurs twice in a place. Names are compared without case: some servers read `apiKey` and
+/// `apikey` as one parameter.
 pub(crate) fn unique_request_fields<'a>(
     prefix: &str,
     names: impl Iterator<Item = (FieldPlace, &'a str)>,
 ) -> Result<(), FieldViolation> {
     let mut seen = std::collections::BTreeSet::new();
     for (place, name) in names {
-        if !seen.insert((place, name)) {
+        if !seen.insert((place, name.to_ascii_lowercase())) {
             let list = match place {
                 FieldPlace::Header => "headers",
                 FieldPlace::Query => "query",

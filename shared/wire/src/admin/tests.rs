@@ -404,12 +404,13 @@ fn several_headers_and_query_parameters_are_accepted_and_never_shown() {
 fn request_fields_that_are_reserved_repeated_or_too_many_are_refused_without_their_values() {
     let nine: Vec<String> = (0..9).map(|at| format!("x-{at}")).collect();
     let nine: Vec<(&str, &str)> = nine.iter().map(|name| (&**name, "canary")).collect();
-    let refused: [(&[(&str, &str)], &[(&str, &str)], &str); 8] = [
+    let refused: [(&[(&str, &str)], &[(&str, &str)], &str); 9] = [
         (&[], &[], "headers"),
         (&nine, &[], "headers"),
         (&[], &nine[..5], "query"),
         (&[("X-Key", "canary"), ("x-key", "canary")], &[], "headers"),
         (&[], &[("k", "canary"), ("k", "canary")], "query"),
+        (&[], &[("apiKey", "canary"), ("apikey", "canary")], "query"),
         (&[("Host", "canary")], &[], "headers[0].header"),
         (&[], &[("k\n", "canary")], "query[0].name"),
         (&[], &[("k", "canary\r\n")], "query[0].value"),

@@ -14,9 +14,15 @@ use crate::{
     state::StoreState,
 };
 
-/// Headers of the transport or the protocol, which a credential must not set.
+/// Headers of the connection, the message or the protocol, which a credential must not set. Headers that begin with `mcp-`
+/// are reserved too. `authorization`, `cookie` and `proxy-authorization` are not: servers, and proxies in front of them,
+/// authenticate requests by these.
 const RESERVED_HEADERS: &[&str] = &[
     "accept",
+    // Answers are forwarded as they are.
+    "accept-encoding",
+    // Belongs to the trace of the call, as do `traceparent` and `tracestate`.
+    "baggage",
     "connection",
     "content-encoding",
     "content-length",
@@ -25,12 +31,10 @@ const RESERVED_HEADERS: &[&str] = &[
     "host",
     "keep-alive",
     "last-event-id",
-    "mcp-method",
-    "mcp-name",
-    "mcp-protocol-version",
-    "mcp-session-id",
     "proxy-connection",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
@@ -52,9 +56,7 @@ impl KindRules for Credential {
                     size,
                 )
             }
-            CredentialKind::RequestFields(fields) => {
-                fields.iter().try_for_each(check_request_field)
-            }
+            CredentialKind::RequestFields(fields) => check_request_fields(fields),
         }
     }
 
@@ -62,9 +64,11 @@ impl KindRules for Credential {
         require_hosts(&self.hosts)
     }
 
-    /// Checks that the credential keeps its hosts, and that every server that refers to it is within new ones. A
-    /// credential of an earlier build may be changed without any: its value must be replaceable at all times.
+    /// Checks that the credential keeps its hosts, that every server that refers to it is within new ones, and that none
+    /// has a query parameter of it in its URL. A credential of an earlier build may be changed without hosts: its value
+    /// must be replaceable at all times.
     fn check_update(&self, current: &Self, draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+        refuse_repeated_parameters(self, draft.state)?;
         if self.hosts == current.hosts {
             return Ok(());
         }
@@ -104,27 +108,75 @@ fn servers_of<'a>(
         .map(|(server, stored)| (server, &**stored))
 }
 
+/// Checks that the credential is bound, and to no wildcard of a public suffix: different parties own the domains below
+/// `co.uk` or `github.io`.
 fn require_hosts(hosts: &CredentialHosts) -> Result<(), Rejection> {
-    if hosts.is_bound() {
-        return Ok(());
+    if !hosts.is_bound() {
+        let reason = "is required: list the origins that the value may be sent to, e.g. `https://api.example.com`";
+        return Err(Rejection::invalid("spec.hosts", reason));
     }
-    let reason = "is required: list the origins that the value may be sent to, e.g. `https://api.example.com`";
-    Err(Rejection::invalid("spec.hosts", reason))
+    for (at, pattern) in hosts.patterns().iter().enumerate() {
+        let domain = pattern.wildcard_domain();
+        if let Some(suffix) = domain.filter(|domain| is_public_suffix(domain)) {
+            let reason = format!(
+                "`{pattern}` matches hosts of different owners: `{suffix}` is a public suffix; name the host, or a wildcard \
+                 below one domain, e.g. `https://*.example.{suffix}`"
+            );
+            return Err(Rejection::invalid(format!("spec.hosts[{at}]"), reason));
+        }
+    }
+    Ok(())
 }
 
-fn check_request_field(given: &SealedField) -> Result<(), Rejection> {
-    let field = match given.place {
-        FieldPlace::Header => "spec.request_fields.headers",
-        FieldPlace::Query => "spec.request_fields.query",
-    };
-    if given.place == FieldPlace::Header {
-        check_header(field, &given.name)?;
+/// Returns `true` for an entry of the public suffix list, such as `co.uk`. Names without an entry, such as those of a
+/// private network, are no suffixes.
+fn is_public_suffix(domain: &str) -> bool {
+    psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix == domain)
+}
+
+/// Rejects a query parameter that the URL of a server that refers to the credential has already.
+fn refuse_repeated_parameters(
+    credential: &Credential,
+    state: &StoreState,
+) -> Result<(), Rejection> {
+    for (server, stored) in servers_of(state, &credential.name) {
+        let mut endpoints = stored.source.endpoints().iter();
+        let repeated = endpoints.find_map(|it| credential.kind.query_conflict(&it.url));
+        if let Some(parameter) = repeated {
+            let reason = format!(
+                "server {server} refers to the credential and has `{parameter}` in the query of its URL; remove it there \
+                 first, or name another parameter"
+            );
+            return Err(Rejection::invalid("spec.request_fields.query", reason));
+        }
     }
+    Ok(())
+}
+
+fn check_request_fields(fields: &[SealedField]) -> Result<(), Rejection> {
+    let of = |place| fields.iter().filter(move |field| field.place == place);
+    for (at, given) in of(FieldPlace::Header).enumerate() {
+        let path = format!("spec.request_fields.headers[{at}]");
+        check_header(&format!("{path}.header"), &given.name)?;
+        check_sealed(&path, given)?;
+    }
+    for (at, given) in of(FieldPlace::Query).enumerate() {
+        check_sealed(&format!("spec.request_fields.query[{at}]"), given)?;
+    }
+    Ok(())
+}
+
+fn check_sealed(path: &str, given: &SealedField) -> Result<(), Rejection> {
     let size = given.value.ciphertext.len();
-    check_limit(field, "bytes of a credential", SEALED, size)
+    check_limit(
+        &format!("{path}.value"),
+        "bytes of a credential",
+        SEALED,
+        size,
+    )
 }
 
-fn check_header(field: &'static str, header: &str) -> Result<(), Rejection> {
+fn check_header(field: &str, header: &str) -> Result<(), Rejection> {
     let token =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);
     if header.is_empty() || header.len() > limits::LABEL_VALUE || !header.chars().all(token) {
@@ -133,7 +185,7 @@ fn check_header(field: &'static str, header: &str) -> Result<(), Rejection> {
             "use a header name, such as authorization",
         ));
     }
-    if RESERVED_HEADERS.contains(&header) {
+    if RESERVED_HEADERS.contains(&header) || header.starts_with("mcp-") {
         let reason = format!("`{header}` belongs to the protocol; use another header");
         return Err(Rejection::invalid(field, reason));
     }
