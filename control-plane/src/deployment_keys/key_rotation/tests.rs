@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use toolgate_model::{CredentialHosts, ObjectMeta, TokenHash};
+use toolgate_model::{CredentialHosts, FieldPlace, ObjectMeta, SealedField, TokenHash};
 use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
@@ -38,6 +38,26 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
         },
     });
     plane.create(object).await.unwrap();
+    let several = name("several");
+    let fields = [
+        (FieldPlace::Header, "x-app-key"),
+        (FieldPlace::Query, "api_key"),
+    ];
+    let context = |(place, field): (FieldPlace, &str)| {
+        EncryptionContext::credential_field(&several, place, field)
+    };
+    let sealed = |field: (FieldPlace, &str)| SealedField {
+        place: field.0,
+        name: field.1.to_owned(),
+        value: old.seal(&context(field), VALUE).unwrap(),
+    };
+    let object = OperatorObject::Credential(Credential {
+        name: several.clone(),
+        meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
+        kind: CredentialKind::RequestFields(fields.map(sealed).to_vec()),
+    });
+    plane.create(object).await.unwrap();
     let key = DeploymentKeys::open_or_create(&plane.writer, &old, "t")
         .await
         .unwrap();
@@ -51,8 +71,8 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let both = ring(folder.path(), &[("k2", '2'), ("k1", '1')]);
     assert_eq!(
         run(plane.writer.clone(), both).await.unwrap(),
-        4,
-        "three keys of ours, one of theirs"
+        5,
+        "three keys of ours, two credentials"
     );
 
     let new = ring(folder.path(), &[("k2", '2')]);
@@ -63,7 +83,11 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
                 panic!("one header");
             };
             let ours = state.system_keys.get(&slug("authority")).unwrap();
-            !new.needs_reseal(value) && !new.needs_reseal(&ours.object)
+            let several = state.credentials.get(&several).unwrap();
+            let fields = sealed_credential_fields(several);
+            !new.needs_reseal(value)
+                && !new.needs_reseal(&ours.object)
+                && fields.iter().all(|field| !new.needs_reseal(field.value))
         })
         .await;
     let state = plane.writer.current();
@@ -73,6 +97,11 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
         panic!("one header");
     };
     assert_eq!((*new.open(&place, value).unwrap()).as_ref(), VALUE);
+    let stored = state.credentials.get(&several).unwrap();
+    for field in sealed_credential_fields(stored) {
+        let opened = new.open(&field.context, field.value).unwrap();
+        assert_eq!((*opened).as_ref(), VALUE, "{}", field.name);
+    }
     let key = DeploymentKeys::open_or_create(&plane.writer, &new, "t")
         .await
         .unwrap();
