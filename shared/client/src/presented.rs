@@ -4,73 +4,65 @@ use std::{fmt, sync::Arc};
 
 use http::{HeaderName, HeaderValue, Uri};
 use toolgate_model::FieldPlace;
-use url::form_urlencoded::byte_serialize;
+use url::{Url, form_urlencoded::byte_serialize};
 use zeroize::Zeroizing;
 
 use crate::error::ClientError;
 
-/// Headers and query parameters of a credential. The values are never shown.
-#[derive(Clone, Default)]
-pub struct PresentedCredential {
+/// Minimum length of a value that is searched in texts of servers. A shorter one is part of many words.
+const MIN_HIDDEN: usize = 6;
+
+/// Headers and query parameters of a credential. The values are never shown. Cheap to clone.
+#[derive(Clone)]
+pub struct PresentedCredential(Arc<PresentedFields>);
+
+#[derive(Default)]
+struct PresentedFields {
     headers: Vec<(HeaderName, HeaderValue)>,
     query_names: Vec<String>,
     /// Percent-encoded parameters, joined by `&`.
-    query: Arc<Zeroizing<String>>,
+    query: Zeroizing<String>,
+    /// Values as they may appear in a text.
+    hidden: Vec<Zeroizing<String>>,
 }
 
 impl PresentedCredential {
     /// Returns the credential of one header.
-    pub fn header(name: HeaderName, mut value: HeaderValue) -> Self {
-        value.set_sensitive(true);
-        Self {
-            headers: vec![(name, value)],
-            ..Self::default()
-        }
+    pub fn header(name: HeaderName, value: HeaderValue) -> Self {
+        let mut fields = PresentedFields::default();
+        fields.add_header(name, value);
+        Self(Arc::new(fields))
     }
 
     /// Encodes headers and query parameters. Returns `None` if one of them is not valid in a request.
     pub fn encode<'a>(
         fields: impl IntoIterator<Item = (FieldPlace, &'a str, &'a [u8])>,
     ) -> Option<Self> {
-        let (mut headers, mut query_names) = (Vec::new(), Vec::new());
-        let mut query = Zeroizing::new(String::new());
+        let mut encoded = PresentedFields::default();
         for (place, name, value) in fields {
             match place {
                 FieldPlace::Header => {
-                    let mut value = HeaderValue::from_bytes(value).ok()?;
-                    value.set_sensitive(true);
-                    headers.push((HeaderName::from_bytes(name.as_bytes()).ok()?, value));
+                    let value = HeaderValue::from_bytes(value).ok()?;
+                    encoded.add_header(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
                 }
-                FieldPlace::Query => {
-                    if !query.is_empty() {
-                        query.push('&');
-                    }
-                    percent_encode(name.as_bytes(), &mut query);
-                    query.push('=');
-                    percent_encode(value, &mut query);
-                    query_names.push(name.to_owned());
-                }
+                FieldPlace::Query => encoded.add_parameter(name, value),
             }
         }
-        Some(Self {
-            headers,
-            query_names,
-            query: Arc::new(query),
-        })
+        Some(Self(Arc::new(encoded)))
     }
 
     /// Headers of each request.
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
-        &self.headers
+        &self.0.headers
     }
 
     /// Returns the URI of a request: `uri` with the parameters after those of its query.
     pub(crate) fn apply_to(&self, uri: &Uri) -> Result<Uri, ClientError> {
-        if self.query.is_empty() {
+        if self.0.query.is_empty() {
             return Ok(uri.clone());
         }
         let path = uri.path();
-        let added = self.query.as_str();
+        let added = self.0.query.as_str();
         let target = match uri.query() {
             None | Some("") => format!("{path}?{added}"),
             Some(own) => format!("{path}?{own}&{added}"),
@@ -84,6 +76,70 @@ impl PresentedCredential {
         parts.path_and_query = Some(target.map_err(|_| ClientError::Request(invalid))?);
         Uri::from_parts(parts).map_err(|_| ClientError::Request(invalid))
     }
+
+    /// Removes the parameters of the credential from a URL that a server announced, which may repeat those of the request.
+    pub(crate) fn remove_from(&self, url: &mut Url) {
+        let names = &self.0.query_names;
+        let is_own = |name: &str| names.iter().any(|own| own.eq_ignore_ascii_case(name));
+        if !url.query_pairs().any(|(name, _)| is_own(&name)) {
+            return;
+        }
+        let kept = url.query_pairs().filter(|(name, _)| !is_own(name));
+        let kept: Vec<(String, String)> = kept
+            .map(|(name, value)| (name.into_owned(), value.into_owned()))
+            .collect();
+        match kept.is_empty() {
+            true => url.set_query(None),
+            false => drop(url.query_pairs_mut().clear().extend_pairs(kept)),
+        }
+    }
+
+    /// Replaces the values in a text of a server, which may quote the URL or the headers of the request.
+    pub(crate) fn hide_in(&self, text: &mut String) {
+        for value in &self.0.hidden {
+            if text.contains(value.as_str()) {
+                *text = text.replace(value.as_str(), "(credential)");
+            }
+        }
+    }
+}
+
+impl PresentedFields {
+    fn add_header(&mut self, name: HeaderName, mut value: HeaderValue) {
+        value.set_sensitive(true);
+        if let Ok(text) = value.to_str() {
+            self.hide(text);
+            // A server may quote the value without its scheme, such as `Bearer`.
+            if let Some((_scheme, rest)) = text.split_once(' ') {
+                self.hide(rest);
+            }
+        }
+        self.headers.push((name, value));
+    }
+
+    fn add_parameter(&mut self, name: &str, value: &[u8]) {
+        if !self.query.is_empty() {
+            self.query.push('&');
+        }
+        percent_encode(name.as_bytes(), &mut self.query);
+        self.query.push('=');
+        let begin = self.query.len();
+        percent_encode(value, &mut self.query);
+        let encoded = Zeroizing::new(self.query.get(begin..).unwrap_or_default().to_owned());
+        if let Ok(plain) = std::str::from_utf8(value)
+            && plain != encoded.as_str()
+        {
+            self.hide(plain);
+        }
+        self.hide(&encoded);
+        self.query_names.push(name.to_owned());
+    }
+
+    fn hide(&mut self, value: &str) {
+        if value.len() >= MIN_HIDDEN {
+            self.hidden.push(Zeroizing::new(value.to_owned()));
+        }
+    }
 }
 
 /// Encodes every byte that is special in a query; a space as `%20`, which all servers read alike.
@@ -95,8 +151,8 @@ fn percent_encode(bytes: &[u8], into: &mut Zeroizing<String>) {
 
 impl fmt::Debug for PresentedCredential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers = self.headers.iter().map(|(name, _)| name.as_str());
-        let query = self.query_names.iter().map(String::as_str);
+        let headers = self.0.headers.iter().map(|(name, _)| name.as_str());
+        let query = self.0.query_names.iter().map(String::as_str);
         f.debug_list().entries(headers.chain(query)).finish()
     }
 }

@@ -1,3 +1,5 @@
+//! Tests of the URL that a credential makes, and of texts that must not show its values.
+
 use proptest::prelude::*;
 use url::Url;
 
@@ -43,4 +45,52 @@ fn a_url_that_becomes_too_long_fails_without_a_value() {
     let uri = "https://mcp.example.com/mcp".parse().unwrap();
     let error = credential.apply_to(&uri).unwrap_err();
     assert!(!format!("{error} {error:?}").contains("canary"));
+}
+
+#[test]
+fn a_text_of_a_server_that_quotes_the_request_shows_no_value() {
+    let fields = [
+        (FieldPlace::Header, "authorization", &b"Bearer canary-h"[..]),
+        (FieldPlace::Query, "api_key", &b"canary q&a"[..]),
+        (FieldPlace::Query, "tenant", &b"7"[..]),
+    ];
+    let credential = PresentedCredential::encode(fields).unwrap();
+    let sent = credential
+        .apply_to(&"https://a.example/mcp?v=17".parse().unwrap())
+        .unwrap();
+    for quoted in [
+        format!("Cannot POST {sent}"),
+        "invalid key `canary q&a`".to_owned(),
+        "unknown token canary-h in `Bearer canary-h`".to_owned(),
+    ] {
+        let mut text = quoted.clone();
+        credential.hide_in(&mut text);
+        assert!(!text.contains("canary"), "{text}");
+        assert!(text.contains("(credential)"), "{text}");
+    }
+    let mut text = "HTTP 407 of v17".to_owned();
+    credential.hide_in(&mut text);
+    assert_eq!(text, "HTTP 407 of v17");
+}
+
+#[test]
+fn an_announced_url_repeats_no_parameter_of_the_credential() {
+    let fields = [(FieldPlace::Query, "api key", &b"canary"[..])];
+    let credential = PresentedCredential::encode(fields).unwrap();
+    for (announced, used) in [
+        (
+            "https://a.example/m?s=1&API+key=canary",
+            "https://a.example/m?s=1",
+        ),
+        (
+            "https://a.example/m?api%20key=canary",
+            "https://a.example/m",
+        ),
+        ("https://a.example/m?s=%7e", "https://a.example/m?s=%7e"),
+        ("https://a.example/m", "https://a.example/m"),
+    ] {
+        let mut url = announced.parse().unwrap();
+        credential.remove_from(&mut url);
+        assert_eq!(url.as_str(), used);
+    }
 }
