@@ -3,9 +3,12 @@
 use serde_json::Value;
 use toolgate_model::{ObjectKind, for_each_kind};
 
-use crate::cli::output::{
-    cell::{age, count, enum_word, id, joined, text, version},
-    error::CliError,
+use crate::cli::{
+    commands::credential::fields::field_list,
+    output::{
+        cell::{age, count, enum_word, id, joined, text, version},
+        error::CliError,
+    },
 };
 
 /// Kind of object.
@@ -113,7 +116,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         &[
             NAME,
             TITLE,
-            column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            column("FIELDS", |o, _| field_list(o)),
             column("HOSTS", |o, _| credential_hosts(o)),
             AGE,
         ],
