@@ -45,11 +45,14 @@ pub(crate) fn not_found(key: &ObjectKey) -> Status {
 /// the same answer.
 pub(crate) fn unreferenced(server: Option<&ObjectName>, credential: &ObjectName) -> Status {
     let subject = match server {
-        Some(server) => format!("server {server} is not served or does not refer"),
-        None => "no server that is served refers".to_owned(),
+        Some(server) => {
+            format!("server {server} is bound by no gateway, is not served, or does not refer")
+        }
+        None => "no server that a gateway binds refers".to_owned(),
     };
-    let message =
-        format!("{subject} to credential {credential}; name it in the server's spec.credential");
+    let message = format!(
+        "{subject} to credential {credential}; name it in the server's spec.credential, and bind the server to a gateway"
+    );
     Status::with_error_details(Code::NotFound, message, details("UNREFERENCED", &[]))
 }
 

@@ -14,8 +14,8 @@ use toolgate_control_core::{
     port::{PublishedState, StateReader as _},
 };
 use toolgate_model::{
-    CallTimeouts, Credential, CredentialHosts, CredentialKind, ObjectMeta, ObjectName, Server,
-    Slug, Version,
+    CallTimeouts, Credential, CredentialHosts, CredentialKind, Gateway, ObjectMeta, ObjectName,
+    PrefixMode, Server, ServerBinding, Slug, Version,
 };
 use toolgate_proto::{
     credential::v1::{ResolveRequest, credentials_client::CredentialsClient},
@@ -78,11 +78,28 @@ fn name(id: &str) -> ObjectName {
     ObjectName::new("acme".parse().unwrap(), id.parse().unwrap())
 }
 
-fn add_server(control_api: &MemoryControlApi, id: &str) {
-    add_server_with(control_api, id, None);
+/// Adds one resource to the snapshot.
+fn add_token(control_api: &MemoryControlApi, id: &str) {
+    control_api.token("acme", id, toolgate_model::AdminRole::None, false);
 }
 
-fn add_server_with(control_api: &MemoryControlApi, id: &str, credential: Option<&str>) -> u64 {
+/// Creates a server, and a gateway of the same id that binds it. Returns the revision.
+fn add_server(control_api: &MemoryControlApi, id: &str, credential: Option<&str>) -> u64 {
+    add_unbound_server(control_api, id, credential);
+    let gateway = Gateway {
+        name: name(id),
+        meta: ObjectMeta::default(),
+        prefix: PrefixMode::Always,
+        listing: Default::default(),
+        bindings: vec![ServerBinding::all(id.parse().unwrap())],
+        instructions: String::new(),
+        rate_limits: Vec::new(),
+    };
+    let create = Command::Create(OperatorObject::Gateway(gateway));
+    control_api.command(create).unwrap().revision
+}
+
+fn add_unbound_server(control_api: &MemoryControlApi, id: &str, credential: Option<&str>) -> u64 {
     let server = Server {
         name: name(id),
         meta: ObjectMeta::default(),
@@ -173,7 +190,7 @@ async fn recorded(
 #[tokio::test]
 async fn a_proxy_gets_the_full_snapshot_then_deltas_and_its_acks_are_recorded() {
     let rig = fixture(None);
-    add_server(&rig.control_api, "git");
+    add_token(&rig.control_api, "git");
     let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();
     assert_eq!((first.puts.len(), first.rejected.len()), (1, 0));
@@ -182,7 +199,7 @@ async fn a_proxy_gets_the_full_snapshot_then_deltas_and_its_acks_are_recorded() 
         p.connected && p.acked == first.version
     })
     .await;
-    add_server(&rig.control_api, "mail");
+    add_token(&rig.control_api, "mail");
     let second = proxy.next().await.unwrap().unwrap();
     assert_eq!(second.puts.len(), 1);
     assert!(second.version > first.version);
@@ -214,8 +231,8 @@ async fn a_proxy_gets_the_full_snapshot_then_deltas_and_its_acks_are_recorded() 
 #[tokio::test]
 async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
     let rig = fixture(None);
-    add_server(&rig.control_api, "git");
-    add_server(&rig.control_api, "mail");
+    add_token(&rig.control_api, "git");
+    add_token(&rig.control_api, "mail");
     let whole = rig.control_api.published();
     let mut lossy = (*whole.compiled).clone();
     let mut snapshot = (*lossy.snapshot).clone();
@@ -239,13 +256,13 @@ async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
 #[tokio::test]
 async fn a_panic_in_one_feed_ends_only_its_stream() {
     let rig = fixture(Some("bomb"));
-    add_server(&rig.control_api, "git");
+    add_token(&rig.control_api, "git");
     let mut steady = SubscribedProxy::open(&rig.fleet, "steady").await;
     let first = steady.next().await.unwrap().unwrap();
     steady.ack(&first).await;
     let mut bomb = SubscribedProxy::open(&rig.fleet, "bomb").await;
     while let Ok(Some(_update)) = bomb.next().await {}
-    add_server(&rig.control_api, "mail");
+    add_token(&rig.control_api, "mail");
     let second = steady.next().await.unwrap().unwrap();
     assert_eq!(second.puts.len(), 1);
     steady.ack(&second).await;
@@ -256,7 +273,7 @@ async fn a_panic_in_one_feed_ends_only_its_stream() {
 #[tokio::test]
 async fn a_second_stream_of_a_proxy_replaces_the_first() {
     let rig = fixture(None);
-    add_server(&rig.control_api, "git");
+    add_token(&rig.control_api, "git");
     let mut first = SubscribedProxy::open(&rig.fleet, "p1").await;
     first.next().await.unwrap().unwrap();
     let mut second = SubscribedProxy::open(&rig.fleet, "p1").await;
@@ -358,8 +375,8 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
         assert_eq!(refused.code(), Code::NotFound, "{server:?}");
         assert!(refused.message().contains("spec.credential"), "{refused}");
     }
-    add_server_with(&rig.control_api, "plain", None);
-    let revision_with_server = add_server_with(&rig.control_api, "forge", Some("git"));
+    add_server(&rig.control_api, "plain", None);
+    let revision_with_server = add_server(&rig.control_api, "forge", Some("git"));
     request.config_revision = revision_with_server;
     request.server = "plain".into();
     let refused = client.resolve(request.clone()).await.unwrap_err();
@@ -413,7 +430,7 @@ async fn several_headers_and_query_parameters_are_resolved_as_one_credential() {
     };
     let create = Command::Create(OperatorObject::Credential(credential));
     rig.control_api.command(create).unwrap();
-    let config_revision = add_server_with(&rig.control_api, "forge", Some("git"));
+    let config_revision = add_server(&rig.control_api, "forge", Some("git"));
     let mut client = CredentialsClient::new(channel(&rig.fleet).await);
     let request = ResolveRequest {
         org: "acme".into(),
@@ -442,7 +459,7 @@ async fn several_headers_and_query_parameters_are_resolved_as_one_credential() {
 }
 
 #[tokio::test]
-async fn a_credential_is_resolved_only_for_a_server_that_the_snapshot_contains() {
+async fn a_credential_is_resolved_only_for_a_server_that_a_gateway_binds() {
     let rig = fixture(None);
     let place = toolgate_control_core::port::EncryptionContext::credential_value(&name("git"));
     let credential = |hosts: &str| Credential {
@@ -457,7 +474,8 @@ async fn a_credential_is_resolved_only_for_a_server_that_the_snapshot_contains()
     let git = credential("https://example.com");
     let create = Command::Create(OperatorObject::Credential(git));
     rig.control_api.command(create).unwrap();
-    let config_revision = add_server_with(&rig.control_api, "forge", Some("git"));
+    let config_revision = add_server(&rig.control_api, "forge", Some("git"));
+    add_unbound_server(&rig.control_api, "idle", Some("git"));
     let mut client = CredentialsClient::new(channel(&rig.fleet).await);
     let request = ResolveRequest {
         org: "acme".into(),
@@ -468,27 +486,41 @@ async fn a_credential_is_resolved_only_for_a_server_that_the_snapshot_contains()
     };
     let resolved = client.resolve(request.clone()).await.unwrap().into_inner();
     assert_eq!(resolved.hosts, ["https://example.com"]);
-    // The credential of another organization, and the same names in another organization, do not exist.
-    for (org, server) in [("rival", "forge"), ("acme", "forge2"), ("rival", "")] {
+    // The credential of another organization, and the same names in another organization, do not exist. No gateway binds
+    // the server `idle`.
+    for (org, server) in [
+        ("rival", "forge"),
+        ("acme", "forge2"),
+        ("acme", "idle"),
+        ("rival", ""),
+    ] {
         let mut foreign = request.clone();
         foreign.org = org.into();
         foreign.server = server.into();
         let refused = client.resolve(foreign).await.unwrap_err();
         assert_eq!(refused.code(), Code::NotFound, "{org} {server:?}");
     }
-    let delete = Command::Delete {
-        key: toolgate_control_core::ObjectKey::Server(name("forge")),
-        expected: None,
-    };
-    let config_revision = rig.control_api.command(delete).unwrap().revision;
-    for server in ["forge", ""] {
-        let gone = ResolveRequest {
-            server: server.into(),
-            config_revision,
-            ..request.clone()
+    // Not while no gateway binds the server either.
+    use toolgate_control_core::ObjectKey;
+    for key in [
+        ObjectKey::Gateway(name("forge")),
+        ObjectKey::Server(name("forge")),
+    ] {
+        let delete = Command::Delete {
+            key,
+            expected: None,
         };
-        let refused = client.resolve(gone).await.unwrap_err();
-        assert_eq!(refused.code(), Code::NotFound, "{server:?}");
+        let config_revision = rig.control_api.command(delete).unwrap().revision;
+        for server in ["forge", ""] {
+            let gone = ResolveRequest {
+                server: server.into(),
+                config_revision,
+                ..request.clone()
+            };
+            let refused = client.resolve(gone).await.unwrap_err();
+            assert_eq!(refused.code(), Code::NotFound, "{server:?}");
+            assert!(refused.message().contains("bind"), "{refused}");
+        }
     }
 }
 
@@ -659,7 +691,7 @@ async fn a_proxy_renews_only_its_own_certificate() {
 #[tokio::test]
 async fn a_deleted_proxy_loses_all_access_immediately() {
     let rig = fixture(None);
-    add_server(&rig.control_api, "git");
+    add_token(&rig.control_api, "git");
     let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();
     proxy.ack(&first).await;

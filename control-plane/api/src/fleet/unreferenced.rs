@@ -51,7 +51,7 @@ impl UnreferencedResolves {
 }
 
 /// Returns `true` if the snapshot contains the server, and the server refers to the credential. Without a server, any
-/// server may refer to it.
+/// server may refer to it. The snapshot contains the servers that a gateway binds.
 pub(super) fn is_referenced(
     snapshot: &Snapshot,
     server: Option<&ObjectName>,

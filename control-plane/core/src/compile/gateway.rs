@@ -62,7 +62,7 @@ pub fn compile(
 }
 
 /// Returns the bindings that the prefix mode allows, with their index.
-fn active_bindings(gateway: &Gateway) -> impl Iterator<Item = (usize, &ServerBinding)> {
+pub(super) fn active_bindings(gateway: &Gateway) -> impl Iterator<Item = (usize, &ServerBinding)> {
     let at_most = match gateway.prefix {
         PrefixMode::Single => 1,
         PrefixMode::Always | PrefixMode::Never => limits::GATEWAY_BINDINGS,

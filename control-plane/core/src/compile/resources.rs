@@ -1,7 +1,13 @@
 //! Compiles all resources of a state. Each resource depends on a few objects. While the revisions of these objects
 //! are unchanged, the resource is taken from the previous compilation without serializing or hashing it again.
+//!
+//! A server, its definitions and the reference to its credential are part of the snapshot only while a served gateway
+//! binds the server. Problems of a server are reported in any case.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use toolgate_model::{
     AllowList, Gateway, ObjectName, ResourceKey, Server, ServerDefinitions, Slug, Snapshot,
@@ -24,6 +30,7 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
         sources: BTreeMap::new(),
     };
     let owners = gateway_owners(state);
+    let bound = bound_servers(state, &owners);
     for (name, stored) in state.gateways.iter() {
         let owner = owners.get(&name.id).copied().unwrap_or(&name.org);
         let sources = gateway_sources(state, stored, owner);
@@ -33,20 +40,22 @@ pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOu
         });
     }
     for (name, stored) in state.servers.iter() {
-        let sources = server_sources(state, name);
+        let is_bound = bound.contains(name);
+        let mut sources = server_sources(state, name).to_vec();
+        sources.push(is_bound.into());
         work.add(
             SnapshotResourceKind::Server,
             name,
-            sources.to_vec(),
+            sources,
             || match server::compile(state, stored) {
                 Ok(resource) => {
-                    let resource = SnapshotResource::Server(resource);
-                    (Some(resource), limit_problems(state, stored))
+                    let resource = is_bound.then_some(SnapshotResource::Server(resource));
+                    (resource, limit_problems(state, stored))
                 }
                 Err(problem) => (None, vec![problem]),
             },
         );
-        if let Some(catalogue) = state.definitions.get(name) {
+        if let Some(catalogue) = state.definitions.get(name).filter(|_| is_bound) {
             work.add(
                 SnapshotResourceKind::Catalogue,
                 name,
@@ -123,6 +132,17 @@ fn gateway_owners(state: &StoreState) -> BTreeMap<&Slug, &Slug> {
         owners.insert(id, &*claim.object);
     }
     owners
+}
+
+/// Returns the servers that a served gateway binds. Proxies call no other server.
+fn bound_servers(state: &StoreState, owners: &BTreeMap<&Slug, &Slug>) -> BTreeSet<ObjectName> {
+    let gateways = state.gateways.iter();
+    let served = gateways.filter(|(name, _)| owners.get(&name.id) == Some(&&name.org));
+    let bound = served.flat_map(|(name, stored)| {
+        let servers = gateway::active_bindings(stored).map(|(_, binding)| &binding.server);
+        servers.map(|server| ObjectName::new(name.org.clone(), server.clone()))
+    });
+    bound.collect()
 }
 
 fn gateway_sources(

@@ -7,6 +7,7 @@ use toolgate_model::{
 
 use super::*;
 
+mod bound_servers;
 mod hostile;
 mod listing;
 mod rate_limits;
@@ -309,6 +310,8 @@ fn a_server_credential_reference_changes_with_its_value() {
     world
         .create(OperatorObject::Server(server("acme", "paid", Some("key"))))
         .unwrap();
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["paid"]);
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let before = compile(&world.state);
     let at = ObjectKey::Credential(name("acme", "key"));
     let mut changed = credential("acme", "key");
@@ -322,6 +325,7 @@ fn a_server_credential_reference_changes_with_its_value() {
         .unwrap();
     let after = compile(&world.state);
     let paid = key(SnapshotResourceKind::Server, "paid");
+    assert!(before.snapshot.entries.contains_key(&paid));
     assert_ne!(
         before.snapshot.entries.get(&paid),
         after.snapshot.entries.get(&paid)
@@ -479,6 +483,8 @@ fn a_pinned_version_takes_precedence_over_the_probed_one() {
     seen.era = Some(Era::Modern);
     seen.protocol_version = "2026-07-28".to_owned();
     world.run(Command::RecordDefinitions(seen)).unwrap();
+    let tools = gateway("acme", "tools", PrefixMode::Always, &["old"]);
+    world.create(OperatorObject::Gateway(tools)).unwrap();
     let compiled = compile(&world.state);
     let entry = &compiled.snapshot.entries[&key(SnapshotResourceKind::Server, "old")];
     let SnapshotResource::Server(served) = &*entry.resource else {
@@ -498,6 +504,8 @@ fn a_server_of_both_eras_is_served_in_both_unless_its_era_is_set() {
         let mut both = server("acme", "both", None);
         both.era = policy;
         world.create(OperatorObject::Server(both)).unwrap();
+        let tools = gateway("acme", "tools", PrefixMode::Always, &["both"]);
+        world.create(OperatorObject::Gateway(tools)).unwrap();
         let mut seen = catalogue("acme", "both", &["a"]);
         seen.era = Some(Era::Modern);
         world.run(Command::RecordDefinitions(seen.clone())).unwrap();

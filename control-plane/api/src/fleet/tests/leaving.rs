@@ -5,7 +5,7 @@ use super::*;
 #[tokio::test]
 async fn the_revocation_stream_of_a_deleted_proxy_ends_and_other_streams_continue() {
     let rig = fixture(None);
-    add_server(&rig.control_api, "git");
+    add_token(&rig.control_api, "git");
     let mut streams = Vec::new();
     for id in ["p1", "p2"] {
         record(&rig, id);

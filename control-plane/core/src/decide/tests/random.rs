@@ -1,9 +1,12 @@
 //! Property tests: random commands, some of them on stale revisions, against an in-memory store fixture.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use toolgate_model::{
-    BindingSelection, DriftPolicy, Gateway, ObjectName, PrefixMode, Server, ServerBinding,
-    Timestamp, ToolListing,
+    BindingSelection, DriftPolicy, Gateway, ObjectName, PrefixMode, ResourceKey, Server,
+    ServerBinding, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp, ToolListing,
+    snapshot::SnapshotEntry,
 };
 
 use crate::{
@@ -26,6 +29,8 @@ enum HistoryStep {
     Update(OperatorObject, bool),
     Delete(ObjectKey, bool),
     Other(Command),
+    /// Replaces the bindings of a gateway.
+    Rebind(ObjectName, Vec<ServerBinding>),
     /// Repeats the previous delivery.
     Duplicate,
 }
@@ -132,6 +137,10 @@ fn some_step() -> impl Strategy<Value = HistoryStep> {
             HistoryStep::Other(Command::RecordDefinitions(seen))
         }),
         1 => some_name().prop_map(|name| HistoryStep::Other(Command::RevokeToken(name))),
+        4 => (some_name(), proptest::sample::subsequence(IDS, 0..3)).prop_map(|(name, servers)| {
+            let bindings = servers.into_iter().map(|id| ServerBinding::all(slug(id)));
+            HistoryStep::Rebind(name, bindings.collect())
+        }),
         1 => Just(HistoryStep::Other(Command::BumpEpoch)),
         1 => Just(HistoryStep::Duplicate),
     ]
@@ -166,12 +175,56 @@ fn run(world: &mut StoreFixture, step: HistoryStep) -> Option<Result<Command, Re
             Command::Delete { key, expected }
         }
         HistoryStep::Other(command) => command,
+        HistoryStep::Rebind(name, bindings) => {
+            let stored = world.state.gateways.get(&name)?;
+            let mut gateway = Gateway::clone(&stored.object);
+            gateway.bindings = bindings;
+            Command::Update {
+                object: OperatorObject::Gateway(gateway),
+                expected: stored.mod_revision,
+            }
+        }
         HistoryStep::Duplicate => {
             assert_eq!(world.state.apply(world.last.clone(), world.revision), 0);
             return None;
         }
     };
     Some(world.run(command.clone()).map(|_| command))
+}
+
+/// Servers that the gateways of a snapshot name.
+fn named_servers(snapshot: &Snapshot) -> BTreeSet<ObjectName> {
+    let named = |(key, entry): (&ResourceKey, &SnapshotEntry)| match &*entry.resource {
+        SnapshotResource::Gateway(gateway) => {
+            let servers = gateway.servers.iter();
+            let names = servers.map(|id| ObjectName::new(key.name.org.clone(), id.clone()));
+            names.collect()
+        }
+        SnapshotResource::Server(_)
+        | SnapshotResource::Catalogue(_)
+        | SnapshotResource::Token(_) => Vec::new(),
+    };
+    snapshot.entries.iter().flat_map(named).collect()
+}
+
+/// Checks that the snapshot contains the servers that its gateways name, with their definitions, and no other.
+fn check_bound_servers(state: &StoreState, snapshot: &Snapshot) -> Result<(), TestCaseError> {
+    let named = named_servers(snapshot);
+    let of_kind = |kind| {
+        let keys = snapshot.entries.keys().filter(move |key| key.kind == kind);
+        keys.map(|key| key.name.clone()).collect::<BTreeSet<_>>()
+    };
+    let is_served = |name: &&ObjectName| {
+        let stored = state.servers.get(*name);
+        stored.is_some_and(|stored| compile::server::compile(state, stored).is_ok())
+    };
+    let servers: BTreeSet<_> = named.iter().filter(is_served).cloned().collect();
+    prop_assert_eq!(of_kind(SnapshotResourceKind::Server), servers);
+    let is_known =
+        |name: &&ObjectName| state.servers.contains(*name) && state.definitions.contains(*name);
+    let definitions: BTreeSet<_> = named.iter().filter(is_known).cloned().collect();
+    prop_assert_eq!(of_kind(SnapshotResourceKind::Catalogue), definitions);
+    Ok(())
 }
 
 proptest! {
@@ -192,6 +245,8 @@ proptest! {
 
             let next = recompile(&world.state, &compiled);
             prop_assert_eq!(&next, &compile(&world.state), "recompile differs from compile");
+
+            check_bound_servers(&world.state, &next.snapshot)?;
 
             let observed = matches!(command, Command::RecordDefinitions(_));
             let new = refused_by_compile(&next).into_iter().find(|it| !before.contains(it));
