@@ -229,7 +229,7 @@ async fn a_server_gets_all_headers_and_query_parameters_of_its_credential_in_bot
             .unwrap();
         let server = KeyedServer::start(fixture.address()).await.unwrap();
         let shown = add_keyed(&cli, name, &server).await.unwrap();
-        assert!(shown.contains("tools found"), "{shown}");
+        assert!(shown.contains(" found ("), "{shown}");
         let probed = server.requests().len();
         assert!(probed > 0, "the probe came by");
         let url = up.url(name);

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Uri};
 use toolgate_model::FieldPlace;
 use url::{Url, form_urlencoded::byte_serialize};
@@ -92,6 +93,24 @@ impl PresentedCredential {
             true => url.set_query(None),
             false => drop(url.query_pairs_mut().clear().extend_pairs(kept)),
         }
+    }
+
+    /// Returns a body of a server without the values.
+    pub(crate) fn hidden_in(&self, body: Bytes) -> Bytes {
+        let Ok(text) = std::str::from_utf8(&body) else {
+            return body;
+        };
+        if !self
+            .0
+            .hidden
+            .iter()
+            .any(|value| text.contains(value.as_str()))
+        {
+            return body;
+        }
+        let mut text = text.to_owned();
+        self.hide_in(&mut text);
+        text.into()
     }
 
     /// Replaces the values in a text of a server, which may quote the URL or the headers of the request.

@@ -58,7 +58,11 @@ impl ServerReply {
         let (head, body) = response.into_parts();
         let body = DecodedBody::new(body, ContentCoding::of(&head.headers));
         let (limits, held) = (endpoint.limits, endpoint.response_budget.as_ref());
-        let limited = |body| LimitedBody::new(body, limits.message, held, deadlines);
+        let refused = (!head.status.is_success())
+            .then_some(endpoint.credential.as_ref())
+            .flatten();
+        let limited =
+            |body| LimitedBody::new(body, limits.message, held, deadlines).hide_values_of(refused);
         let kind = media_type(&head.headers);
         let body = match (head.status, kind) {
             (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => ReplyBody::Accepted,
