@@ -35,7 +35,7 @@ pub struct CredentialInput {
 /// Headers and query parameters of a credential as received.
 #[derive(Debug, PartialEq, Eq)]
 pub enum CredentialFields {
-    /// One header, the form that all builds know.
+    /// Single header, the form that all builds know.
     StaticHeader(FieldInput),
     /// Several headers and query parameters.
     Several(Vec<FieldInput>),
