@@ -21,6 +21,28 @@ fn ring(folder: &std::path::Path, keys: &[(&str, char)]) -> Arc<EnvelopeSealer> 
     Arc::new(EnvelopeSealer::new(KeyEncryptionKeys::open(&path).unwrap()))
 }
 
+/// Returns a credential with a header and a query parameter, both sealed with `keys`.
+fn of_several_fields(credential: &toolgate_model::ObjectName, keys: &EnvelopeSealer) -> Credential {
+    let fields = [
+        (FieldPlace::Header, "x-app-key"),
+        (FieldPlace::Query, "api_key"),
+    ];
+    let sealed = |(place, field): (FieldPlace, &str)| {
+        let context = EncryptionContext::credential_field(credential, place, field);
+        SealedField {
+            place,
+            name: field.to_owned(),
+            value: keys.seal(&context, VALUE).unwrap(),
+        }
+    };
+    Credential {
+        name: credential.clone(),
+        meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
+        kind: CredentialKind::RequestFields(fields.map(sealed).to_vec()),
+    }
+}
+
 #[tokio::test]
 async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -39,24 +61,7 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     });
     plane.create(object).await.unwrap();
     let several = name("several");
-    let fields = [
-        (FieldPlace::Header, "x-app-key"),
-        (FieldPlace::Query, "api_key"),
-    ];
-    let context = |(place, field): (FieldPlace, &str)| {
-        EncryptionContext::credential_field(&several, place, field)
-    };
-    let sealed = |field: (FieldPlace, &str)| SealedField {
-        place: field.0,
-        name: field.1.to_owned(),
-        value: old.seal(&context(field), VALUE).unwrap(),
-    };
-    let object = OperatorObject::Credential(Credential {
-        name: several.clone(),
-        meta: ObjectMeta::default(),
-        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
-        kind: CredentialKind::RequestFields(fields.map(sealed).to_vec()),
-    });
+    let object = OperatorObject::Credential(of_several_fields(&several, &old));
     plane.create(object).await.unwrap();
     let key = DeploymentKeys::open_or_create(&plane.writer, &old, "t")
         .await
