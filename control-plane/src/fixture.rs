@@ -254,7 +254,8 @@ pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
     let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &metrics);
     let resync = follower.resync();
     let follower = drain.spawn("store follower", follower.run(drain.clone()));
-    let writer = StoreWriter::new(store, published, clock::system(), Arc::clone(&resync));
+    let notify = Arc::clone(&resync);
+    let writer = StoreWriter::new(store, published, clock::system(), notify, drain);
     WritePathFixture {
         writer,
         resync,

@@ -45,7 +45,8 @@ pub(crate) async fn derive_targets(
 ) {
     let mut held = leadership.watch();
     loop {
-        let mut next = targets_of(&published.borrow_and_update().state);
+        let state = Arc::clone(&published.borrow_and_update().state);
+        let mut next = targets_of(&state);
         let all = held.borrow_and_update().is_some();
         {
             let requested = requested.borrow_and_update();
@@ -57,8 +58,9 @@ pub(crate) async fn derive_targets(
             *current = next;
             differs
         });
+        let other = |published: &Arc<PublishedState>| !has_same_targets(&state, &published.state);
         let open = tokio::select! {
-            changed = published.changed() => changed.is_ok(),
+            changed = published.wait_for(other) => changed.is_ok(),
             changed = held.changed() => changed.is_ok(),
             changed = requested.changed() => changed.is_ok(),
         };
@@ -66,6 +68,11 @@ pub(crate) async fn derive_targets(
             return;
         }
     }
+}
+
+/// Returns `true` if the tables that targets are derived from are the same. Most writes are of other kinds.
+fn has_same_targets(before: &StoreState, state: &StoreState) -> bool {
+    before.servers.ptr_eq(&state.servers) && before.credentials.ptr_eq(&state.credentials)
 }
 
 fn targets_of(state: &StoreState) -> ProbeTargets {

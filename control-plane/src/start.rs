@@ -374,8 +374,8 @@ async fn follow(
     let drain = context.drain.clone();
     context.drain.spawn("store follower", follower.run(drain));
     published.changed().await.map_err(|_| StartError::Stopped)?;
-    let clock = Arc::clone(&context.clock);
-    Ok(StoreWriter::new(store, published, clock, resync))
+    let (clock, drain) = (Arc::clone(&context.clock), context.drain.clone());
+    Ok(StoreWriter::new(store, published, clock, resync, drain))
 }
 
 fn probe(

@@ -255,7 +255,7 @@ impl StoreFollower {
         };
         log_unreadable(&self.state(), &state);
         self.quarantined.set(count(state.quarantine.len()));
-        self.problems.set(count(compiled.problems.len()));
+        self.problems.set(count(compiled.problems.size()));
         self.published
             .send_replace(Arc::new(PublishedState { state, compiled }));
     }

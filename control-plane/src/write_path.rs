@@ -6,7 +6,8 @@
 //!    store_follower: watch --> State --compile--> Snapshot --> PublishedState  the feed of every proxy starts here
 //! ```
 //!
-//! Writers of this replica take turns, so that they do not fail each other's guards. Guards detect writers of other
+//! Writers of this replica take turns, so that they do not fail each other's guards; waiting writes are
+//! committed together, see [`group_commit`]. Guards detect writers of other
 //! replicas, and the loser decides again on the newer state. A rejection has no guards, so it is only given on a state
 //! that includes all changes acknowledged before the command: see [`StoreWriter::catch_up`].
 
@@ -26,14 +27,16 @@ use toolgate_control_core::{
     },
 };
 use toolgate_model::Digest;
-use toolgate_runtime::{Backoff, SharedClock, random};
+use toolgate_runtime::{Backoff, Drain, SharedClock, random};
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
 use crate::{
     deployment_keys::DeploymentKeys, leader_election, record_codec, space_monitor::SpaceMonitor,
 };
+use group_commit::WriteQueue;
 use read_index::{ReadIndex, revision_of};
 
+mod group_commit;
 mod ports;
 mod read_index;
 #[cfg(test)]
@@ -89,6 +92,8 @@ pub(crate) struct StoreWriter {
     pub(crate) clock: SharedClock,
     /// Held while a change is decided and committed. Contains the revision of the last commit.
     write_lock: Arc<Mutex<Revision>>,
+    queue: Arc<WriteQueue>,
+    drain: Drain,
     /// Requests a resync by listing, when the watch does not deliver a commit that a writer knows of.
     resync: Arc<Notify>,
     read_index: Arc<ReadIndex>,
@@ -131,12 +136,15 @@ impl StoreWriter {
         published: watch::Receiver<Arc<PublishedState>>,
         clock: SharedClock,
         resync: Arc<Notify>,
+        drain: Drain,
     ) -> Self {
         Self {
             store,
             published,
             clock,
             write_lock: Arc::default(),
+            queue: Arc::default(),
+            drain,
             resync,
             read_index: Arc::default(),
             space: Arc::default(),
@@ -154,6 +162,9 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> Result<CommitOutcome, SubmitError> {
+        if group_commit::is_groupable(command) {
+            return self.write_in_group(command, context).await;
+        }
         let written = self.write_unless(|_| false, command, context).await?;
         written.ok_or(SubmitError::Contended)
     }

@@ -1,7 +1,7 @@
 //! Commands that change single things: labels, documents in an editor, fields of servers, tools of gateways; and those
 //! that explain, wait and tell.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use anyhow::Result;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
@@ -310,4 +310,43 @@ async fn secrets_of_new_tokens_are_shown_in_every_format_although_a_later_docume
     let created = cli.output(&created).await.unwrap();
     assert!(text(&created.stdout).trim().ends_with("/tokens/named"));
     assert!(text(&created.stderr).contains("archestra_"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_that_fails_midway_reports_everything_that_it_made() {
+    const DOCUMENTS: usize = 100;
+    const FAULTY: usize = 50;
+    let (_sandbox, _up, cli) = start_deployment("midway-many").await.unwrap();
+    let document = |n: usize| {
+        let gateways = if n == FAULTY { "gone" } else { "demo" };
+        format!(
+            "apiVersion: toolgate/v1\nkind: Token\nmetadata: {{name: many-{n}}}\nspec: {{organization: true, gateways: [{gateways}]}}\n---\n"
+        )
+    };
+    let documents: String = (0..DOCUMENTS).map(document).collect();
+    let arguments = ["apply", "-f", "-", "-o", "json", "--quiet"];
+    let applied = cli.output_of_input(&arguments, &documents).await.unwrap();
+    let notices = text(&applied.stderr);
+    assert!(!applied.status.success(), "{notices}");
+    assert!(
+        notices.contains(&format!("many-{FAULTY}")) && notices.contains("50 documents before it"),
+        "{notices}"
+    );
+    let made: serde_json::Value = serde_json::from_slice(&applied.stdout).unwrap();
+    let made: BTreeMap<&str, &str> = made
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["name"].as_str().unwrap(), it["token"].as_str().unwrap()))
+        .collect();
+    assert!((FAULTY..DOCUMENTS).contains(&made.len()), "{made:?}");
+    assert!(made.values().all(|token| token.starts_with("archestra_")));
+    let listed = cli.output(&["get", "tokens", "-o", "name"]).await.unwrap();
+    let listed = text(&listed.stdout);
+    let listed: Vec<&str> = listed
+        .lines()
+        .filter(|name| name.contains("/many-"))
+        .collect();
+    assert_eq!(listed.len(), made.len(), "{listed:?}");
+    assert!(listed.iter().all(|name| made.contains_key(name)));
 }

@@ -1,8 +1,12 @@
 //! Watch service: sends all objects that the caller may read, then `SYNCED`, then changes. A stream keeps a fingerprint
-//! of each object it has sent and compares it with the newest published state. A slow reader therefore skips
-//! intermediate changes, and no queue builds up.
+//! of each object it has sent and compares the changed objects with the newest published state. A slow reader therefore
+//! skips intermediate changes, and no queue builds up.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{sync::mpsc, time::sleep};
 use tokio_stream::wrappers::ReceiverStream;
@@ -53,6 +57,14 @@ pub(crate) enum ObjectFingerprint {
     TargetVersion(u64, Version),
 }
 
+/// Objects that one stream has sent.
+#[derive(Default)]
+struct SentObjects {
+    fingerprints: BTreeMap<ObjectKey, ObjectFingerprint>,
+    /// State that they were read from.
+    published: Option<Arc<PublishedState>>,
+}
+
 type WatchEventSender = mpsc::Sender<Result<WatchEvent, Status>>;
 
 #[tonic::async_trait]
@@ -100,7 +112,7 @@ async fn follow(
     sender: &WatchEventSender,
 ) -> Result<(), Status> {
     let mut publications = edge.state.watch_state();
-    let mut sent = BTreeMap::new();
+    let mut sent = SentObjects::default();
     let mut synced = false;
     loop {
         let published = publications.latest();
@@ -132,17 +144,23 @@ async fn follow(
 /// Sends the objects that differ from what was sent. Returns `false` if the reader has gone.
 async fn send_changes(
     scope: &WatchScope,
-    published: &PublishedState,
+    published: &Arc<PublishedState>,
     now: Timestamp,
-    sent: &mut BTreeMap<ObjectKey, ObjectFingerprint>,
+    sent: &mut SentObjects,
     sender: &WatchEventSender,
 ) -> bool {
-    let looks = scope.fingerprints(published);
-    let removed: Vec<ObjectKey> = sent
-        .keys()
-        .filter(|key| !looks.contains_key(key))
-        .cloned()
-        .collect();
+    let before = sent.published.replace(Arc::clone(published));
+    let changed = before.and_then(|before| published.changed_objects(&before));
+    let looks = scope.fingerprints(published, changed.as_ref());
+    let is_removed = |key: &&ObjectKey| !looks.contains_key(*key);
+    let sent = &mut sent.fingerprints;
+    let removed: Vec<ObjectKey> = match &changed {
+        Some(changed) => {
+            let known = changed.iter().filter(|key| sent.contains_key(*key));
+            known.filter(is_removed).cloned().collect()
+        }
+        None => sent.keys().filter(is_removed).cloned().collect(),
+    };
     for key in removed {
         let deleted = event(Type::Deleted, show::tombstone(&key));
         if sender.send(Ok(deleted)).await.is_err() {
@@ -216,8 +234,28 @@ fn kinds(
 }
 
 impl WatchScope {
-    /// Returns the fingerprints of all objects in this scope.
-    fn fingerprints(&self, published: &PublishedState) -> BTreeMap<ObjectKey, ObjectFingerprint> {
+    /// Returns the fingerprints of the objects in this scope: of those in `changed`, or of all.
+    fn fingerprints(
+        &self,
+        published: &PublishedState,
+        changed: Option<&BTreeSet<ObjectKey>>,
+    ) -> BTreeMap<ObjectKey, ObjectFingerprint> {
+        let Some(changed) = changed else {
+            return self.all_fingerprints(published);
+        };
+        let shown = changed.iter().filter(|key| {
+            let kind = key.kind().filter(|kind| self.kinds.contains(kind));
+            kind.is_some_and(|kind| self.is_visible(kind, key.org()))
+        });
+        let looks = shown.map(|key| (key.clone(), show::fingerprint(key, published)));
+        let existing = looks.filter_map(|(key, look)| Some((key, look?)));
+        existing.collect()
+    }
+
+    fn all_fingerprints(
+        &self,
+        published: &PublishedState,
+    ) -> BTreeMap<ObjectKey, ObjectFingerprint> {
         let mut looks = BTreeMap::new();
         for kind in &self.kinds {
             show::fingerprints(*kind, published, &mut |key, look| {

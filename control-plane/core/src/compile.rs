@@ -5,12 +5,14 @@
 //! A command is compiled before it is stored (see [`crate::decide()`]). A problem found here therefore comes from
 //! drift: a server that changed its tools, or a direct write to the store.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
+use rpds::RedBlackTreeMapSync;
 use toolgate_model::{CredentialHosts, ObjectName, ResourceKey, Slug, Snapshot};
 
-use crate::{port::Revision, state::StoreState};
+use crate::{change_log::ChangeLog, state::StoreState};
 
+mod dependents;
 mod exposed_name;
 pub mod gateway;
 mod name_allocator;
@@ -21,6 +23,7 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use dependents::definitions_differ;
 pub use exposed_name::exposed_name;
 pub(crate) use exposed_name::is_exposed_name;
 
@@ -30,10 +33,15 @@ pub struct CompileOutput {
     /// Snapshot that is pushed to proxies.
     pub snapshot: Arc<Snapshot>,
     /// Problems reported to operators, by affected resource.
-    pub problems: BTreeMap<ResourceKey, Vec<ConfigProblem>>,
-    /// Source revisions of each resource. The next compilation reuses resources whose sources did not change.
-    sources: BTreeMap<ResourceKey, Vec<Revision>>,
+    pub problems: CompiledProblems,
+    /// State that was compiled. The next compilation compiles what depends on the changes since.
+    input: StoreState,
+    /// Latest changes of resources and problems.
+    changes: ChangeLog<ResourceKey>,
 }
+
+/// Problems by affected resource. A resource without problems is not contained. Clones share their content.
+pub type CompiledProblems = RedBlackTreeMapSync<ResourceKey, Vec<ConfigProblem>>;
 
 /// Reason why an object, or part of it, is missing from the snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -265,13 +273,22 @@ pub fn compile(state: &StoreState) -> CompileOutput {
     recompile(state, &CompileOutput::default())
 }
 
-/// Compiles `state` and reuses unchanged resources of `previous`, which must be of the same epoch. The result
-/// equals that of [`compile()`].
+/// Compiles what depends on the changes since the state that `previous` was compiled from, and takes everything else
+/// from it. The result equals that of [`compile()`]. If the changes are not known, because `state` is not derived from that
+/// state or by too many changes, everything is compiled.
 pub fn recompile(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
     resources::compile(state, previous)
 }
 
 impl CompileOutput {
+    /// Returns the keys of the resources whose content or problems may differ from those of `earlier`, with repetitions;
+    /// `None` if this output is not derived from `earlier`, or by too many changes.
+    pub fn changes_since(&self, earlier: &Self) -> Option<impl Iterator<Item = &ResourceKey>> {
+        let position = earlier.changes.position();
+        let changes: Vec<&ResourceKey> = self.changes.since(&position)?.collect();
+        Some(changes.into_iter())
+    }
+
     /// Returns the problems of one resource.
     pub fn problems_of(&self, key: &ResourceKey) -> &[ConfigProblem] {
         self.problems.get(key).map_or(&[], Vec::as_slice)

@@ -88,9 +88,9 @@ pub const ENDPOINTS: usize = 16;
 /// Maximum length of a region in characters.
 pub const REGION: usize = 63;
 /// Maximum number of objects of one kind in an organization.
-pub const OBJECTS_PER_KIND: usize = 10_000;
+pub const OBJECTS_PER_KIND: usize = 100_000;
 /// Maximum number of organizations.
-pub const ORGANIZATIONS: usize = 10_000;
+pub const ORGANIZATIONS: usize = 100_000;
 /// Maximum number of valid join tokens at a time.
 pub const JOIN_TOKENS: usize = 1_000;
 /// Maximum value of a server timeout.

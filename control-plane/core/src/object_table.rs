@@ -55,13 +55,18 @@ impl<K: Ord + Clone, T> ObjectTable<K, T> {
         self.objects.range::<K, _>((after, Unbounded))
     }
 
-    /// Iterates over the ids of the objects that an organization owns.
+    /// Iterates over the ids of the objects that an organization owns, without a look at those of others.
     pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = &'a K>
     where
         K: ObjectId,
     {
-        let ids = self.objects.keys();
-        ids.filter(move |id| id.parts().0 == Some(org))
+        use std::ops::Bound::{Included, Unbounded};
+        // The smallest possible id of the organization: ids start with a letter.
+        let first = "a".parse().ok();
+        let first = first.and_then(|id| K::from_parts(Some(org.clone()), id));
+        let rest = first.map(|first| self.objects.range::<K, _>((Included(first), Unbounded)));
+        let ids = rest.into_iter().flatten().map(|(id, _)| id);
+        ids.take_while(move |id| id.parts().0 == Some(org))
     }
 
     /// Returns `true` if one table is a clone of the other and neither was written to since.

@@ -1,6 +1,7 @@
 //! Ports: traits through which the core uses external systems. Adapters are in sibling crates; the `control-plane`
 //! crate wires them.
 
+mod published_changes;
 mod secrets;
 mod space;
 mod state;

@@ -13,15 +13,20 @@ use toolgate_model::{
 
 use crate::{
     change::Change,
+    change_log::ChangeLog,
     key::{ObjectKey, ObjectKind, SnapshotRelevance},
     object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord},
     object_table::{ObjectTable, VersionedObject},
     port::Revision,
 };
 
+mod indexes;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod token_validity;
+
+use indexes::StateIndexes;
 
 macro_rules! define_state {
     (
@@ -49,6 +54,9 @@ macro_rules! define_state {
             pub quarantine: Arc<BTreeMap<String, QuarantinedObject>>,
             marker: Option<(VersionMarker, Revision)>,
             token_hashes: RedBlackTreeMapSync<TokenHash, ObjectName>,
+            indexes: StateIndexes,
+            /// Latest changes of objects and gateway ids.
+            changes: ChangeLog<ObjectKey>,
             revisions: RedBlackTreeMapSync<String, Revision>,
             revision: Revision,
             content_revision: Revision,
@@ -176,6 +184,7 @@ impl StoreState {
         for key in removed {
             repairs.missed_deletes += 1;
             next.remove_key(&key);
+            next.record_change(&key);
             if tables::is_compile_input(&key) {
                 next.content_revision = next.content_revision.max(revision);
             }
@@ -288,14 +297,5 @@ impl StoreState {
         let mut next = self.clone();
         next.apply(events, revision);
         next
-    }
-
-    /// Returns the hashes of tokens that are revoked, or expired at `now`, for the revocation stream.
-    pub fn inactive_tokens(&self, now: Timestamp) -> impl Iterator<Item = &TokenHash> {
-        let is_inactive = move |token: &&VersionedObject<Token>| {
-            token.revoked.is_some() || token.expires.is_some_and(|at| at <= now)
-        };
-        let tokens = self.tokens.iter().map(|(_, token)| token);
-        tokens.filter(is_inactive).map(|token| &token.object.hash)
     }
 }

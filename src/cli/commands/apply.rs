@@ -1,12 +1,15 @@
 //! `apply` and `diff`: bring the objects of the control plane in line with documents.
 
+mod concurrent;
 mod diff;
 mod prune;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, pin::pin};
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
+use self::concurrent::StopFlag;
 pub use self::diff::DiffArgs;
 use crate::cli::{
     client::{
@@ -54,6 +57,8 @@ pub struct ApplyArgs {
     pub admin: AdminCommandOptions,
 }
 
+/// Number of documents after which progress is reported.
+const PROGRESS_STEP: usize = 1_000;
 /// Result of a dry run for a document that refers to an object which the same run would create.
 const NOT_FULLY_CHECKED: &str = "not fully checked: it refers to what this run would create";
 
@@ -79,7 +84,7 @@ impl ApplyArgs {
         applied
     }
 
-    /// Applies all documents in turn and collects the results, up to the first error.
+    /// Applies all documents and collects the results. After an error no further document is begun.
     async fn apply_all(
         &self,
         documents: &[ManifestDocument],
@@ -87,38 +92,81 @@ impl ApplyArgs {
         results: &mut Vec<AppliedObject>,
         out: &mut OutputWriter,
     ) -> Result<(), CliError> {
-        for document in documents {
-            let mut admin = connect_for(&self.admin, document)?;
-            let applied = match apply_one(&mut admin, document, self.dry_run).await {
-                Err(fault) if self.dry_run && refers_to_created(&fault, results) => AppliedObject {
-                    name: document
-                        .kind
-                        .resource_name(admin.organization(), &document.id),
-                    verb: NOT_FULLY_CHECKED,
-                    secret: None,
-                    warnings: Vec::new(),
-                },
-                applied => applied
-                    .map_err(|fault| with_document(fault, document, results, self.dry_run))?,
-            };
-            if matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) {
-                let suffix = if self.dry_run { " (dry run)" } else { "" };
-                out.line(format_args!("{} {}{suffix}", applied.name, applied.verb))?;
-                if let Some(secret) = &applied.secret {
-                    out.line(format_args!("  token: {secret}"))?;
-                    out.notice("  it is shown here and nowhere else: keep it");
-                }
-            } else if let (OutputFormat::Name, Some(secret)) = (out.format(), &applied.secret) {
-                out.secret(&applied.name, secret);
-            }
-            for warning in &applied.warnings {
-                out.notice(format_args!("  warning: {warning}"));
-            }
-            results.push(applied);
+        let admin = self.admin.connect()?;
+        for group in concurrent::groups(documents) {
+            self.apply_group(&admin, group, results, out).await?;
         }
         if let Some(labels) = prune {
-            let pruned = prune::run(&self.admin, documents, labels, self.dry_run, out);
-            results.extend(pruned.await?);
+            let mode = (self.dry_run, results);
+            prune::run(&self.admin, documents, labels, mode, out).await?;
+        }
+        Ok(())
+    }
+
+    /// Applies documents of one kind.
+    async fn apply_group(
+        &self,
+        admin: &AdminClient,
+        documents: &[ManifestDocument],
+        results: &mut Vec<AppliedObject>,
+        out: &mut OutputWriter,
+    ) -> Result<(), CliError> {
+        let stop = StopFlag::default();
+        let mut failed: Option<CliError> = None;
+        let mut after_failure = 0_usize;
+        let applying = concurrent::results(admin, documents, self.dry_run, &stop);
+        let mut applying = pin!(applying);
+        while let Some((document, result)) = applying.next().await {
+            let applied = match result {
+                None => continue,
+                Some(Err(fault)) if self.dry_run && refers_to_created(&fault, results) => {
+                    not_fully_checked(admin, document)
+                }
+                Some(Err(fault)) => {
+                    stop.set();
+                    failed = Some(match failed.take() {
+                        None => with_document(fault, document, results, self.dry_run),
+                        Some(first) => {
+                            let (location, id) = (&document.location, &document.id);
+                            let kind = document.kind.name;
+                            first.with_note(format!("{location}: {kind} {id}: {}", fault.message))
+                        }
+                    });
+                    continue;
+                }
+                Some(Ok(applied)) => applied,
+            };
+            after_failure += usize::from(failed.is_some());
+            self.show(&applied, out)?;
+            results.push(applied);
+            if results.len().is_multiple_of(PROGRESS_STEP) {
+                out.notice(format_args!("{} documents applied", results.len()));
+            }
+        }
+        match failed {
+            None => Ok(()),
+            Some(fault) if after_failure == 0 || self.dry_run => Err(fault),
+            Some(fault) => Err(fault.with_note(format!(
+                "{} after it went through too, because they were being written",
+                cell::counted(after_failure, "document", "documents")
+            ))),
+        }
+    }
+
+    /// Writes the result of one document.
+    fn show(&self, applied: &AppliedObject, out: &mut OutputWriter) -> Result<(), CliError> {
+        if matches!(out.format(), OutputFormat::Table | OutputFormat::Wide) {
+            let suffix = if self.dry_run { " (dry run)" } else { "" };
+            out.line(format_args!("{} {}{suffix}", applied.name, applied.verb))?;
+            if let Some(secret) = &applied.secret {
+                out.line(format_args!("  token: {secret}"))?;
+                out.notice("  it is shown here and nowhere else: keep it");
+            }
+        } else if let (OutputFormat::Name, Some(secret)) = (out.format(), &applied.secret) {
+            out.secret(&applied.name, secret);
+        }
+        for warning in &applied.warnings {
+            out.notice(format_args!("  warning: {warning}"));
         }
         Ok(())
     }
@@ -181,15 +229,18 @@ fn reject_duplicates(documents: &[ManifestDocument]) -> Result<(), CliError> {
     Ok(())
 }
 
-fn connect_for(
-    options: &AdminCommandOptions,
-    document: &ManifestDocument,
-) -> Result<AdminClient, CliError> {
-    let admin = options.connect()?;
-    Ok(match &document.organization {
-        Some(organization) => admin.with_organization(organization),
-        None => admin,
-    })
+/// Returns the result of a dry run for a document that refers to what the same run would create.
+fn not_fully_checked(admin: &AdminClient, document: &ManifestDocument) -> AppliedObject {
+    let admin = concurrent::client_for(admin, document);
+    let name = document
+        .kind
+        .resource_name(admin.organization(), &document.id);
+    AppliedObject {
+        name,
+        verb: NOT_FULLY_CHECKED,
+        secret: None,
+        warnings: Vec::new(),
+    }
 }
 
 /// Prefixes an error with its document and notes the number of documents applied before it.

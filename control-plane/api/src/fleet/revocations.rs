@@ -35,8 +35,8 @@ struct RevocationTracker {
     sequence: u64,
     /// Hashes already sent.
     revoked: BTreeSet<TokenHash>,
-    /// Hashes of the tokens in the store at the last check.
-    present: BTreeSet<TokenHash>,
+    /// State and time of the last check.
+    checked: Option<(Arc<StoreState>, Timestamp)>,
     version: Version,
     share: FleetShareTracker,
 }
@@ -150,18 +150,22 @@ async fn send_hashes(
 }
 
 impl RevocationTracker {
-    /// Returns the hashes that became invalid since the last call.
-    fn update(&mut self, state: &StoreState, now: Timestamp) -> Vec<TokenHash> {
-        let mut fresh: BTreeSet<TokenHash> = state.inactive_tokens(now).copied().collect();
-        if state.version() != self.version {
-            let tokens = state.tokens.iter();
-            let present: BTreeSet<TokenHash> = tokens.map(|(_, token)| token.hash).collect();
-            fresh.extend(self.present.difference(&present).copied());
-            // A token can reappear with its old hash only after a restore of the store, and proxies then start over.
-            self.present = present;
-            self.version = state.version();
-        }
+    /// Returns the hashes that became invalid since the last call. After the first call only tokens are looked at that
+    /// changed or expired since.
+    fn update(&mut self, state: &Arc<StoreState>, now: Timestamp) -> Vec<TokenHash> {
+        let checked = self.checked.replace((Arc::clone(state), now));
+        let since = checked
+            .as_ref()
+            .and_then(|(before, then)| state.tokens_ended_since(before, *then, now));
+        // A token can reappear with its old hash only after a restore of the store, and proxies then start over.
+        let mut fresh: Vec<TokenHash> = since.unwrap_or_else(|| {
+            let before = checked.as_ref().map(|(before, _)| before);
+            let removed = before.into_iter().flat_map(|it| state.removed_tokens(it));
+            let ended = state.inactive_tokens(now).chain(removed);
+            ended.copied().collect()
+        });
+        self.version = state.version();
         fresh.retain(|hash| self.revoked.insert(*hash));
-        fresh.into_iter().collect()
+        fresh
     }
 }

@@ -79,6 +79,20 @@ macro_rules! define_watch {
             }
         }
 
+        /// Returns the fingerprint of the object at `key`, if it exists.
+        pub(super) fn fingerprint(
+            key: &ObjectKey,
+            published: &PublishedState,
+        ) -> Option<ObjectFingerprint> {
+            $(if let ObjectKey::$D(id) = key {
+                return fingerprint_of::<$DObject>(id, published);
+            })*
+            $(if let ObjectKey::$O(id) = key {
+                return fingerprint_of::<$OObject>(id, published);
+            })*
+            None
+        }
+
         /// Returns the object at `key`, if it exists.
         pub(super) fn object(
             key: &ObjectKey,
@@ -116,6 +130,14 @@ fn fingerprints_of<K: WatchedKind>(
     for (id, stored) in K::table(&published.state).iter() {
         each(K::key(id.clone()), K::fingerprint(id, stored, published));
     }
+}
+
+fn fingerprint_of<K: WatchedKind>(
+    id: &K::Id,
+    published: &PublishedState,
+) -> Option<ObjectFingerprint> {
+    let stored = K::table(&published.state).get(id)?;
+    Some(K::fingerprint(id, stored, published))
 }
 
 fn render<K: WatchedKind>(

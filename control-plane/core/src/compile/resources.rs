@@ -1,13 +1,10 @@
-//! Compiles all resources of a state. Each resource depends on a few objects. While the revisions of these objects
-//! are unchanged, the resource is taken from the previous compilation without serializing or hashing it again.
+//! Compiles the resources of a state. A resource is compiled again only if something that it depends on changed, and is
+//! serialized and hashed again only if it differs from the previous one.
 //!
 //! A server, its definitions and the reference to its credential are part of the snapshot only while a served gateway
 //! binds the server. Problems of a server are reported in any case.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use toolgate_model::{
     AllowList, Gateway, ObjectName, ResourceKey, Server, ServerDefinitions, Slug, Snapshot,
@@ -15,164 +12,145 @@ use toolgate_model::{
     snapshot::{DefinitionsResource, SnapshotEntry, TokenResource},
 };
 
-use crate::{object_table::VersionedObject, port::Revision, state::StoreState};
+use crate::state::StoreState;
 
-use super::{CompileOutput, ConfigProblem, ProblemKind, gateway, rate_limits, server};
+use super::{
+    CompileOutput, CompiledProblems, ConfigProblem, ProblemKind, dependents, gateway, rate_limits,
+    server,
+};
+
+/// Resource, if the object is served, and its problems.
+type CompiledResource = (Option<SnapshotResource>, Vec<ConfigProblem>);
 
 pub(super) fn compile(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
-    let mut work = SnapshotBuilder {
-        previous,
-        snapshot: Snapshot {
-            version: state.version(),
-            entries: BTreeMap::new(),
-        },
-        problems: BTreeMap::new(),
-        sources: BTreeMap::new(),
+    let affected = dependents::affected(&previous.input, state);
+    let affected = affected.unwrap_or_else(|| all_keys(state, previous));
+    let mut snapshot = Snapshot {
+        version: state.version(),
+        entries: previous.snapshot.entries.clone(),
     };
-    let owners = gateway_owners(state);
-    let bound = bound_servers(state, &owners);
-    for (name, stored) in state.gateways.iter() {
-        let owner = owners.get(&name.id).copied().unwrap_or(&name.org);
-        let sources = gateway_sources(state, stored, owner);
-        work.add(SnapshotResourceKind::Gateway, name, sources, || {
-            let (resource, problems) = gateway::compile(state, stored, owner);
-            (resource.map(SnapshotResource::Gateway), problems)
+    let mut problems = previous.problems.clone();
+    let mut changes = previous.changes.clone();
+    for key in affected {
+        let (resource, found) = compile_resource(state, &key);
+        let before = previous.snapshot.entries.get(&key);
+        let entry = resource.map(|resource| match before {
+            Some(entry) if *entry.resource == resource => entry.clone(),
+            Some(_) | None => SnapshotEntry::new(resource),
         });
+        if entry.as_ref() == before && found == previous.problems_of(&key) {
+            continue;
+        }
+        match entry {
+            // Unchanged entries are shared, and the snapshot knows what was written.
+            Some(entry) if Some(&entry) != before => {
+                snapshot.entries.insert(key.clone(), entry);
+            }
+            Some(_) => {}
+            None => {
+                snapshot.entries.remove(&key);
+            }
+        }
+        set_problems(&mut problems, &key, found);
+        changes.record(key);
     }
-    for (name, stored) in state.servers.iter() {
-        let is_bound = bound.contains(name);
-        let mut sources = server_sources(state, name).to_vec();
-        sources.push(is_bound.into());
-        work.add(
+    CompileOutput {
+        snapshot: Arc::new(snapshot),
+        problems,
+        input: state.clone(),
+        changes,
+    }
+}
+
+fn set_problems(problems: &mut CompiledProblems, key: &ResourceKey, found: Vec<ConfigProblem>) {
+    if found.is_empty() {
+        problems.remove_mut(key);
+    } else {
+        problems.insert_mut(key.clone(), found);
+    }
+}
+
+/// Returns the keys of all resources that `state` may have or that `previous` has.
+fn all_keys(state: &StoreState, previous: &CompileOutput) -> BTreeSet<ResourceKey> {
+    let key = |kind, name: &ObjectName| ResourceKey {
+        kind,
+        name: name.clone(),
+    };
+    let gateways = state.gateways.iter();
+    let gateways = gateways.map(|(name, _)| key(SnapshotResourceKind::Gateway, name));
+    let servers = state.servers.iter().flat_map(|(name, _)| {
+        let kinds = [
             SnapshotResourceKind::Server,
-            name,
-            sources,
-            || match server::compile(state, stored) {
+            SnapshotResourceKind::Catalogue,
+        ];
+        kinds.map(|kind| key(kind, name))
+    });
+    let tokens = state.tokens.iter();
+    let tokens = tokens.map(|(name, _)| key(SnapshotResourceKind::Token, name));
+    let before = previous.snapshot.entries.keys();
+    let before = before.chain(previous.problems.keys()).cloned();
+    gateways
+        .chain(servers)
+        .chain(tokens)
+        .chain(before)
+        .collect()
+}
+
+fn compile_resource(state: &StoreState, key: &ResourceKey) -> CompiledResource {
+    let name = &key.name;
+    match key.kind {
+        SnapshotResourceKind::Gateway => {
+            let compiled = state.gateways.get(name).map(|stored| {
+                let (resource, problems) =
+                    gateway::compile(state, stored, gateway_owner(state, name));
+                (resource.map(SnapshotResource::Gateway), problems)
+            });
+            compiled.unwrap_or_default()
+        }
+        SnapshotResourceKind::Server => {
+            let stored = state.servers.get(name);
+            let compiled = stored.map(|stored| match server::compile(state, stored) {
                 Ok(resource) => {
-                    let resource = is_bound.then_some(SnapshotResource::Server(resource));
+                    let resource = SnapshotResource::Server(resource);
+                    let resource = is_bound(state, name).then_some(resource);
                     (resource, limit_problems(state, stored))
                 }
                 Err(problem) => (None, vec![problem]),
-            },
-        );
-        if let Some(catalogue) = state.definitions.get(name).filter(|_| is_bound) {
-            work.add(
-                SnapshotResourceKind::Catalogue,
-                name,
-                vec![catalogue.mod_revision],
-                || (Some(definitions_resource(catalogue)), Vec::new()),
-            );
+            });
+            compiled.unwrap_or_default()
         }
-    }
-    for (name, stored) in state
-        .tokens
-        .iter()
-        .filter(|(_, token)| is_live(state, token))
-    {
-        work.add(
-            SnapshotResourceKind::Token,
-            name,
-            token_sources(state, stored),
-            || token_resource(state, stored),
-        );
-    }
-    work.finish()
-}
-
-struct SnapshotBuilder<'a> {
-    previous: &'a CompileOutput,
-    snapshot: Snapshot,
-    problems: BTreeMap<ResourceKey, Vec<ConfigProblem>>,
-    sources: BTreeMap<ResourceKey, Vec<Revision>>,
-}
-
-impl SnapshotBuilder<'_> {
-    fn add(
-        &mut self,
-        kind: SnapshotResourceKind,
-        name: &ObjectName,
-        sources: Vec<Revision>,
-        make: impl FnOnce() -> (Option<SnapshotResource>, Vec<ConfigProblem>),
-    ) {
-        let name = name.clone();
-        let key = ResourceKey { kind, name };
-        let (entry, problems) = if self.previous.sources.get(&key) == Some(&sources) {
-            let entry = self.previous.snapshot.entries.get(&key).cloned();
-            (entry, self.previous.problems_of(&key).to_vec())
-        } else {
-            let (resource, problems) = make();
-            (resource.map(SnapshotEntry::new), problems)
-        };
-        if let Some(entry) = entry {
-            self.snapshot.entries.insert(key.clone(), entry);
+        SnapshotResourceKind::Catalogue => {
+            let is_served = state.servers.contains(name) && is_bound(state, name);
+            let seen = state.definitions.get(name).filter(|_| is_served);
+            (seen.map(|seen| definitions_resource(seen)), Vec::new())
         }
-        if !problems.is_empty() {
-            self.problems.insert(key.clone(), problems);
-        }
-        self.sources.insert(key, sources);
-    }
-
-    fn finish(self) -> CompileOutput {
-        CompileOutput {
-            snapshot: Arc::new(self.snapshot),
-            problems: self.problems,
-            sources: self.sources,
+        SnapshotResourceKind::Token => {
+            let live = state.tokens.get(name).filter(|it| is_live(state, it));
+            live.map_or_else(Default::default, |token| token_resource(state, token))
         }
     }
 }
 
-/// Maps gateway ids to the owning organization. The claim of an id decides. An id without a claim, which only a
+/// Returns the organization that owns the id of a gateway. The claim of an id decides. An id without a claim, which only a
 /// direct write to the store produces, belongs to the first organization that has a gateway of this id.
-fn gateway_owners(state: &StoreState) -> BTreeMap<&Slug, &Slug> {
-    let mut owners = BTreeMap::new();
-    for (name, _) in state.gateways.iter() {
-        owners.entry(&name.id).or_insert(&name.org);
-    }
-    for (id, claim) in state.gateway_ids.iter() {
-        owners.insert(id, &*claim.object);
-    }
-    owners
+fn gateway_owner<'a>(state: &'a StoreState, name: &'a ObjectName) -> &'a Slug {
+    let claim = state.gateway_ids.get(&name.id).map(|claim| &*claim.object);
+    let first = || state.organizations_of_gateway_id(&name.id).next();
+    claim.or_else(first).unwrap_or(&name.org)
 }
 
-/// Returns the servers that a served gateway binds. Proxies call no other server.
-fn bound_servers(state: &StoreState, owners: &BTreeMap<&Slug, &Slug>) -> BTreeSet<ObjectName> {
-    let gateways = state.gateways.iter();
-    let served = gateways.filter(|(name, _)| owners.get(&name.id) == Some(&&name.org));
-    let bound = served.flat_map(|(name, stored)| {
-        let servers = gateway::active_bindings(stored).map(|(_, binding)| &binding.server);
-        servers.map(|server| ObjectName::new(name.org.clone(), server.clone()))
-    });
-    bound.collect()
-}
-
-fn gateway_sources(
-    state: &StoreState,
-    gateway: &VersionedObject<Gateway>,
-    owner: &Slug,
-) -> Vec<Revision> {
-    let owned = u64::from(*owner == gateway.name.org);
-    let organization = state.organizations.get(&gateway.name.org);
-    let organization = organization.map_or(0, |stored| stored.mod_revision);
-    let mut sources = vec![gateway.mod_revision, owned, organization];
-    for binding in &gateway.bindings {
-        let server = ObjectName::new(gateway.name.org.clone(), binding.server.clone());
-        sources.extend(server_sources(state, &server));
-    }
-    sources
-}
-
-/// Revisions of a server, its credential and its definitions; 0 for each that does not exist.
-fn server_sources(state: &StoreState, name: &ObjectName) -> [Revision; 3] {
-    let server: Option<&VersionedObject<Server>> = state.servers.get(name);
-    let credential = server.and_then(|server| server.credential.clone());
-    let credential = credential.map(|id| ObjectName::new(name.org.clone(), id));
-    let credential = credential.and_then(|name| state.credentials.get(&name));
-    let catalogue = state.definitions.get(name);
-    [
-        server.map_or(0, |stored| stored.mod_revision),
-        credential.map_or(0, |stored| stored.mod_revision),
-        catalogue.map_or(0, |stored| stored.mod_revision),
-    ]
+/// Returns `true` if a served gateway binds the server. Proxies call no other server.
+pub(super) fn is_bound(state: &StoreState, server: &ObjectName) -> bool {
+    let gateways = state.gateways_of_server(server);
+    let mut names = gateways.map(|id| ObjectName::new(server.org.clone(), id.clone()));
+    names.any(|name| {
+        let is_active = |gateway: &Gateway| {
+            let mut bindings = gateway::active_bindings(gateway);
+            bindings.any(|(_, binding)| binding.server == server.id)
+        };
+        let stored = state.gateways.get(&name);
+        *gateway_owner(state, &name) == name.org && stored.is_some_and(|it| is_active(it))
+    })
 }
 
 /// Returns the problems of the rate limits of a server that was probed.
@@ -201,16 +179,6 @@ fn definitions_resource(catalogue: &ServerDefinitions) -> SnapshotResource {
         instructions: catalogue.instructions.clone(),
         capabilities: catalogue.capabilities.clone(),
     })
-}
-
-/// Revision of a token, and the identities of the gateways that it lists; 0 for each that does not exist.
-fn token_sources(state: &StoreState, token: &VersionedObject<Token>) -> Vec<Revision> {
-    let mut sources = vec![token.mod_revision];
-    if let AllowList::Only(listed) = &token.gateways {
-        let gateways = listed.iter().map(|id| gateway_of(state, token, id));
-        sources.extend(gateways.map(|found| found.map_or(0, |it| it.meta.uid.number())));
-    }
-    sources
 }
 
 fn gateway_of<'a>(state: &'a StoreState, token: &Token, id: &Slug) -> Option<&'a Gateway> {

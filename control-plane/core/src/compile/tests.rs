@@ -9,6 +9,7 @@ use super::*;
 
 mod bound_servers;
 mod hostile;
+mod incremental;
 mod listing;
 mod rate_limits;
 use crate::{

@@ -117,18 +117,25 @@ impl<'a> ChangeBuilder<'a> {
         self.put(ObjectKey::Marker, ControlObject::Marker(marker));
     }
 
+    /// Returns the number of the next record of the version log.
+    pub(super) fn next_version_record(&self) -> u64 {
+        let last = self.state.history.iter().next_back();
+        let mut number = last.map_or(1, |(number, _)| number + 1);
+        // A record that cannot be read is in no table.
+        let is_taken = |number| {
+            let key = ObjectKey::History(number);
+            self.state.mod_revision_at(&key).is_some()
+        };
+        while is_taken(number) {
+            number += 1;
+        }
+        number
+    }
+
     /// Appends a record to the version log. The guard on the marker prevents two changes from using the same
     /// number.
     fn append_version_record(&mut self) {
-        let last = self.state.history.iter().next_back();
-        let mut number = last.map_or(1, |(number, _)| number + 1);
-        while self
-            .state
-            .mod_revision_at(&ObjectKey::History(number))
-            .is_some()
-        {
-            number += 1;
-        }
+        let number = self.next_version_record();
         let record = VersionRecord {
             author: self.context.author.to_string(),
             time: self.now(),
@@ -185,24 +192,11 @@ impl<'a> ChangeBuilder<'a> {
         let now = self.now();
         let own = self.context.request.as_ref();
         let own = own.map(|request| request.record_digest(&self.context.author));
-        let requests = self.state.requests.iter();
-        let requests =
-            requests.filter(|(digest, record)| record.expires <= now && own != Some(**digest));
-        let requests = requests.map(|(digest, _)| ObjectKey::Request(*digest));
-        let tokens = self
-            .state
-            .join_tokens
-            .iter()
-            .filter(|(_, token)| token.expires <= now);
-        let tokens = tokens.map(|(hash, _)| ObjectKey::JoinToken(*hash));
-        let expelled = self.state.expelled.iter();
-        let expelled = expelled.filter(|(id, until)| {
-            let key = ObjectKey::Expelled((*id).clone());
-            ***until <= now && !self.puts.iter().any(|(put, _)| *put == key)
-        });
-        let expelled = expelled.map(|(id, _)| ObjectKey::Expelled(id.clone()));
-        let expired = requests.chain(tokens).chain(expelled);
-        let expired: Vec<ObjectKey> = expired.take(limits::SWEEP_BATCH).collect();
+        let own = own.map(ObjectKey::Request);
+        let is_written = |key: &&ObjectKey| self.puts.iter().any(|(put, _)| put == *key);
+        let expired = self.state.expired_records(now);
+        let expired = expired.filter(|key| own.as_ref() != Some(*key) && !is_written(key));
+        let expired: Vec<ObjectKey> = expired.take(limits::SWEEP_BATCH).cloned().collect();
         for key in expired {
             if !self.deletes.contains(&key) {
                 self.deletes.push(key);

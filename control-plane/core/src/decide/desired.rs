@@ -135,7 +135,7 @@ fn check_revision(
 fn check_object_count<K: KindRules>(state: &StoreState, key: &ObjectKey) -> Result<(), Rejection> {
     let (name, limit) = K::count_limit();
     let found = match key.object().and_then(|object| object.org) {
-        Some(org) => K::table(state).owned_by(org).count(),
+        Some(org) => state.count_of(K::KIND, org),
         None => K::table(state).len(),
     };
     if found < limit {

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use toolgate_model::{ProxyStatus, ServerDefinitions, Slug, Timestamp};
 
 use crate::{
-    change::Change, key::ObjectKey, limits, object::ControlObject, push::STALE_AFTER,
+    change::Change, compile, key::ObjectKey, limits, object::ControlObject, push::STALE_AFTER,
     rejection::Rejection,
 };
 
@@ -37,7 +37,7 @@ pub(super) fn record_definitions(
         }
     }
     draft.guard(&server);
-    if before.is_none_or(|before| compile_input_differs(before, &next)) {
+    if before.is_none_or(|before| compile::definitions_differ(before, &next)) {
         draft.add_description(describe(before, &next));
         draft.mark_compile_input_changed();
     }
@@ -103,22 +103,6 @@ fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
         truncate_bytes(&mut rejection.reason, limits::DESCRIPTION);
     }
     seen
-}
-
-/// Returns `true` if the compile input differs. The probe time and the probe error are not inputs, because proxies
-/// do not use them.
-fn compile_input_differs(before: &ServerDefinitions, next: &ServerDefinitions) -> bool {
-    let compiled = |it: &ServerDefinitions| {
-        let versions = (it.protocol_version.clone(), it.legacy_version.clone());
-        (it.era, versions)
-    };
-    before.tools != next.tools
-        || before.prompts != next.prompts
-        || before.resources != next.resources
-        || before.templates != next.templates
-        || before.instructions != next.instructions
-        || before.capabilities != next.capabilities
-        || compiled(before) != compiled(next)
 }
 
 /// Keeps the definitions of the previous probe if the current probe failed.

@@ -51,11 +51,11 @@ pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
     /// Sets the values that a command cannot change: to those of `current`, or to their initial values.
     fn keep_immutable(&mut self, _current: Option<&Self>) {}
 
-    /// Returns the uid of the new object. No other object has it: two changes cannot be based on the same revision, which
-    /// the marker guards.
+    /// Returns the uid of the new object. No other object has it: two changes have different numbers in the version log,
+    /// which the marker guards.
     fn new_uid(&self, draft: &ChangeBuilder<'_>) -> Uid {
-        let state = draft.state;
-        let version = (state.epoch(), state.revision());
+        let (state, number) = (draft.state, draft.next_version_record());
+        let version = (state.epoch(), state.revision(), number);
         Uid::of(&(Self::KIND.as_str(), self.id().parts(), version, draft.now()))
     }
 

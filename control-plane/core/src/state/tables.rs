@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use toolgate_model::for_each_kind;
+use toolgate_model::{Token, for_each_kind};
 
 use crate::{
     key::{ObjectKey, ObjectKind, SnapshotRelevance},
+    kind::StateKind as _,
     object::ControlObject,
     port::Revision,
 };
@@ -38,6 +39,7 @@ impl StoreState {
             return false;
         }
         self.remove_key(key);
+        self.record_change(key);
         if is_compiled(key) {
             self.content_revision = self.content_revision.max(revision);
         }
@@ -52,6 +54,7 @@ impl StoreState {
     ) {
         let before = key.parse().ok().and_then(|key| self.find(&key));
         self.remove_key(&key);
+        self.record_change(&key);
         if is_compiled(&key) {
             self.content_revision = self.content_revision.max(modified);
         }
@@ -85,14 +88,25 @@ impl StoreState {
             let expected = key.kind().map_or("a record of ours", ObjectKind::as_str);
             return Err(format!("the object at this key is not {expected}"));
         }
-        if let ControlObject::Token(token) = &object {
+        if let Some(token) = Token::of_object(&object) {
             if self.token_hashes.contains_key(&token.hash) {
                 return Err("another token has the same hash".to_owned());
             }
             self.token_hashes.insert_mut(token.hash, token.name.clone());
         }
+        self.indexes.insert(&key, &object);
         self.put(key, object, modified);
         Ok(())
+    }
+
+    /// Records a change of `text` in the log, if objects are derived from it.
+    pub(super) fn record_change(&mut self, text: &str) {
+        let key = text.parse::<ObjectKey>().ok();
+        let is_logged =
+            |key: &ObjectKey| key.kind().is_some() || matches!(key, ObjectKey::GatewayId(_));
+        if let Some(key) = key.filter(is_logged) {
+            self.changes.record(key);
+        }
     }
 
     pub(super) fn remove_key(&mut self, text: &str) {
@@ -105,11 +119,11 @@ impl StoreState {
         let Ok(key) = text.parse::<ObjectKey>() else {
             return;
         };
-        if let ObjectKey::Token(name) = &key
-            && let Some(token) = self.tokens.get(name)
-        {
-            let hash = token.hash;
-            self.token_hashes.remove_mut(&hash);
+        if let Some(object) = self.find(&key) {
+            if let Some(token) = Token::of_object(&object) {
+                self.token_hashes.remove_mut(&token.hash);
+            }
+            self.indexes.remove(&key, &object);
         }
         self.remove(&key);
     }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::{
-    Command, ControlObject, ListedObject, ObjectEvent, ObjectKey, OperatorObject, StoreState,
+    Command, ControlObject, ListedObject, ObjectEvent, ObjectKey, ObjectKind, OperatorObject,
+    StoreState,
     fixture::{StoreFixture, catalogue, gateway, name, organization, server, slug, token},
 };
-use toolgate_model::PrefixMode;
+use toolgate_model::{PrefixMode, Timestamp};
 
 fn world() -> StoreFixture {
     let mut world = StoreFixture::with(&["acme"]);
@@ -270,4 +271,78 @@ fn a_write_copies_no_object_that_it_does_not_touch() {
     for (n, reader) in readers.iter().enumerate() {
         assert_eq!(revoked(reader), n, "readers keep their state");
     }
+}
+
+#[test]
+fn tokens_that_ended_are_found_among_the_changes_and_the_expiries() {
+    let mut world = world();
+    let mut short = token("acme", "short");
+    short.expires = Some(Timestamp(5_000));
+    for other in [short, token("acme", "revoked"), token("acme", "deleted")] {
+        world.create(OperatorObject::Token(other)).unwrap();
+    }
+    let hash = |id: &str| token("acme", id).hash;
+    let before = world.state.clone();
+    let ended = |state: &StoreState, now| {
+        let ended = state.tokens_ended_since(&before, Timestamp(2_000), Timestamp(now));
+        ended.unwrap()
+    };
+    assert_eq!(ended(&world.state, 3_000), []);
+    assert_eq!(ended(&world.state, 5_000), [hash("short")]);
+    world
+        .run(Command::RevokeToken(name("acme", "revoked")))
+        .unwrap();
+    let key = ObjectKey::Token(name("acme", "deleted"));
+    world
+        .run(Command::Delete {
+            key,
+            expected: None,
+        })
+        .unwrap();
+    assert_eq!(
+        ended(&world.state, 3_000),
+        [hash("revoked"), hash("deleted")]
+    );
+    let removed: Vec<_> = world.state.removed_tokens(&before).copied().collect();
+    assert_eq!(removed, [hash("deleted")]);
+}
+
+#[test]
+fn objects_are_counted_by_kind_and_organization() {
+    let mut world = world();
+    world
+        .create(OperatorObject::Organization(organization("other")))
+        .unwrap();
+    world
+        .create(OperatorObject::Server(server("other", "files", None)))
+        .unwrap();
+    let count = |world: &StoreFixture, kind, org| world.state.count_of(kind, &slug(org));
+    assert_eq!(count(&world, ObjectKind::Server, "acme"), 1);
+    assert_eq!(count(&world, ObjectKind::Server, "other"), 1);
+    assert_eq!(count(&world, ObjectKind::Gateway, "other"), 0);
+    let key = ObjectKey::Server(name("other", "files"));
+    // What cannot be read, and has no form that could, is not counted.
+    world.state.apply(
+        [poison(
+            &ObjectKey::Server(name("other", "new")).to_string(),
+            world.revision + 1,
+        )],
+        world.revision + 1,
+    );
+    assert_eq!(count(&world, ObjectKind::Server, "other"), 1);
+    world.revision += 1;
+    world
+        .run(Command::Delete {
+            key,
+            expected: None,
+        })
+        .unwrap();
+    assert_eq!(count(&world, ObjectKind::Server, "other"), 0);
+    assert_eq!(
+        world
+            .state
+            .gateways_of_server(&name("acme", "files"))
+            .count(),
+        1
+    );
 }

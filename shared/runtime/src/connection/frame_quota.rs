@@ -12,6 +12,10 @@ const PREFACE_BYTES: usize = 24;
 /// Length in bytes of a frame header.
 const FRAME_HEADER_BYTES: usize = 9;
 
+/// Type of the frames of a body, and the flag of the last frame of a request.
+const DATA: u8 = 0;
+const END_STREAM: u8 = 1;
+
 /// Types of the frames of a header block, and the flag of its last frame.
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
@@ -37,6 +41,8 @@ pub struct FrameQuota {
     header: [u8; FRAME_HEADER_BYTES],
     filled: usize,
     head: HeadProgress,
+    /// Requests whose body has not ended. Each may end with one empty frame.
+    open_bodies: u32,
     frames: TokenBucket,
     window_updates: TokenBucket,
 }
@@ -73,6 +79,7 @@ impl FrameQuota {
             header: [0; FRAME_HEADER_BYTES],
             filled: 0,
             head: HeadProgress::Expected,
+            open_bodies: 0,
             frames: TokenBucket::new(FRAME_BURST, FRAME_RATE),
             window_updates: TokenBucket::new(WINDOW_BURST, WINDOW_RATE),
         }
@@ -107,7 +114,7 @@ impl FrameQuota {
                 let length = u32::from_be_bytes([0, a, b, c]);
                 self.skip = usize::try_from(length).map_err(|_huge| FrameFlood)?;
                 self.follow_head(kind, flags);
-                self.count_frame(kind, length, now)?;
+                self.count_frame(kind, flags & END_STREAM != 0, length, now)?;
             }
         }
     }
@@ -122,11 +129,28 @@ impl FrameQuota {
         }
     }
 
-    fn count_frame(&mut self, kind: u8, length: u32, now: Duration) -> Result<(), FrameFlood> {
+    fn count_frame(
+        &mut self,
+        kind: u8,
+        ends_stream: bool,
+        length: u32,
+        now: Duration,
+    ) -> Result<(), FrameFlood> {
+        if kind == HEADERS && !ends_stream {
+            self.open_bodies = self.open_bodies.saturating_add(1);
+        }
+        if kind == DATA
+            && ends_stream
+            && let Some(open) = self.open_bodies.checked_sub(1)
+        {
+            // gRPC clients end every request with an empty frame.
+            self.open_bodies = open;
+            return Ok(());
+        }
         match kind {
             // DATA with a payload, HEADERS and CONTINUATION belong to a request; hyper limits RST_STREAM.
-            0 if length > 0 => Ok(()),
-            1 | 3 | 9 => Ok(()),
+            DATA if length > 0 => Ok(()),
+            HEADERS | 3 | CONTINUATION => Ok(()),
             8 => self.window_updates.take(now),
             // PING, SETTINGS, PRIORITY, empty DATA and all other types.
             _ => self.frames.take(now),

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{
-    comparable, connect_for, holds_value, is_unchanged, read_all, secret_holders, update_request,
-    with_document,
+    comparable, concurrent::client_for, holds_value, is_unchanged, read_all, secret_holders,
+    update_request, with_document,
 };
 use crate::cli::{
     client::admin::AdminCommandOptions,
@@ -30,8 +30,9 @@ impl DiffArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut counts = DiffCounts::default();
+        let admin = self.admin.connect()?;
         for document in read_all(&self.files)? {
-            let mut admin = connect_for(&self.admin, &document)?;
+            let mut admin = client_for(&admin, &document);
             let kind = document.kind;
             let name = kind.resource_name(admin.organization(), &document.id);
             let existing = admin.find(kind, &name).await?;

@@ -14,14 +14,15 @@ use crate::cli::{
 };
 
 /// Deletes the objects that are in no document, of the kinds and organizations that the documents have. An object
-/// goes before the objects that it refers to. Organizations and the bootstrap token stay.
+/// goes before the objects that it refers to. Organizations and the bootstrap token stay. What is deleted is added to `results`,
+/// also if a later deletion fails.
 pub async fn run(
     options: &AdminCommandOptions,
     documents: &[ManifestDocument],
     labels: &LabelSelector,
-    dry_run: bool,
+    (dry_run, results): (bool, &mut Vec<AppliedObject>),
     out: &mut OutputWriter,
-) -> Result<Vec<AppliedObject>, CliError> {
+) -> Result<(), CliError> {
     let admin = options.connect()?;
     let organization = |document: &ManifestDocument| {
         let own = document.organization.clone();
@@ -34,7 +35,6 @@ pub async fn run(
         .collect();
     let has_documents =
         |kind: &&ApiResourceKind| documents.iter().any(|it| it.kind.kind == kind.kind);
-    let mut pruned = Vec::new();
     for kind in kind::ALL.iter().rev() {
         if !kind.in_organization || !has_documents(&kind) {
             continue;
@@ -52,7 +52,7 @@ pub async fn run(
                     let suffix = if dry_run { " (dry run)" } else { "" };
                     out.line(format_args!("{name} pruned{suffix}"))?;
                 }
-                pruned.push(AppliedObject {
+                results.push(AppliedObject {
                     name: name.to_owned(),
                     verb: "pruned",
                     secret: None,
@@ -61,5 +61,5 @@ pub async fn run(
             }
         }
     }
-    Ok(pruned)
+    Ok(())
 }

@@ -142,3 +142,24 @@ fn a_duplicate_object_is_rejected_with_both_positions() {
         "{fault}"
     );
 }
+
+#[test]
+fn only_documents_of_the_same_kind_are_applied_at_the_same_time() {
+    let document = |kind: &str, name: &str| {
+        format!(
+            "apiVersion: toolgate/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec: {{}}\n---\n"
+        )
+    };
+    let text = [
+        document("Token", "t"),
+        document("Server", "s1"),
+        document("Gateway", "g"),
+        document("Server", "s2"),
+    ];
+    let mut documents = manifest::parse("file", &text.concat()).unwrap();
+    documents.sort_by_key(|document| document.kind.rank());
+    let groups: Vec<Vec<&str>> = super::concurrent::groups(&documents)
+        .map(|group| group.iter().map(|it| it.id.as_str()).collect())
+        .collect();
+    assert_eq!(groups, [vec!["s1", "s2"], vec!["g"], vec!["t"]]);
+}

@@ -9,6 +9,7 @@ use super::KindRules;
 use crate::{
     decide::{change_builder::ChangeBuilder, field::check_limit},
     key::ObjectKey,
+    kind::StateKind as _,
     limits,
     rejection::Rejection,
     state::StoreState,
@@ -73,7 +74,8 @@ impl KindRules for Credential {
             return Ok(());
         }
         require_hosts(&self.hosts)?;
-        for (name, server) in servers_of(draft.state, &self.name) {
+        for server in servers_of(draft.state, &self.name) {
+            let name = &server.name;
             let outside = server.source.endpoints().iter();
             let mut outside = outside.filter(|endpoint| !self.hosts.permits(&endpoint.url));
             if let Some(endpoint) = outside.next() {
@@ -91,7 +93,7 @@ impl KindRules for Credential {
     /// Returns the servers that use the credential.
     fn dependents(state: &StoreState, name: &ObjectName) -> Vec<ObjectKey> {
         servers_of(state, name)
-            .map(|(server, _)| ObjectKey::Server(server.clone()))
+            .map(|server| Server::key(server.name.clone()))
             .collect()
     }
 }
@@ -99,13 +101,11 @@ impl KindRules for Credential {
 /// Returns the servers that refer to the credential.
 fn servers_of<'a>(
     state: &'a StoreState,
-    name: &'a ObjectName,
-) -> impl Iterator<Item = (&'a ObjectName, &'a Server)> {
-    let servers = state.servers.iter();
-    let of_org = servers.filter(|(server, _)| server.org == name.org);
-    of_org
-        .filter(|(_, server)| server.credential.as_ref() == Some(&name.id))
-        .map(|(server, stored)| (server, &**stored))
+    credential: &'a ObjectName,
+) -> impl Iterator<Item = &'a Server> {
+    let ids = state.servers_of_credential(credential);
+    let names = ids.map(move |id| ObjectName::new(credential.org.clone(), id.clone()));
+    names.filter_map(move |name| state.servers.get(&name).map(|stored| &*stored.object))
 }
 
 /// Checks that the credential is bound, and to no wildcard of a public suffix: different parties own the domains below
@@ -139,13 +139,14 @@ fn refuse_repeated_parameters(
     credential: &Credential,
     state: &StoreState,
 ) -> Result<(), Rejection> {
-    for (server, stored) in servers_of(state, &credential.name) {
-        let mut endpoints = stored.source.endpoints().iter();
+    for server in servers_of(state, &credential.name) {
+        let mut endpoints = server.source.endpoints().iter();
         let repeated = endpoints.find_map(|it| credential.kind.query_conflict(&it.url));
         if let Some(parameter) = repeated {
             let reason = format!(
-                "server {server} refers to the credential and has `{parameter}` in the query of its URL; remove it there \
-                 first, or name another parameter"
+                "server {} refers to the credential and has `{parameter}` in the query of its URL; remove it there first, or \
+                 name another parameter",
+                server.name
             );
             return Err(Rejection::invalid("spec.request_fields.query", reason));
         }

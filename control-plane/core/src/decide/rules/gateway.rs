@@ -3,7 +3,7 @@
 mod shape;
 
 use toolgate_model::{
-    BindingSelection, Gateway, ObjectName, RateLimitLevel, ServerBinding, Timestamp,
+    BindingSelection, Gateway, ObjectName, Organization, RateLimitLevel, ServerBinding, Timestamp,
 };
 
 use super::KindRules;
@@ -15,6 +15,7 @@ use crate::{
         field::{check_limit, check_names, check_text, rate_limit, timeout},
     },
     key::ObjectKey,
+    kind::StateKind as _,
     limits,
     object::ControlObject,
     rejection::Rejection,
@@ -74,10 +75,10 @@ fn claim_gateway_id(draft: &mut ChangeBuilder<'_>, name: &ObjectName) -> Result<
         None => state.mod_revision_at(&claim).is_some(),
     };
     if let Some(owner) = owner.filter(|owner| **owner != name.org) {
-        draft.guard(&ObjectKey::Organization(owner.clone()));
+        draft.guard(&Organization::key(owner.clone()));
     }
-    let mut others = state.gateways.iter().map(|(other, _)| other);
-    let used = others.any(|other| other.id == name.id && state.has_organization(&other.org));
+    let mut users = state.organizations_of_gateway_id(&name.id);
+    let used = users.any(|org| state.has_organization(org));
     if claimed || used {
         let reason = format!(
             "`{}` is taken; gateway ids are unique in the whole deployment, choose another one",

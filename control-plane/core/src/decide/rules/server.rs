@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use toolgate_model::{CallTimeouts, Endpoint, ObjectName, RateLimitLevel, Server, Slug, Timestamp};
+use toolgate_model::{
+    CallTimeouts, Endpoint, Gateway, ObjectName, RateLimitLevel, Server, Slug, Timestamp,
+};
 
 use super::KindRules;
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
         field::{check_limit, rate_limit, region, timeout},
     },
     key::ObjectKey,
+    kind::StateKind as _,
     limits,
     rejection::Rejection,
     state::StoreState,
@@ -68,14 +71,9 @@ impl KindRules for Server {
 
     /// Returns the gateways that bind the server.
     fn dependents(state: &StoreState, name: &ObjectName) -> Vec<ObjectKey> {
-        let gateways = state.gateways.iter();
-        let of_org = gateways.filter(|(gateway, _)| gateway.org == name.org);
-        let binds = of_org.filter(|(_, gateway)| {
-            let mut bindings = gateway.bindings.iter();
-            bindings.any(|binding| binding.server == name.id)
-        });
-        binds
-            .map(|(gateway, _)| ObjectKey::Gateway(gateway.clone()))
+        let gateways = state.gateways_of_server(name);
+        gateways
+            .map(|id| Gateway::key(ObjectName::new(name.org.clone(), id.clone())))
             .collect()
     }
 
@@ -87,10 +85,9 @@ impl KindRules for Server {
     fn dry_run(&self, state: &StoreState, change: &Change) -> Result<(), Rejection> {
         let after = state.after_change(change);
         dry_run::new_server_problem(state, &after, &self.name)?;
-        for key in Self::dependents(&after, &self.name) {
-            if let ObjectKey::Gateway(name) = key {
-                dry_run::new_gateway_problem(state, &after, &name, &format!("gateway {name}: "))?;
-            }
+        for id in after.gateways_of_server(&self.name) {
+            let name = ObjectName::new(self.name.org.clone(), id.clone());
+            dry_run::new_gateway_problem(state, &after, &name, &format!("gateway {name}: "))?;
         }
         Ok(())
     }

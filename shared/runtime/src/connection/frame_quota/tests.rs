@@ -36,6 +36,21 @@ fn requests_and_bodies_do_not_count_as_a_flood() {
 }
 
 #[test]
+fn the_empty_frames_that_end_grpc_requests_are_no_flood_and_others_are() {
+    let mut tally = FrameQuota::new();
+    tally.observe(PREFACE_TEXT, Duration::ZERO).unwrap();
+    let end = block(DATA, END_STREAM, 0);
+    for _request in 0..10 * FRAME_BURST {
+        for frame in [&block(HEADERS, END_HEADERS, 60), &frame(DATA, 300), &end] {
+            tally.observe(frame, Duration::ZERO).unwrap();
+        }
+    }
+    // Without a request that it ends.
+    let came = (0..).take_while(|_| tally.observe(&end, Duration::ZERO).is_ok());
+    assert_eq!(came.count(), FRAME_BURST as usize);
+}
+
+#[test]
 fn the_frame_allowance_refills_over_time() {
     let mut tally = FrameQuota::new();
     tally.observe(PREFACE_TEXT, Duration::ZERO).unwrap();

@@ -1,0 +1,185 @@
+//! Indexes of the tables. Every write updates them, so that a decision or a compilation reads what depends on one object
+//! without looking at all objects.
+
+use rpds::RedBlackTreeMapSync;
+use toolgate_model::{
+    AllowList, Gateway, ObjectName, Server, ServerBinding, Slug, Timestamp, Token,
+};
+
+use crate::{
+    key::{ObjectKey, ObjectKind},
+    kind::StateKind as _,
+    object::ControlObject,
+    reverse_index::ReverseIndex,
+};
+
+use super::StoreState;
+
+/// Indexes of the objects of a state.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct StateIndexes {
+    /// Gateways of the organization of a server that bind it.
+    gateways_by_server: ReverseIndex<ObjectName, Slug>,
+    /// Organizations that have a gateway of an id.
+    orgs_by_gateway_id: ReverseIndex<Slug, Slug>,
+    /// Servers of the organization of a credential that refer to it.
+    servers_by_credential: ReverseIndex<ObjectName, Slug>,
+    /// Tokens of the organization of a gateway that list it.
+    tokens_by_gateway: ReverseIndex<ObjectName, Slug>,
+    /// Tokens by their expiry.
+    tokens_by_expiry: ReverseIndex<Timestamp, ObjectName>,
+    /// Bookkeeping records by the time from which they may be deleted.
+    records_by_expiry: ReverseIndex<Timestamp, ObjectKey>,
+    /// Numbers of the objects that operators write, by kind and organization.
+    counts: RedBlackTreeMapSync<(ObjectKind, Slug), usize>,
+}
+
+impl StateIndexes {
+    pub(super) fn insert(&mut self, key: &ObjectKey, object: &ControlObject) {
+        self.update(key, object, true);
+    }
+
+    pub(super) fn remove(&mut self, key: &ObjectKey, object: &ControlObject) {
+        self.update(key, object, false);
+    }
+
+    fn update(&mut self, key: &ObjectKey, object: &ControlObject, is_present: bool) {
+        self.update_count(key, is_present);
+        if let Some(gateway) = Gateway::of_object(object) {
+            let ObjectName { org, id } = &gateway.name;
+            let orgs = &mut self.orgs_by_gateway_id;
+            set(orgs, id.clone(), org.clone(), is_present);
+            for ServerBinding { server, .. } in &gateway.bindings {
+                let server = ObjectName::new(org.clone(), server.clone());
+                let gateways = &mut self.gateways_by_server;
+                set(gateways, server, id.clone(), is_present);
+            }
+        }
+        if let Some(server) = Server::of_object(object)
+            && let Some(credential) = &server.credential
+        {
+            let ObjectName { org, id } = &server.name;
+            let credential = ObjectName::new(org.clone(), credential.clone());
+            let servers = &mut self.servers_by_credential;
+            set(servers, credential, id.clone(), is_present);
+        }
+        if let Some(token) = Token::of_object(object) {
+            self.update_token(token, is_present);
+        }
+        if let Some(expiry) = expiry_of_record(object) {
+            let records = &mut self.records_by_expiry;
+            set(records, expiry, key.clone(), is_present);
+        }
+    }
+
+    fn update_token(&mut self, token: &Token, is_present: bool) {
+        if let AllowList::Only(listed) = &token.gateways {
+            let ObjectName { org, id } = &token.name;
+            for gateway in listed {
+                let gateway = ObjectName::new(org.clone(), gateway.clone());
+                let tokens = &mut self.tokens_by_gateway;
+                set(tokens, gateway, id.clone(), is_present);
+            }
+        }
+        if let Some(expiry) = token.expires {
+            let tokens = &mut self.tokens_by_expiry;
+            set(tokens, expiry, token.name.clone(), is_present);
+        }
+    }
+
+    fn update_count(&mut self, key: &ObjectKey, is_present: bool) {
+        let Some(object) = key.object().filter(|_| key.is_desired()) else {
+            return;
+        };
+        let Some(org) = object.org else {
+            return;
+        };
+        let counted = (object.kind, org.clone());
+        let before = self.counts.get(&counted).copied().unwrap_or_default();
+        let count = match is_present {
+            true => before.saturating_add(1),
+            false => before.saturating_sub(1),
+        };
+        if count == 0 {
+            self.counts.remove_mut(&counted);
+        } else {
+            self.counts.insert_mut(counted, count);
+        }
+    }
+}
+
+fn set<K: Ord + Clone, V: Ord>(index: &mut ReverseIndex<K, V>, key: K, value: V, is_present: bool) {
+    if is_present {
+        index.insert(key, value);
+    } else {
+        index.remove(&key, &value);
+    }
+}
+
+/// Returns the time from which a bookkeeping record may be deleted.
+fn expiry_of_record(object: &ControlObject) -> Option<Timestamp> {
+    if let ControlObject::Request(record) = object {
+        return Some(record.expires);
+    }
+    if let ControlObject::JoinToken(token) = object {
+        return Some(token.expires);
+    }
+    if let ControlObject::Expelled(until) = object {
+        return Some(*until);
+    }
+    None
+}
+
+impl StoreState {
+    /// Returns the gateways of the organization of `server` that bind it.
+    pub fn gateways_of_server(&self, server: &ObjectName) -> impl Iterator<Item = &Slug> {
+        self.indexes.gateways_by_server.get(server)
+    }
+
+    /// Returns the organizations that have a gateway of this id, in order.
+    pub fn organizations_of_gateway_id(&self, id: &Slug) -> impl Iterator<Item = &Slug> {
+        self.indexes.orgs_by_gateway_id.get(id)
+    }
+
+    /// Returns the servers of the organization of `credential` that refer to it.
+    pub fn servers_of_credential(&self, credential: &ObjectName) -> impl Iterator<Item = &Slug> {
+        self.indexes.servers_by_credential.get(credential)
+    }
+
+    /// Returns the tokens of the organization of `gateway` that list it.
+    pub fn tokens_of_gateway(&self, gateway: &ObjectName) -> impl Iterator<Item = &Slug> {
+        self.indexes.tokens_by_gateway.get(gateway)
+    }
+
+    /// Returns the tokens that expire after `after`, at `until` or before, revoked or not.
+    pub fn tokens_expiring(
+        &self,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> impl Iterator<Item = &ObjectName> {
+        let expiring = &self.indexes.tokens_by_expiry;
+        expiring.between(Some(after), until)
+    }
+
+    /// Returns the keys of the request records, join tokens and expulsions that have expired at `now`.
+    pub fn expired_records(&self, now: Timestamp) -> impl Iterator<Item = &ObjectKey> {
+        self.indexes.records_by_expiry.between(None, now)
+    }
+
+    /// Returns the number of readable objects of a kind that operators write in an organization.
+    pub fn count_of(&self, kind: ObjectKind, org: &Slug) -> usize {
+        let counts = &self.indexes.counts;
+        counts
+            .get(&(kind, org.clone()))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Returns the keys of the objects and gateway ids that may differ from those of `earlier`, with repetitions; `None`
+    /// if this state is not derived from `earlier`, or by too many changes.
+    pub fn changes_since(&self, earlier: &Self) -> Option<impl Iterator<Item = &ObjectKey>> {
+        let position = earlier.changes.position();
+        let changes: Vec<&ObjectKey> = self.changes.since(&position)?.collect();
+        Some(changes.into_iter())
+    }
+}
