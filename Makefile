@@ -7,7 +7,7 @@ target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target
 
 host = $$(rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help run build release test unit check fmt million drill bench fuzz setup clean
+.PHONY: help run build release test unit check fmt million drill bench fuzz mutants setup clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,7 +36,7 @@ unit: ## Run the tests that need nothing installed
 check: ## Format, lints, house rules and their tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test --package toolgate-tests --test architecture --test tidy --test language
+	$(CARGO) test --package toolgate-tests --test architecture --test tidy --test language --test import_cycles
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -52,7 +52,9 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	$(CARGO) build --profile drill --package toolgate-tests --bins
 	export TOOLGATE_TEST_BINARY="$(target)/release/toolgate"; \
 	  $(CARGO) test --profile drill --package toolgate-tests --no-fail-fast --test bad_input --test changes \
-	  --test connection_floods --test drains --test first_minute --test fleet --test floods --test giants --test rate_limits -- --test-threads 1
+	  --test connection_floods --test drains --test first_minute --test fleet --test floods --test giants --test rate_limits \
+	  --test rolling_restarts --test slow_connections \
+	  --test scale -- --test-threads 1
 	$(CARGO) test --package toolgate-store --test etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1
 	$(CARGO) test --package toolgate-client --package toolgate-ingress --package toolgate-sync --lib -- --test-threads 1
@@ -72,6 +74,12 @@ fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|
 	  $(CARGO) build --release --package toolgate-fuzz --bin toolgate-fuzz --target $(host) --target-dir "$(target)/fuzz"
 	TOOLGATE_FUZZ_TARGET=$(TARGET) "$(target)/fuzz/$(host)/release/toolgate-fuzz" -max_total_time=$(SECONDS) \
 	  -max_len=2048 tests/fuzz/corpus/$(TARGET)
+
+# Files to change instead of those of .cargo/mutants.toml, separated by spaces.
+FILES ?=
+mutants: ## Change decisions on security one at a time, and list the changes that no test notices: make mutants FILES=shared/egress/src/policy.rs
+	@command -v cargo-mutants >/dev/null || $(CARGO) install --locked cargo-mutants@27.1.0
+	$(CARGO) mutants --workspace $(foreach file,$(FILES),--file $(file)) --output "$(target)"
 
 setup: ## Install what the tests need (etcd, node packages, Python packages)
 	@deploy/tools/test-setup.sh

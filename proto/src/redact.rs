@@ -1,7 +1,11 @@
-//! `Debug` implementations for messages that contain a plaintext secret. They print the name only, so that a message
-//! logged by mistake reveals nothing.
+//! Handling of messages that contain a plaintext secret: `Debug` prints the name only, so that a message logged by
+//! mistake reveals nothing, and messages with a key overwrite it when they are dropped.
 
 use std::fmt;
+
+use zeroize::Zeroize as _;
+
+use crate::credential::v1::{Keyring, SealKey};
 
 macro_rules! redacted {
     ($($message:ty),* $(,)?) => {$(
@@ -25,3 +29,15 @@ redacted!(
     crate::credential::v1::Keyring,
     crate::credential::v1::SealKey,
 );
+
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        self.token_key.zeroize();
+    }
+}
+
+impl Drop for SealKey {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}

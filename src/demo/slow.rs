@@ -1,22 +1,13 @@
 //! The slow tool: a stream of progress notifications, followed by the response. The work ends when the client
 //! disconnects.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use toolgate_mcp::{message, method, sse};
 
-use super::tool;
-
-/// Number and duration of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SlowToolOptions {
-    count: u64,
-    delay: Duration,
-}
+use super::tool::{self, SlowToolOptions};
 
 /// Running call.
 pub struct SlowCall {
@@ -30,25 +21,6 @@ pub struct SlowCall {
     pub cancelled: CancellationToken,
     /// Converts the result to the era of the caller.
     pub finish: fn(Value) -> Value,
-}
-
-impl SlowToolOptions {
-    /// Maximum number of steps per call.
-    pub const MAX_STEPS: u64 = 1000;
-    /// Maximum duration of a step in milliseconds.
-    pub const MAX_DELAY_MILLIS: u64 = 10_000;
-
-    /// Parses the arguments of a call.
-    pub fn from_arguments(arguments: &Value) -> Result<Self, String> {
-        let number = |name: &str, default, least, most| {
-            let value = arguments.get(name).map_or(Some(default), Value::as_u64);
-            let fits = value.filter(|value| (least..=most).contains(value));
-            fits.ok_or_else(|| format!("`{name}` must be a whole number from {least} to {most}"))
-        };
-        let count = number("steps", 5, 1, Self::MAX_STEPS)?;
-        let delay = Duration::from_millis(number("delayMs", 200, 0, Self::MAX_DELAY_MILLIS)?);
-        Ok(Self { count, delay })
-    }
 }
 
 impl SlowCall {

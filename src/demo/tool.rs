@@ -1,9 +1,9 @@
 //! Definitions and implementations of the tools. Their only external input is the time that is passed in.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use toolgate_model::Timestamp;
-
-use super::slow::SlowToolOptions;
 
 /// Outcome of a tool call.
 #[derive(Debug, PartialEq)]
@@ -14,6 +14,34 @@ pub enum ToolCallOutcome {
     Slow(SlowToolOptions),
     /// Unknown tool.
     Unknown,
+}
+
+/// Number and duration of the steps of the slow tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlowToolOptions {
+    /// Number of steps.
+    pub count: u64,
+    /// Duration of a step.
+    pub delay: Duration,
+}
+
+impl SlowToolOptions {
+    /// Maximum number of steps per call.
+    pub const MAX_STEPS: u64 = 1000;
+    /// Maximum duration of a step in milliseconds.
+    pub const MAX_DELAY_MILLIS: u64 = 10_000;
+
+    /// Parses the arguments of a call.
+    pub fn from_arguments(arguments: &Value) -> Result<Self, String> {
+        let number = |name: &str, default, least, most| {
+            let value = arguments.get(name).map_or(Some(default), Value::as_u64);
+            let fits = value.filter(|value| (least..=most).contains(value));
+            fits.ok_or_else(|| format!("`{name}` must be a whole number from {least} to {most}"))
+        };
+        let count = number("steps", 5, 1, Self::MAX_STEPS)?;
+        let delay = Duration::from_millis(number("delayMs", 200, 0, Self::MAX_DELAY_MILLIS)?);
+        Ok(Self { count, delay })
+    }
 }
 
 /// Tool definitions, in listing order.

@@ -9,9 +9,10 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::seed::DEMO;
 use crate::cli::output::{cell, error::CliError};
 
+/// Id of the demo server and of its gateway.
+pub(super) const DEMO: &str = "demo";
 /// File in the data folder.
 pub const FILE: &str = "demo-token";
 /// Description of the tokens that `up` creates.

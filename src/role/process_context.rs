@@ -3,6 +3,7 @@
 use std::{
     fs::{DirBuilder, Permissions},
     io::ErrorKind,
+    net::SocketAddr,
     os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::Path,
     sync::Arc,
@@ -42,6 +43,8 @@ pub struct ProcessContext {
     pub readiness: Readiness,
     /// Drain of the process's tasks.
     pub drain: Drain,
+    /// Address at which the private port listens, with its actual port.
+    pub private_address: SocketAddr,
     trigger: DrainTrigger,
     drain_timeout: Duration,
     /// Flushes on drop.
@@ -59,21 +62,23 @@ impl ProcessContext {
         disable_core_dumps();
         listen::ensure_free(&role.listeners())?;
         create_private_folder(&options.data_dir)?;
+        let listener = listen::bind(options.private_listen, "the private port").await?;
+        let private_address = listener.local_addr()?;
         let (drain, trigger) = drain::new();
         let context = Self {
             clock: clock::system(),
             metrics: telemetry.metrics(),
             readiness: Readiness::new(),
             drain,
+            private_address,
             trigger,
             drain_timeout: options.drain,
             _telemetry: telemetry,
         };
         let starting = context.readiness.block("start");
-        let listener = listen::bind(options.private_listen, "the private port").await?;
         let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
         let hosts = HostPolicy::new(
-            options.private_listen,
+            private_address,
             options.private_hosts.iter().map(String::as_str),
             "--private-host",
         )

@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use serde_json::{Value, json};
 
-use super::demo_token::{self, DemoToken};
+use super::demo_token::{self, DEMO, DemoToken};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
@@ -24,8 +24,6 @@ use crate::cli::{
     },
 };
 
-/// Id of the demo server and of its gateway.
-pub(super) const DEMO: &str = "demo";
 /// Lifetime of the token.
 const TOKEN_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Maximum time until the demo's tools can be listed.

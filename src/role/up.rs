@@ -74,7 +74,7 @@ pub async fn build(
         new_admin_token: matches!(control_plane.first_token(), FirstToken::Created)
             .then(|| admin_token.clone()),
         admin_token_file: file,
-        private_listen: options.common.private_listen,
+        private_listen: context.private_address,
         demo_token: None,
         on_terminal: announce::is_on_terminal(),
     };

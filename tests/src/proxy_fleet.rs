@@ -2,6 +2,7 @@
 //! proxy.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -33,13 +34,19 @@ pub struct ProxyFleet {
 impl ProxyFleet {
     /// Starts all processes, the fixture with these flags, and waits until every proxy serves.
     pub async fn start(name: &str, fixture: &[&str]) -> Result<Self> {
+        Self::start_with(name, fixture, &[]).await
+    }
+
+    /// Same as [`Self::start`], with these flags of each proxy.
+    pub async fn start_with(name: &str, fixture: &[&str], flags: &[&str]) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
         let etcd = TestEtcdCluster::start(&sandbox, 1).await?;
         let server = UpstreamServer::fixture(&sandbox, "fixture", fixture).await?;
         let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints()).await?;
         let mut proxies = Vec::new();
         for number in 1..=3 {
-            proxies.push(ProxyProcess::join(&sandbox, &format!("proxy-{number}"), &plane).await?);
+            let name = format!("proxy-{number}");
+            proxies.push(ProxyProcess::join_with(&sandbox, &name, &plane, flags).await?);
         }
         let cli = plane.cli()?;
         cli.expose("main", server.url(), "single").await?;
@@ -68,6 +75,12 @@ impl ProxyFleet {
         Ok(urls.map(|url| home.at_url(&url)).collect())
     }
 
+    /// Folder for files of the test.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.sandbox.path()
+    }
+
     /// Endpoint of the gateway on the proxy with this index.
     #[must_use]
     pub fn url(&self, at: usize) -> String {
@@ -75,18 +88,22 @@ impl ProxyFleet {
         proxy.map_or_else(String::new, |proxy| proxy.url("main"))
     }
 
-    /// Starts haproxy in front of the proxies: each request goes to the next proxy, regardless of its client.
+    /// Starts haproxy in front of the proxies: each request goes to the next ready proxy, regardless of its client. It asks
+    /// each proxy twice a second if it is ready, and repeats only what could not be sent.
     pub async fn start_load_balancer(&self) -> Result<LoadBalancer> {
         let address = port::free()?;
         let mut config = format!(
             "global\n  log stdout format raw local0\n\
-             defaults\n  mode http\n  log global\n  option httplog\n  timeout connect 5s\n  \
-             timeout client 5m\n  timeout server 5m\n\
+             defaults\n  mode http\n  log global\n  option httplog\n  option redispatch\n  retries 1\n  \
+             retry-on conn-failure\n  timeout connect 5s\n  timeout client 5m\n  timeout server 5m\n\
              frontend mcp\n  bind {address}\n  default_backend proxies\n\
-             backend proxies\n  balance roundrobin\n"
+             backend proxies\n  balance roundrobin\n  option httpchk\n  \
+             http-check send meth GET uri /readyz\n"
         );
         for (at, proxy) in self.proxies.iter().enumerate() {
-            config += &format!("  server proxy-{} {}\n", at + 1, proxy.mcp());
+            let (number, port) = (at + 1, proxy.private().port());
+            let check = format!("check port {port} inter 500ms fall 2 rise 1");
+            config += &format!("  server proxy-{number} {} {check}\n", proxy.mcp());
         }
         let file = self.sandbox.join("haproxy.cfg");
         std::fs::write(&file, config)?;

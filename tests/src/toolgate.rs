@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 mod command_line;
+mod proxy;
 
 use crate::agent::Agent;
 use crate::http_client::TestHttpClient;
@@ -18,6 +19,7 @@ use crate::small_disk::SmallDisk;
 use crate::{clock, external_programs, port};
 
 pub use command_line::CommandLine;
+pub use proxy::ProxyProcess;
 
 /// Timeout from the start of a role to `/readyz`.
 const START_TIMEOUT: Duration = clock::HANG_GUARD;
@@ -375,97 +377,6 @@ impl ControlPlaneProcess {
     #[must_use]
     pub fn push(&self) -> SocketAddr {
         self.push
-    }
-
-    /// Process of this role.
-    pub fn process(&mut self) -> &mut TestProcess {
-        &mut self.process
-    }
-}
-
-/// `toolgate proxy`.
-#[derive(Debug)]
-pub struct ProxyProcess {
-    process: TestProcess,
-    name: String,
-    mcp: SocketAddr,
-    private: SocketAddr,
-    home: PathBuf,
-    control_plane: String,
-}
-
-impl ProxyProcess {
-    /// Creates a join token, starts a proxy with it and waits until it is ready.
-    pub async fn join(sandbox: &Sandbox, name: &str, plane: &ControlPlaneProcess) -> Result<Self> {
-        let join = sandbox.join(&format!("{name}.join.json"));
-        std::fs::write(
-            &join,
-            plane.cli()?.run(&["proxies", "join-token"]).await?.stdout,
-        )?;
-        let (mcp, private) = (port::free()?, port::free()?);
-        let control_plane = format!("https://{}", plane.push());
-        let home = sandbox.path().to_owned();
-        let mut command = Self::command(&home, name, mcp, private, &control_plane)?;
-        command.arg("--join").arg(&join);
-        let process = TestProcess::start(name, &home, command)?;
-        let name = name.to_owned();
-        let mut this = Self {
-            process,
-            name,
-            mcp,
-            private,
-            home,
-            control_plane,
-        };
-        await_ready(&mut this.process, private).await?;
-        Ok(this)
-    }
-
-    fn command(
-        home: &Path,
-        name: &str,
-        mcp: SocketAddr,
-        private: SocketAddr,
-        control_plane: &str,
-    ) -> Result<Command> {
-        let mut command = command()?;
-        command.arg("proxy").arg("--data-dir").arg(home.join(name));
-        command.args(["--id", name, "--listen", &mcp.to_string()]);
-        command.args(["--private-listen", &private.to_string()]);
-        command.args(["--peer-listen", "127.0.0.1:0"]);
-        command.args([
-            "--control-plane",
-            control_plane,
-            "--allow-network",
-            "127.0.0.0/8",
-        ]);
-        Ok(command)
-    }
-
-    /// Kills the process and starts it again from its own disk, without joining anew.
-    pub async fn restart(&mut self) -> Result<()> {
-        self.process.kill()?;
-        let command = Self::command(
-            &self.home,
-            &self.name,
-            self.mcp,
-            self.private,
-            &self.control_plane,
-        )?;
-        self.process = TestProcess::start(&self.name, &self.home, command)?;
-        await_ready(&mut self.process, self.private).await
-    }
-
-    /// Address of the MCP listener.
-    #[must_use]
-    pub fn mcp(&self) -> SocketAddr {
-        self.mcp
-    }
-
-    /// Endpoint of a gateway on this proxy.
-    #[must_use]
-    pub fn url(&self, gateway: &str) -> String {
-        format!("http://{}/v1/mcp/{gateway}", self.mcp)
     }
 
     /// Process of this role.

@@ -12,6 +12,8 @@ use tokio::sync::Mutex;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, is_drill, now, within};
 use toolgate_tests::external_programs;
+use toolgate_tests::http_client::TestHttpClient;
+use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ToolgateUp, text};
 
@@ -131,6 +133,32 @@ async fn the_printed_claude_command_names_a_working_endpoint() {
     assert!(sum.to_string().contains('5'), "{sum}");
     let took = start.elapsed();
     assert!(!is_drill() || took < MAX_FIRST_CALL, "took {took:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn printed_addresses_have_the_ports_that_the_system_chose() {
+    let _turn = TURN_LOCK.lock().await;
+    let sandbox = Sandbox::new("ports").unwrap();
+    let mut command = std::process::Command::new(external_programs::toolgate().unwrap());
+    command.current_dir(sandbox.path());
+    command.args(["up", "--data-dir", "data"]);
+    for flag in ["--listen", "--admin-listen", "--private-listen"] {
+        command.args([flag, "127.0.0.1:0"]);
+    }
+    let mut process = TestProcess::start("up", sandbox.path(), command).unwrap();
+    let health = process.wait_for_line("/readyz", HANG_GUARD).await.unwrap();
+    process.wait_for_line("curl", HANG_GUARD).await.unwrap();
+    let printed = process.stdout();
+    assert!(
+        !printed.contains(":0/") && !printed.contains(":0\n"),
+        "{printed}"
+    );
+    let url = health
+        .split_whitespace()
+        .find(|word| word.starts_with("http://"));
+    let url = url.unwrap().trim_end_matches(',');
+    let answer = TestHttpClient::default().get(url).await.unwrap();
+    assert!(answer.status.is_success(), "{url}: {}", answer.status);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ use toolgate_runtime::connection::{ConnectionSeat, GuardedBody, SeatGuard};
 use toolgate_wire::CONSISTENCY_HEADER;
 
 use crate::{
-    caller::{AdminCaller, ConnectionPeer, denied, identify, not_expelled},
+    caller::{AdminCaller, ConnectionPeer, UNKNOWN_TOKEN, denied, identify, not_expelled},
     rights::{self, AccessRule, ListenerKind},
     status,
 };
@@ -44,9 +44,6 @@ pub(crate) use unknown_tokens::UnknownTokens;
 
 /// Maximum length of a bearer token, in bytes.
 const MAX_CREDENTIAL: usize = 1024;
-
-/// Reason for a token that no state has; another control plane may have created it.
-pub(crate) const UNKNOWN_TOKEN: &str = "UNKNOWN_TOKEN";
 
 /// Access control of one listener.
 pub(crate) struct AccessControl {

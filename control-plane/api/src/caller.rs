@@ -7,7 +7,10 @@ use tonic::{Request, Status};
 use toolgate_control_core::{AccessRight, CallerIdentity, ObjectKey, StoreState, is_allowed};
 use toolgate_model::{AdminRole, Slug, Timestamp, TokenHash};
 
-use crate::{access_control::UNKNOWN_TOKEN, status};
+use crate::status;
+
+/// Reason for a token that no state has; another control plane may have created it.
+pub(crate) const UNKNOWN_TOKEN: &str = "UNKNOWN_TOKEN";
 
 /// Peer at the other end of a connection, as identified by the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +40,7 @@ impl AdminCaller {
         let caller = request.extensions().get::<Arc<Self>>();
         // Unreachable behind the access control. Without a caller, the request is rejected.
         caller.cloned().ok_or_else(|| {
-            status::unauthenticated("NO_CALLER", "the request did not pass the gate")
+            status::unauthenticated("NO_CALLER", "the request did not pass the access control")
         })
     }
 

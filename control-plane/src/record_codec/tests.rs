@@ -149,7 +149,7 @@ fn with_uid(object: ControlObject) -> ControlObject {
         ($Kind:ident, $object:expr) => {{
             let mut object = toolgate_model::$Kind::clone(&$object);
             let id = toolgate_model::KindObject::id(&object);
-            object.meta.uid = Uid::of_unnumbered::<toolgate_model::$Kind>(id, object.meta.created);
+            object.meta.uid = Uid::derived::<toolgate_model::$Kind>(id, object.meta.created);
             ControlObject::$Kind(Arc::new(object))
         }};
     }

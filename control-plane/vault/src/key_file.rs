@@ -25,9 +25,9 @@ const MAX_KEYS: usize = 64;
 const MAX_KEY_ID_BYTES: usize = 40;
 
 /// Key-encryption keys, newest first. No `Debug`, because it contains keys.
-#[derive(Clone)]
 pub struct KeyEncryptionKeys {
-    keys: Vec<(String, Zeroizing<[u8; 32]>)>,
+    /// Boxed, so that a vector that grows leaves no copies behind.
+    keys: Vec<(String, Box<Zeroizing<[u8; 32]>>)>,
 }
 
 /// Error of reading or creating a key file.
@@ -118,13 +118,13 @@ impl KeyEncryptionKeys {
     /// Creates one key that is not stored, for stores that end with the process.
     pub fn ephemeral() -> Self {
         Self {
-            keys: vec![(fresh_id(), Zeroizing::new(random::bytes()))],
+            keys: vec![(fresh_id(), Box::new(Zeroizing::new(random::bytes())))],
         }
     }
 
     /// Returns the key that wraps.
     pub(crate) fn newest(&self) -> Option<(&str, &[u8; 32])> {
-        self.keys.first().map(|(id, key)| (id.as_str(), &**key))
+        self.keys.first().map(|(id, key)| (id.as_str(), &***key))
     }
 
     /// Returns the key with this id.
@@ -132,7 +132,7 @@ impl KeyEncryptionKeys {
         self.keys
             .iter()
             .find(|(known, _)| known == id)
-            .map(|(_, key)| &**key)
+            .map(|(_, key)| &***key)
     }
 }
 
@@ -191,12 +191,12 @@ fn read_private(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
     Ok(text)
 }
 
-fn parse_line(line: &str) -> Option<(String, Zeroizing<[u8; 32]>)> {
+fn parse_line(line: &str) -> Option<(String, Box<Zeroizing<[u8; 32]>>)> {
     let (id, digits) = line.trim().split_once(' ')?;
     let valid =
         !id.is_empty() && id.len() <= MAX_KEY_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic());
     let key = unhex(digits.trim())?;
-    valid.then(|| (id.to_owned(), key))
+    valid.then(|| (id.to_owned(), Box::new(key)))
 }
 
 fn fresh_id() -> String {

@@ -75,7 +75,8 @@ pub struct SealContext<'a> {
 /// and shared by its clones.
 #[derive(Clone)]
 pub struct ClientStateSealer {
-    epochs: Arc<[EpochKeys]>,
+    /// Boxed, so that collecting them copies no key.
+    epochs: Arc<[Box<EpochKeys>]>,
 }
 
 /// Error of an invalid keyring.
@@ -198,7 +199,7 @@ impl ClientStateSealer {
 }
 
 impl EpochKeys {
-    fn derive(key: &SealingKey) -> Result<Self, InvalidKeyring> {
+    fn derive(key: &SealingKey) -> Result<Box<Self>, InvalidKeyring> {
         if key.secret.len() < 32 {
             return Err(InvalidKeyring::Short(key.epoch));
         }
@@ -207,7 +208,7 @@ impl EpochKeys {
             PurposeKey::derive(&derived, cipher, nonces).ok_or(InvalidKeyring::Short(key.epoch))
         };
         // The labels are part of the format: a key that is derived from another label opens no text in use.
-        Ok(Self {
+        Ok(Box::new(Self {
             number: key.epoch,
             session: purpose(b"session", b"session nonce")?,
             cursor: purpose(b"cursor", b"cursor nonce")?,
@@ -215,7 +216,7 @@ impl EpochKeys {
             task: purpose(b"task", b"task nonce")?,
             server_state: purpose(b"state", b"state nonce")?,
             url_elicitation: purpose(b"visit", b"visit nonce")?,
-        })
+        }))
     }
 
     fn key(&self, purpose: SealPurpose) -> &PurposeKey {

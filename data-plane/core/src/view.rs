@@ -42,6 +42,15 @@ pub struct View {
     tokens: BTreeMap<AuthnId, Arc<TokenView>>,
 }
 
+/// Item of a list.
+trait ListItem {
+    /// Approximate length of the definition, in bytes.
+    fn weight(&self) -> usize;
+
+    /// Writes the definition as clients of this era see it.
+    fn write(&self, era: Era, out: &mut String);
+}
+
 /// View of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerView {

@@ -311,6 +311,7 @@ impl Credentials for FakeControlPlane {
         Ok(Response::new(cpb::Keyring {
             token_key: vec![1; 32],
             seal_keys,
+            unchanged: false,
         }))
     }
 }

@@ -9,6 +9,7 @@ use toolgate_data_core::{
     TokenHasher,
     seal::{ClientStateSealer, SealingKey},
 };
+use toolgate_model::Digest;
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, credentials_client::CredentialsClient,
 };
@@ -32,12 +33,13 @@ pub struct SharedKeys {
     pub hasher: TokenHasher,
     /// Sealer of ids and cursors.
     pub sealer: ClientStateSealer,
-    keyring: ProxyKeyring,
+    /// Digest of the keyring. The keys themselves are not kept: both fields above hold what is derived from them.
+    digest: Digest,
 }
 
 impl SharedKeys {
     /// Creates the keys from a keyring; returns `None` if a key is unusable.
-    pub fn new(keyring: ProxyKeyring) -> Option<Self> {
+    pub fn new(keyring: &ProxyKeyring) -> Option<Self> {
         let hasher = TokenHasher::new(&*keyring.token_key)?;
         let secret = |key: &toolgate_wire::keys::SealKey| SealingKey {
             epoch: key.epoch,
@@ -48,7 +50,7 @@ impl SharedKeys {
         Some(Self {
             hasher,
             sealer,
-            keyring,
+            digest: keyring.digest(),
         })
     }
 }
@@ -59,7 +61,7 @@ pub(crate) fn load(disk: &SealedDirectory) -> Option<SharedKeys> {
     let keyring = pb::Keyring::decode(bytes.as_slice()).ok();
     let keys = keyring
         .and_then(|keyring| ProxyKeyring::from_proto(&keyring).ok())
-        .and_then(SharedKeys::new);
+        .and_then(|keyring| SharedKeys::new(&keyring));
     if keys.is_none() {
         disk.quarantine(FILE);
     }
@@ -78,7 +80,9 @@ pub(crate) async fn follow(
     loop {
         let request = async {
             let mut client = CredentialsClient::new(channels.shared_channel().await);
-            client.get_keyring(GetKeyringRequest {}).await
+            let keys = shared.keys.load_full();
+            let known_digest = keys.map(|keys| keys.digest.0.to_vec()).unwrap_or_default();
+            client.get_keyring(GetKeyringRequest { known_digest }).await
         };
         let answer = tokio::select! {
             () = context.drain.settled() => return,
@@ -106,6 +110,9 @@ pub(crate) async fn follow(
 
 /// Applies a fetched keyring. Returns `true` if it was new and usable.
 fn apply_keyring(answer: &pb::Keyring, shared: &SyncState) -> bool {
+    if answer.unchanged {
+        return false;
+    }
     let keyring = match ProxyKeyring::from_proto(answer) {
         Ok(keyring) => keyring,
         Err(error) => {
@@ -116,11 +123,11 @@ fn apply_keyring(answer: &pb::Keyring, shared: &SyncState) -> bool {
     let current = shared.keys.load();
     if current
         .as_ref()
-        .is_some_and(|current| current.keyring == keyring)
+        .is_some_and(|current| current.digest == keyring.digest())
     {
         return false;
     }
-    let Some(keys) = SharedKeys::new(keyring) else {
+    let Some(keys) = SharedKeys::new(&keyring) else {
         tracing::warn!("the keyring cannot be used; the former one stays");
         return false;
     };
@@ -144,7 +151,10 @@ async fn persist(keyring: &pb::Keyring, disk: Option<&Arc<SealedDirectory>>) {
 impl fmt::Debug for SharedKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SharedKeys")
-            .field("keyring", &self.keyring)
+            .field("digest", &self.digest)
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use crate::{
     reply::ServerReply,
     rpc_client::{RpcClient, RpcResponse},
     send::{RequestHeaders, delete, send},
-    server_client::ServerFacts,
+    server_facts::ServerFacts,
 };
 
 /// Result of the `initialize` handshake.

@@ -18,6 +18,7 @@ pub mod presented;
 pub mod reply;
 pub mod send;
 pub mod server_client;
+pub mod server_facts;
 pub mod stream_cursor;
 
 mod content_coding;
@@ -38,7 +39,8 @@ pub use presented::PresentedCredential;
 pub use reply::{ReplyBody, ServerReply};
 pub use rpc_client::ask;
 pub use send::{RequestHeaders, delete, open_stream, send, send_open_ended};
-pub use server_client::{ServerClient, ServerFacts};
+pub use server_client::ServerClient;
+pub use server_facts::ServerFacts;
 
 /// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.
 #[cfg(test)]

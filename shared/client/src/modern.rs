@@ -17,7 +17,7 @@ use crate::{
     error::ClientError,
     rpc_client::{RpcClient, RpcResponse},
     send::RequestHeaders,
-    server_client::ServerFacts,
+    server_facts::ServerFacts,
 };
 
 /// Client of a modern server.

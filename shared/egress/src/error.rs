@@ -1,6 +1,6 @@
 //! Errors of outbound requests. Callers need to know above all if the request may have reached the server.
 
-use std::{error::Error as StdError, io};
+use std::io;
 
 use crate::{
     certificate::CertificateProblem, forward_proxy::ForwardProxyProblem, policy::ForbiddenAddress,
@@ -119,16 +119,4 @@ impl EgressError {
             Self::Broken(_) => EgressErrorClass::Broken,
         }
     }
-}
-
-/// Formats an error with its sources on one line.
-pub(crate) fn chain(error: &dyn StdError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(current) = cause {
-        text.push_str(": ");
-        text.push_str(&current.to_string());
-        cause = current.source();
-    }
-    text
 }

@@ -16,7 +16,7 @@ use hyper_util::{
 };
 use tokio::net::TcpStream;
 
-use crate::{error::chain, http_client::PRODUCT};
+use crate::{PRODUCT, chain};
 
 /// Maximum size of a proxy's response head in bytes.
 const MAX_HEAD: usize = 16 * 1024;

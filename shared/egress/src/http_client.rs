@@ -1,9 +1,9 @@
 //! Requests to configured servers: a pooling HTTP client over the vetting connector.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::{
-    HeaderValue, Request, Response, StatusCode, Uri,
+    Request, Response, StatusCode, Uri,
     header::{HOST, PROXY_AUTHORIZATION, USER_AGENT},
     uri::PathAndQuery,
 };
@@ -12,13 +12,15 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::Certific
 use tokio::time::{Instant, timeout_at};
 
 use crate::{
+    PRODUCT,
     body::EgressRequestBody,
+    chain,
     connector::VettingConnector,
-    error::{EgressError, chain},
+    error::EgressError,
     forward_proxy::ForwardProxyProblem,
     http1_connection::{Http1Connection, Http1SendError},
     policy::EgressPolicy,
-    pool::{ConnectionPool, HostPool, PooledConnection},
+    pool::{ConnectionPool, HostPool, PoolOptions, PooledConnection},
     resolve::{HostResolver, SystemResolver},
     response_body::EgressResponseBody,
 };
@@ -31,31 +33,11 @@ pub struct Egress {
     tls: Arc<ClientConfig>,
 }
 
-/// Options of a client's connection pool. The number of open connections is not limited here: for calls of the data plane
-/// the bulkhead of `data-plane/upstream` bounds them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PoolOptions {
-    /// Timeout for resolution, TCP connect and TLS handshake together.
-    pub connect_timeout: Duration,
-    /// Time after which an unused connection is closed.
-    pub idle_timeout: Duration,
-    /// Maximum number of unused connections per host.
-    pub max_idle_per_host: usize,
-    /// True if HTTP/2 is offered in the TLS handshake. Plain HTTP is always HTTP/1.1.
-    pub http2: bool,
-    /// Maximum size of an HTTP/1.1 response head in bytes.
-    pub max_head: usize,
-}
-
 /// Pooling HTTP client. Follows no redirects, and is cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
     pool: Arc<ConnectionPool>,
 }
-
-/// `User-Agent` of every request.
-pub(crate) const PRODUCT: HeaderValue =
-    HeaderValue::from_static(concat!("toolgate/", env!("CARGO_PKG_VERSION")));
 
 /// Failure of one attempt.
 enum RequestFailure {
@@ -65,21 +47,6 @@ enum RequestFailure {
     Error(EgressError),
     /// The deadline has passed.
     DeadlineExceeded,
-}
-
-impl Default for PoolOptions {
-    fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(5),
-            // Common servers close an idle connection after 5 s. A request sent at that moment fails without certainty
-            // that the server has not received it, and a tool call must not be sent twice. The client therefore closes
-            // first.
-            idle_timeout: Duration::from_secs(4),
-            max_idle_per_host: 1024,
-            http2: true,
-            max_head: 64 * 1024,
-        }
-    }
 }
 
 impl Egress {

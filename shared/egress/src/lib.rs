@@ -17,12 +17,33 @@ mod connector;
 mod http1_connection;
 mod pool;
 
+use std::error::Error;
+
+use http::HeaderValue;
+
 pub use body::EgressRequestBody;
 pub use certificate::CertificateProblem;
 pub use control::{ClientTls, ControlConnector, control_channel};
 pub use error::{EgressError, EgressErrorClass};
 pub use forward_proxy::{ForwardProxies, ForwardProxySettings};
-pub use http_client::{Egress, HttpClient, PoolOptions, system_roots};
+pub use http_client::{Egress, HttpClient, system_roots};
 pub use policy::{EgressPolicy, ForbiddenAddress, vet};
+pub use pool::PoolOptions;
 pub use resolve::{HostResolver, SystemResolver};
 pub use response_body::EgressResponseBody;
+
+/// `User-Agent` of every request.
+pub(crate) const PRODUCT: HeaderValue =
+    HeaderValue::from_static(concat!("toolgate/", env!("CARGO_PKG_VERSION")));
+
+/// Formats an error with its sources on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(current) = cause {
+        text.push_str(": ");
+        text.push_str(&current.to_string());
+        cause = current.source();
+    }
+    text
+}

@@ -17,10 +17,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     body::EgressRequestBody,
+    chain,
     connector::{TransportStream, VettingConnector},
-    error::{EgressError, chain},
+    error::EgressError,
     forward_proxy::ForwardProxy,
-    http_client::PoolOptions,
     http1_connection::Http1Connection,
 };
 
@@ -39,6 +39,22 @@ thread_local! {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         NEXT.fetch_add(1, Ordering::Relaxed) % THREAD_SLOTS
     };
+}
+
+/// Options of a client's connection pool. The number of open connections is not limited here: for calls of the data plane
+/// the bulkhead of `data-plane/upstream` bounds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolOptions {
+    /// Timeout for resolution, TCP connect and TLS handshake together.
+    pub connect_timeout: Duration,
+    /// Time after which an unused connection is closed.
+    pub idle_timeout: Duration,
+    /// Maximum number of unused connections per host.
+    pub max_idle_per_host: usize,
+    /// True if HTTP/2 is offered in the TLS handshake. Plain HTTP is always HTTP/1.1.
+    pub http2: bool,
+    /// Maximum size of an HTTP/1.1 response head in bytes.
+    pub max_head: usize,
 }
 
 /// Pooled hosts of one client.
@@ -83,6 +99,21 @@ pub(crate) enum PooledConnection {
     },
     /// Shared connection.
     Http2(http2::SendRequest<EgressRequestBody>),
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            // Common servers close an idle connection after 5 s. A request sent at that moment fails without certainty
+            // that the server has not received it, and a tool call must not be sent twice. The client therefore closes
+            // first.
+            idle_timeout: Duration::from_secs(4),
+            max_idle_per_host: 1024,
+            http2: true,
+            max_head: 64 * 1024,
+        }
+    }
 }
 
 impl ConnectionPool {

@@ -10,11 +10,10 @@ use crate::{
 };
 
 mod names;
-mod string;
+pub(crate) mod string;
 
 use names::NameSet;
-pub(crate) use string::plain_prefix_len;
-use string::unescape;
+use string::{plain_prefix_len, unescape};
 
 /// Type of a scanned value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

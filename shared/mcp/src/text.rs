@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use crate::{scan::plain_prefix_len, splice::ByteSpan};
+use crate::{scan::string::plain_prefix_len, splice::ByteSpan};
 
 /// JSON string of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]

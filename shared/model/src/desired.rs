@@ -402,8 +402,8 @@ impl BindingSelection {
 
 impl Gateway {
     /// Returns `true` if the uid is derived, because an earlier build created the gateway.
-    pub fn is_unnumbered(&self) -> bool {
-        self.meta.uid == Uid::of_unnumbered::<Self>(&self.name, self.meta.created)
+    pub fn has_derived_uid(&self) -> bool {
+        self.meta.uid == Uid::derived::<Self>(&self.name, self.meta.created)
     }
 }
 
@@ -419,7 +419,7 @@ impl Token {
     pub fn admits_to(&self, gateway: &Gateway) -> bool {
         match self.gateway_uids.get(&gateway.name.id) {
             Some(uid) => *uid == gateway.meta.uid,
-            None => gateway.is_unnumbered(),
+            None => gateway.has_derived_uid(),
         }
     }
 }

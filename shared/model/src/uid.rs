@@ -42,7 +42,7 @@ impl Uid {
 
     /// Returns the uid of an object whose record holds none, because an earlier build has written it. Equal on every
     /// control plane; an object that this build creates never has it.
-    pub fn of_unnumbered<K: KindObject>(id: &K::Id, created: Timestamp) -> Self {
+    pub fn derived<K: KindObject>(id: &K::Id, created: Timestamp) -> Self {
         Self::of(&("without uid", K::KIND.as_str(), id.parts(), created))
     }
 

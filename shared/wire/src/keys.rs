@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use toolgate_model::{CredentialHosts, FieldPlace, Timestamp};
+use prost::Message as _;
+use toolgate_model::{CredentialHosts, Digest, FieldPlace, Timestamp};
 use toolgate_proto::credential::v1 as pb;
 use zeroize::Zeroizing;
 
@@ -20,7 +21,7 @@ invalid! {
 }
 
 /// Keys shared by all proxies. Overwritten in memory when dropped.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct ProxyKeyring {
     /// HMAC-SHA-256 key of token hashes.
     pub token_key: Zeroizing<[u8; 32]>,
@@ -61,6 +62,14 @@ pub struct ResolvedField {
     pub value: PlaintextValue,
 }
 
+impl ProxyKeyring {
+    /// Returns the digest by which a proxy says that it has this keyring. The keys have 256 random bits each, so that it
+    /// reveals none of them.
+    pub fn digest(&self) -> Digest {
+        Digest::of_bytes(&Zeroizing::new(self.to_proto().encode_to_vec()))
+    }
+}
+
 impl ProtoConversion for ProxyKeyring {
     type Proto = pb::Keyring;
     type Invalid = InvalidKeyring;
@@ -71,17 +80,16 @@ impl ProtoConversion for ProxyKeyring {
         if count == 0 {
             return Err(FieldViolation::new("seal_keys", "is empty").into());
         }
-        let keys = proto.seal_keys.iter().enumerate();
-        let keys: Result<Vec<_>, FieldViolation> = keys
-            .map(|(at, given)| {
-                let key = field::bytes32(&format!("seal_keys[{at}].key"), &given.key)?;
-                let (epoch, key) = (given.epoch, Zeroizing::new(key));
-                Ok(SealKey { epoch, key })
-            })
-            .collect();
+        // A vector that grows would leave copies of the keys behind.
+        let mut seal_keys = Vec::with_capacity(count);
+        for (at, given) in proto.seal_keys.iter().enumerate() {
+            let key = field::bytes32(&format!("seal_keys[{at}].key"), &given.key)?;
+            let (epoch, key) = (given.epoch, Zeroizing::new(key));
+            seal_keys.push(SealKey { epoch, key });
+        }
         Ok(Self {
             token_key: Zeroizing::new(field::bytes32("token_key", &proto.token_key)?),
-            seal_keys: keys?,
+            seal_keys,
         })
     }
 
@@ -93,6 +101,7 @@ impl ProtoConversion for ProxyKeyring {
         pb::Keyring {
             token_key: self.token_key.to_vec(),
             seal_keys: self.seal_keys.iter().map(key).collect(),
+            unchanged: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::cli::{
         label_selector::LabelSelector,
     },
     commands::{
-        objects::{TableOptions, table_of, to_document},
+        objects::presentation::{TableOptions, table_of, to_document},
         selection::KindSelection,
     },
     output::{

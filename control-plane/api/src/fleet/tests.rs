@@ -18,7 +18,7 @@ use toolgate_model::{
     PrefixMode, Server, ServerBinding, Slug, Version,
 };
 use toolgate_proto::{
-    credential::v1::{ResolveRequest, credentials_client::CredentialsClient},
+    credential::v1::{GetKeyringRequest, ResolveRequest, credentials_client::CredentialsClient},
     push::v1::{
         Ack, FromProxy, JoinRequest, Nack, Refused, RevocationsRequest, Update,
         fleet_client::FleetClient, from_proxy::Message, push_client::PushClient,
@@ -27,6 +27,7 @@ use toolgate_proto::{
 use toolgate_runtime::drain::{self, DrainTrigger};
 use toolgate_wire::{
     ProtoConversion as _,
+    keys::ProxyKeyring,
     push::{self as wire, ProxyHello, ReceivedUpdate, UpdateAssembler},
 };
 
@@ -401,9 +402,23 @@ async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revisi
     let text = rig.metrics.render();
     let counted = "toolgate_credentials_unreferenced_total 4";
     assert!(text.contains(counted), "{text}");
-    let keyring = client.get_keyring(toolgate_proto::credential::v1::GetKeyringRequest {});
+}
+
+#[tokio::test]
+async fn a_keyring_that_the_proxy_has_is_not_sent_again() {
+    let rig = fixture(None);
+    let mut client = CredentialsClient::new(channel(&rig.fleet).await);
+    let keyring = client.get_keyring(GetKeyringRequest::default());
     let keyring = keyring.await.unwrap().into_inner();
-    toolgate_wire::keys::ProxyKeyring::from_proto(&keyring).unwrap();
+    let known = ProxyKeyring::from_proto(&keyring).unwrap().digest();
+    for (digest, sent) in [(known.0.to_vec(), false), (vec![0; 32], true)] {
+        let known_digest = digest;
+        let answer = client.get_keyring(GetKeyringRequest { known_digest });
+        let answer = answer.await.unwrap().into_inner();
+        assert_eq!(answer.unchanged, !sent);
+        assert_eq!(answer.token_key.is_empty(), !sent);
+        assert_eq!(answer.seal_keys.is_empty(), !sent);
+    }
 }
 
 #[tokio::test]

@@ -66,3 +66,6 @@ fn object_of(resource: &ResourceKey) -> ObjectKey {
         SnapshotResourceKind::Token => Token::key(name),
     }
 }
+
+#[cfg(test)]
+mod tests;

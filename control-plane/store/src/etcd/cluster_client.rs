@@ -6,7 +6,7 @@ use std::{
     fmt,
     future::Future,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -15,6 +15,7 @@ use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, Tls
 use futures_util::future::join_all;
 use tokio::{
     select,
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 use toolgate_control_core::port::StoreError;
@@ -24,6 +25,9 @@ use super::{
     KEEPALIVE_TIMEOUT, error::from_etcd,
 };
 
+/// Maximum number of reads that are sent to a second member at a time. Each opens a connection.
+const MAX_HEDGES: usize = 4;
+
 pub(super) struct ClusterClient {
     endpoints: Vec<String>,
     options: ConnectOptions,
@@ -31,6 +35,7 @@ pub(super) struct ClusterClient {
     probe_key: Vec<u8>,
     current: AtomicUsize,
     client: Mutex<Option<(usize, Client)>>,
+    hedges: Semaphore,
 }
 
 impl fmt::Debug for ClusterClient {
@@ -82,6 +87,7 @@ impl ClusterClient {
             options: connect,
             current: AtomicUsize::new(0),
             client: Mutex::new(None),
+            hedges: Semaphore::new(MAX_HEDGES),
         })
     }
 
@@ -91,30 +97,40 @@ impl ClusterClient {
         F: FnOnce(Client) -> Fut,
         Fut: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let mut index = None;
+        self.call_noting(&OnceLock::new(), ask).await
+    }
+
+    /// Same as [`Self::call`]; sets `index` to the index of the member before the call is sent.
+    async fn call_noting<T, F, Fut>(&self, index: &OnceLock<usize>, ask: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(Client) -> Fut,
+        Fut: Future<Output = Result<T, etcd_client::Error>>,
+    {
         let attempt = async {
             let member = self.member().await?;
-            index = Some(member.index);
+            let _set_once = index.set(member.index);
             ask(member.client).await.map_err(from_etcd)
         };
         let result = match timeout(CALL_TIMEOUT, attempt).await {
             Ok(result) => result,
             Err(_elapsed) => Err(no_answer()),
         };
-        if let (Err(StoreError::Unavailable(_)), Some(index)) = (&result, index) {
-            self.fail_over(index);
+        if let (Err(StoreError::Unavailable(_)), Some(index)) = (&result, index.get()) {
+            self.fail_over(*index);
         }
         result
     }
 
     /// Sends a read to the current member, and after [`HEDGE_DELAY`], or as soon as that fails, also to the next one. The
-    /// first answer counts; if it is that of the next member, later calls use that one.
+    /// first answer counts; if it is that of the next member, later calls use that one, and so do the reads that wait for
+    /// their turn to be sent twice.
     pub(super) async fn read<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
     where
         F: Fn(Client) -> Fut,
         Fut: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let mut first = Box::pin(self.call(&ask));
+        let asked = OnceLock::new();
+        let mut first = Box::pin(self.call_noting(&asked, &ask));
         select! {
             result = &mut first => return match result {
                 // The connection is lost, and the call has left the member: a read may be repeated.
@@ -123,15 +139,19 @@ impl ClusterClient {
             },
             () = sleep(HEDGE_DELAY) => {}
         }
-        let index = self.current.load(Ordering::Relaxed) % self.endpoints.len();
+        let index = asked.get().copied().unwrap_or_else(|| self.current());
         let next = (index + 1) % self.endpoints.len();
         if next == index {
             return first.await;
         }
         let second = async {
+            let _permit = self.hedges.acquire().await;
+            if self.current() != index {
+                return Ok((None, self.call(&ask).await?));
+            }
             let client = self.connect(next).await?;
             let value = ask(client.clone()).await.map_err(from_etcd)?;
-            Ok::<_, StoreError>((client, value))
+            Ok::<_, StoreError>((Some(client), value))
         };
         let mut second = Box::pin(timeout(CALL_TIMEOUT, second));
         select! {
@@ -146,7 +166,9 @@ impl ClusterClient {
             },
             result = &mut second => match result {
                 Ok(Ok((client, value))) => {
-                    self.switch(index, next, client);
+                    if let Some(client) = client {
+                        self.switch(index, next, client);
+                    }
                     Ok(value)
                 }
                 Ok(Err(_)) | Err(_) => first.await,
@@ -161,7 +183,7 @@ impl ClusterClient {
         }
         let mut problem = StoreError::Unavailable("no etcd member answers".to_owned());
         for _ in &self.endpoints {
-            let index = self.current.load(Ordering::Relaxed) % self.endpoints.len();
+            let index = self.current();
             let connect = timeout(CONNECT_TIMEOUT, self.connect(index)).await;
             match connect {
                 Ok(Ok(client)) => {
@@ -250,6 +272,11 @@ impl ClusterClient {
         if moved.is_ok() {
             *client = Some((next, connected));
         }
+    }
+
+    /// Returns the index of the member that new calls use.
+    fn current(&self) -> usize {
+        self.current.load(Ordering::Relaxed) % self.endpoints.len()
     }
 
     fn client(&self) -> MutexGuard<'_, Option<(usize, Client)>> {

@@ -116,6 +116,35 @@ async fn a_read_is_answered_by_another_member_while_one_is_frozen() {
     written.expect("the member that answered is used from then on");
 }
 
+/// Counts the TCP connections to the port of `url`, also those that have just ended.
+fn connections_to(url: &str) -> usize {
+    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let remote = format!(":{port:04X}");
+    let rows = table.lines().skip(1);
+    rows.filter_map(|row| row.split_ascii_whitespace().nth(2))
+        .filter(|address| address.ends_with(&remote))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_reads_beside_a_frozen_member_open_few_connections() {
+    const READS: usize = 200;
+    let cluster = EtcdCluster::start(3, &[]).await;
+    let order = cluster.followers_first().await;
+    let store = cluster.store_at(&order, "");
+    put_before(&store).await;
+    cluster.freeze(order[0]);
+    let before = connections_to(cluster.url(order[1]));
+    let reads = (0..READS).map(|_| store.list("/", None, 10, None));
+    let pages = timeout(HANG_GUARD, futures_util::future::join_all(reads));
+    for page in pages.await.expect("no hang") {
+        page.expect("a frozen member fails no read");
+    }
+    let opened = connections_to(cluster.url(order[1])) - before;
+    assert!(opened < READS / 4, "{opened} connections for {READS} reads");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_watch_leaves_a_frozen_member_before_anything_else_asks_it() {
     let cluster = EtcdCluster::start(3, &[]).await;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use toolgate_mcp::message;
 
 use crate::notify::{
-    subscription::{SubscriptionFilter, filter::MAX_TASKS},
+    subscription::filter::{MAX_TASKS, SubscriptionFilter},
     view_change::{DebounceDelay, ListChanges},
 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use toolgate_model::{Digest, Era};
 
-use crate::view::list::ListItem;
+use crate::view::ListItem;
 
 /// Definition of a built-in tool, JSON.
 pub(super) struct BuiltinTool(&'static str);

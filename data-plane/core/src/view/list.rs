@@ -13,7 +13,11 @@ use bytes::Bytes;
 use toolgate_mcp::message::{self, CacheHints};
 use toolgate_model::{Digest, Era};
 
-use crate::{GatewayView, Grant, ToolView, plan::list_cursor::ListKind, view::builtin_tools};
+use crate::{
+    GatewayView, Grant, ToolView,
+    plan::list_cursor::ListKind,
+    view::{ListItem, builtin_tools},
+};
 
 /// Number of items on a page.
 pub const PAGE_SIZE: usize = 500;
@@ -71,15 +75,6 @@ struct GrantLists {
 struct EraPages {
     legacy: OnceLock<Vec<ListPage>>,
     modern: OnceLock<Vec<ListPage>>,
-}
-
-/// Item of a list.
-pub(super) trait ListItem {
-    /// Approximate length of the definition, in bytes.
-    fn weight(&self) -> usize;
-
-    /// Writes the definition as clients of this era see it.
-    fn write(&self, era: Era, out: &mut String);
 }
 
 impl ListCache {

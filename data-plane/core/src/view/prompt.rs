@@ -8,7 +8,7 @@ use toolgate_model::{Definition, Digest, Era, snapshot::ExposedPrompt};
 
 use crate::{
     ServerView,
-    view::{list::ListItem, renamed_definition::RenamedDefinition},
+    view::{ListItem, renamed_definition::RenamedDefinition},
 };
 
 /// Prompt under its exposed name.

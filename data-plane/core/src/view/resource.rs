@@ -10,7 +10,7 @@ use crate::{
     ServerView,
     plan::ResourceTarget,
     view::{
-        list::ListItem,
+        ListItem,
         renamed_definition::RenamedDefinition,
         uri::{self, UriTemplateMatcher},
     },

@@ -8,7 +8,7 @@ use toolgate_model::{Digest, Era};
 
 use crate::{
     ServerView,
-    view::{list::ListItem, shape::ReservedArguments},
+    view::{ListItem, shape::ReservedArguments},
 };
 
 /// Tool under its exposed name.

@@ -24,7 +24,7 @@ fn a_token_made_again_under_its_name_has_another_uid_and_is_another_principal() 
 
 #[test]
 fn the_uid_of_a_record_without_one_depends_on_name_and_creation_alone() {
-    let of = |id: &str, at| Uid::of_unnumbered::<Gateway>(&name("acme", id), Timestamp(at));
+    let of = |id: &str, at| Uid::derived::<Gateway>(&name("acme", id), Timestamp(at));
     assert_eq!(of("tools", 1), of("tools", 1));
     assert_ne!(of("tools", 1), of("tools", 2));
     assert_ne!(of("tools", 1), of("other", 1));

@@ -54,6 +54,7 @@ fn a_keyring_without_keys_or_with_short_ones_is_rejected() {
     let message = pb::Keyring {
         token_key: vec![1; 32],
         seal_keys: Vec::new(),
+        unchanged: false,
     };
     assert_eq!(
         ProxyKeyring::from_proto(&message).unwrap_err().field(),
@@ -66,6 +67,7 @@ fn a_keyring_without_keys_or_with_short_ones_is_rejected() {
     let message = pb::Keyring {
         token_key: vec![1; 32],
         seal_keys: vec![short],
+        unchanged: false,
     };
     assert_eq!(
         ProxyKeyring::from_proto(&message).unwrap_err().field(),

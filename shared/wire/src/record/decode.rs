@@ -105,7 +105,7 @@ macro_rules! define_read {
                 $(In::$DMessage(it) => {
                     let mut object = <$DObject>::from_stored(it)?;
                     if object.meta.uid.is_nil() {
-                        object.meta.uid = Uid::of_unnumbered::<$DObject>(object.id(), object.meta.created);
+                        object.meta.uid = Uid::derived::<$DObject>(object.id(), object.meta.created);
                     }
                     return Ok(StoredObject::$D(Arc::new(object)));
                 })*

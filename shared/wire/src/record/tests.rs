@@ -114,7 +114,7 @@ fn a_server_of_the_first_schema_has_one_endpoint_and_is_written_back_with_its_ui
     let url = server.source.endpoints().as_single_url().unwrap();
     assert_eq!(url.as_str(), "http://127.0.0.1:9/mcp");
     assert_eq!(server.timeouts.total.as_secs(), 90);
-    let derived = Uid::of_unnumbered::<toolgate_model::Server>(&server.name, server.meta.created);
+    let derived = Uid::derived::<toolgate_model::Server>(&server.name, server.meta.created);
     assert_eq!(server.meta.uid, derived);
     // A control plane of the build before still reads it: it skips the uid.
     let mut written = pb::Record::decode(&*encode(&record)).unwrap();

@@ -91,7 +91,7 @@ async fn keyring(channel: Result<Channel, tonic::transport::Error>) -> Code {
         return Code::Unavailable;
     };
     let mut client = CredentialsClient::new(channel);
-    match client.get_keyring(GetKeyringRequest {}).await {
+    match client.get_keyring(GetKeyringRequest::default()).await {
         Ok(_keyring) => Code::Ok,
         Err(status) => status.code(),
     }

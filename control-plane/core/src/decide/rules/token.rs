@@ -111,12 +111,12 @@ impl KindRules for Token {
 }
 
 /// Returns the uid of a gateway that a stored token lists; `None` if the record of the token holds none and the gateway
-/// of that name was made by a build that numbers gateways, or does not exist.
+/// of that name has a uid of its own, or does not exist.
 fn gateway_uid(token: &Token, id: &Slug, state: &StoreState) -> Option<Uid> {
     let recorded = token.gateway_uids.get(id).copied();
     recorded.or_else(|| {
         let name = ObjectName::new(token.name.org.clone(), id.clone());
         let gateway = state.gateways.get(&name)?;
-        gateway.is_unnumbered().then_some(gateway.meta.uid)
+        gateway.has_derived_uid().then_some(gateway.meta.uid)
     })
 }

@@ -127,7 +127,7 @@ fn a_uid_is_kept_over_updates_and_is_new_after_a_deletion() {
 fn force_old(world: &mut StoreFixture) {
     let mut gateway = tools();
     let at = gateway.meta.created;
-    gateway.meta.uid = Uid::of_unnumbered::<Gateway>(&gateway.name, at);
+    gateway.meta.uid = Uid::derived::<Gateway>(&gateway.name, at);
     let key = Gateway::key(gateway.name.clone()).to_string();
     world.force(&key, ControlObject::Gateway(gateway.into()));
     let claim = crate::ObjectKey::GatewayId(slug("tools")).to_string();
