@@ -3,12 +3,10 @@
 use serde_json::Value;
 use toolgate_model::{ObjectKind, for_each_kind};
 
-use crate::cli::{
-    commands::credential::fields::field_list,
-    output::{
-        cell::{age, count, enum_word, id, joined, text, version},
-        error::CliError,
-    },
+use crate::cli::output::{
+    cell::{age, count, enum_word, id, joined, text, version},
+    credential_fields::field_list,
+    error::CliError,
 };
 
 /// Kind of object.

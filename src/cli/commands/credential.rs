@@ -16,7 +16,7 @@ use crate::cli::{
     },
     commands::objects::to_document,
     output::{
-        OutputFormat, OutputWriter, cell,
+        OutputFormat, OutputWriter, cell, credential_fields,
         error::{CliError, CliErrorKind},
     },
 };
@@ -119,7 +119,9 @@ impl SetCredentialArgs {
         if !given.is_empty() {
             return Ok(given);
         }
-        let stored = existing.map(fields::stored_fields).unwrap_or_default();
+        let stored = existing
+            .map(credential_fields::stored_fields)
+            .unwrap_or_default();
         match &*stored {
             [] => Ok(vec![GivenField::default_header()]),
             [(place, name)] => Ok(vec![GivenField::unread(*place, name)]),
@@ -223,7 +225,7 @@ impl SetCredentialArgs {
                 out.line(format_args!(
                     "credential {} set{suffix}: {}, sent to {}",
                     self.name,
-                    fields::summary(written),
+                    credential_fields::summary(written),
                     strings(&written["spec"]["hosts"]).join(", ")
                 ))?;
             }

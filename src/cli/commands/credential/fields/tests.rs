@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::cli::output::credential_fields::field_list;
 
 fn valued(place: FieldPlace, name: &str, value: &str) -> ValuedField {
     ValuedField {
