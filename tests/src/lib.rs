@@ -25,6 +25,7 @@ pub mod process;
 pub mod proxy_fleet;
 pub mod real_clients;
 pub mod sandbox;
+pub mod shifted_clock;
 pub mod small_disk;
 pub mod toolgate;
 pub mod upstream_server;

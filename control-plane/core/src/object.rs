@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Digest, ObjectMeta, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
+    Digest, ObjectMeta, ProxyStatus, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
     kind::{DesiredObject as _, KindObject as _},
 };
 
@@ -87,6 +87,22 @@ macro_rules! define_objects {
 }
 
 for_each_kind!(define_objects);
+
+impl ControlObject {
+    /// Returns the status of a proxy, if the object is one.
+    pub fn proxy_status(&self) -> Option<&ProxyStatus> {
+        let Self::Proxy(status) = self else {
+            return None;
+        };
+        Some(status)
+    }
+}
+
+impl From<ProxyStatus> for ControlObject {
+    fn from(status: ProxyStatus) -> Self {
+        Self::Proxy(Arc::new(status))
+    }
+}
 
 /// Written by every change of a compile input. The store revision of its last write is the version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

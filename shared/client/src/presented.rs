@@ -8,8 +8,6 @@ use toolgate_model::FieldPlace;
 use url::{Url, form_urlencoded::byte_serialize};
 use zeroize::Zeroizing;
 
-use crate::error::ClientError;
-
 /// Minimum length of a value that is searched in texts of servers. A shorter one is part of many words.
 const MIN_HIDDEN: usize = 6;
 
@@ -57,10 +55,11 @@ impl PresentedCredential {
         &self.0.headers
     }
 
-    /// Returns the URI of a request: `uri` with the parameters after those of its query.
-    pub(crate) fn apply_to(&self, uri: &Uri) -> Result<Uri, ClientError> {
+    /// Returns the URI of a request: `uri` with the parameters after those of its query. Returns `None` if it becomes too
+    /// long.
+    pub(crate) fn apply_to(&self, uri: &Uri) -> Option<Uri> {
         if self.0.query.is_empty() {
-            return Ok(uri.clone());
+            return Some(uri.clone());
         }
         let path = uri.path();
         let added = self.0.query.as_str();
@@ -71,11 +70,8 @@ impl PresentedCredential {
         let target = Zeroizing::new(target);
         let mut parts = uri.clone().into_parts();
         // The errors of these conversions are left out: they could quote the parameters.
-        let invalid =
-            "the URL of the server is too long with the query parameters of its credential";
-        let target = target.as_str().parse();
-        parts.path_and_query = Some(target.map_err(|_| ClientError::Request(invalid))?);
-        Uri::from_parts(parts).map_err(|_| ClientError::Request(invalid))
+        parts.path_and_query = Some(target.as_str().parse().ok()?);
+        Uri::from_parts(parts).ok()
     }
 
     /// Removes the parameters of the credential from a URL that a server announced, which may repeat those of the request.

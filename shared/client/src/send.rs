@@ -243,7 +243,9 @@ fn request(
     *request.method_mut() = method;
     let credential = endpoint.credential.as_ref();
     *request.uri_mut() = match credential {
-        Some(credential) => credential.apply_to(uri)?,
+        Some(credential) => credential.apply_to(uri).ok_or(ClientError::Request(
+            "the URL of the server is too long with the query parameters of its credential",
+        ))?,
         None => uri.clone(),
     };
     *request.headers_mut() = headers.0;

@@ -2,6 +2,7 @@
 //! where they enter (`shared/wire`, the admin API) and not checked again inside a plane. The crate is pure: no IO, no
 //! clock, no randomness.
 
+pub mod clock_reading;
 pub mod credential_kind;
 pub mod desired;
 pub mod digest;
@@ -14,11 +15,13 @@ pub mod principal;
 pub mod protocol_version;
 pub mod rate_limit;
 pub mod secret;
+pub mod server_health;
 pub mod snapshot;
 pub mod time;
 pub mod uid;
 pub mod version;
 
+pub use clock_reading::{CLOCK_TOLERANCE, ClockReading};
 pub use credential_kind::{CredentialKind, FieldPlace, SealedField};
 pub use desired::{
     AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, DriftPolicy, EraPolicy,
@@ -35,6 +38,7 @@ pub use principal::{Principal, PrincipalSubject, TokenSubject};
 pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
+pub use server_health::{HealthState, ServerHealth};
 pub use snapshot::{
     CredentialScope, Delta, ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, UriMode,
 };

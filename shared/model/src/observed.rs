@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ObjectName, ResourceKey, Slug, Timestamp, Version};
+use crate::{
+    ClockReading, Digest, ObjectName, ResourceKey, ServerHealth, Slug, Timestamp, Version,
+};
 
 /// Protocol era. Legacy uses sessions, modern is stateless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -86,7 +88,8 @@ pub struct ProxyStatus {
     pub listen: String,
     /// Start time of the process.
     pub started: Timestamp,
-    /// Time of the last message from the proxy.
+    /// Time at which its control plane last knew it to be connected. In the state of a control plane, by its own clock:
+    /// the time at which the record arrived.
     pub last_seen: Timestamp,
     /// True if a push stream is open.
     pub connected: bool,
@@ -99,6 +102,10 @@ pub struct ProxyStatus {
     pub acked: Version,
     /// Resources of that version that the proxy rejected.
     pub rejections: Vec<ResourceRejection>,
+    /// Clock of the proxy as compared with that of its control plane. `None` if not known.
+    pub clock: Option<ClockReading>,
+    /// Servers that fail for the proxy, or have failed lately, ordered by server.
+    pub servers: Vec<ServerHealth>,
 }
 
 /// Resource that a proxy rejected.

@@ -9,6 +9,7 @@ mod meta;
 mod organization;
 mod proxy;
 mod server;
+mod server_health;
 mod token;
 mod version;
 
@@ -23,6 +24,7 @@ pub use organization::InvalidOrganization;
 pub use proxy::InvalidProxy;
 pub use server::InvalidServer;
 pub(crate) use server::{endpoint_list, endpoint_url};
+pub use server_health::health_seen_by;
 pub use token::{InvalidToken, TokenInput, token, token_to_proto};
 pub use version::{version, version_to_proto};
 

@@ -66,6 +66,8 @@ pub const SHORT: usize = 256;
 pub const REASON: usize = 4 * 1024;
 /// Maximum number of resources named in a Nack.
 pub const REFUSALS: usize = 10_000;
+/// Maximum number of servers whose health a proxy reports.
+pub const HEALTH_SERVERS: usize = 1_000;
 /// Maximum number of resources of a push, and held by a proxy.
 pub const RESOURCES: usize = 1_000_000;
 /// Maximum number of changes recorded for a version.

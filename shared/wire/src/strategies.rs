@@ -372,14 +372,49 @@ pub(crate) fn key() -> impl Strategy<Value = ResourceKey> {
     (kind, name()).prop_map(|(kind, name)| ResourceKey { kind, name })
 }
 
+fn server_health() -> impl Strategy<Value = ServerHealth> {
+    let state = prop_oneof![
+        Just(HealthState::Available),
+        Just(HealthState::Unavailable),
+        Just(HealthState::Unauthorized),
+    ];
+    // The epoch stands for a time that is not known.
+    let known = || (1..=253_402_300_799_999u64).prop_map(Timestamp);
+    let times = (known(), option::of(known()));
+    (
+        name(),
+        state,
+        times,
+        "[a-z_]{0,20}",
+        "\\PC{0,20}",
+        any::<u32>(),
+    )
+        .prop_map(
+            |(server, state, times, failure, detail, outages)| ServerHealth {
+                server,
+                state,
+                failing_since: times.0,
+                recovered: times.1,
+                failure,
+                detail,
+                outages,
+            },
+        )
+}
+
 pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
     let rejection =
         (key(), ".{0,30}").prop_map(|(resource, reason)| ResourceRejection { resource, reason });
     let texts = ("\\PC{0,10}", "\\PC{0,10}", "\\PC{0,20}");
     let seen = (timestamp(), timestamp(), any::<bool>(), timestamp());
     let rejections = collection::vec(rejection, 0..3);
-    (slug(), texts, seen, version(), version(), rejections).prop_map(
-        |(id, texts, seen, held, acked, rejections)| ProxyStatus {
+    let clock = (-100_000_000_i64..100_000_000, 0_u64..100_000);
+    let clock =
+        option::of(clock.prop_map(|(ahead_ms, error_ms)| ClockReading { ahead_ms, error_ms }));
+    let servers = collection::vec(server_health(), 0..3);
+    let observed = (rejections, clock, servers);
+    (slug(), texts, seen, version(), version(), observed).prop_map(
+        |(id, texts, seen, held, acked, (rejections, clock, servers))| ProxyStatus {
             id,
             region: texts.0,
             build: texts.1,
@@ -391,6 +426,8 @@ pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
             held,
             acked,
             rejections,
+            clock,
+            servers,
         },
     )
 }

@@ -15,7 +15,7 @@ use tonic::{Request, Response, Status, Streaming};
 use toolgate_actor::ActorHandle;
 use toolgate_control_core::{
     port::StateWatcher,
-    push::{PushEvent, PushHello},
+    push::{PushEvent, PushHello, PushReport},
 };
 use toolgate_model::{Slug, Snapshot, Timestamp, Version};
 use toolgate_proto::push::v1::{
@@ -112,6 +112,42 @@ impl Push for ProxyServices {
             proxy,
         )))
     }
+
+    async fn report(
+        &self,
+        request: Request<pb::ProxyReport>,
+    ) -> Result<Response<pb::ReportResponse>, Status> {
+        let received = self.state.now();
+        let caller = AdminCaller::of(&request)?;
+        caller.require_globally()?;
+        let report = wire::ProxyReport::from_proto(request.get_ref());
+        let report = report.map_err(status::invalid_message)?;
+        check_id(&caller.peer, &report.proxy)?;
+        let Some(feed) = self.feeds.find(&report.proxy) else {
+            let message = "no stream of this proxy is open here; open one, and report again";
+            return Err(status::unavailable("NO_STREAM", message.to_owned()));
+        };
+        let observed = PushReport {
+            clock: report.clock(received),
+            servers: report.servers_at(received),
+            replaces_servers: report.replaces_servers,
+        };
+        send_to(&feed, PushEvent::Report(observed)).await?;
+        Ok(Response::new(pb::ReportResponse {
+            received_time_ms: received.0,
+        }))
+    }
+}
+
+/// Checks that a proxy calls itself what its certificate names.
+fn check_id(peer: &ConnectionPeer, given: &Slug) -> Result<(), Status> {
+    match peer {
+        ConnectionPeer::Proxy(id) if id != given => {
+            let reason = format!("is not `{id}`, which the certificate names");
+            Err(Status::permission_denied(format!("proxy_id: {reason}")))
+        }
+        ConnectionPeer::Proxy(_) | ConnectionPeer::Trusted | ConnectionPeer::Unknown => Ok(()),
+    }
 }
 
 /// Splits a delta into messages, lazily as the stream takes them.
@@ -120,6 +156,15 @@ fn parts(outgoing: FeedItem) -> BoxStream<Update> {
         Ok((nonce, delta)) => stream::iter(wire::updates(nonce, delta).map(Ok)).boxed(),
         Err(status) => stream::iter([Err(status)]).boxed(),
     }
+}
+
+async fn send_to(feed: &ActorHandle<ProxyFeed>, event: PushEvent) -> Result<(), Status> {
+    let taken = feed.ask(FEED_TIMEOUT, |reply| {
+        FeedMessage::Event(Box::new(event), reply)
+    });
+    taken.await.map_err(|error| {
+        Status::unavailable(format!("the feed of this proxy is {error}; connect again"))
+    })
 }
 
 impl SubscriptionTask {
@@ -191,12 +236,7 @@ impl SubscriptionTask {
     }
 
     async fn send_event(&self, event: PushEvent) -> Result<(), Status> {
-        let taken = self.feed.ask(FEED_TIMEOUT, |reply| {
-            FeedMessage::Event(Box::new(event), reply)
-        });
-        taken.await.map_err(|error| {
-            Status::unavailable(format!("the feed of this proxy is {error}; connect again"))
-        })
+        send_to(&self.feed, event).await
     }
 
     fn decode_message(&mut self, message: FromProxy) -> Result<PushEvent, Status> {
@@ -216,12 +256,7 @@ impl SubscriptionTask {
 
     fn hello(&mut self, given: &pb::Hello) -> Result<PushHello, Status> {
         let hello = wire::ProxyHello::from_proto(given).map_err(status::invalid_message)?;
-        if let ConnectionPeer::Proxy(id) = &self.peer
-            && *id != hello.proxy
-        {
-            let reason = format!("is not `{id}`, which the certificate names");
-            return Err(Status::permission_denied(format!("proxy_id: {reason}")));
-        }
+        check_id(&self.peer, &hello.proxy)?;
         self.proxy = Some(hello.proxy.clone());
         self.recheck()?;
         self.services.feeds.register(&hello.proxy, &self.feed);
@@ -249,6 +284,11 @@ impl FeedRegistry {
         if let Some(before) = before.filter(|before| before.id() != feed.id()) {
             before.stop();
         }
+    }
+
+    fn find(&self, proxy: &Slug) -> Option<ActorHandle<ProxyFeed>> {
+        let open = self.by_proxy.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(proxy).cloned()
     }
 
     fn unregister(&self, proxy: &Slug, feed: &ActorHandle<ProxyFeed>) {

@@ -603,6 +603,8 @@ fn record(rig: &FleetFixture, id: &str) {
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),
+        clock: None,
+        servers: Vec::new(),
     };
     rig.control_api
         .command(Command::RecordProxy(proxy))

@@ -3,7 +3,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toolgate_model::{ProxyStatus, ServerDefinitions, Slug, Timestamp};
+use toolgate_model::{
+    ProxyStatus, ServerDefinitions, Slug, Timestamp,
+    server_health::{HEALTH_DETAIL, HEALTH_SERVERS},
+};
 
 use crate::{
     change::Change, compile, key::ObjectKey, limits, object::ControlObject, push::STALE_AFTER,
@@ -99,6 +102,11 @@ fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
     truncate_bytes(&mut seen.build, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.listen, limits::LABEL_VALUE);
     seen.rejections.truncate(limits::PROXY_REFUSALS);
+    seen.servers.truncate(HEALTH_SERVERS);
+    for health in &mut seen.servers {
+        truncate_bytes(&mut health.failure, limits::LABEL_VALUE);
+        truncate_bytes(&mut health.detail, HEALTH_DETAIL);
+    }
     for rejection in &mut seen.rejections {
         truncate_bytes(&mut rejection.reason, limits::DESCRIPTION);
     }

@@ -577,6 +577,8 @@ fn proxy_reports_are_bounded() {
     };
     let proxy = toolgate_model::ProxyStatus {
         rejections: vec![rejection; limits::PROXY_REFUSALS * 10],
+        clock: None,
+        servers: Vec::new(),
         ..proxy("p1", Timestamp(2))
     };
     world.run(Command::RecordProxy(proxy)).unwrap();
@@ -679,6 +681,8 @@ fn proxy(id: &str, last_seen: Timestamp) -> toolgate_model::ProxyStatus {
         held: toolgate_model::Version::default(),
         acked: toolgate_model::Version::default(),
         rejections: Vec::new(),
+        clock: None,
+        servers: Vec::new(),
     }
 }
 

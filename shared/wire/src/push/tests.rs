@@ -547,3 +547,35 @@ fn an_expiry_at_the_unix_epoch_does_not_become_never() {
         ReceivedResource::Rejected(_)
     ));
 }
+
+#[test]
+fn the_times_of_a_report_are_those_of_the_clock_that_receives_it() {
+    let failing = toolgate_model::ServerHealth {
+        server: toolgate_model::ObjectName::new("acme".parse().unwrap(), "git".parse().unwrap()),
+        state: toolgate_model::HealthState::Available,
+        failing_since: Timestamp(940_000),
+        recovered: Some(Timestamp(1_000_000)),
+        failure: "upstream_timeout".to_owned(),
+        detail: "the server took too long".to_owned(),
+        outages: 3,
+    };
+    let report = super::ProxyReport {
+        proxy: "p1".parse().unwrap(),
+        sent: Timestamp(1_000_000),
+        round_trip: None,
+        servers: vec![failing.clone()],
+        replaces_servers: true,
+    };
+    let received = super::ProxyReport::from_proto(&report.to_proto()).unwrap();
+    assert_eq!(received.clock(Timestamp(5_000_000)), None, "not known yet");
+    let [moved] = &received.servers_at(Timestamp(5_000_000))[..] else {
+        panic!("{received:?}");
+    };
+    assert_eq!(moved.failing_since, Timestamp(4_940_000));
+    // A failure that has ended at once differs from one that lasts.
+    assert_eq!(moved.recovered, Some(Timestamp(4_999_999)));
+    assert_eq!(
+        (moved.outages, moved.detail.as_str()),
+        (3, failing.detail.as_str())
+    );
+}
