@@ -7,24 +7,22 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
+use toolgate_client::PresentedCredential;
 use toolgate_control_core::{
     Change, Command, CommandAuthor, CommandContext, Rejection, StoreState,
     command::WritePriority,
     definitions::DefinitionsWrites,
     port::{
-        BoxFuture, EncryptionContext, ProbeError, PublishedState, SecretSealer, ServerProber,
-        SubmitError,
+        BoxFuture, ProbeError, PublishedState, SecretSealer, ServerProber, SubmitError,
+        sealed_credential_fields,
     },
 };
 use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
     SinkError, StoreEffect, StoreReport, joined_problem,
 };
-use toolgate_model::{
-    CredentialKind, DefinitionsPart, ObjectName, ServerDefinitions, snapshot::CredentialRef,
-};
+use toolgate_model::{DefinitionsPart, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
 
@@ -293,7 +291,7 @@ impl HeaderSource for CredentialHeaders {
         server: &ObjectName,
         credential: &CredentialRef,
         url: &Url,
-    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
+    ) -> BoxFuture<'_, Result<PresentedCredential, HeaderError>> {
         let name = ObjectName::new(server.org.clone(), credential.id.clone());
         let found = self.open(&name, url);
         Box::pin(async move { found })
@@ -301,7 +299,7 @@ impl HeaderSource for CredentialHeaders {
 }
 
 impl CredentialHeaders {
-    fn open(&self, name: &ObjectName, url: &Url) -> Result<(HeaderName, HeaderValue), HeaderError> {
+    fn open(&self, name: &ObjectName, url: &Url) -> Result<PresentedCredential, HeaderError> {
         let state = Arc::clone(&self.published.borrow().state);
         let missing = || HeaderError(format!("there is no credential {name}; create it"));
         let credential = state.credentials.get(name).ok_or_else(missing)?;
@@ -311,14 +309,15 @@ impl CredentialHeaders {
                 format!("credential {name} may be sent to {hosts} only; change its spec.hosts");
             return Err(HeaderError(reason));
         }
-        let CredentialKind::StaticHeader { header, value } = &credential.kind;
         let unusable = || HeaderError(format!("credential {name} cannot be opened; set it again"));
-        let context = EncryptionContext::credential_value(name);
-        let opened = self.vault.open(&context, value).map_err(|_| unusable())?;
-        let header = HeaderName::try_from(header.as_str()).map_err(|_| unusable())?;
-        let mut value = HeaderValue::from_bytes((*opened).as_ref()).map_err(|_| unusable())?;
-        value.set_sensitive(true);
-        Ok((header, value))
+        let mut opened = Vec::new();
+        for field in sealed_credential_fields(credential) {
+            let value = self.vault.open(&field.context, field.value);
+            opened.push((field.place, field.name, value.map_err(|_| unusable())?));
+        }
+        let fields = opened.iter();
+        let fields = fields.map(|(place, name, value)| (*place, *name, (**value).as_ref()));
+        PresentedCredential::encode(fields).ok_or_else(unusable)
     }
 }
 

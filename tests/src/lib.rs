@@ -13,6 +13,7 @@ pub mod external_programs;
 pub mod fixture;
 pub mod http_client;
 pub mod invalid_server;
+pub mod keyed_server;
 pub mod malformed_server;
 pub mod notification_flood;
 pub mod notification_stream;

@@ -36,6 +36,7 @@ pub(crate) fn of_gateway(
         | ProblemKind::IdTaken(_)
         | ProblemKind::NoCredential(_)
         | ProblemKind::CredentialElsewhere { .. }
+        | ProblemKind::CredentialRepeated { .. }
         | ProblemKind::NoApprovals
         | ProblemKind::ServerNotServed(_)
         | ProblemKind::DefinitionsOmitted { .. }

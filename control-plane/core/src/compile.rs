@@ -120,6 +120,17 @@ pub enum ProblemKind {
         /// First endpoint outside.
         url: String,
     },
+    /// The URL of an endpoint has a query parameter that the credential of the server sets.
+    #[error(
+        "credential {credential} sets the query parameter `{parameter}`, and so does the URL of an endpoint; remove it from \
+         the URL, or use another credential"
+    )]
+    CredentialRepeated {
+        /// Credential of the server.
+        credential: ObjectName,
+        /// Name of the parameter.
+        parameter: String,
+    },
     /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
@@ -306,6 +317,7 @@ impl ProblemKind {
             | Self::IdTaken(_)
             | Self::NoCredential(_)
             | Self::CredentialElsewhere { .. }
+            | Self::CredentialRepeated { .. }
             | Self::NoApprovals => true,
             Self::ServerNotServed(_)
             | Self::NotProbed(_)

@@ -321,7 +321,7 @@ impl Credentials for FakeControlPlane {
             value: resolved_value(&asked).into_bytes(),
             revision: asked.revision,
             expire_time_ms: 0,
-            hosts: Vec::new(),
+            ..Default::default()
         }))
     }
 

@@ -3,6 +3,7 @@
 //! clock, no randomness.
 
 pub mod clock_reading;
+pub mod credential_kind;
 pub mod desired;
 pub mod digest;
 pub mod endpoint;
@@ -21,10 +22,11 @@ pub mod uid;
 pub mod version;
 
 pub use clock_reading::{CLOCK_TOLERANCE, ClockReading};
+pub use credential_kind::{CredentialKind, FieldPlace, SealedField};
 pub use desired::{
-    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, CredentialKind, DriftPolicy,
-    EraPolicy, Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server,
-    ServerBinding, SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
+    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, DriftPolicy, EraPolicy,
+    Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server, ServerBinding,
+    SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
 };
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};

@@ -13,7 +13,10 @@ mod server_health;
 mod token;
 mod version;
 
-pub use credential::{CredentialInput, InvalidCredential, credential, credential_to_proto};
+pub use credential::{
+    CredentialFields, CredentialInput, FieldInput, InvalidCredential, credential,
+    credential_to_proto,
+};
 pub use definitions::InvalidServerDefinitions;
 pub(crate) use definitions::{era, era_to_proto, part, part_to_proto};
 pub use gateway::InvalidGateway;

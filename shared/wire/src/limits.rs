@@ -47,6 +47,15 @@ pub const CREDENTIAL_HOSTS: usize = 32;
 pub const HEADER_NAME: usize = 128;
 /// Maximum length of a header value in bytes.
 pub const HEADER_VALUE: usize = 8 * 1024;
+/// Maximum number of headers of a credential.
+pub const CREDENTIAL_HEADERS: usize = 8;
+/// Maximum number of query parameters of a credential.
+pub const CREDENTIAL_QUERY: usize = 4;
+/// Maximum length of the name of a query parameter of a credential in bytes.
+pub const QUERY_NAME: usize = 128;
+/// Maximum length of the value of a query parameter of a credential in bytes. With percent-encoding, all parameters and
+/// the URL fit into one request target of 64 KiB.
+pub const QUERY_VALUE: usize = 2 * 1024;
 /// Maximum number of gateways, and of tools, named in a token.
 pub const TOKEN_ALLOW_LIST: usize = 1_000;
 /// Maximum number of security fields named in a gateway.

@@ -11,7 +11,7 @@ use prost::Message as _;
 use toolgate_model::{
     DefinitionsPart, Digest, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
 };
-use toolgate_proto::store::v1 as pb;
+use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
 use crate::admin::part_to_proto;
 use stored_form::{StoredForm as _, manifest_to_proto, sealed_to_proto};
@@ -26,7 +26,7 @@ pub use decode::{InvalidRecord, decode};
 /// | 2 | a server has `endpoints` instead of `url`; objects have rate limits |
 /// | 3 | a credential has `hosts` |
 /// | 4 | a token has the uids of its gateways |
-/// | 5 | the definitions of a server may be stored in parts |
+/// | 5 | a credential has `request_fields`; the definitions of a server may be stored in parts |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
@@ -57,6 +57,10 @@ fn schema_of(object: &pb::record::Object) -> u32 {
         }
         In::Credential(it) => {
             let spec = it.credential.as_ref().and_then(|it| it.spec.as_ref());
+            let kind = spec.and_then(|spec| spec.kind.as_ref());
+            if let Some(Kind::RequestFields(_)) = kind {
+                return 5;
+            }
             let bound = spec.is_some_and(|spec| !spec.hosts.is_empty());
             return if bound { 3 } else { 1 };
         }

@@ -226,12 +226,23 @@ pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {
 }
 
 pub(crate) fn credential() -> impl Strategy<Value = Credential> {
-    let fields = (name(), meta(), hosts(), "x-[a-z]{1,10}", sealed());
-    fields.prop_map(|(name, meta, hosts, header, value)| Credential {
+    let header = ("x-[a-z]{1,10}", sealed());
+    let header = header.prop_map(|(header, value)| CredentialKind::StaticHeader { header, value });
+    let names = |name| collection::btree_map(name, sealed(), 1..4);
+    let several = (names("x-[a-z]{1,10}"), names("[a-z_ é&=]{1,10}"));
+    let several = several.prop_map(|(headers, query)| {
+        let field = |place| move |(name, value)| SealedField { place, name, value };
+        let headers = headers.into_iter().map(field(FieldPlace::Header));
+        let query = query.into_iter().map(field(FieldPlace::Query));
+        CredentialKind::RequestFields(headers.chain(query).collect())
+    });
+    let kind = prop_oneof![header, several];
+    let fields = (name(), meta(), hosts(), kind);
+    fields.prop_map(|(name, meta, hosts, kind)| Credential {
         name,
         meta,
         hosts,
-        kind: CredentialKind::StaticHeader { header, value },
+        kind,
     })
 }
 

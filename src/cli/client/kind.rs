@@ -6,6 +6,7 @@ use toolgate_model::{ObjectKind, for_each_kind};
 use crate::cli::client::{proxy_clock, server_health};
 use crate::cli::output::{
     cell::{age, count, enum_word, id, joined, text, version},
+    credential_fields::field_list,
     error::CliError,
 };
 
@@ -114,7 +115,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         &[
             NAME,
             TITLE,
-            column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            column("FIELDS", |o, _| field_list(o)),
             column("HOSTS", |o, _| credential_hosts(o)),
             AGE,
         ],

@@ -16,6 +16,7 @@ use crate::{
     object::JoinToken,
 };
 
+mod credential_fields;
 mod credential_use;
 mod identities;
 mod random;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use toolgate_client::PresentedCredential;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
 use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
@@ -60,11 +61,11 @@ impl HeaderSource for StaticHeaders {
         _server: &ObjectName,
         credential: &CredentialRef,
         _url: &url::Url,
-    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
+    ) -> BoxFuture<'_, Result<PresentedCredential, HeaderError>> {
         let known = credential.id.as_str() == "good";
         Box::pin(async move {
             if known {
-                return Ok((
+                return Ok(PresentedCredential::header(
                     HeaderName::from_static("x-key"),
                     HeaderValue::from_static("k"),
                 ));

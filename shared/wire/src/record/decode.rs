@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use toolgate_model::{KindObject as _, Timestamp, Uid, for_each_kind};
-use toolgate_proto::store::v1 as pb;
+use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
 use super::{
     SCHEMA, StoreRecord, StoredObject, SystemRecord,
@@ -69,6 +69,11 @@ fn migrated(schema: u32, object: pb::record::Object) -> Result<pb::record::Objec
         if schema < 3 && spec.is_some_and(|spec| !spec.hosts.is_empty()) {
             let reason = format!("is not part of a record with schema {schema}");
             return Err(FieldViolation::new("spec.hosts", reason));
+        }
+        let kind = spec.and_then(|spec| spec.kind.as_ref());
+        if let (..5, Some(Kind::RequestFields(_))) = (schema, kind) {
+            let reason = format!("is not part of a record with schema {schema}");
+            return Err(FieldViolation::new("spec.request_fields", reason));
         }
     }
     if schema < 5

@@ -54,23 +54,35 @@ macro_rules! usual_forms {
 
 for_each_kind!(usual_forms);
 
-/// Adds the sealed value to the message.
+/// Adds the sealed values to the message.
 impl StoredForm for Credential {
     type RecordMessage = pb::StoredCredential;
 
     fn to_stored(&self) -> pb::StoredCredential {
-        let CredentialKind::StaticHeader { header: _, value } = &self.kind;
-        pb::StoredCredential {
-            credential: Some(admin::credential_to_proto(self)),
-            value: Some(sealed_to_proto(value)),
+        let credential = Some(admin::credential_to_proto(self));
+        match &self.kind {
+            CredentialKind::StaticHeader { header: _, value } => pb::StoredCredential {
+                credential,
+                value: Some(sealed_to_proto(value)),
+                values: Vec::new(),
+            },
+            CredentialKind::RequestFields(fields) => pb::StoredCredential {
+                credential,
+                value: None,
+                values: fields.iter().map(|it| sealed_to_proto(&it.value)).collect(),
+            },
         }
     }
 
     fn from_stored(stored: &pb::StoredCredential) -> Result<Self, FieldViolation> {
         let message = stored.credential.as_ref();
         let message = message.ok_or_else(|| missing("credential"))?;
-        let value = stored.value.as_ref().ok_or_else(|| missing("value"))?;
-        admin::credential(message, sealed(value)?).map_err(violation)
+        let values = stored.value.iter().chain(&stored.values).map(sealed);
+        let values: Vec<SealedBlob> = values.collect::<Result<_, _>>()?;
+        if values.is_empty() {
+            return Err(missing("value"));
+        }
+        admin::credential(message, values).map_err(violation)
     }
 }
 

@@ -347,6 +347,7 @@ proptest! {
         given in crate::strategies::credential(),
     ) {
         let bound = given.hosts.is_bound();
+        let several = matches!(given.kind, toolgate_model::CredentialKind::RequestFields(_));
         let record = StoreRecord {
             written: Timestamp(1),
             author: "system".into(),
@@ -354,9 +355,9 @@ proptest! {
         };
         let bytes = encode(&record);
         let mut message = pb::Record::decode(&*bytes).unwrap();
-        prop_assert_eq!(message.schema, if bound { 3 } else { 1 });
+        prop_assert_eq!(message.schema, if several { 5 } else if bound { 3 } else { 1 });
         message.schema = 2;
         let downgraded = decode(&message.encode_to_vec());
-        prop_assert_eq!(downgraded.is_err(), bound);
+        prop_assert_eq!(downgraded.is_err(), bound || several);
     }
 }

@@ -1,20 +1,6 @@
-//! Tests of headers at the command line and of the summary of a probe.
+//! Tests of the origin of a URL and of the summary of a probe.
 
-use super::{single_header, single_origin, summary};
-
-#[test]
-fn a_header_is_split_at_the_first_separator() {
-    let cases = [
-        ("Authorization=Bearer a=b", ("Authorization", "Bearer a=b")),
-        ("X-Key: abc:def", ("X-Key", "abc:def")),
-    ];
-    for (given, (name, value)) in cases {
-        let header = single_header(&[given.to_owned()]).unwrap().unwrap();
-        assert_eq!((header.0.as_str(), header.1.as_str()), (name, value));
-    }
-    assert!(single_header(&["novalue".to_owned()]).is_err());
-    assert!(single_header(&["a=1".to_owned(), "b=2".to_owned()]).is_err());
-}
+use super::{single_origin, summary};
 
 #[test]
 fn the_credential_of_a_server_is_bound_to_the_origin_of_its_url() {
