@@ -12,13 +12,15 @@ const FILES: [&str; 5] = [
 ];
 
 // Messages that contain a plaintext secret. `src/redact.rs` implements a `Debug` for them that hides it.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 10] = [
     "toolgate.admin.v1.StaticHeader",
+    "toolgate.admin.v1.QueryParameter",
     "toolgate.admin.v1.CreateTokenResponse",
     "toolgate.admin.v1.JoinToken",
     "toolgate.push.v1.JoinRequest",
     "toolgate.push.v1.Token",
     "toolgate.credential.v1.ResolveResponse",
+    "toolgate.credential.v1.RequestField",
     "toolgate.credential.v1.Keyring",
     "toolgate.credential.v1.SealKey",
 ];

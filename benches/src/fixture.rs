@@ -90,6 +90,8 @@ fn catalogue(id: &str, tools: usize) -> Result<ServerDefinitions> {
         probed: Timestamp(1),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     })
 }
 

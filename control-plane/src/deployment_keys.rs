@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use toolgate_control_core::{
     Command, CommandAuthor, CommandContext, ObjectKey, Rejection, StoreState,
-    port::{EncryptionContext, SealError, SecretSealer, SubmitError},
+    port::{EncryptionContext, SealError, SecretSealer, SubmitError, sealed_credential_fields},
 };
-use toolgate_model::{CredentialKind, SealedBlob, Slug};
+use toolgate_model::{SealedBlob, Slug};
 use toolgate_runtime::random;
 use toolgate_vault::{
     AuthorityError, EnvelopeSealer, LocalAuthority, SerializedAuthority, TokenMinter,
@@ -131,9 +131,9 @@ pub(crate) fn first_unopenable(state: &StoreState, vault: &EnvelopeSealer) -> Op
         return closed.next().map(|(name, _)| format!("the key `{name}`"));
     }
     let mut credentials = state.credentials.iter();
-    let closed = credentials.find(|(name, credential)| {
-        let CredentialKind::StaticHeader { value, .. } = &credential.kind;
-        !opens(&EncryptionContext::credential_value(name), value)
+    let closed = credentials.find(|(_, credential)| {
+        let mut fields = sealed_credential_fields(credential).into_iter();
+        fields.any(|field| !opens(&field.context, field.value))
     });
     closed.map(|(name, _)| format!("the credential {name}"))
 }
@@ -208,7 +208,7 @@ pub(crate) fn encryption_context(name: &str) -> EncryptionContext {
         org: "_system".into(),
         kind: "key",
         id: name.to_owned(),
-        field: "value",
+        field: "value".into(),
     }
 }
 

@@ -251,7 +251,8 @@ pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
     let (drain, trigger) = drain::new();
     let (sender, published) = watch::channel(Arc::<PublishedState>::default());
     let unready = readiness.block("store");
-    let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &metrics);
+    let clock = clock::system();
+    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &metrics);
     let resync = follower.resync();
     let follower = drain.spawn("store follower", follower.run(drain.clone()));
     let notify = Arc::clone(&resync);
@@ -391,6 +392,8 @@ pub(crate) fn catalogue(server: &str) -> ServerDefinitions {
         probed: Timestamp(1_700_000_000_000),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

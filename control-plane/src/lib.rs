@@ -2,12 +2,14 @@
 //! keeps the published state equal to the store; the other modules connect crates that do not depend on each other.
 
 mod bootstrap;
+mod clock_warnings;
 mod deployment_keys;
 #[cfg(test)]
 mod fixture;
 mod leader_election;
 mod observation_limiter;
 mod probes;
+mod receipt;
 mod record_codec;
 mod space_monitor;
 mod start;

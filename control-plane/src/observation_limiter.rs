@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toolgate_model::{ObjectName, ServerDefinitions};
+use toolgate_model::ObjectName;
 
 #[cfg(test)]
 mod tests;
@@ -20,8 +20,6 @@ const TOTAL_SHARE: u64 = 16;
 const SERVER_SHARE: u64 = 4;
 /// Time in which the budget of all servers refills.
 const TOTAL_REFILL: Duration = Duration::from_secs(60);
-/// Size of a record besides its definitions.
-const RECORD_OVERHEAD: usize = 512;
 
 /// Decision about a write of definitions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +28,10 @@ pub(crate) enum ObservationAdmission {
     Write,
     /// Write them with the problem that they change too often.
     WriteUnstable,
-    /// Do not write them now.
+    /// Do not write them now: they change too often.
     Defer,
+    /// Do not write them now: those of all servers are too many.
+    Postpone,
 }
 
 /// Budgets of the servers. Times are monotonic.
@@ -79,21 +79,26 @@ impl ObservationLimiter {
     ) -> ObservationAdmission {
         let total_bytes = quota / TOTAL_SHARE;
         let total_taken = self.total.refill(total_bytes, TOTAL_REFILL, now);
-        let budget = self.servers.entry(server.clone()).or_default();
         let server_bytes = server_bytes(quota);
+        // What is seen for the first time has not changed.
+        let charged = match self.servers.contains_key(server) {
+            true => bytes,
+            false => bytes.min(server_bytes / 2),
+        };
+        let budget = self.servers.entry(server.clone()).or_default();
         let taken = budget.bytes.refill(server_bytes, SERVER_REFILL, now);
-        let fits = taken.saturating_add(bytes) <= server_bytes;
+        let fits = taken.saturating_add(charged) <= server_bytes;
         let has_calmed = taken <= server_bytes / 2;
         let total_fits = quota == 0 || total_taken < total_bytes;
         let admission = match budget.is_unstable {
-            _ if !total_fits => return ObservationAdmission::Defer,
+            _ if !total_fits => return ObservationAdmission::Postpone,
             false if fits => ObservationAdmission::Write,
             true if has_calmed && fits => ObservationAdmission::Write,
             true if !fits && taken > 0 => return ObservationAdmission::Defer,
             false | true => ObservationAdmission::WriteUnstable,
         };
         budget.is_unstable = admission == ObservationAdmission::WriteUnstable;
-        budget.bytes.taken = budget.bytes.taken.saturating_add(bytes);
+        budget.bytes.taken = budget.bytes.taken.saturating_add(charged);
         self.total.taken = self.total.taken.saturating_add(bytes);
         self.forget_idle(now);
         admission
@@ -115,18 +120,12 @@ fn server_bytes(quota: u64) -> u64 {
     }
 }
 
-/// Returns about the size of the record of `definitions`.
-pub(crate) fn record_bytes(definitions: &ServerDefinitions) -> u64 {
-    let lists = [
-        &definitions.tools,
-        &definitions.prompts,
-        &definitions.resources,
-        &definitions.templates,
-    ];
-    let entries = lists.into_iter().flatten();
-    let bytes: usize = entries.map(|it| it.name.len() + it.json.len()).sum();
-    let text = definitions.instructions.len() + definitions.capabilities.len();
-    u64::try_from(bytes + text + RECORD_OVERHEAD).unwrap_or(u64::MAX)
+/// Returns the problem of a server whose definitions are stored later, because those of all servers are too many.
+pub(crate) fn postponed_problem(quota: u64) -> String {
+    format!(
+        "the store takes {} MiB of new definitions in a minute, of all servers: these are stored with a later probe",
+        (quota / TOTAL_SHARE) >> 20
+    )
 }
 
 /// Returns the problem of a server whose definitions change too often.

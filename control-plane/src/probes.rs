@@ -7,30 +7,35 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderName, HeaderValue};
 use tokio::sync::watch;
+use toolgate_client::PresentedCredential;
 use toolgate_control_core::{
-    Command, CommandAuthor, CommandContext, Rejection, StoreState,
+    Change, Command, CommandAuthor, CommandContext, Rejection, StoreState,
+    command::WritePriority,
+    definitions::DefinitionsWrites,
     port::{
-        BoxFuture, EncryptionContext, ProbeError, PublishedState, SecretSealer, ServerProber,
-        SubmitError,
+        BoxFuture, ProbeError, PublishedState, SecretSealer, ServerProber, SubmitError,
+        sealed_credential_fields,
     },
 };
 use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
     SinkError, StoreEffect, StoreReport, joined_problem,
 };
-use toolgate_model::{CredentialKind, ObjectName, ServerDefinitions, snapshot::CredentialRef};
+use toolgate_model::{DefinitionsPart, ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
 
 use crate::{
     leader_election::Leadership,
     observation_limiter::{
-        ObservationAdmission, ObservationLimiter, record_bytes, unstable_problem,
+        ObservationAdmission, ObservationLimiter, postponed_problem, unstable_problem,
     },
     write_path::StoreWriter,
 };
+
+/// Maximum number of writes with which the parts of definitions are stored that another writer has deleted meanwhile.
+const MAX_PREPARATIONS: usize = 200;
 
 /// Number of waiting operators of this control plane, by server.
 type ProbeRequestCounts = BTreeMap<ObjectName, usize>;
@@ -156,21 +161,39 @@ pub(crate) struct DefinitionsWriter {
 }
 
 impl DefinitionsWriter {
-    /// Takes the write of `catalogue` from the budgets.
-    fn admit(&self, catalogue: &ServerDefinitions) -> ObservationAdmission {
+    /// Takes a write of `bytes` from the budgets.
+    fn admit(&self, catalogue: &ServerDefinitions, bytes: u64) -> ObservationAdmission {
         let quota = self.writer.space_monitor().space().quota;
-        let bytes = record_bytes(catalogue);
         let mut limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner);
         let now = self.writer.clock.monotonic();
         let since = now.duration_since(*limiter.1.get_or_insert(now));
         limiter.0.admit(&catalogue.server, bytes, quota, since)
     }
 
-    /// Writes the definitions. With the leadership, the write is fenced. Without it, only definitions that an operator
-    /// requested are written, unfenced.
-    async fn record(&self, catalogue: ServerDefinitions) -> Result<(), SubmitError> {
-        let is_requested = self.requested.borrow().contains_key(&catalogue.server);
+    /// Writes the parts that the store does not have, then the definitions.
+    async fn record(
+        &self,
+        catalogue: ServerDefinitions,
+        parts: Vec<Arc<DefinitionsPart>>,
+    ) -> Result<(), SubmitError> {
+        let server = catalogue.server.clone();
+        for part in parts {
+            self.submit(&server, &Command::RecordDefinitionsPart(part))
+                .await?;
+        }
         let command = Command::RecordDefinitions(catalogue);
+        for _attempt in 0..MAX_PREPARATIONS {
+            if !self.submit(&server, &command).await?.is_preparation() {
+                return Ok(());
+            }
+        }
+        Err(SubmitError::Contended)
+    }
+
+    /// Writes an observation of `server`. With the leadership, the write is fenced. Without it, only what an operator
+    /// requested is written, unfenced.
+    async fn submit(&self, server: &ObjectName, command: &Command) -> Result<Change, SubmitError> {
+        let is_requested = self.requested.borrow().contains_key(server);
         let context = CommandContext {
             now: self.writer.clock.now(),
             author: CommandAuthor::Task("prober"),
@@ -178,25 +201,29 @@ impl DefinitionsWriter {
         };
         let Some(fence) = self.leadership.fence() else {
             return match is_requested {
-                true => self.writer.write(&command, &context).await.map(drop),
+                true => {
+                    let outcome = self.writer.write(command, &context).await?;
+                    Ok(outcome.change)
+                }
                 false => Err(SubmitError::Contended),
             };
         };
-        let written = self.writer.write_fenced(&fence, &command, &context).await;
+        let written = self.writer.write_fenced(&fence, command, &context).await;
         if written == Err(SubmitError::Contended) && !self.writer.is_fence_valid(&fence).await {
             self.leadership.invalidate();
         }
-        written.map(drop)
+        written.map(|outcome| outcome.change)
     }
 }
 
 impl DefinitionsSink for DefinitionsWriter {
     fn earlier(&self, server: &ObjectName) -> BoxFuture<'_, Option<ServerDefinitions>> {
         let state = self.writer.current();
-        let kept = state
-            .definitions
-            .get(server)
-            .map(|kept| (*kept.object).clone());
+        let kept = state.definitions.get(server).map(|kept| ServerDefinitions {
+            // How the store holds them is not part of what was seen.
+            parts: Vec::new(),
+            ..(*kept.object).clone()
+        });
         Box::pin(async move { kept })
     }
 
@@ -205,9 +232,20 @@ impl DefinitionsSink for DefinitionsWriter {
         mut catalogue: ServerDefinitions,
     ) -> BoxFuture<'_, Result<StoreReport, SinkError>> {
         Box::pin(async move {
-            let quota = self.writer.space_monitor().space().quota;
-            let unstable = || Some(unstable_problem(record_bytes(&catalogue), quota));
-            let report = match self.admit(&catalogue) {
+            let space = self.writer.space_monitor();
+            let quota = space.space().quota;
+            let writes = DefinitionsWrites::of(&catalogue, &self.writer.current());
+            let bytes = u64::try_from(writes.bytes).unwrap_or(u64::MAX);
+            if !writes.parts.is_empty()
+                && let Err(full) = space.admit_bytes(WritePriority::Observation, bytes)
+            {
+                return Ok(StoreReport {
+                    effect: StoreEffect::Deferred,
+                    problem: Some(full.to_string()),
+                });
+            }
+            let unstable = || Some(unstable_problem(bytes, quota));
+            let report = match self.admit(&catalogue, bytes) {
                 ObservationAdmission::Write => StoreReport {
                     effect: StoreEffect::Stored,
                     problem: None,
@@ -216,6 +254,12 @@ impl DefinitionsSink for DefinitionsWriter {
                     effect: StoreEffect::StoredAsUnstable,
                     problem: unstable(),
                 },
+                ObservationAdmission::Postpone => {
+                    return Ok(StoreReport {
+                        effect: StoreEffect::Deferred,
+                        problem: Some(postponed_problem(quota)),
+                    });
+                }
                 ObservationAdmission::Defer => {
                     return Ok(StoreReport {
                         effect: StoreEffect::Deferred,
@@ -227,7 +271,7 @@ impl DefinitionsSink for DefinitionsWriter {
                 tracing::warn!(server = %catalogue.server, "the definitions change too often");
             }
             catalogue.problem = joined_problem(catalogue.problem.take(), report.problem.clone());
-            match self.record(catalogue).await {
+            match self.record(catalogue, writes.parts).await {
                 Ok(()) | Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(report),
                 Err(error) => Err(SinkError(error.to_string())),
             }
@@ -247,7 +291,7 @@ impl HeaderSource for CredentialHeaders {
         server: &ObjectName,
         credential: &CredentialRef,
         url: &Url,
-    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
+    ) -> BoxFuture<'_, Result<PresentedCredential, HeaderError>> {
         let name = ObjectName::new(server.org.clone(), credential.id.clone());
         let found = self.open(&name, url);
         Box::pin(async move { found })
@@ -255,7 +299,7 @@ impl HeaderSource for CredentialHeaders {
 }
 
 impl CredentialHeaders {
-    fn open(&self, name: &ObjectName, url: &Url) -> Result<(HeaderName, HeaderValue), HeaderError> {
+    fn open(&self, name: &ObjectName, url: &Url) -> Result<PresentedCredential, HeaderError> {
         let state = Arc::clone(&self.published.borrow().state);
         let missing = || HeaderError(format!("there is no credential {name}; create it"));
         let credential = state.credentials.get(name).ok_or_else(missing)?;
@@ -265,14 +309,15 @@ impl CredentialHeaders {
                 format!("credential {name} may be sent to {hosts} only; change its spec.hosts");
             return Err(HeaderError(reason));
         }
-        let CredentialKind::StaticHeader { header, value } = &credential.kind;
         let unusable = || HeaderError(format!("credential {name} cannot be opened; set it again"));
-        let context = EncryptionContext::credential_value(name);
-        let opened = self.vault.open(&context, value).map_err(|_| unusable())?;
-        let header = HeaderName::try_from(header.as_str()).map_err(|_| unusable())?;
-        let mut value = HeaderValue::from_bytes((*opened).as_ref()).map_err(|_| unusable())?;
-        value.set_sensitive(true);
-        Ok((header, value))
+        let mut opened = Vec::new();
+        for field in sealed_credential_fields(credential) {
+            let value = self.vault.open(&field.context, field.value);
+            opened.push((field.place, field.name, value.map_err(|_| unusable())?));
+        }
+        let fields = opened.iter();
+        let fields = fields.map(|(place, name, value)| (*place, *name, (**value).as_ref()));
+        PresentedCredential::encode(fields).ok_or_else(unusable)
     }
 }
 

@@ -30,15 +30,25 @@ pub(crate) fn encode(object: &ControlObject, now: Timestamp, author: &str) -> Ve
     })
 }
 
-/// Decodes the object in `value` at `key`. The error contains none of the content.
-pub(crate) fn decode(key: &str, value: &[u8]) -> Result<ControlObject, String> {
+/// Object of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DecodedRecord {
+    /// Time of the write, by the clock of its control plane.
+    pub(crate) written: Timestamp,
+    /// Object that was written.
+    pub(crate) object: ControlObject,
+}
+
+/// Decodes the record in `value` at `key`. The error contains none of the content.
+pub(crate) fn decode(key: &str, value: &[u8]) -> Result<DecodedRecord, String> {
     let known: ObjectKey = key.parse().map_err(|error| format!("{error}"))?;
     let record = record::decode(value).map_err(|error| error.to_string())?;
+    let written = record.written;
     let object = from_stored(record)?;
     if !object.fits(&known) {
         return Err("the object at this key belongs to another one".to_owned());
     }
-    Ok(object)
+    Ok(DecodedRecord { written, object })
 }
 
 macro_rules! define_conversion {
@@ -66,6 +76,9 @@ macro_rules! define_conversion {
                     subject: it.subject.to_string(),
                     expires: it.expires,
                 },
+                ControlObject::DefinitionsPart(part) => {
+                    SystemRecord::DefinitionsPart(Arc::clone(part))
+                }
                 ControlObject::History(it) => SystemRecord::VersionLogEntry {
                     epoch: it.epoch,
                     changes: it.changes.clone(),
@@ -117,6 +130,7 @@ fn from_system_record(
             subject: subject.parse().map_err(|error| format!("{error}"))?,
             expires,
         }),
+        SystemRecord::DefinitionsPart(part) => ControlObject::DefinitionsPart(part),
         SystemRecord::VersionLogEntry { epoch, changes } => ControlObject::History(VersionRecord {
             author,
             time: written,

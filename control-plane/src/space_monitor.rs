@@ -17,7 +17,7 @@ use tokio::{
     sync::{Mutex as AsyncMutex, Notify, watch},
     time::{Instant, sleep},
 };
-use toolgate_api::{OBJECTS, faults_of_objects};
+use toolgate_api::{CLOCKS, OBJECTS, faults_of_objects};
 use toolgate_control_core::{
     Revision,
     command::WritePriority,
@@ -26,7 +26,7 @@ use toolgate_control_core::{
 };
 use toolgate_runtime::{Drain, Metrics, Readiness, metrics::Gauge};
 
-use crate::leader_election::Leadership;
+use crate::{clock_warnings::clock_warnings, leader_election::Leadership};
 
 #[cfg(test)]
 mod tests;
@@ -72,6 +72,7 @@ pub(crate) struct SpaceMonitorTask {
 pub(crate) struct SpaceMetrics {
     used: Gauge,
     quota: Gauge,
+    clocks_off: Gauge,
 }
 
 impl SpaceMetrics {
@@ -80,6 +81,10 @@ impl SpaceMetrics {
         Self {
             used: metrics.gauge("toolgate.store.used_bytes", used),
             quota: metrics.gauge("toolgate.store.quota_bytes", "Quota of the store in bytes"),
+            clocks_off: metrics.gauge(
+                "toolgate.proxies.clocks_off",
+                "Connected proxies whose clock differs from that of their control plane",
+            ),
         }
     }
 }
@@ -102,6 +107,30 @@ impl SpaceMonitor {
         let quota = format_bytes(space.quota);
         Err(StoreError::NoSpace(format!(
             "the store is {percent} % full (of {quota}): {accepted}; {remedy}"
+        )))
+    }
+
+    /// Succeeds if there is room for a write of this priority and of so many bytes, all of which would be made before the
+    /// next measurement.
+    pub(crate) fn admit_bytes(
+        &self,
+        priority: WritePriority,
+        bytes: u64,
+    ) -> Result<(), StoreError> {
+        let space = *self.space();
+        let after = StoreSpace {
+            used: space.used.saturating_add(bytes),
+            ..space
+        };
+        if after.admits(priority) {
+            return Ok(());
+        }
+        self.measure.notify_one();
+        let (percent, quota) = (space.percent(), format_bytes(space.quota));
+        let (bytes, remedy) = (format_bytes(bytes), space.remedy);
+        Err(StoreError::NoSpace(format!(
+            "the store is {percent} % full (of {quota}), and {bytes} of definitions would leave too little room for what \
+             operators write: they are not stored; {remedy}"
         )))
     }
 
@@ -187,6 +216,10 @@ impl SpaceMonitorTask {
         let faults = faults_of_objects(&published).take(MAX_NAMED);
         let faults = faults.map(|fault| format!("{}: {}", fault.subject, fault.text));
         self.readiness.set_warnings(OBJECTS, faults.collect());
+        let (clocks, count) = clock_warnings(&published.state);
+        self.readiness.set_warnings(CLOCKS, clocks);
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.metrics.clocks_off.set(count);
     }
 
     fn observe(&self, space: StoreSpace) {

@@ -369,7 +369,8 @@ async fn follow(
 ) -> Result<StoreWriter, StartError> {
     let (sender, mut published) = watch::channel(Arc::<PublishedState>::default());
     let unready = context.readiness.block("store");
-    let follower = StoreFollower::new(Arc::clone(&store), sender, unready, &context.metrics);
+    let clock = Arc::clone(&context.clock);
+    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &context.metrics);
     let resync = follower.resync();
     let drain = context.drain.clone();
     context.drain.spawn("store follower", follower.run(drain));

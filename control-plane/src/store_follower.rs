@@ -19,20 +19,24 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use toolgate_control_core::{
-    CompileOutput, ListedObject, Revision, StoreState, compile,
+    CompileOutput, ControlObject, ListedObject, Revision, StoreState, compile,
     key::ROOT,
     port::{KeyValue, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
     state::{ObjectEvent, QuarantinedObject},
 };
+use toolgate_model::Timestamp;
 use toolgate_runtime::{
-    Backoff, Drain, Metrics,
+    Backoff, Drain, Metrics, SharedClock,
     metrics::{Counter, Gauge},
     random,
     readiness::ReadyGuard,
 };
 
-use crate::record_codec;
+use crate::{
+    receipt::{RecordReceipt, received},
+    record_codec,
+};
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +57,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// Task that owns and publishes the state.
 pub(crate) struct StoreFollower {
     store: Arc<dyn Store>,
+    clock: SharedClock,
     published: watch::Sender<Arc<PublishedState>>,
     /// Blocks readiness until the first publication.
     unready: Option<ReadyGuard>,
@@ -67,6 +72,7 @@ pub(crate) struct StoreFollower {
 impl StoreFollower {
     pub(crate) fn new(
         store: Arc<dyn Store>,
+        clock: SharedClock,
         published: watch::Sender<Arc<PublishedState>>,
         unready: ReadyGuard,
         metrics: &Metrics,
@@ -74,6 +80,7 @@ impl StoreFollower {
         let counter = |name, what| metrics.counter(name, what, &[]);
         Self {
             store,
+            clock,
             published,
             unready: Some(unready),
             resync: Arc::default(),
@@ -166,8 +173,11 @@ impl StoreFollower {
         watcher: &mut dyn StoreWatcher,
     ) -> Result<(), StoreError> {
         let mut state = (*self.state()).clone();
+        let now = self.clock.now();
         let mut take = |batch: WatchBatch| {
-            state.apply(batch.events.into_iter().map(decode_event), batch.revision);
+            let events = batch.events.into_iter();
+            let events = events.map(|event| decode_event(event, now));
+            state.apply(events, batch.revision);
         };
         take(batch);
         let mut ended = Ok(());
@@ -189,7 +199,7 @@ impl StoreFollower {
     /// Replaces the state by a full listing.
     async fn compare(&mut self) -> Result<(), StoreError> {
         let before = self.state();
-        let (listing, revision) = list(self.store.as_ref(), &before).await?;
+        let (listing, revision) = list(self.store.as_ref(), &before, self.clock.now()).await?;
         if revision < before.revision() {
             return self.adopt_restored(&before).await;
         }
@@ -212,7 +222,8 @@ impl StoreFollower {
 
     /// Adopts a store that has been restored from a copy, if its epoch is newer.
     async fn adopt_restored(&mut self, before: &StoreState) -> Result<(), StoreError> {
-        let (listing, revision) = list(self.store.as_ref(), &StoreState::default()).await?;
+        let nothing = StoreState::default();
+        let (listing, revision) = list(self.store.as_ref(), &nothing, self.clock.now()).await?;
         let state = StoreState::from_listing(listing, revision);
         let (known, epoch) = (before.revision(), state.epoch());
         if epoch > before.epoch() {
@@ -299,6 +310,7 @@ fn compiled(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
 async fn list(
     store: &dyn Store,
     known: &StoreState,
+    now: Timestamp,
 ) -> Result<(Vec<ListedObject>, Revision), StoreError> {
     let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
     loop {
@@ -306,8 +318,14 @@ async fn list(
         at = Some(page.revision);
         after = page.entries.last().map(|entry| entry.key.clone());
         for entry in page.entries {
-            let unchanged = known.mod_revision(&entry.key) == Some(entry.mod_revision);
-            let object = (!unchanged).then(|| record_codec::decode(&entry.key, &entry.value));
+            let before = known.mod_revision(&entry.key);
+            let unchanged =
+                before == Some(entry.mod_revision) && !known.quarantine.contains_key(&entry.key);
+            let receipt = match before {
+                Some(_) => RecordReceipt::Written,
+                None => RecordReceipt::Found,
+            };
+            let object = (!unchanged).then(|| decode(&entry, receipt, now));
             if matches!(object, Some(Err(_))) && known.mod_revision(&entry.key).is_none() {
                 listing.extend(last_readable(store, &entry).await);
             }
@@ -332,7 +350,7 @@ async fn last_readable(store: &dyn Store, unreadable: &KeyValue) -> Option<Liste
         let page = store.list(&unreadable.key, None, 1, at).await.ok()?;
         let mut entries = page.entries.into_iter();
         let entry = entries.find(|entry| entry.key == unreadable.key)?;
-        let object = record_codec::decode(&entry.key, &entry.value);
+        let object = record_codec::decode(&entry.key, &entry.value).map(|it| it.object);
         if object.is_ok() {
             return Some(ListedObject {
                 key: entry.key,
@@ -345,10 +363,19 @@ async fn last_readable(store: &dyn Store, unreadable: &KeyValue) -> Option<Liste
     None
 }
 
-fn decode_event(event: StoreEvent) -> ObjectEvent {
+fn decode(
+    entry: &KeyValue,
+    receipt: RecordReceipt,
+    now: Timestamp,
+) -> Result<ControlObject, String> {
+    let record = record_codec::decode(&entry.key, &entry.value)?;
+    Ok(received(record, receipt, now))
+}
+
+fn decode_event(event: StoreEvent, now: Timestamp) -> ObjectEvent {
     match event {
         StoreEvent::Put(entry) => ObjectEvent::Put {
-            object: record_codec::decode(&entry.key, &entry.value),
+            object: decode(&entry, RecordReceipt::Written, now),
             key: entry.key,
             modified: entry.mod_revision,
         },

@@ -357,6 +357,7 @@ impl StoreWriter {
 fn touches_snapshot(command: &Command) -> bool {
     match command {
         Command::RecordProxy(_)
+        | Command::RecordDefinitionsPart(_)
         | Command::ForgetProxy(_)
         | Command::CreateJoinToken(_)
         | Command::UseJoinToken(_)
@@ -378,6 +379,12 @@ fn record_keys(command: &Command) -> Vec<ObjectKey> {
             ObjectKey::Expelled(proxy.id.clone()),
             ObjectKey::Proxy(proxy.id.clone()),
         ],
+        Command::RecordDefinitionsPart(part) => {
+            vec![ObjectKey::DefinitionsPart(
+                part.server.clone(),
+                part.digest(),
+            )]
+        }
         Command::ForgetProxy(id) => vec![ObjectKey::Proxy(id.clone())],
         Command::UseJoinToken(hash) => vec![ObjectKey::JoinToken(Digest(hash.0))],
         Command::CreateSystemKey { name, .. } | Command::ResealSystemKey { name, .. } => {

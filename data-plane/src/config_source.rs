@@ -7,7 +7,7 @@ use toolgate_data_core::{
     AuthnId, ClientStateSealer, TokenHasher, View,
     port::{CredentialResolver, RevocationList},
 };
-use toolgate_model::{Slug, Version};
+use toolgate_model::{ServerHealth, Slug, Version};
 use toolgate_sync::{FleetMembership, SharedKeys, SyncHandle};
 
 /// Configuration and keys of a proxy. Readers neither wait nor lock.
@@ -40,6 +40,9 @@ pub trait ConfigSource:
 
     /// Returns a receiver of this proxy's fleet identity; `None` until it has joined.
     fn membership(&self) -> Receiver<Option<FleetMembership>>;
+
+    /// Hands over the health of the servers that fail or have failed lately.
+    fn report_health(&self, servers: Vec<ServerHealth>);
 }
 
 /// Keys that all proxies of a deployment share.
@@ -84,6 +87,10 @@ impl ConfigSource for SyncHandle {
 
     fn membership(&self) -> Receiver<Option<FleetMembership>> {
         Self::membership(self)
+    }
+
+    fn report_health(&self, servers: Vec<ServerHealth>) {
+        Self::report_health(self, servers);
     }
 }
 

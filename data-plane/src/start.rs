@@ -1,7 +1,8 @@
 //! Assembles a proxy from its components.
 
-use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use tokio::time::sleep;
 use toolgate_actor::ActorSystem;
 use toolgate_data_core::{ServerView, session::owning_proxy};
 use toolgate_egress::{Egress, EgressError, EgressPolicy};
@@ -36,6 +37,9 @@ const PEER_CONNECTIONS: usize = 4_096;
 
 /// Maximum number of connections of one address to the listener for peers, or of one peer.
 const PEER_CONNECTIONS_PER_ADDRESS: usize = 256;
+
+/// Time for which changes of the health of servers are collected.
+const HEALTH_DELAY: Duration = Duration::from_millis(200);
 
 /// Configuration of a proxy.
 #[derive(Debug)]
@@ -213,6 +217,7 @@ fn spawn_tasks<S: ConfigSource>(
     peer_listener: Option<(Listener, String)>,
 ) {
     let drain = state.drain.clone();
+    drop(drain.spawn_last("server health", report_health(Arc::clone(&state))));
     drop(drain.spawn_last("view changes", follow_source(Arc::clone(&state))));
     let questions = Arc::clone(&state);
     drop(drain.spawn("questions to clients", async move {
@@ -335,6 +340,25 @@ async fn follow_source<S: ConfigSource>(state: Arc<ProxyState<S>>) {
     state.change_feeds.end_all();
     // Last: no call needs its upstream session any more.
     state.upstream_sessions.end_all();
+}
+
+/// Reports changes of the health of servers. Changes within a moment are reported together.
+async fn report_health<S: ConfigSource>(state: Arc<ProxyState<S>>) {
+    let health = Arc::clone(state.upstream.health());
+    let mut changes = health.changes();
+    loop {
+        tokio::select! {
+            () = state.drain.settled() => return,
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            },
+        }
+        sleep(HEALTH_DELAY).await;
+        changes.mark_unchanged();
+        state
+            .source
+            .report_health(health.servers(state.clock.now()));
+    }
 }
 
 /// Registers gauges whose values are computed on collection.

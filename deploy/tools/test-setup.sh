@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the dependencies of the tests: etcd, haproxy, nginx and curl with apt, node packages (including node 22) with
-# npm, and one Python environment for each generation of the `mcp` package. Everything except system packages is in
+# Installs the dependencies of the tests: etcd, haproxy, nginx, faketime and curl with apt, node packages (including node 22)
+# with npm, and one Python environment for each generation of the `mcp` package. Everything except system packages is in
 # target/test-tools (or TOOLGATE_TEST_TOOLS). Returns quickly if everything is installed.
 set -eu
 
@@ -33,6 +33,7 @@ has() {
 needed='etcd etcd-server
 haproxy haproxy
 nginx nginx-light
+faketime faketime
 tinyproxy tinyproxy-bin
 curl curl
 npm npm

@@ -19,11 +19,13 @@ macro_rules! redacted {
 
 redacted!(
     crate::admin::v1::StaticHeader,
+    crate::admin::v1::QueryParameter,
     crate::admin::v1::CreateTokenResponse,
     crate::admin::v1::JoinToken,
     crate::push::v1::JoinRequest,
     crate::push::v1::Token,
     crate::credential::v1::ResolveResponse,
+    crate::credential::v1::RequestField,
     crate::credential::v1::Keyring,
     crate::credential::v1::SealKey,
 );

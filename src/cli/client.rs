@@ -9,5 +9,7 @@ pub mod label_selector;
 pub mod manifest;
 pub mod mcp_client;
 pub mod object_name;
+pub mod proxy_clock;
 pub mod schema;
+pub mod server_health;
 pub mod suggestions;

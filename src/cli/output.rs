@@ -2,6 +2,7 @@
 //! error. A closed pipe (`| head`) is not an error.
 
 pub mod cell;
+pub mod credential_fields;
 pub mod error;
 pub mod json_path;
 pub mod line_diff;

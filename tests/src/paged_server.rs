@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-/// Tools per page.
+/// Tools per page, by default.
 pub const PAGE_SIZE: usize = 7;
 
 /// Running server; it ends when dropped.
@@ -28,27 +28,34 @@ pub struct PagedServer {
 struct PagedTools {
     name: String,
     tools: usize,
-    /// Description of each tool.
+    page_size: usize,
+    /// Description of every tool.
     description: String,
 }
 
 impl PagedServer {
     /// Starts a server on a free port with `tools` tools: `t0` and so on.
     pub async fn start(name: &str, tools: usize) -> Result<Self> {
-        Self::start_described(name, tools, "").await
+        Self::start_with(name, tools, PAGE_SIZE, 0).await
     }
 
-    /// Same as [`Self::start`], with this description of each tool.
-    pub async fn start_described(name: &str, tools: usize, description: &str) -> Result<Self> {
+    /// Same as [`Self::start`], with `page_size` tools per page, each with a description of `bytes`.
+    pub async fn start_with(
+        name: &str,
+        tools: usize,
+        page_size: usize,
+        bytes: usize,
+    ) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let offer = PagedTools {
-            name: name.to_owned(),
-            tools,
-            description: description.to_owned(),
-        };
+        let name = name.to_owned();
         let router = Router::new().route("/mcp", post(handle_request));
-        let router = router.with_state(offer);
+        let router = router.with_state(PagedTools {
+            name,
+            tools,
+            page_size,
+            description: "x".repeat(bytes),
+        });
         let mut task = JoinSet::new();
         task.spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -96,10 +103,13 @@ impl PagedTools {
     fn page(&self, params: &Value) -> Value {
         let cursor = params.get("cursor").and_then(Value::as_str);
         let from: usize = cursor.and_then(|at| at.parse().ok()).unwrap_or(0);
-        let end = (from + PAGE_SIZE).min(self.tools);
+        let end = (from + self.page_size).min(self.tools);
         let tool = |n| {
-            json!({"name": format!("t{n}"), "description": self.description,
-                "inputSchema": {"type": "object"}})
+            let mut tool = json!({"name": format!("t{n}"), "inputSchema": {"type": "object"}});
+            if !self.description.is_empty() {
+                tool["description"] = json!(self.description);
+            }
+            tool
         };
         let mut page = json!({"tools": (from..end).map(tool).collect::<Vec<_>>()});
         if end < self.tools {

@@ -15,6 +15,7 @@ use crate::agent::Agent;
 use crate::http_client::TestHttpClient;
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
+use crate::shifted_clock::ShiftedClock;
 use crate::small_disk::SmallDisk;
 use crate::{clock, external_programs, port};
 
@@ -287,6 +288,15 @@ impl ControlPlaneProcess {
 
     /// Starts another control plane with the same store and keys.
     pub async fn start_replica(&self, name: &str) -> Result<Self> {
+        self.start_replica_with_clock(name, None).await
+    }
+
+    /// Starts another control plane with the same store and keys, and with its own clock.
+    pub async fn start_replica_with_clock(
+        &self,
+        name: &str,
+        clock: Option<&ShiftedClock>,
+    ) -> Result<Self> {
         let data = self.home.join(name);
         std::fs::create_dir_all(&data)?;
         for file in std::fs::read_dir(&self.data)? {
@@ -298,6 +308,9 @@ impl ControlPlaneProcess {
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
         let mut command = Self::command(&data, admin, push, private, &self.endpoints)?;
         command.args(&self.flags);
+        if let Some(clock) = clock {
+            clock.apply(&mut command);
+        }
         let process = TestProcess::start(name, &self.home, command)?;
         let mut replica = Self {
             process,

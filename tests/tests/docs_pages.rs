@@ -135,9 +135,8 @@ fn the_figures_of_the_limits_are_those_of_the_code() {
     let constants = source
         .lines()
         .filter_map(|line| line.strip_prefix("pub const "));
-    let own = ["DEFINITION_OVERHEAD", "SWEEP_BATCH"];
+    let own = ["DEFINITION_OVERHEAD", "SWEEP_BATCH", "PARTS_SWEEP_BATCH"];
     let missing: Vec<_> = constants
-        .filter(|line| !line.contains("ListLimit"))
         .filter_map(|line| line.split(':').next())
         .filter(|name| !own.contains(name))
         .filter(|name| !named.contains(&(path.to_owned(), (*name).to_owned())))

@@ -27,8 +27,7 @@ async fn check_in_sync(cli: &CommandLine) -> Result<()> {
 async fn what_a_proxy_acknowledged_a_second_ago_survives_a_kill() {
     let sandbox = Sandbox::new("saved").unwrap();
     let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
-    let described = "What this tool is for. ".repeat(1200);
-    let server = PagedServer::start_described("large", 105, &described)
+    let server = PagedServer::start_with("large", 105, 7, 27 * 1024)
         .await
         .unwrap();
     let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())

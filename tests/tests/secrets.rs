@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
+use toolgate_tests::http_client::TestHttpClient;
+use toolgate_tests::keyed_server::{KEY_HEADERS, KEY_PARAMETER, KeyedAnswer, KeyedServer};
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp};
+use toolgate_tests::toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, ToolgateUp, text};
 use toolgate_tests::upstream_server::UpstreamServer;
 
 const CANARY: &str = "canary-7f3a91c4e5d2b8600b1d";
@@ -171,6 +173,155 @@ async fn store_and_disks_of_a_fleet_contain_no_plain_secret() {
         files(sandbox.path()).len() > 5,
         "there is something to search"
     );
+    assert_eq!(
+        files_containing(sandbox.path(), &[CANARY, &token]),
+        Vec::<String>::new()
+    );
+}
+
+/// Values of the key of a [`KeyedServer`]: of both headers and of the query parameter.
+fn key() -> [String; 3] {
+    [
+        format!("{CANARY}-id"),
+        format!("Key {CANARY}"),
+        format!("{CANARY} é&="),
+    ]
+}
+
+/// Adds a server with its key, whose values are passed on standard input, and a gateway for it.
+async fn add_keyed(cli: &CommandLine, name: &str, server: &KeyedServer) -> anyhow::Result<String> {
+    let [id, key] = KEY_HEADERS.map(|name| format!("{name}=-"));
+    let url = server.url();
+    let add = [
+        "server",
+        "add",
+        name,
+        "--url",
+        &url,
+        "--header",
+        &id,
+        "--header",
+        &key,
+        "--query",
+        KEY_PARAMETER,
+    ];
+    let values = self::key().join("\n");
+    let added = cli.output_of_input(&add, &values).await?;
+    let shown = text(&added.stderr);
+    anyhow::ensure!(added.status.success(), "{shown}");
+    cli.run(&[
+        "gateway", "create", name, "--server", name, "--prefix", "single",
+    ])
+    .await?;
+    Ok(shown)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_gets_all_headers_and_query_parameters_of_its_credential_in_both_eras() {
+    let sandbox = Sandbox::new("credential-fields").unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let cli = up.cli().unwrap();
+    let token = cli.token("caller", &[]).await.unwrap();
+    let [id, key, parameter] = key();
+    for (name, era) in [("legacy", "--legacy-only"), ("modern", "--modern-only")] {
+        let fixture = UpstreamServer::fixture(&sandbox, name, &[era])
+            .await
+            .unwrap();
+        let server = KeyedServer::start(fixture.address()).await.unwrap();
+        let shown = add_keyed(&cli, name, &server).await.unwrap();
+        assert!(shown.contains(" found ("), "{shown}");
+        let probed = server.requests().len();
+        assert!(probed > 0, "the probe came by");
+        let url = up.url(name);
+        let modern = Agent::modern(&url, &token);
+        eventually("a call", HANG_GUARD, || headers_at_server(&modern))
+            .await
+            .unwrap();
+        let legacy = Agent::legacy(&url, &token).await.unwrap();
+        headers_at_server(&legacy).await.unwrap();
+        let requests = server.requests();
+        assert!(requests.len() > probed + 1, "the calls came by");
+        for request in requests {
+            let target = url::Url::parse(&format!("http://h{}", request.target)).unwrap();
+            let query: Vec<(String, String)> = target.query_pairs().into_owned().collect();
+            let expected = [("tenant", "7"), (KEY_PARAMETER, &*parameter)];
+            let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            assert_eq!(query, expected);
+            let header = |name: &str| {
+                let values: Vec<_> = request.headers.get_all(name).iter().collect();
+                let [value] = &*values else {
+                    panic!("{name}: {} values", values.len());
+                };
+                String::from_utf8_lossy(value.as_bytes()).into_owned()
+            };
+            assert_eq!(KEY_HEADERS.map(header), [id.clone(), key.clone()]);
+            assert!(!format!("{request:?}").contains(&token));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_query_parameter_shows_in_no_log_error_metric_file_or_output() {
+    let sandbox = Sandbox::new("credential-query").unwrap();
+    let fixture = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let server = KeyedServer::start(fixture.address()).await.unwrap();
+    let up = ToolgateUp::start(&sandbox, &["--log", "trace"])
+        .await
+        .unwrap();
+    let cli = up.cli().unwrap();
+    let mut shown = add_keyed(&cli, "keyed", &server).await.unwrap();
+    let token = cli.token("caller", &[]).await.unwrap();
+    let modern = Agent::modern(&up.url("keyed"), &token);
+    eventually("a call", HANG_GUARD, || headers_at_server(&modern))
+        .await
+        .unwrap();
+    let legacy = Agent::legacy(&up.url("keyed"), &token).await.unwrap();
+    headers_at_server(&legacy).await.unwrap();
+
+    // The server quotes the URL, redirects to it, and is gone; the circuit breaker opens.
+    let mut server = Some(server);
+    for answer in [Some(KeyedAnswer::Quote), Some(KeyedAnswer::Redirect), None] {
+        if let (Some(answer), Some(server)) = (answer, &server) {
+            server.answer(answer);
+        } else if let Some(server) = server.take() {
+            assert_eq!(server.strays().len(), 0, "a redirect was followed");
+        }
+        let (_, told) = cli.fails(&["server", "probe", "keyed"]).await.unwrap();
+        shown += &told;
+        for agent in [&modern, &legacy] {
+            for _ in 0..6 {
+                let failed = agent.call("test_simple_text", json!({})).await;
+                shown += &format!("{failed:?}");
+            }
+        }
+    }
+    for line in [
+        "get credentials -o yaml",
+        "get credentials -o wide",
+        "get servers -o yaml",
+        "get catalogues -o yaml",
+        "describe credential keyed",
+        "describe server keyed",
+        "describe gateway keyed",
+        "events",
+        "doctor",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        let output = cli.output(&words).await.unwrap();
+        shown += &format!("{}{}", text(&output.stdout), text(&output.stderr));
+    }
+    let described = cli.run(&["describe", "credential", "keyed"]).await.unwrap();
+    let described = text(&described.stdout);
+    assert!(described.contains(KEY_PARAMETER) && described.contains(KEY_HEADERS[1]));
+    let metrics = format!("http://{}/metrics", up.private());
+    shown += &TestHttpClient::default()
+        .get(&metrics)
+        .await
+        .unwrap()
+        .text();
+    assert!(!shown.contains(CANARY), "{shown}");
     assert_eq!(
         files_containing(sandbox.path(), &[CANARY, &token]),
         Vec::<String>::new()

@@ -56,7 +56,7 @@ pub(crate) fn get<R: AdminResource>(
     caller.require_in_org(owner::<R>(&id), &R::key(id.clone()))?;
     let published = edge.published();
     let stored = stored::<R>(&published, &id)?;
-    Ok(show::<R>(&id, stored, &published))
+    Ok(show::<R>(&id, stored, &published, edge.state.now()))
 }
 
 /// Returns one page of objects, ordered by id.
@@ -104,7 +104,7 @@ pub(crate) fn list<R: AdminResource>(
             });
             break;
         }
-        let message = show::<R>(&id, stored, &published);
+        let message = show::<R>(&id, stored, &published, edge.state.now());
         bytes += message.encoded_len();
         page.items.push(message);
         last = Some(id);
@@ -216,20 +216,21 @@ pub(crate) fn written_object<R: AdminResource>(
     id: &R::Id,
     done: &WriteOutcome,
 ) -> Result<R::Proto, Status> {
-    let published = edge.published();
+    let (published, now) = (edge.published(), edge.state.now());
     let object = done.change.written().and_then(R::of_object);
     let Some(object) = object else {
         // Nothing was written: a replayed request, or an update without a change.
-        return Ok(show::<R>(id, stored::<R>(&published, id)?, &published));
+        return Ok(show::<R>(id, stored::<R>(&published, id)?, &published, now));
     };
     let stored = VersionedObject {
         object: object.clone(),
         mod_revision: done.revision.unwrap_or_default(),
     };
     if done.revision.is_some() {
-        return Ok(show::<R>(id, &stored, &published));
+        return Ok(show::<R>(id, &stored, &published, now));
     }
-    let mut message = show::<R>(id, &stored, &published_after(&published, &done.change));
+    let after = published_after(&published, &done.change);
+    let mut message = show::<R>(id, &stored, &after, now);
     if let Some(metadata) = R::metadata(&mut message) {
         metadata.resource_version.clear();
     }

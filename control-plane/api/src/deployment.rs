@@ -23,6 +23,9 @@ const MAX_NAMED: usize = 100;
 /// Subject of the process warnings about objects.
 pub const OBJECTS: &str = "objects";
 
+/// Subject of the process warnings about the clocks of proxies.
+pub const CLOCKS: &str = "clocks";
+
 /// Fault of an object in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectFault {
@@ -48,8 +51,8 @@ impl deployment_server::Deployment for DeploymentService {
     ) -> Result<Response<DeploymentStatus>, Status> {
         let caller = AdminCaller::of(&request)?;
         let of_process = self.readiness.warnings().into_iter();
-        // Those about objects name objects of all organizations.
-        let of_process = of_process.filter(|warning| warning.subject != OBJECTS);
+        // Those about objects name objects of all organizations, and those about clocks name proxies, which tell it themselves.
+        let of_process = of_process.filter(|it| ![OBJECTS, CLOCKS].contains(&it.subject));
         let of_process = of_process.map(|warning| DeploymentWarning {
             subject: warning.subject.to_owned(),
             text: warning.text,

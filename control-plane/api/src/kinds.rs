@@ -12,7 +12,7 @@ use toolgate_control_core::{
     OperatorObject, StateKind, StoreState, VersionedObject,
     port::{PlaintextSecret, PublishedState},
 };
-use toolgate_model::{ObjectId as _, Slug, for_each_kind, kind::DesiredObject};
+use toolgate_model::{ObjectId as _, Slug, Timestamp, for_each_kind, kind::DesiredObject};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::{ProtoConversion, resource_name};
 
@@ -38,13 +38,20 @@ pub(crate) trait AdminResource: KindMessage {
     fn to_message(&self) -> Self::Proto;
 
     /// Adds the status, for kinds that have one.
-    fn add_status(_message: &mut Self::Proto, _id: &Self::Id, _published: &PublishedState) {}
+    fn add_status(
+        _message: &mut Self::Proto,
+        _id: &Self::Id,
+        _published: &PublishedState,
+        _now: Timestamp,
+    ) {
+    }
 
     /// Returns the fingerprint for watches: it changes when the message would change.
     fn fingerprint(
         _id: &Self::Id,
         stored: &VersionedObject<Self>,
         _published: &PublishedState,
+        _now: Timestamp,
     ) -> ObjectFingerprint {
         ObjectFingerprint::Stored(stored.mod_revision)
     }
@@ -140,12 +147,13 @@ pub(crate) fn show<R: AdminResource>(
     id: &R::Id,
     stored: &VersionedObject<R>,
     published: &PublishedState,
+    now: Timestamp,
 ) -> R::Proto {
     let mut message = stored.object.to_message();
     if let Some(metadata) = R::metadata(&mut message) {
         metadata.resource_version = stored.mod_revision.to_string();
     }
-    R::add_status(&mut message, id, published);
+    R::add_status(&mut message, id, published, now);
     message
 }
 

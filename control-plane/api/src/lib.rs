@@ -21,6 +21,7 @@ mod memory;
 mod observed;
 mod pages;
 mod problems;
+mod server_health;
 mod services;
 mod status;
 mod watch;
@@ -28,5 +29,5 @@ mod watch_limiter;
 
 pub use admin::AdminOptions;
 pub use control_api::{ControlApi, KeyringReader};
-pub use deployment::{OBJECTS, ObjectFault, faults_of_objects};
+pub use deployment::{CLOCKS, OBJECTS, ObjectFault, faults_of_objects};
 pub use fleet::{FleetService, PeerAuthentication};

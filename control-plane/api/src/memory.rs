@@ -336,6 +336,8 @@ pub(crate) fn definitions(server: ObjectName) -> ServerDefinitions {
         probed: START,
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

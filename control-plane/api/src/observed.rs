@@ -75,6 +75,7 @@ impl WatchedKind for ProxyStatus {
         _id: &Slug,
         stored: &VersionedObject<Self>,
         published: &PublishedState,
+        _now: Timestamp,
     ) -> ObjectFingerprint {
         let wanted = published.compiled.snapshot.version;
         ObjectFingerprint::TargetVersion(stored.mod_revision, wanted)

@@ -2,12 +2,18 @@
 //! compiler reports are completed here from the server definitions, which change without a new version.
 
 use toolgate_control_core::{ProblemKind, limits, port::PublishedState};
-use toolgate_model::{ObjectName, ResourceKey, Slug, SnapshotResourceKind};
+use toolgate_model::{ObjectName, ResourceKey, Slug, SnapshotResourceKind, Timestamp};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::field;
 
+use crate::server_health;
+
 /// Returns the problems that keep parts of a gateway from being exposed.
-pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<String> {
+pub(crate) fn of_gateway(
+    id: &ObjectName,
+    published: &PublishedState,
+    now: Timestamp,
+) -> Vec<String> {
     let key = ResourceKey {
         kind: SnapshotResourceKind::Gateway,
         name: id.clone(),
@@ -30,8 +36,10 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::IdTaken(_)
         | ProblemKind::NoCredential(_)
         | ProblemKind::CredentialElsewhere { .. }
+        | ProblemKind::CredentialRepeated { .. }
         | ProblemKind::NoApprovals
         | ProblemKind::ServerNotServed(_)
+        | ProblemKind::DefinitionsOmitted { .. }
         | ProblemKind::NotOffered { .. }
         | ProblemKind::ShapeUnused { .. }
         | ProblemKind::NoArgument { .. }
@@ -41,7 +49,13 @@ pub(crate) fn of_gateway(id: &ObjectName, published: &PublishedState) -> Vec<Str
         | ProblemKind::GatewayDeleted(_)
         | ProblemKind::DuplicateUri { .. } => problem.to_string(),
     });
-    worded.collect()
+    let bound = published.state.gateways.get(id);
+    let bound = bound.iter().flat_map(|gateway| &gateway.bindings);
+    let failing = bound.filter_map(|binding| {
+        let server = ObjectName::new(id.org.clone(), binding.server.clone());
+        server_health::failure_everywhere(&server, &published.state, now)
+    });
+    worded.chain(failing).collect()
 }
 
 /// Returns the problems that keep a token from gateways that it lists.
@@ -54,14 +68,26 @@ pub(crate) fn of_token(id: &ObjectName, published: &PublishedState) -> Vec<Strin
     problems.map(ToString::to_string).collect()
 }
 
-/// Returns the result of the last probe of a server; `None` before the first probe has ended.
-pub(crate) fn of_server(id: &ObjectName, published: &PublishedState) -> Option<pb::ServerStatus> {
-    let catalogue = published.state.definitions.get(id)?;
+/// Returns the result of the last probe of a server, and its health as proxies see it; `None` if neither is known.
+pub(crate) fn of_server(
+    id: &ObjectName,
+    published: &PublishedState,
+    now: Timestamp,
+) -> Option<pb::ServerStatus> {
+    let proxies = server_health::of_server(id, &published.state, now);
+    let Some(catalogue) = published.state.definitions.get(id) else {
+        return (!proxies.is_empty()).then(|| pb::ServerStatus {
+            proxies,
+            ..pb::ServerStatus::default()
+        });
+    };
     Some(pb::ServerStatus {
         probe_time: field::to_known_timestamp(catalogue.probed),
         seen: catalogue.era.is_some(),
         problem: catalogue.problem.clone().unwrap_or_default(),
         problem_since_time: catalogue.problem_since.map(field::to_timestamp),
+        omissions: catalogue.omissions.clone(),
+        proxies,
     })
 }
 

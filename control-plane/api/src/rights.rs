@@ -143,6 +143,7 @@ macro_rules! define_rules {
         ),
         fleet_rule("toolgate.push.v1.Push/Subscribe", AccessRight::Push),
         fleet_rule("toolgate.push.v1.Push/Revocations", AccessRight::Push),
+        fleet_rule("toolgate.push.v1.Push/Report", AccessRight::Push),
         fleet_rule(
             "toolgate.credential.v1.Credentials/Resolve",
             AccessRight::ResolveCredential,

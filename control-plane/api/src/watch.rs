@@ -45,13 +45,13 @@ struct WatchScope {
 }
 
 /// Fingerprint of an object. It changes when the reader would see a different object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ObjectFingerprint {
     /// Changes with the stored revision.
     Stored(u64),
     /// Also changes with the compiled result.
     Compiled(u64, Option<toolgate_model::Digest>, Vec<String>),
-    /// Also changes with the result of the last probe.
+    /// Also changes with the result of the last probe, and with the health that proxies see.
     Probed(u64, Box<Option<ServerStatus>>),
     /// Also changes with the version that proxies should have.
     TargetVersion(u64, Version),
@@ -151,7 +151,7 @@ async fn send_changes(
 ) -> bool {
     let before = sent.published.replace(Arc::clone(published));
     let changed = before.and_then(|before| published.changed_objects(&before));
-    let looks = scope.fingerprints(published, changed.as_ref());
+    let looks = scope.fingerprints(published, changed.as_ref(), now);
     let is_removed = |key: &&ObjectKey| !looks.contains_key(*key);
     let sent = &mut sent.fingerprints;
     let removed: Vec<ObjectKey> = match &changed {
@@ -239,15 +239,16 @@ impl WatchScope {
         &self,
         published: &PublishedState,
         changed: Option<&BTreeSet<ObjectKey>>,
+        now: Timestamp,
     ) -> BTreeMap<ObjectKey, ObjectFingerprint> {
         let Some(changed) = changed else {
-            return self.all_fingerprints(published);
+            return self.all_fingerprints(published, now);
         };
         let shown = changed.iter().filter(|key| {
             let kind = key.kind().filter(|kind| self.kinds.contains(kind));
             kind.is_some_and(|kind| self.is_visible(kind, key.org()))
         });
-        let looks = shown.map(|key| (key.clone(), show::fingerprint(key, published)));
+        let looks = shown.map(|key| (key.clone(), show::fingerprint(key, published, now)));
         let existing = looks.filter_map(|(key, look)| Some((key, look?)));
         existing.collect()
     }
@@ -255,10 +256,11 @@ impl WatchScope {
     fn all_fingerprints(
         &self,
         published: &PublishedState,
+        now: Timestamp,
     ) -> BTreeMap<ObjectKey, ObjectFingerprint> {
         let mut looks = BTreeMap::new();
         for kind in &self.kinds {
-            show::fingerprints(*kind, published, &mut |key, look| {
+            show::fingerprints(*kind, published, now, &mut |key, look| {
                 if self.is_visible(*kind, key.org()) {
                     looks.insert(key, look);
                 }

@@ -46,6 +46,17 @@ impl Change {
         self.puts.is_empty() && self.deletes.is_empty()
     }
 
+    /// Returns `true` if the change writes only what has to be stored before the subject. The command is then repeated.
+    pub fn is_preparation(&self) -> bool {
+        let Self {
+            subject,
+            puts,
+            deletes,
+            ..
+        } = self;
+        !puts.is_empty() && self.written().is_none() && !deletes.contains(subject)
+    }
+
     /// Returns the object written at [`Self::subject`], if any.
     pub fn written(&self) -> Option<&ControlObject> {
         let of_subject = |(key, _): &&(ObjectKey, ControlObject)| *key == self.subject;

@@ -1,11 +1,11 @@
 //! Write commands in model types. The API layer decodes the protobuf request and authorizes the caller before it
 //! builds a command.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use toolgate_model::{
-    Digest, ObjectName, ProxyStatus, SealedBlob, ServerDefinitions, Slug, Timestamp, TokenHash,
-    for_each_kind, kind::KindObject as _,
+    DefinitionsPart, Digest, ObjectName, ProxyStatus, SealedBlob, ServerDefinitions, Slug,
+    Timestamp, TokenHash, for_each_kind, kind::KindObject as _,
 };
 
 use crate::{
@@ -39,6 +39,8 @@ pub enum Command {
     RevokeToken(ObjectName),
     /// Stores the result of a probe.
     RecordDefinitions(ServerDefinitions),
+    /// Stores a part of the definitions of a server, before [`Self::RecordDefinitions`] names it.
+    RecordDefinitionsPart(Arc<DefinitionsPart>),
     /// Stores the status of a proxy.
     RecordProxy(ProxyStatus),
     /// Deletes the record of a proxy and rejects its id until its last certificate has expired.
@@ -84,7 +86,9 @@ impl Command {
     /// Returns the priority of the command's write.
     pub fn priority(&self) -> WritePriority {
         match self {
-            Self::RecordDefinitions(_) => WritePriority::Observation,
+            Self::RecordDefinitions(_) | Self::RecordDefinitionsPart(_) => {
+                WritePriority::Observation
+            }
             Self::Create(_)
             | Self::Update { .. }
             | Self::RecordProxy(_)

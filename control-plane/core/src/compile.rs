@@ -120,6 +120,17 @@ pub enum ProblemKind {
         /// First endpoint outside.
         url: String,
     },
+    /// The URL of an endpoint has a query parameter that the credential of the server sets.
+    #[error(
+        "credential {credential} sets the query parameter `{parameter}`, and so does the URL of an endpoint; remove it from \
+         the URL, or use another credential"
+    )]
+    CredentialRepeated {
+        /// Credential of the server.
+        credential: ObjectName,
+        /// Name of the parameter.
+        parameter: String,
+    },
     /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
@@ -131,6 +142,14 @@ pub enum ProblemKind {
     /// A server has not been probed yet. Not an error: the probe is pending.
     #[error("server {0} has not been probed yet; what it offers appears when it has answered")]
     NotProbed(Slug),
+    /// A limit cuts a list of the server. Not an error: the server may list less again.
+    #[error("server {server} is not offered as a whole: {text}")]
+    DefinitionsOmitted {
+        /// Server.
+        server: Slug,
+        /// List and limit.
+        text: String,
+    },
     /// The server does not offer a selected tool or prompt. Not an error: the server may offer it again.
     #[error("server {server} does not offer a {what} `{name}`")]
     NotOffered {
@@ -298,9 +317,11 @@ impl ProblemKind {
             | Self::IdTaken(_)
             | Self::NoCredential(_)
             | Self::CredentialElsewhere { .. }
+            | Self::CredentialRepeated { .. }
             | Self::NoApprovals => true,
             Self::ServerNotServed(_)
             | Self::NotProbed(_)
+            | Self::DefinitionsOmitted { .. }
             | Self::NotOffered { .. }
             | Self::ShapeUnused { .. }
             | Self::NoArgument { .. }

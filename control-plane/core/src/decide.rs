@@ -42,6 +42,7 @@ pub fn decide(
         Command::Delete { key, expected } => rules::delete(draft, key, *expected),
         Command::RevokeToken(name) => desired::revoke(draft, name),
         Command::RecordDefinitions(catalogue) => observed::record_definitions(draft, catalogue),
+        Command::RecordDefinitionsPart(part) => observed::record_definitions_part(draft, part),
         Command::RecordProxy(proxy) => observed::record_proxy(draft, proxy),
         Command::ForgetProxy(id) => observed::forget_proxy(draft, id),
         Command::CreateJoinToken(token) => system::create_join_token(draft, token),

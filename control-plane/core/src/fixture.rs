@@ -132,6 +132,8 @@ pub(crate) fn catalogue(org: &str, server: &str, tools: &[&str]) -> ServerDefini
         probed: Timestamp(1),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

@@ -5,6 +5,8 @@
 //!            /<org>/organization/<org>
 //! /v1/observed/<collection>/<org>/<id>      observed: server definitions are an input of compile
 //!             /<collection>/<id>            observed, without an owner: proxy status is never one
+//!             /catalogue-parts/<org>/<id>/<digest>   parts of definitions that are too large for one value; before the
+//!                                           definitions in the order of keys, so that a listing has them first
 //! /v1/system/marker                         epoch; written and guarded by every change of a compile input
 //!           /gateway-ids/<id>               claim, plain text: the organization that owns the gateway id
 //!           /keys/<name>                    sealed deployment keys
@@ -16,7 +18,7 @@
 
 use std::{fmt, str::FromStr};
 
-use toolgate_model::{Digest, Slug, for_each_kind, kind::ObjectId};
+use toolgate_model::{Digest, ObjectName, Slug, for_each_kind, kind::ObjectId};
 
 pub use toolgate_model::kind::{ObjectKind, SnapshotRelevance};
 
@@ -25,6 +27,9 @@ mod tests;
 
 /// Common prefix of all keys.
 pub const ROOT: &str = "/v1/";
+
+/// Collection of the parts of definitions.
+const PARTS: &str = "catalogue-parts";
 
 /// Reference to an object of a kind, for code that is the same for all kinds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,8 @@ macro_rules! define_keys {
             Expelled(Slug),
             /// Request record, by the digest of author and request id.
             Request(Digest),
+            /// Part of the definitions of a server, by its digest.
+            DefinitionsPart(ObjectName, Digest),
             /// Entry of the version log, by its number.
             History(u64),
         }
@@ -80,6 +87,7 @@ macro_rules! define_keys {
                     | Self::JoinToken(_)
                     | Self::Expelled(_)
                     | Self::Request(_)
+                    | Self::DefinitionsPart(..)
                     | Self::History(_) => return None,
                 };
                 Some(ObjectReference { kind, org, id })
@@ -116,6 +124,15 @@ macro_rules! define_keys {
                     Self::Request(digest) => (
                         format!("system/requests/{}", digest.to_hex()),
                         "the request id".to_owned(),
+                    ),
+                    Self::DefinitionsPart(server, digest) => (
+                        format!(
+                            "observed/{PARTS}/{}/{}/{}",
+                            server.org,
+                            server.id,
+                            digest.to_hex()
+                        ),
+                        format!("a part of catalogue {server}"),
                     ),
                     Self::History(number) => (
                         format!("history/{number:020}"),
@@ -210,6 +227,10 @@ fn parse(text: &str) -> Option<ObjectKey> {
                 false => return None,
             };
             ObjectKey::of_object(kind, owner, slug(id)?)?
+        }
+        ["observed", PARTS, org, id, digest] => {
+            let server = ObjectName::new(slug(org)?, slug(id)?);
+            ObjectKey::DefinitionsPart(server, from_hex(digest)?)
         }
         ["observed", collection, rest @ ..] => {
             let kind = find_kind(|kind| !kind.is_desired() && kind.collection() == *collection)?;

@@ -13,6 +13,7 @@ pub mod change_log;
 pub mod command;
 pub mod compile;
 pub mod decide;
+pub mod definitions;
 #[cfg(test)]
 mod fixture;
 pub mod key;

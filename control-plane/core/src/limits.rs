@@ -3,24 +3,12 @@
 
 use std::time::Duration;
 
-use toolgate_model::Definition;
-
-/// Limits of one list of definitions of a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ListLimit {
-    /// Maximum number of entries.
-    pub count: usize,
-    /// Maximum size in bytes: names, definitions and [`DEFINITION_OVERHEAD`] per entry. All lists of a server form
-    /// one store object, which is limited to 1.5 MiB.
-    pub bytes: usize,
-}
-
 /// Maximum number of rate limits of an object or a binding.
 pub const RATE_LIMITS: usize = 16;
 /// Maximum number of bindings of a gateway.
 pub const GATEWAY_BINDINGS: usize = 500;
 /// Maximum number of tools that a gateway exposes.
-pub const GATEWAY_TOOLS: usize = 5_000;
+pub const GATEWAY_TOOLS: usize = 10_000;
 /// Maximum number of prompts that a gateway exposes.
 pub const GATEWAY_PROMPTS: usize = 2_000;
 /// Maximum number of tools, or of prompts, selected by name in a binding.
@@ -31,26 +19,16 @@ pub const BINDING_SHAPES: usize = 1_000;
 pub const SHAPE_ARGUMENTS: usize = 64;
 /// Maximum size of a fixed argument value in bytes of JSON.
 pub const SHAPE_VALUE: usize = 8 * 1024;
-/// Limits of the tools stored per server.
-pub const SERVER_TOOLS: ListLimit = ListLimit {
-    count: 5_000,
-    bytes: 768 * 1024,
-};
-/// Limits of the prompts stored per server.
-pub const SERVER_PROMPTS: ListLimit = ListLimit {
-    count: 1_000,
-    bytes: 128 * 1024,
-};
-/// Limits of the resources stored per server.
-pub const SERVER_RESOURCES: ListLimit = ListLimit {
-    count: 2_000,
-    bytes: 256 * 1024,
-};
-/// Limits of the resource templates stored per server.
-pub const SERVER_TEMPLATES: ListLimit = ListLimit {
-    count: 500,
-    bytes: 64 * 1024,
-};
+/// Maximum number of tools that are kept of a server.
+pub const SERVER_TOOLS: usize = 10_000;
+/// Maximum number of prompts that are kept of a server.
+pub const SERVER_PROMPTS: usize = 2_000;
+/// Maximum number of resources that are kept of a server.
+pub const SERVER_RESOURCES: usize = 10_000;
+/// Maximum number of resource templates that are kept of a server.
+pub const SERVER_TEMPLATES: usize = 2_000;
+/// Maximum size in bytes of all definitions of a server: their names, their JSON and [`DEFINITION_OVERHEAD`] each.
+pub const SERVER_DEFINITIONS_BYTES: usize = 32 * 1024 * 1024;
 /// Size in bytes counted per definition in addition to its name and its JSON.
 pub const DEFINITION_OVERHEAD: usize = 128;
 /// Maximum size of a server's instructions in bytes.
@@ -109,19 +87,8 @@ pub const EXPULSION_PERIOD: Duration = Duration::from_secs(25 * 3_600);
 pub const REQUEST_ID_RETENTION: Duration = Duration::from_secs(3_600);
 /// Maximum number of expired records that one change deletes.
 pub const SWEEP_BATCH: usize = 20;
+/// Maximum number of parts of definitions that one change deletes. More than the definitions of a server have, so that
+/// none are left behind.
+pub const PARTS_SWEEP_BATCH: usize = 60;
 /// Maximum lifetime of a join token.
 pub const JOIN_TOKEN_MAX_TTL: Duration = Duration::from_secs(86_400);
-
-impl ListLimit {
-    /// Returns the number of definitions that fit the limits, counted from the start of `offered` without gaps.
-    pub fn kept_count(&self, offered: &[Definition]) -> usize {
-        let mut remaining = self.bytes;
-        let fits = |it: &&Definition| {
-            let size = it.name.len() + it.json.len() + DEFINITION_OVERHEAD;
-            let room = remaining.checked_sub(size);
-            remaining = room.unwrap_or(0);
-            room.is_some()
-        };
-        offered.iter().take(self.count).take_while(fits).count()
-    }
-}

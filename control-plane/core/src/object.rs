@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    Digest, ObjectMeta, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
+    DefinitionsPart, Digest, ObjectMeta, ProxyStatus, SealedBlob, Slug, Timestamp, TokenHash,
+    for_each_kind,
     kind::{DesiredObject as _, KindObject as _},
 };
 
@@ -32,6 +33,8 @@ macro_rules! define_objects {
             Expelled(Timestamp),
             /// Result of a request id.
             Request(RequestRecord),
+            /// Part of the definitions of a server.
+            DefinitionsPart(Arc<DefinitionsPart>),
             /// Entry of the version log.
             History(VersionRecord),
         }
@@ -49,6 +52,7 @@ macro_rules! define_objects {
                     | Self::SystemKey(_)
                     | Self::Expelled(_)
                     | Self::Request(_)
+                    | Self::DefinitionsPart(_)
                     | Self::History(_) => None,
                 }
             }
@@ -64,6 +68,7 @@ macro_rules! define_objects {
                     | Self::JoinToken(_)
                     | Self::Expelled(_)
                     | Self::Request(_)
+                    | Self::DefinitionsPart(_)
                     | Self::History(_) => None,
                 }
             }
@@ -79,6 +84,9 @@ macro_rules! define_objects {
                     Self::SystemKey(_) => matches!(key, ObjectKey::SystemKey(_)),
                     Self::Expelled(_) => matches!(key, ObjectKey::Expelled(_)),
                     Self::Request(_) => matches!(key, ObjectKey::Request(_)),
+                    Self::DefinitionsPart(it) => {
+                        matches!(key, ObjectKey::DefinitionsPart(server, _) if *server == it.server)
+                    }
                     Self::History(_) => matches!(key, ObjectKey::History(_)),
                 }
             }
@@ -87,6 +95,22 @@ macro_rules! define_objects {
 }
 
 for_each_kind!(define_objects);
+
+impl ControlObject {
+    /// Returns the status of a proxy, if the object is one.
+    pub fn proxy_status(&self) -> Option<&ProxyStatus> {
+        let Self::Proxy(status) = self else {
+            return None;
+        };
+        Some(status)
+    }
+}
+
+impl From<ProxyStatus> for ControlObject {
+    fn from(status: ProxyStatus) -> Self {
+        Self::Proxy(Arc::new(status))
+    }
+}
 
 /// Written by every change of a compile input. The store revision of its last write is the version.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use toolgate_model::ServerDefinitions;
 
 pub use secrets::{
     CertificateAuthority, CursorSigner, EncryptionContext, IssueError, IssuedCertificate,
-    MintedSecret, PlaintextSecret, SealError, SecretPurpose, SecretSealer, TokenIssuer,
+    MintedSecret, PlaintextSecret, SealError, SealedCredentialField, SecretPurpose, SecretSealer,
+    TokenIssuer, sealed_credential_fields,
 };
 pub use space::{SpaceLevel, StoreSpace};
 pub use state::{

@@ -12,8 +12,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Slug, Snapshot, SnapshotEntries,
-    Timestamp, Version,
+    ClockReading, Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, ServerHealth, Slug,
+    Snapshot, SnapshotEntries, Timestamp, Version,
 };
 
 mod fleet_share;
@@ -29,6 +29,9 @@ pub const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Interval at which the status of a connected proxy is recorded.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Minimum interval between two records of a status whose observations change: every record is a write to the store.
+pub const OBSERVATION_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Age of a status record after which the proxy counts as disconnected, regardless of its content: its control plane
 /// has ended without recording the disconnect.
@@ -58,6 +61,8 @@ pub enum PushEvent {
         /// Rejected resources.
         rejected: Vec<ResourceRejection>,
     },
+    /// The proxy reported what it observes.
+    Report(PushReport),
     /// Time has passed. Sent at the time of [`PushAction::WakeAt`] or at any other time.
     Tick,
     /// The stream has ended.
@@ -83,6 +88,17 @@ pub struct PushHello {
     pub held: Version,
     /// Digests of the resources that the proxy holds.
     pub resources: BTreeMap<ResourceKey, Digest>,
+}
+
+/// Observations of a proxy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PushReport {
+    /// Clock of the proxy as compared with that of this control plane; `None` if the report does not tell.
+    pub clock: Option<ClockReading>,
+    /// Servers whose health has changed, with times of this control plane's clock.
+    pub servers: Vec<ServerHealth>,
+    /// True if `servers` replaces what was reported before.
+    pub replaces_servers: bool,
 }
 
 /// Action that the caller of a push session executes.
@@ -149,6 +165,8 @@ struct ConnectedProxy {
     in_flight: Option<InFlightUpdate>,
     /// Time of the last status record.
     last_recorded: Timestamp,
+    /// True if observations changed since the last status record.
+    has_news: bool,
 }
 
 #[derive(Debug)]

@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
-    Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version, for_each_kind,
+    DefinitionsPart, Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version,
+    for_each_kind,
 };
 
 use crate::{
@@ -48,6 +49,8 @@ macro_rules! define_state {
             pub expelled: ObjectTable<Slug, Timestamp>,
             /// Results of request ids.
             pub requests: ObjectTable<Digest, RequestRecord>,
+            /// Parts of the definitions of servers, by server and digest.
+            pub definitions_parts: ObjectTable<(ObjectName, Digest), DefinitionsPart>,
             /// Version log. The version of an entry is the revision of its write.
             pub history: ObjectTable<u64, VersionRecord>,
             /// Entries that cannot be decoded, by raw key.
@@ -190,7 +193,8 @@ impl StoreState {
             }
         }
         for entry in listing {
-            if self.mod_revision(&entry.key) == Some(entry.mod_revision) {
+            let is_known = self.mod_revision(&entry.key) == Some(entry.mod_revision);
+            if is_known && !next.can_complete(&entry) {
                 continue;
             }
             let Some(object) = entry.object else { continue };

@@ -17,7 +17,7 @@ use toolgate_control_core::port::{BoxFuture, ProbeError, ServerProber};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::message::Implementation;
 use toolgate_model::{ObjectName, ServerDefinitions};
-use toolgate_runtime::{clock::SharedClock, drain::Drain};
+use toolgate_runtime::{MemoryBudget, clock::SharedClock, drain::Drain};
 
 use crate::{
     inspect::ServerInspector,
@@ -65,6 +65,9 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(45);
 /// Maximum time an operator's request waits for its server to appear among the targets.
 const TARGET_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Maximum number of bytes of lists that all probes hold while they read them.
+const READ_BUDGET: usize = 256 * 1024 * 1024;
+
 /// Default number of servers probed at the same time.
 pub const DEFAULT_CONCURRENCY: usize = 32;
 
@@ -82,12 +85,14 @@ impl ServerDiscovery {
                 headers: options.headers,
                 implementation: options.implementation,
                 caps: options.caps,
+                budget: MemoryBudget::new(READ_BUDGET),
                 drain: drain.clone(),
             },
             sink: options.sink,
             clock: options.clock,
             schedule: options.schedule,
             permits: Semaphore::new(options.concurrency.max(1)),
+            concurrency: u32::try_from(options.concurrency.max(1)).unwrap_or(u32::MAX),
         });
         let discovery = Self {
             probes: Arc::default(),

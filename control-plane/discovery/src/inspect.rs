@@ -9,11 +9,13 @@ use toolgate_client::{
     ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ReadLimits, ServerClient,
     ServerEndpoint, ServerListing, detect, spoken_legacy_version,
 };
-use toolgate_control_core::limits::{self, ListLimit};
+use toolgate_control_core::definitions::{
+    DefinitionsLimit, LISTS, OfferedCount, OmittedDefinitions, count_limits, cut_to_limits,
+};
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::DefinitionKind, message::Implementation};
 use toolgate_model::{Definition, Digest, ServerDefinitions, Timestamp};
-use toolgate_runtime::drain::Drain;
+use toolgate_runtime::{MemoryBudget, drain::Drain};
 
 use crate::{
     feed::{FeedOpening, FeedSource, close_peer, skip},
@@ -28,6 +30,8 @@ pub(crate) struct ServerInspector {
     pub(crate) headers: Arc<dyn HeaderSource>,
     pub(crate) implementation: Implementation,
     pub(crate) caps: ListingLimits,
+    /// Bytes of all lists that are being read.
+    pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) drain: Drain,
 }
 
@@ -123,14 +127,15 @@ impl ServerInspector {
             tracing::info!(server = %target.server, %error, "a server could not be probed");
             problem_text::of_failure(&error, target)
         };
-        // The limit for a page of a list is the limit for stored definitions, not the limit for answers to callers.
+        // The limit for a page of a list is the limit for a list, not the limit for answers to callers.
         let limits = ReadLimits {
             message: self.caps.bytes,
         };
         let endpoint = ServerEndpoint::new(&target.url, header, target.timeouts)
             .map_err(in_words)?
-            .with_max_timeout(self.caps.time)
-            .with_limits(limits);
+            .with_max_timeout(self.caps.request_time)
+            .with_limits(limits)
+            .with_response_budget(Arc::clone(&self.budget));
         let peer = detect(
             &self.http,
             &endpoint,
@@ -217,24 +222,19 @@ impl ServerInspector {
         join_all(DefinitionKind::ALL.map(list)).await
     }
 
-    /// Limits the read to what is stored of a list, with a factor for JSON between the definitions.
+    /// Limits the read to the number of entries that are kept of a list.
     fn caps_of(&self, kind: DefinitionKind) -> ListingLimits {
-        let limit = limit(kind);
+        let [tools, prompts, resources, templates] = count_limits();
+        let count = match kind {
+            DefinitionKind::Tool => tools,
+            DefinitionKind::Prompt => prompts,
+            DefinitionKind::Resource => resources,
+            DefinitionKind::Template => templates,
+        };
         ListingLimits {
-            definitions: self.caps.definitions.min(limit.count),
-            bytes: self.caps.bytes.min(4 * limit.bytes),
+            definitions: self.caps.definitions.min(count),
             ..self.caps
         }
-    }
-}
-
-/// Returns the limit of what is stored of a list.
-fn limit(kind: DefinitionKind) -> ListLimit {
-    match kind {
-        DefinitionKind::Tool => limits::SERVER_TOOLS,
-        DefinitionKind::Prompt => limits::SERVER_PROMPTS,
-        DefinitionKind::Resource => limits::SERVER_RESOURCES,
-        DefinitionKind::Template => limits::SERVER_TEMPLATES,
     }
 }
 
@@ -267,18 +267,19 @@ fn assemble(
         ..empty_definitions(target)
     };
     let (mut well, mut problems) = (true, Vec::from_iter(facts_problem));
+    let mut omitted = Vec::new();
     for (kind, listing) in lists {
         let before = earlier.map_or(&[][..], |earlier| list_of(earlier, *kind));
         let taken = match listing {
-            Ok(listing) if replaces(listing, before) => {
-                let (taken, over) = within_limit(*kind, listing);
-                problems.extend(problem_text::of_listing(*kind, listing, over));
-                taken
-            }
             Ok(listing) => {
-                well = false;
-                problems.extend(problem_text::of_listing(*kind, listing, 0));
-                before.to_vec()
+                problems.extend(problem_text::of_listing(*kind, listing));
+                if replaces(listing, before) {
+                    omitted.extend(beyond_limit(*kind, listing));
+                    listed_definitions(listing)
+                } else {
+                    well = false;
+                    before.to_vec()
+                }
             }
             Err(error) => {
                 // A server without the method would answer the same every time, so it is not a reason for an early
@@ -290,6 +291,14 @@ fn assemble(
         };
         *list_in(&mut seen, *kind) = taken;
     }
+    for cut in cut_to_limits(&mut seen) {
+        match omitted.iter_mut().find(|it| it.list == cut.list) {
+            // The number that the server offers is that of its list.
+            Some(listed) => (listed.kept, listed.limit) = (cut.kept, cut.limit),
+            None => omitted.push(cut),
+        }
+    }
+    seen.omissions = omitted.iter().map(ToString::to_string).collect();
     seen.problem = problem_text::join(&problems);
     Ok((seen, well))
 }
@@ -309,18 +318,42 @@ fn replaces(listing: &ServerListing, before: &[Definition]) -> bool {
     }
 }
 
-/// Returns the definitions of a list that fit the store's limit, and the number of those left out.
-fn within_limit(kind: DefinitionKind, listing: &ServerListing) -> (Vec<Definition>, usize) {
+fn listed_definitions(listing: &ServerListing) -> Vec<Definition> {
     let definition = |it: &toolgate_mcp::definition::ParsedDefinition| Definition {
         name: it.name.clone(),
         digest: Digest(it.digest),
         json: it.json.as_str().into(),
     };
-    let mut taken: Vec<Definition> = listing.definitions.iter().map(definition).collect();
-    let offered = taken.len();
-    taken.truncate(limit(kind).kept_count(&taken));
-    let over = offered - taken.len();
-    (taken, over)
+    listing.definitions.iter().map(definition).collect()
+}
+
+/// Returns what is left out of a list because a limit cut it while it was read.
+fn beyond_limit(kind: DefinitionKind, listing: &ServerListing) -> Option<OmittedDefinitions> {
+    let limit = match listing.truncation.as_ref()? {
+        ListingTruncation::Definitions(count) => DefinitionsLimit::Count(*count),
+        ListingTruncation::Pages(pages) => DefinitionsLimit::Pages(*pages),
+        ListingTruncation::Bytes(bytes) => DefinitionsLimit::ReadBytes(*bytes),
+        ListingTruncation::Time(_)
+        | ListingTruncation::CursorLoop
+        | ListingTruncation::Failed(_) => return None,
+    };
+    let [tools, prompts, resources, templates] = LISTS;
+    let list = match kind {
+        DefinitionKind::Tool => tools,
+        DefinitionKind::Prompt => prompts,
+        DefinitionKind::Resource => resources,
+        DefinitionKind::Template => templates,
+    };
+    let offered = match listing.goes_on {
+        true => OfferedCount::MoreThan(listing.offered),
+        false => OfferedCount::Exactly(listing.offered),
+    };
+    Some(OmittedDefinitions {
+        list,
+        kept: listing.definitions.len(),
+        offered,
+        limit,
+    })
 }
 
 fn list_of(catalogue: &ServerDefinitions, kind: DefinitionKind) -> &[Definition] {
@@ -376,6 +409,8 @@ fn empty_definitions(target: &ProbeTarget) -> ServerDefinitions {
         probed: Timestamp(0),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Interfaces of discovery to the rest of the control plane.
 
-use http::{HeaderName, HeaderValue};
+use toolgate_client::PresentedCredential;
 use toolgate_control_core::port::BoxFuture;
 use toolgate_model::{ObjectName, ServerDefinitions, snapshot::CredentialRef};
 use url::Url;
@@ -30,7 +30,7 @@ pub enum StoreEffect {
     Stored,
     /// Stored, with the problem that the definitions change too often.
     StoredAsUnstable,
-    /// Not stored, because the definitions change too often. A later probe stores them.
+    /// Not stored, because the definitions change too often, or because there is no room for them. A later probe stores them.
     Deferred,
 }
 
@@ -48,7 +48,7 @@ pub trait HeaderSource: Send + Sync + 'static {
         server: &ObjectName,
         credential: &CredentialRef,
         url: &Url,
-    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>>;
+    ) -> BoxFuture<'_, Result<PresentedCredential, HeaderError>>;
 }
 
 /// Error of a credential header. Contains nothing of its value.

@@ -27,6 +27,8 @@ pub(crate) struct ProbeContext {
     pub(crate) schedule: ScheduleOptions,
     /// Permits for concurrent inspections.
     pub(crate) permits: Semaphore,
+    /// Number of all permits.
+    pub(crate) concurrency: u32,
 }
 
 /// Current target. Survives a restart of the actor after a panic.
@@ -89,6 +91,9 @@ enum StoringResult {
 
 /// Interval at which definitions are stored again although only their time has changed.
 const STORE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// Size of the definitions for which an inspection takes one more permit.
+const PERMIT_BYTES: usize = 4 * 1024 * 1024;
 
 /// Maximum time to close the session with the server.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -312,8 +317,6 @@ async fn run_probe(
     generation: u64,
     on_demand: bool,
 ) -> ProbeResult {
-    // The semaphore is never closed.
-    let _turn = shared.permits.acquire().await;
     let (earlier, stored_at) = match seen {
         Some((catalogue, stored)) => (Some(catalogue), stored),
         None => {
@@ -323,6 +326,9 @@ async fn run_probe(
             (earlier, stored)
         }
     };
+    // The semaphore is never closed.
+    let permits = permits_for(earlier.as_ref()).min(shared.concurrency);
+    let _turn = shared.permits.acquire_many(permits).await;
     let now = || shared.clock.now();
     let mut inspection = shared.inspector.inspect(target, earlier.clone(), now).await;
     inspection.definitions = inspection.definitions.with_problem_since(earlier.as_ref());
@@ -341,6 +347,14 @@ async fn run_probe(
         problem,
         changed,
     }
+}
+
+/// Returns the number of permits of an inspection: more for a server that was seen to have large definitions, so that few
+/// such servers are read at once.
+fn permits_for(earlier: Option<&ServerDefinitions>) -> u32 {
+    let lists = earlier.map(ServerDefinitions::lists).into_iter().flatten();
+    let bytes: usize = lists.flatten().map(|it| it.json.len()).sum();
+    u32::try_from(1 + bytes / PERMIT_BYTES).unwrap_or(u32::MAX)
 }
 
 async fn store(

@@ -1,7 +1,7 @@
 //! Problem texts with advice. Operators read them in lists, so each text is one line.
 
 use toolgate_client::{
-    ClientError, ServerFacts, ServerListing, TimeoutPhase,
+    ClientError, ListingTruncation, ServerFacts, ServerListing, TimeoutPhase,
     error::{StatusProblem, shorten},
 };
 use toolgate_egress::{CertificateProblem, EgressErrorClass};
@@ -61,13 +61,15 @@ fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
             "it has to speak 2026-07-28, 2025-11-25, 2025-06-18 or 2025-03-26"
         }
         ClientError::Request(_) => "correct its URL",
+        ClientError::Exhausted => {
+            "the control plane reads too many long lists at once; it will be tried again later"
+        }
+        ClientError::TooLarge(_) => "have the server send its lists in pages",
         ClientError::Broken(_) => "check that it is up, and what stands between it and us",
         ClientError::Rpc(_)
         | ClientError::Protocol(_)
         | ClientError::Frame(_)
-        | ClientError::TooManyEvents(_)
-        | ClientError::Exhausted
-        | ClientError::TooLarge(_) => {
+        | ClientError::TooManyEvents(_) => {
             "check that the URL is that of its MCP endpoint (Streamable HTTP), and its own log"
         }
     }
@@ -81,8 +83,8 @@ pub fn of_header(error: &HeaderError, target: &ProbeTarget) -> String {
     ))
 }
 
-/// Returns the problem of a listing that was read; usually `None`.
-pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) -> Option<String> {
+/// Returns the problem of a listing that was read; usually `None`. A limit that cuts it is not one of them.
+pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<String> {
     let what = noun(kind);
     let mut parts = Vec::new();
     if listing.undeclared && !listing.definitions.is_empty() {
@@ -90,14 +92,17 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing, over: usize) ->
             "it lists {what} and declares none in its capabilities; have the server fixed"
         ));
     }
-    if let Some(cut) = &listing.truncation {
+    let by_server = |cut: &&ListingTruncation| match cut {
+        ListingTruncation::Time(_)
+        | ListingTruncation::CursorLoop
+        | ListingTruncation::Failed(_) => true,
+        ListingTruncation::Pages(_)
+        | ListingTruncation::Definitions(_)
+        | ListingTruncation::Bytes(_) => false,
+    };
+    if let Some(cut) = listing.truncation.as_ref().filter(by_server) {
         parts.push(format!(
             "the list of its {what} is not complete: {cut}; have the server fixed"
-        ));
-    }
-    if over > 0 {
-        parts.push(format!(
-            "{over} of its {what} are left out because all definitions together are too large; shorten them"
         ));
     }
     if !listing.rejected.is_empty() {

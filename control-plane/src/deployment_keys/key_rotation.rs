@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use toolgate_control_core::{
     Command, CommandAuthor, CommandContext, OperatorObject, Rejection, Revision,
-    port::{EncryptionContext, SealError, SecretSealer as _, SubmitError},
+    port::{
+        EncryptionContext, SealError, SecretSealer as _, SubmitError, sealed_credential_fields,
+    },
 };
-use toolgate_model::{Credential, CredentialKind, ObjectName, SealedBlob, Slug};
+use toolgate_model::{Credential, CredentialKind, SealedBlob, Slug};
 use toolgate_vault::EnvelopeSealer;
 
 use crate::write_path::StoreWriter;
@@ -33,8 +35,8 @@ pub(crate) async fn run(
             stored.mod_revision,
         ));
     }
-    for (name, stored) in state.credentials.iter() {
-        commands.extend(credential(&vault, name, stored, stored.mod_revision));
+    for (_, stored) in state.credentials.iter() {
+        commands.extend(credential(&vault, stored, stored.mod_revision));
     }
     let mut done = 0;
     for command in commands {
@@ -68,18 +70,26 @@ fn system_key(
     })
 }
 
-fn credential(
-    vault: &EnvelopeSealer,
-    name: &ObjectName,
-    stored: &Credential,
-    expected: Revision,
-) -> Option<Command> {
-    let CredentialKind::StaticHeader { header, value } = &stored.kind;
-    let value = reseal(vault, &EncryptionContext::credential_value(name), value)?;
-    let kind = CredentialKind::StaticHeader {
-        header: header.clone(),
-        value,
-    };
+fn credential(vault: &EnvelopeSealer, stored: &Credential, expected: Revision) -> Option<Command> {
+    let mut changed = false;
+    let mut values = sealed_credential_fields(stored).into_iter().map(|field| {
+        let again = reseal(vault, &field.context, field.value);
+        changed |= again.is_some();
+        again.unwrap_or_else(|| field.value.clone())
+    });
+    let mut kind = stored.kind.clone();
+    match &mut kind {
+        CredentialKind::StaticHeader { header: _, value } => *value = values.next()?,
+        CredentialKind::RequestFields(fields) => {
+            for (field, value) in fields.iter_mut().zip(&mut values) {
+                field.value = value;
+            }
+        }
+    }
+    drop(values);
+    if !changed {
+        return None;
+    }
     let object = OperatorObject::from(Credential {
         kind,
         ..stored.clone()

@@ -15,7 +15,11 @@ fn written(limiter: &mut ObservationLimiter, servers: &[String], bytes: u64, sec
         for server in servers {
             let now = Duration::from_secs(second);
             let admission = limiter.admit(&name(server), bytes, QUOTA, now);
-            if admission != ObservationAdmission::Defer {
+            let is_written = matches!(
+                admission,
+                ObservationAdmission::Write | ObservationAdmission::WriteUnstable
+            );
+            if is_written {
                 total += bytes;
             }
         }
@@ -35,6 +39,26 @@ fn servers_that_change_at_every_probe_write_a_bounded_number_of_bytes() {
             hour / MIB
         );
     }
+}
+
+#[test]
+fn the_first_large_definitions_of_a_server_are_no_change_and_delay_those_of_others() {
+    let mut limiter = ObservationLimiter::default();
+    let mut admit = |server, bytes, second| {
+        let now = Duration::from_secs(second);
+        limiter.admit(&name(server), bytes, QUOTA, now)
+    };
+    assert_eq!(admit("large", 32 * MIB, 0), ObservationAdmission::Write);
+    // The room of all servers is used up for now, which is no fault of the other one.
+    assert_eq!(admit("other", MIB, 1), ObservationAdmission::Postpone);
+    assert_eq!(admit("other", MIB, 90), ObservationAdmission::Write);
+    // One changed definition is one new part.
+    assert_eq!(admit("large", MIB, 100), ObservationAdmission::Write);
+    assert_eq!(
+        admit("large", 32 * MIB, 200),
+        ObservationAdmission::WriteUnstable
+    );
+    assert_eq!(admit("large", 32 * MIB, 400), ObservationAdmission::Defer);
 }
 
 #[test]

@@ -256,6 +256,8 @@ async fn proxy_reports_cause_no_compilation() {
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),
+        clock: None,
+        servers: Vec::new(),
     };
     plane.run(Command::RecordProxy(proxy)).await.unwrap();
     plane.shows(|state| state.proxies.len() == 1).await;

@@ -70,6 +70,7 @@ pub(super) fn is_groupable(command: &Command) -> bool {
         | Command::Delete { .. }
         | Command::RevokeToken(_) => true,
         Command::RecordDefinitions(_)
+        | Command::RecordDefinitionsPart(_)
         | Command::RecordProxy(_)
         | Command::ForgetProxy(_)
         | Command::CreateJoinToken(_)

@@ -7,9 +7,10 @@ use futures_util::future::join_all;
 use tokio::time::timeout;
 use toolgate_control_core::{
     Command, CommandContext, OperatorObject, Rejection, RequestId,
+    definitions::DefinitionsWrites,
     port::{StoreError, SubmitError},
 };
-use toolgate_model::{Digest, ResourceKey, SnapshotResourceKind};
+use toolgate_model::{Definition, Digest, ResourceKey, ServerDefinitions, SnapshotResourceKind};
 
 use crate::{
     bootstrap,
@@ -46,6 +47,70 @@ async fn a_write_is_published_and_compiled() {
         published.state.version()
     );
     assert_eq!(published.compiled.snapshot.version.revision, done.revision);
+}
+
+/// Definitions of a server with this many tools of a usual size.
+fn large_definitions(id: &str, count: usize) -> ServerDefinitions {
+    let tool = |n: usize| {
+        let json = format!(
+            "{{\"name\":\"t{n}\",\"description\":\"{}\"}}",
+            "x".repeat(1_000)
+        );
+        Definition {
+            name: format!("t{n}"),
+            digest: Digest::of_bytes(json.as_bytes()),
+            json: json.into(),
+        }
+    };
+    ServerDefinitions {
+        tools: (0..count).map(tool).collect(),
+        ..catalogue(id)
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_tools_are_stored_compiled_and_read_again_after_a_restart() {
+    let store = memory();
+    let plane = ready(Arc::clone(&store)).await;
+    plane
+        .create(OperatorObject::Server(server("files")))
+        .await
+        .unwrap();
+    let whole = large_definitions("files", 10_000);
+    let writes = DefinitionsWrites::of(&whole, &plane.published().state);
+    assert!(writes.parts.len() > 10, "{}", writes.parts.len());
+    for part in writes.parts {
+        let command = Command::RecordDefinitionsPart(part);
+        plane.run(command).await.unwrap();
+    }
+    let command = Command::RecordDefinitions(whole.clone());
+    while plane
+        .run(command.clone())
+        .await
+        .unwrap()
+        .change
+        .is_preparation()
+    {}
+    let has_all = |state: &toolgate_control_core::StoreState| {
+        let found = state.definitions.get(&name("files"));
+        found.is_some_and(|found| found.lists() == whole.lists())
+    };
+    plane.shows(has_all).await;
+    let bound = OperatorObject::Gateway(gateway("tools", "files"));
+    plane.create(bound).await.unwrap();
+    let restarted = start(store);
+    restarted.shows(has_all).await;
+    let published = restarted.published();
+    assert!(published.state.quarantine.is_empty());
+    let key = ResourceKey {
+        kind: SnapshotResourceKind::Catalogue,
+        name: name("files"),
+    };
+    let entry = &published.compiled.snapshot.entries[&key];
+    let toolgate_model::SnapshotResource::Catalogue(compiled) = &*entry.resource else {
+        panic!("{key} is of another kind");
+    };
+    assert_eq!(compiled.tools, whole.tools);
 }
 
 #[tokio::test]

@@ -81,7 +81,7 @@ fn associated_bytes(context: &EncryptionContext, key_id: &str) -> Vec<u8> {
         context.org.as_str(),
         context.kind,
         &context.id,
-        context.field,
+        &context.field,
         key_id,
     ];
     let mut bytes = Vec::with_capacity(128);

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 
 use toolgate_model::{
-    CredentialHosts, CredentialScope, ObjectName, Principal, SessionSharing, Timestamp,
+    CredentialHosts, CredentialScope, FieldPlace, ObjectName, Principal, SessionSharing, Timestamp,
     snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
@@ -135,6 +135,63 @@ pub trait ChangeFeed: Send + 'static {
 pub enum UpstreamCredential {
     /// Header with a fixed value.
     Header(HeaderCredential),
+    /// Several headers and query parameters with fixed values.
+    Fields(FieldsCredential),
+}
+
+/// Credential sent to a server in several headers and query parameters.
+#[derive(Debug, Clone)]
+pub struct FieldsCredential {
+    /// Headers, then query parameters.
+    pub fields: Vec<CredentialField>,
+    /// Origins that the values may be sent to.
+    pub hosts: CredentialHosts,
+}
+
+/// Header or query parameter of a credential.
+#[derive(Clone)]
+pub struct CredentialField {
+    /// Part of the request.
+    pub place: FieldPlace,
+    /// Header name in lower case, or name of the query parameter before percent-encoding.
+    pub name: Box<str>,
+    /// Value before percent-encoding.
+    pub value: Zeroizing<Vec<u8>>,
+}
+
+impl UpstreamCredential {
+    /// Returns the credential of these fields.
+    pub fn of_fields(mut fields: Vec<CredentialField>, hosts: CredentialHosts) -> Self {
+        if let [only] = &mut *fields
+            && only.place == FieldPlace::Header
+        {
+            let name = std::mem::take(&mut only.name);
+            let value = std::mem::take(&mut only.value);
+            return Self::Header(HeaderCredential { name, value, hosts });
+        }
+        Self::Fields(FieldsCredential { fields, hosts })
+    }
+
+    /// Returns the origins that the credential may be sent to.
+    pub fn hosts(&self) -> &CredentialHosts {
+        match self {
+            Self::Header(header) => &header.hosts,
+            Self::Fields(fields) => &fields.hosts,
+        }
+    }
+
+    /// Returns part, name and value of each header and query parameter.
+    pub fn fields(&self) -> Vec<(FieldPlace, &str, &[u8])> {
+        match self {
+            Self::Header(it) => vec![(FieldPlace::Header, &*it.name, it.value.as_slice())],
+            Self::Fields(it) => {
+                let fields = it.fields.iter();
+                fields
+                    .map(|field| (field.place, &*field.name, field.value.as_slice()))
+                    .collect()
+            }
+        }
+    }
 }
 
 /// Credential sent to a server in one header.
@@ -247,6 +304,12 @@ impl std::hash::Hash for UpstreamSessionKey {
 impl RevocationList for BTreeSet<AuthnId> {
     fn is_revoked(&self, authn: &AuthnId) -> bool {
         self.contains(authn)
+    }
+}
+
+impl fmt::Debug for CredentialField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: …", self.name)
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::{
 };
 use toolgate_data_core::{
     View,
-    port::{BoxedFuture, CredentialRequest, HeaderCredential, UpstreamCredential},
+    port::{BoxedFuture, CredentialField, CredentialRequest, UpstreamCredential},
     refusal::UpstreamFailure,
 };
 use toolgate_model::{
@@ -309,11 +309,13 @@ impl CacheState {
             tracing::warn!(%server, credential = %id, "an older credential was resolved than requested");
             return Err(UpstreamFailure::Credential);
         }
-        let value = Arc::new(UpstreamCredential::Header(HeaderCredential {
-            name: resolved.header.into_boxed_str(),
-            value: Zeroizing::new(resolved.value.expose().to_vec()),
-            hosts: resolved.hosts,
-        }));
+        let fields = resolved.fields.into_iter().map(|field| CredentialField {
+            place: field.place,
+            name: field.name.into_boxed_str(),
+            value: Zeroizing::new(field.value.expose().to_vec()),
+        });
+        let value = UpstreamCredential::of_fields(fields.collect(), resolved.hosts);
+        let value = Arc::new(value);
         let cached = CachedCredential {
             credential: id.clone(),
             revision: resolved.revision,

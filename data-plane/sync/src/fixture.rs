@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,7 +16,7 @@ use tokio_stream::wrappers::{ReceiverStream, WatchStream};
 use tonic::{Request, Response, Status, Streaming};
 use toolgate_model::{
     AllowList, CallTimeouts, Definition, Digest, Era, ObjectName, ResourceKey, Snapshot,
-    SnapshotResource, SnapshotResourceKind, TokenHash, TokenSubject, Version,
+    SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash, TokenSubject, Version,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -161,6 +161,9 @@ pub(crate) struct FakeControlPlane {
     pub(crate) resolved: Arc<AtomicUsize>,
     /// Applied to every update before it is sent.
     pub(crate) mutator: Arc<Mutex<Option<UpdateMutator>>>,
+    reports: Arc<Mutex<Vec<pb::ProxyReport>>>,
+    /// Time of its clock minus that of the machine, in milliseconds.
+    clock_ahead: Arc<AtomicI64>,
 }
 
 impl FakeControlPlane {
@@ -177,7 +180,17 @@ impl FakeControlPlane {
             answers: Arc::default(),
             resolved: Arc::default(),
             mutator: Arc::default(),
+            reports: Arc::default(),
+            clock_ahead: Arc::default(),
         }
+    }
+
+    pub(crate) fn set_clock_ahead(&self, milliseconds: i64) {
+        self.clock_ahead.store(milliseconds, Ordering::SeqCst);
+    }
+
+    pub(crate) fn reports(&self) -> Vec<pb::ProxyReport> {
+        self.reports.lock().unwrap().clone()
     }
 
     pub(crate) fn routes(&self) -> tonic::transport::server::Router {
@@ -265,6 +278,18 @@ impl Push for FakeControlPlane {
         let messages = WatchStream::new(self.revoked.subscribe()).map(Ok);
         Ok(Response::new(messages.boxed()))
     }
+
+    async fn report(
+        &self,
+        request: Request<pb::ProxyReport>,
+    ) -> Result<Response<pb::ReportResponse>, Status> {
+        let ahead = self.clock_ahead.load(Ordering::SeqCst);
+        let now = clock::system().now().0.saturating_add_signed(ahead);
+        self.reports.lock().unwrap().push(request.into_inner());
+        Ok(Response::new(pb::ReportResponse {
+            received_time_ms: now,
+        }))
+    }
 }
 
 /// Value of a credential. A shared one is requested without a principal.
@@ -296,7 +321,7 @@ impl Credentials for FakeControlPlane {
             value: resolved_value(&asked).into_bytes(),
             revision: asked.revision,
             expire_time_ms: 0,
-            hosts: Vec::new(),
+            ..Default::default()
         }))
     }
 
@@ -322,6 +347,9 @@ pub(crate) struct FakeFleet {
     pub(crate) ca: Vec<u8>,
     pub(crate) secret: String,
     pub(crate) lifetime: Duration,
+    /// Time of its clock minus that of the machine, in milliseconds.
+    pub(crate) clock_ahead: i64,
+    pub(crate) tried: Arc<AtomicUsize>,
     pub(crate) joined: Arc<AtomicUsize>,
     pub(crate) renewed: Arc<AtomicUsize>,
 }
@@ -331,10 +359,13 @@ impl FakeFleet {
         let request = rcgen::CertificateSigningRequestParams::from_der(&csr_der.into()).unwrap();
         let params = rcgen::CertificateParams::new(vec!["proxy".to_owned()]).unwrap();
         let leaf = params.signed_by(&request.public_key, &self.issuer).unwrap();
+        let now = clock::system().now().0;
+        let now = Timestamp(now.saturating_add_signed(self.clock_ahead));
         pb::Certificate {
             chain_der: vec![leaf.der().to_vec()],
             ca_der: self.ca.clone(),
-            not_after_ms: clock::system().now().after(self.lifetime).0,
+            not_after_ms: now.after(self.lifetime).0,
+            issue_time_ms: now.0,
         }
     }
 }
@@ -346,6 +377,7 @@ impl Fleet for FakeFleet {
         request: Request<pb::JoinRequest>,
     ) -> Result<Response<pb::Certificate>, Status> {
         let request = request.into_inner();
+        self.tried.fetch_add(1, Ordering::SeqCst);
         if request.secret != self.secret {
             return Err(Status::unauthenticated(
                 "not a join token of ours, or used up",

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -19,7 +19,7 @@ use toolgate_data_core::{
     },
     refusal::UpstreamFailure,
 };
-use toolgate_model::{Slug, Version};
+use toolgate_model::{ServerHealth, Slug, Timestamp, Version};
 
 use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::FleetMembership};
 
@@ -53,8 +53,11 @@ pub(crate) struct SyncState {
     revoked: ArcSwap<BTreeSet<AuthnId>>,
     revocations: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     membership: watch::Sender<Option<FleetMembership>>,
+    health: watch::Sender<Arc<[ServerHealth]>>,
     pub(crate) status: ArcSwap<SyncStatus>,
     serving_proxies: AtomicU32,
+    /// End of the proxy's certificate in Unix milliseconds; 0 without one.
+    certificate_end: AtomicU64,
     configured: AtomicBool,
     readiness_guard: Mutex<Option<ReadyGuard>>,
 }
@@ -94,6 +97,11 @@ impl SyncHandle {
     /// Returns a receiver of this proxy's fleet identity; `None` until it has joined, and always without TLS.
     pub fn membership(&self) -> watch::Receiver<Option<FleetMembership>> {
         self.state.membership.subscribe()
+    }
+
+    /// Hands over the health of the servers that fail or have failed lately, for the control plane.
+    pub fn report_health(&self, servers: Vec<ServerHealth>) {
+        self.state.health.send_replace(servers.into());
     }
 
     /// Returns the current status.
@@ -146,8 +154,10 @@ impl SyncState {
             revoked: ArcSwap::default(),
             revocations: watch::Sender::default(),
             membership: watch::Sender::default(),
+            health: watch::Sender::new(Arc::new([])),
             status: ArcSwap::from_pointee(status),
             serving_proxies: AtomicU32::new(1),
+            certificate_end: AtomicU64::new(0),
             configured: AtomicBool::new(false),
             readiness_guard: Mutex::new(Some(readiness.block("configuration and keys"))),
         }
@@ -163,6 +173,21 @@ impl SyncState {
     pub(crate) fn set_serving_proxies(&self, proxies: NonZeroU32) -> bool {
         let before = self.serving_proxies.swap(proxies.get(), Ordering::Relaxed);
         before != proxies.get()
+    }
+
+    /// Returns the end of the proxy's certificate, if it has one.
+    pub(crate) fn certificate_end(&self) -> Option<Timestamp> {
+        let end = Timestamp(self.certificate_end.load(Ordering::Relaxed));
+        (end != Timestamp(0)).then_some(end)
+    }
+
+    pub(crate) fn set_certificate_end(&self, end: Timestamp) {
+        self.certificate_end.store(end.0, Ordering::Relaxed);
+    }
+
+    /// Returns a receiver of the health of the servers.
+    pub(crate) fn health(&self) -> watch::Receiver<Arc<[ServerHealth]>> {
+        self.health.subscribe()
     }
 
     /// Publishes the proxy's certificate, from which on peers can connect.

@@ -2,7 +2,10 @@
 //!
 //! The proxy joins once with a single-use token, stores its certificate sealed, and renews it after two thirds of its
 //! lifetime, each time with a new key. The key to join with is written to disk before the token is used, so that a
-//! failing disk does not waste the token.
+//! failing disk does not waste the token. A token that a control plane refuses is not sent again.
+//!
+//! The clock of this machine does not decide if a certificate has ended: it may be off. The control plane decides by its own
+//! clock. A certificate that seems to have ended is renewed at once, and a join token is used only if that fails.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,16 +16,19 @@ use tokio::{
     task::spawn_blocking,
     time::{sleep, timeout},
 };
-use tonic::Status;
+use tonic::{Code, Status, transport::Channel};
 use toolgate_model::{Slug, Timestamp};
 use toolgate_proto::push::v1::{self as pb, fleet_client::FleetClient};
 use toolgate_runtime::{
-    Backoff, random,
+    Backoff,
+    clock::rfc3339,
+    random,
     tls::{FleetMembership, ReloadableIdentity, TlsError, TlsIdentity},
 };
 use zeroize::Zeroizing;
 
 use crate::{
+    connection_problem,
     control_channels::{ConnectorSetter, ControlChannels, RoundRobinConnector},
     disk::{DiskError, SealedDirectory},
     handle::SyncState,
@@ -43,8 +49,29 @@ pub(crate) struct ProxyCertificate {
     chain: Vec<Vec<u8>>,
     key: SecretBytes,
     ca: Vec<u8>,
+    /// Time of this machine's clock when it was obtained.
     obtained: Timestamp,
+    /// Time of the control plane's clock when it was issued; `None` if the control plane did not tell.
+    #[serde(default)]
+    issued: Option<Timestamp>,
+    /// End of its validity, by the control plane's clock.
     not_after: Timestamp,
+}
+
+/// Lifetime that is assumed of a certificate whose lifetime is not known.
+const UNKNOWN_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Subject of the warnings of the process about its certificate.
+const IDENTITY: &str = "certificate";
+
+/// Attempts to join with one token.
+#[derive(Default)]
+struct JoinAttempts {
+    key: Option<KeyPair>,
+    /// Connector that each attempt moves on to the next control plane.
+    connector: Option<RoundRobinConnector>,
+    /// Number of attempts in which a control plane refused the token.
+    refusals: usize,
 }
 
 /// Error of obtaining or storing a certificate.
@@ -78,14 +105,14 @@ pub(crate) struct IdentityTask {
     pub(crate) reconnect: (Duration, Duration),
 }
 
-/// Returns the stored certificate if it has not expired.
-pub(crate) fn load(disk: &SealedDirectory, now: Timestamp) -> Option<ProxyCertificate> {
+/// Returns the stored certificate, which may have expired.
+pub(crate) fn load(disk: &SealedDirectory) -> Option<ProxyCertificate> {
     let bytes = disk.load(FILE)?;
     let Ok(kept) = serde_json::from_slice::<ProxyCertificate>(&bytes) else {
         disk.quarantine(FILE);
         return None;
     };
-    (now < kept.not_after).then_some(kept)
+    Some(kept)
 }
 
 impl IdentityTask {
@@ -100,14 +127,18 @@ impl IdentityTask {
 
     async fn join_and_renew(&mut self) {
         let (mut held, kept) = match self.certificate.take() {
-            Some(held) => (held, true),
-            None => {
-                let certified = self.join().await;
+            Some(held) if held.is_current(self.context.now()) => (held, true),
+            found => {
+                let certified = match found {
+                    Some(held) => self.renew_or_join(held).await,
+                    None => self.join().await,
+                };
                 // The token is used up: the certificate is used even if it cannot be stored.
                 let kept = self.save(&certified).await;
                 (certified, kept.is_ok())
             }
         };
+        self.state.set_certificate_end(held.not_after);
         let identity = match held.identity().and_then(ReloadableIdentity::new) {
             Ok(identity) => identity,
             Err(error) => return tracing::error!(%error, "the proxy's certificate cannot be used"),
@@ -132,59 +163,160 @@ impl IdentityTask {
         loop {
             sleep(held.renew_in(self.context.now())).await;
             held = self.renew(&identity, held).await;
+            self.state.set_certificate_end(held.not_after);
             self.persist(&held).await;
         }
     }
 
-    /// Joins the fleet; retries until it succeeds, because the control plane may come back.
+    /// Renews a certificate that seems to have ended, or uses the join token if that fails; retries until one of them
+    /// succeeds. The clock of this machine may be off, so that the certificate is shown to the control plane first.
+    async fn renew_or_join(&self, held: ProxyCertificate) -> ProxyCertificate {
+        let (end, now) = (rfc3339(held.not_after), rfc3339(self.context.now()));
+        tracing::warn!(
+            end,
+            now,
+            "the certificate seems to have ended; the control plane is asked"
+        );
+        self.state.set_certificate_end(held.not_after);
+        let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
+        let mut attempts = JoinAttempts::default();
+        loop {
+            let error = match self.try_renew_ended(&held).await {
+                Ok(renewed) => {
+                    tracing::info!(proxy = %self.proxy_id, "the certificate was renewed");
+                    return renewed;
+                }
+                Err(error) => error,
+            };
+            let mut problem = format!(
+                "the certificate cannot be renewed: {}",
+                self.describe(&error)
+            );
+            if let Some(bundle) = self
+                .join
+                .as_ref()
+                .filter(|_| !attempts.are_over(&self.addresses))
+            {
+                match self.try_join(bundle, &mut attempts).await {
+                    Ok(certified) => {
+                        tracing::info!(proxy = %self.proxy_id, "joined the fleet again");
+                        return certified;
+                    }
+                    Err(error) => problem += &format!("; {}", self.join_problem(&error, &attempts)),
+                }
+            }
+            self.report_problem(problem);
+            sleep(backoff.next(random::number())).await;
+        }
+    }
+
+    /// Renews a certificate over a connection of its own.
+    async fn try_renew_ended(
+        &self,
+        held: &ProxyCertificate,
+    ) -> Result<ProxyCertificate, IdentityError> {
+        let identity = ReloadableIdentity::new(held.identity()?)?;
+        let ca = [CertificateDer::from(held.ca.clone())];
+        let connector = RoundRobinConnector::over_tls(&self.addresses, &ca, Some(&identity))?;
+        self.try_renew(connector.channel(), &identity, held).await
+    }
+
+    /// Joins the fleet. Retries until it succeeds, because a control plane may come back, or until all control planes have
+    /// refused the token, which does not change: then it waits for the end of the process.
     async fn join(&self) -> ProxyCertificate {
         let Some(bundle) = &self.join else {
             // `start` has rejected this case.
             return std::future::pending().await;
         };
         let mut backoff = Backoff::new(self.reconnect.0, self.reconnect.1);
-        let mut key = None;
+        let mut attempts = JoinAttempts::default();
         loop {
-            match self.try_join(bundle, &mut key).await {
+            match self.try_join(bundle, &mut attempts).await {
                 Ok(certified) => {
                     tracing::info!(proxy = %self.proxy_id, "joined the fleet");
+                    self.context.readiness.set_warnings(IDENTITY, Vec::new());
                     return certified;
                 }
-                Err(error) => {
-                    let mut problem = format!("cannot join: {error}");
-                    if key.is_some() {
-                        problem += ". A join token works once and not for long; make another with `toolgate proxies join-token`";
-                    }
-                    tracing::warn!(%error, "cannot join");
-                    self.state.set_status(false, Default::default(), problem);
-                    sleep(backoff.next(random::number())).await;
-                }
+                Err(error) => self.report_problem(self.join_problem(&error, &attempts)),
             }
+            if attempts.are_over(&self.addresses) {
+                return std::future::pending().await;
+            }
+            sleep(backoff.next(random::number())).await;
         }
     }
 
-    /// Tries to join once. All attempts use the same key.
+    /// Describes an error of joining, with the next step if the token is not tried again.
+    fn join_problem(&self, error: &IdentityError, attempts: &JoinAttempts) -> String {
+        let problem = format!("cannot join: {}", self.describe(error));
+        match attempts.are_over(&self.addresses) {
+            true => format!(
+                "{problem}. The token is not tried again: make another with `toolgate proxies join-token`, and start this proxy \
+                 with it"
+            ),
+            false => problem,
+        }
+    }
+
+    fn describe(&self, error: &IdentityError) -> String {
+        match error {
+            IdentityError::Status(status) => connection_problem::describe(
+                status,
+                self.state.certificate_end(),
+                self.context.now(),
+            ),
+            IdentityError::Tls(_)
+            | IdentityError::Disk(_)
+            | IdentityError::Key(_)
+            | IdentityError::Format(_)
+            | IdentityError::WriteCancelled(_) => error.to_string(),
+        }
+    }
+
+    /// Tells a problem of the identity in the status of the process, and logs it if it is new.
+    fn report_problem(&self, problem: String) {
+        let known = self.state.status.load().problem == problem;
+        if known {
+            tracing::debug!(problem, "still without a valid certificate");
+        } else {
+            tracing::error!(problem, "without a valid certificate");
+        }
+        let warnings = vec![problem.clone()];
+        self.context.readiness.set_warnings(IDENTITY, warnings);
+        self.state
+            .set_status(false, self.state.view.load().version(), problem);
+    }
+
+    /// Tries to join once, at the next control plane. All attempts use the same key.
     async fn try_join(
         &self,
         bundle: &JoinBundle,
-        key: &mut Option<KeyPair>,
+        attempts: &mut JoinAttempts,
     ) -> Result<ProxyCertificate, IdentityError> {
-        let key = match key {
+        let key = match attempts.key.take() {
             Some(key) => key,
-            None => key.insert(self.load_or_create_key().await?),
+            None => self.load_or_create_key().await?,
         };
+        let key = attempts.key.insert(key);
         let csr_der = certificate_request(key)?;
-        let channel = RoundRobinConnector::over_tls(&self.addresses, &bundle.ca, None)?.channel();
+        let connector = match &attempts.connector {
+            Some(connector) => connector.clone(),
+            None => {
+                let connector = RoundRobinConnector::over_tls(&self.addresses, &bundle.ca, None)?;
+                attempts.connector.insert(connector).clone()
+            }
+        };
         let request = pb::JoinRequest {
             secret: bundle.secret.to_string(),
             proxy_id: self.proxy_id.to_string(),
             csr_der,
         };
-        let answer = FleetClient::new(channel)
-            .join(request)
-            .await
-            .map_err(Box::new)?;
-        let mut certificate = answer.into_inner();
+        let answer = FleetClient::new(connector.channel()).join(request).await;
+        attempts.refusals = match &answer {
+            Err(status) if status.code() == Code::Unauthenticated => attempts.refusals + 1,
+            Ok(_) | Err(_) => attempts.refusals,
+        };
+        let mut certificate = answer.map_err(Box::new)?.into_inner();
         if certificate.ca_der.is_empty() {
             certificate.ca_der = bundle.ca.first().map(|ca| ca.to_vec()).unwrap_or_default();
         }
@@ -216,18 +348,17 @@ impl IdentityTask {
     ) -> ProxyCertificate {
         let mut backoff = Backoff::new(self.reconnect.0, Duration::from_secs(60));
         loop {
-            match self.try_renew(identity, &held).await {
+            let channel = self.channels.shared_channel().await;
+            match self.try_renew(channel, identity, &held).await {
                 Ok(renewed) => {
                     tracing::info!(proxy = %self.proxy_id, "the certificate was renewed");
                     return renewed;
                 }
-                Err(error) if self.context.now() < held.not_after => {
-                    tracing::warn!(%error, "the certificate cannot be renewed yet");
+                Err(error) => {
+                    let problem = self.describe(&error);
+                    let end = rfc3339(held.not_after);
+                    tracing::warn!(problem, end, "the certificate cannot be renewed yet");
                 }
-                Err(error) => tracing::error!(
-                    %error,
-                    "the certificate has ended: join again with a new join token"
-                ),
             }
             sleep(backoff.next(random::number())).await;
         }
@@ -235,12 +366,13 @@ impl IdentityTask {
 
     async fn try_renew(
         &self,
+        channel: Channel,
         identity: &ReloadableIdentity,
         held: &ProxyCertificate,
     ) -> Result<ProxyCertificate, IdentityError> {
         let key = KeyPair::generate()?;
         let csr_der = certificate_request(&key)?;
-        let mut client = FleetClient::new(self.channels.shared_channel().await);
+        let mut client = FleetClient::new(channel);
         let answer = client
             .renew(pb::RenewRequest { csr_der })
             .await
@@ -265,6 +397,7 @@ impl IdentityTask {
             key: SecretBytes(key.serialize_der()),
             ca: given.ca_der,
             obtained: self.context.now(),
+            issued: (given.issue_time_ms > 0).then_some(Timestamp(given.issue_time_ms)),
             not_after: Timestamp(given.not_after_ms),
         };
         // Verifies that the certificate belongs to the key.
@@ -311,11 +444,44 @@ impl ProxyCertificate {
         Ok(TlsIdentity { chain, key })
     }
 
-    /// Returns the time until two thirds of the lifetime have passed.
+    /// Returns the time until two thirds of the lifetime have passed. The lifetime is a difference of times of the control
+    /// plane's clock, and what has passed of it a difference of times of this machine's, so that it does not matter by how
+    /// much the two differ. A clock that was set meanwhile tells nothing: the certificate is renewed at once.
     fn renew_in(&self, now: Timestamp) -> Duration {
-        let life = self.not_after.since(self.obtained);
-        let at = self.obtained.after(life * 2 / 3);
-        at.since(now)
+        let passed = self.passed(now);
+        passed.map_or(Duration::ZERO, |passed| {
+            (self.lifetime() * 2 / 3).saturating_sub(passed)
+        })
+    }
+
+    /// Returns `true` if the certificate has not ended, as far as this machine's clock can tell.
+    fn is_current(&self, now: Timestamp) -> bool {
+        self.passed(now).is_some()
+    }
+
+    /// Returns the passed part of the lifetime; `None` if the lifetime is over, or the clock was set to an earlier time.
+    fn passed(&self, now: Timestamp) -> Option<Duration> {
+        let passed = now
+            .0
+            .checked_sub(self.obtained.0)
+            .map(Duration::from_millis);
+        passed.filter(|passed| *passed < self.lifetime())
+    }
+
+    fn lifetime(&self) -> Duration {
+        let issued = self.issued.unwrap_or(self.obtained);
+        match self.not_after.since(issued) {
+            // Issued by a control plane that does not tell when, whose clock is behind.
+            Duration::ZERO => UNKNOWN_LIFETIME,
+            lifetime => lifetime,
+        }
+    }
+}
+
+impl JoinAttempts {
+    /// Returns `true` if every control plane has refused the token.
+    fn are_over(&self, addresses: &[String]) -> bool {
+        self.refusals >= addresses.len()
     }
 }
 

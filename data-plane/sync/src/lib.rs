@@ -14,6 +14,7 @@
 //! Only the readers of [`SyncHandle`] run on the request path, and they neither wait nor lock.
 
 mod applied_config;
+mod connection_problem;
 mod control_channels;
 mod credentials;
 mod disk;
@@ -26,6 +27,7 @@ mod keys;
 mod last_good;
 mod options;
 mod push;
+mod report;
 mod revocations;
 mod secret;
 mod start;

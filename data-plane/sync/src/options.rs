@@ -38,7 +38,7 @@ pub enum ControlPlaneTransport {
     MutualTls {
         /// `host:port` of each control plane; tried in turn.
         addresses: Vec<String>,
-        /// Join bundle, used if there is no certificate or it has expired.
+        /// Join bundle, used without a certificate, or if the certificate seems to have ended and is not renewed.
         join: Option<JoinBundle>,
     },
     /// Connector supplied by the caller.

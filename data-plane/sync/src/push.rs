@@ -19,11 +19,12 @@ use toolgate_wire::push::{
 };
 
 use crate::{
-    applied_config::AppliedConfig, control_channels::ControlChannels, handle::SyncState,
-    options::ProxyContext,
+    applied_config::AppliedConfig, connection_problem, control_channels::ControlChannels,
+    handle::SyncState, options::ProxyContext, report::ProxyReporter,
 };
 
-/// Maximum message size, in bytes. Pushes come in parts of one megabyte, but one resource may be larger.
+/// Maximum message size, in bytes. Pushes come in parts of one megabyte; control planes of earlier builds send a resource
+/// in one part, however large it is.
 const MESSAGE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// Interval at which an open stream confirms that the held configuration is current.
@@ -53,6 +54,7 @@ pub(crate) struct PushTask {
     /// Snapshots to be stored on disk; the latest one wins.
     pub(crate) persist: watch::Sender<Arc<Snapshot>>,
     pub(crate) gauge: SnapshotGauge,
+    pub(crate) reporter: ProxyReporter,
     pub(crate) reconnect: (Duration, Duration),
 }
 
@@ -108,7 +110,7 @@ impl PushTask {
 
     async fn run_stream(&mut self, rejections: &Counter) -> Result<(), PushStreamError> {
         let channel = self.channels.new_channel().await;
-        let mut client = PushClient::new(channel).max_decoding_message_size(MESSAGE_LIMIT);
+        let mut client = PushClient::new(channel.clone()).max_decoding_message_size(MESSAGE_LIMIT);
         let (answers, outgoing) = mpsc::channel(4);
         let hello = Message::Hello(self.hello());
         // The receiver is still alive: it is part of the request below.
@@ -117,8 +119,21 @@ impl PushTask {
             .subscribe(ReceiverStream::new(outgoing))
             .await
             .map_err(Box::new)?;
-        let mut updates = answer.into_inner();
         self.report_connected();
+        let reporting = self.reporter.clone().run(channel);
+        tokio::select! {
+            ended = self.take_updates(answer.into_inner(), answers, rejections) => ended,
+            () = reporting => Ok(()),
+        }
+    }
+
+    /// Applies and answers updates until the stream ends.
+    async fn take_updates(
+        &mut self,
+        mut updates: Streaming<pb::Update>,
+        answers: mpsc::Sender<pb::FromProxy>,
+        rejections: &Counter,
+    ) -> Result<(), PushStreamError> {
         let mut assembly = UpdateAssembler::default();
         while let Some(part) = self.next_update(&mut updates).await? {
             let Some(incoming) = assembly.add_part(part)? else {
@@ -211,6 +226,7 @@ impl PushTask {
             start_time_ms: self.description.started.0,
             held: (version != Version::default()).then(|| version_to_proto(version)),
             resources: digests_to_proto(&self.applied.digests()),
+            reads_continued: true,
         }
     }
 
@@ -222,7 +238,17 @@ impl PushTask {
     }
 
     fn report_disconnected(&self, ended: &PushStreamError) {
-        let problem = ended.to_string();
+        let problem = match ended {
+            PushStreamError::Status(status) => connection_problem::describe(
+                status,
+                self.state.certificate_end(),
+                self.context.now(),
+            ),
+            PushStreamError::Closed
+            | PushStreamError::InvalidUpdate(_)
+            | PushStreamError::VersionRollback(_)
+            | PushStreamError::BuildCancelled => ended.to_string(),
+        };
         let version = self.applied.snapshot.version;
         let is_new = self.state.set_status(false, version, problem.clone());
         // During a drain the end is expected: in a single process, the control plane stops first.

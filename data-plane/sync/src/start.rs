@@ -20,6 +20,7 @@ use crate::{
     last_good::{self, SavedConfig},
     options::{ControlPlaneTransport, JoinBundle, ProxyContext, SyncOptions},
     push::{ProxyDescription, PushTask},
+    report::ProxyReporter,
     revocations::{self, RevokedTokens},
 };
 
@@ -32,9 +33,9 @@ pub enum SyncError {
     /// The data directory is unusable.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The proxy has neither a valid certificate nor a join bundle.
+    /// The proxy has neither a certificate nor a join bundle.
     #[error(
-        "this proxy has no valid certificate: make a join token with `toolgate proxies join-token > join.json` and start it with that"
+        "this proxy has no certificate: make a join token with `toolgate proxies join-token > join.json` and start it with that"
     )]
     NoIdentity,
     /// No control-plane address is configured.
@@ -79,9 +80,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
         .map(SealedDirectory::open)
         .transpose()?
         .map(Arc::new);
-    let certified = disk
-        .as_deref()
-        .and_then(|disk| identity::load(disk, context.now()));
+    let certified = disk.as_deref().and_then(identity::load);
     let name = resolve_name(
         proxy_id,
         region,
@@ -125,7 +124,9 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
         started: context.now(),
     };
     parts.spawn_followers(&name.proxy_id, revoked, &credentials, &versions);
-    parts.spawn_push_task(introduction, held, saved, version);
+    let state = Arc::clone(&parts.state);
+    let reporter = ProxyReporter::new(name.proxy_id.clone(), context.clone(), state);
+    parts.spawn_push_task(introduction, held, saved, version, reporter);
     let (shared, proxy_id) = (parts.state, name.proxy_id);
     Ok(SyncHandle {
         state: shared,
@@ -317,6 +318,7 @@ impl TaskContext {
         held: AppliedConfig,
         saved: Option<SavedConfig>,
         version: watch::Sender<Version>,
+        reporter: ProxyReporter,
     ) {
         let keep = watch::Sender::new(Arc::clone(&held.snapshot));
         if let (Some(disk), Some(files)) = (&self.disk, saved) {
@@ -340,6 +342,7 @@ impl TaskContext {
             version,
             persist: keep,
             gauge,
+            reporter,
             reconnect: self.reconnect,
         };
         self.context.drain.spawn_last("push", subscriber.run());

@@ -558,6 +558,8 @@ impl ConfigSource for FixedSource {
         ""
     }
 
+    fn report_health(&self, _servers: Vec<toolgate_model::ServerHealth>) {}
+
     fn proxy_id(&self) -> &Slug {
         &self.proxy
     }

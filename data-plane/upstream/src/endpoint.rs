@@ -3,8 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use http::{HeaderName, HeaderValue};
-use toolgate_client::{ReadLimits, ServerEndpoint};
+use toolgate_client::{PresentedCredential, ReadLimits, ServerEndpoint};
 use toolgate_data_core::{ServerView, port::UpstreamCredential, refusal::UpstreamFailure};
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
 use toolgate_model::Endpoint;
@@ -154,20 +153,16 @@ impl EndpointTarget {
         &self,
         credential: Arc<UpstreamCredential>,
     ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
-        let UpstreamCredential::Header(header) = &*credential;
-        if !header.hosts.permits(&self.configured.url) {
-            let (url, hosts) = (&self.configured.url, &header.hosts);
+        let hosts = credential.hosts();
+        if !hosts.permits(&self.configured.url) {
+            let url = &self.configured.url;
             tracing::error!(%url, %hosts, "a credential is not sent to an endpoint outside its hosts");
             return Err(UpstreamFailure::Credential);
         }
-        let name = HeaderName::from_bytes(header.name.as_bytes());
-        let value = HeaderValue::from_bytes(&header.value);
-        let (Ok(name), Ok(mut value)) = (name, value) else {
-            return Err(UpstreamFailure::Credential);
-        };
-        value.set_sensitive(true);
+        let presented = PresentedCredential::encode(credential.fields());
+        let presented = presented.ok_or(UpstreamFailure::Credential)?;
         let endpoint = ServerEndpoint {
-            header: Some((name, value)),
+            credential: Some(presented),
             ..self.bare.endpoint.clone()
         };
         Ok(Arc::new(AuthenticatedEndpoint {

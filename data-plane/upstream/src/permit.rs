@@ -47,8 +47,10 @@ impl CallPermit {
     pub(crate) fn record_success(&mut self) {
         self.reported = true;
         if self.upstream.has_failures() {
-            self.upstream.change_breaker(CircuitBreaker::record_success);
+            self.upstream
+                .change_breaker(None, CircuitBreaker::record_success);
         }
+        self.upstream.accept_credential();
     }
 
     /// Ends a probe of the circuit breaker: the server answers with a stream, which can last as long as a person takes
@@ -77,8 +79,9 @@ impl CallPermit {
             | UpstreamFailure::ServerError => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
-                self.upstream
-                    .change_breaker(|breaker| breaker.record_failure(probe, now, random::number()));
+                self.upstream.change_breaker(Some(failure), |breaker| {
+                    breaker.record_failure(probe, now, random::number());
+                });
                 if probe {
                     self.upstream.count_failed_probe();
                 }
@@ -98,8 +101,9 @@ impl CallPermit {
             | UpstreamFailure::Busy
             | UpstreamFailure::TooManyOpen(_)
             | UpstreamFailure::Overloaded
-            | UpstreamFailure::ResponseBufferFull
-            | UpstreamFailure::Credential => {}
+            | UpstreamFailure::ResponseBufferFull => {}
+            // Permits are given to calls whose credential was resolved: the server refused it.
+            UpstreamFailure::Credential => self.upstream.count_refused_credential(),
         }
     }
 
@@ -118,7 +122,7 @@ impl Drop for CallPermit {
         if self.probe && !self.reported {
             let now = self.upstream.breaker_time();
             self.upstream
-                .change_breaker(|breaker| breaker.record_abandoned(now));
+                .change_breaker(None, |breaker| breaker.record_abandoned(now));
         }
     }
 }

@@ -21,6 +21,7 @@ use toolgate_runtime::{
 
 use crate::{
     endpoint::{AuthenticatedEndpoint, CallTarget, EndpointTarget},
+    health::HealthMonitor,
     upstream::Upstream,
 };
 
@@ -62,6 +63,7 @@ pub struct UpstreamRegistry {
     pub(crate) drain: Drain,
     answers: Arc<MemoryBudget>,
     calls_per_server: usize,
+    health: Arc<HealthMonitor>,
     /// Upstreams of the current view. Changed only while `outdated` is locked.
     upstreams: ArcSwap<BTreeMap<ObjectName, Arc<Upstream>>>,
     /// Upstreams of other configurations that are still used.
@@ -92,6 +94,7 @@ impl UpstreamRegistry {
             drain,
             answers,
             calls_per_server,
+            health: Arc::default(),
             upstreams: ArcSwap::default(),
             outdated: Mutex::default(),
         }
@@ -108,11 +111,18 @@ impl UpstreamRegistry {
         upstreams.retain(|_name, upstream| {
             let is_current = (self.is_current)(&upstream.server);
             if !is_current {
+                upstream.set_outdated(true);
+                self.health.forget(&upstream.server.name);
                 outdated.push(Arc::downgrade(upstream));
             }
             is_current
         });
         self.upstreams.store(Arc::new(upstreams));
+    }
+
+    /// Returns the health of the servers as this proxy sees it.
+    pub fn health(&self) -> &Arc<HealthMonitor> {
+        &self.health
     }
 
     /// Returns the number of servers whose circuit is open or half open.
@@ -172,17 +182,24 @@ impl UpstreamRegistry {
                     Arc::clone(server),
                     target,
                     self.calls_per_server,
+                    Arc::clone(&self.health),
                     clock,
                 ))
             }
         };
         if !(self.is_current)(server) {
+            upstream.set_outdated(true);
             outdated.push(Arc::downgrade(&upstream));
             return Ok(upstream);
         }
+        upstream.set_outdated(false);
         let mut upstreams = BTreeMap::clone(&self.upstreams.load());
         let replaced = upstreams.insert(server.name.clone(), Arc::clone(&upstream));
-        outdated.extend(replaced.iter().map(Arc::downgrade));
+        if let Some(replaced) = replaced {
+            replaced.set_outdated(true);
+            self.health.forget(&server.name);
+            outdated.push(Arc::downgrade(&replaced));
+        }
         self.upstreams.store(Arc::new(upstreams));
         Ok(upstream)
     }

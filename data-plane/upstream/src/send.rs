@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toolgate_client::{ReplyBody, ServerReply, send};
+use toolgate_client::{ClientError, ReplyBody, ServerReply, send};
 use toolgate_data_core::{
     call::{
         InputResponses, PingOutcome, SessionRefusal, SessionVerdict, UpstreamHead,
@@ -240,21 +240,35 @@ impl UpstreamClient {
         let head = match sent {
             Ok(reply) => {
                 let reply = reply.charge_to(context.holder);
+                describe_refusal(&upstream, reply.status.as_u16());
                 receive(reply, id, session.as_deref(), &mut call, subscriber)
             }
-            Err(error) => {
-                tracing::debug!(server = %server.name, %error, "a server gave no answer");
-                UpstreamHead::Failed {
-                    failure: failure::of(&error),
-                    not_sent: failure::not_sent(&error),
-                }
-            }
+            Err(error) => failed(&upstream, &error),
         };
         Ok(SendReport {
             head,
             call: Some(call),
             session,
         })
+    }
+}
+
+/// Keeps the description of a status that is a failure with any body.
+fn describe_refusal(upstream: &Upstream, status: u16) {
+    if let Some(failure) = verdict::of_status(status) {
+        tracing::debug!(status, "a server refused a call");
+        upstream.describe_failure(failure, &format!("the server answered HTTP {status}"));
+    }
+}
+
+/// Returns the head of a call without a response.
+fn failed(upstream: &Upstream, error: &ClientError) -> UpstreamHead {
+    let failure = failure::of(error);
+    tracing::debug!(server = %upstream.server.name, %error, "a server gave no answer");
+    upstream.describe_failure(failure, &error.public_message());
+    UpstreamHead::Failed {
+        failure,
+        not_sent: failure::not_sent(error),
     }
 }
 
@@ -267,9 +281,6 @@ fn receive(
     subscriber: Option<SharedStreamSubscriber>,
 ) -> UpstreamHead {
     let status = reply.status.as_u16();
-    if verdict::of_status(status).is_some() {
-        tracing::debug!(status, "a server refused a call");
-    }
     let body = match reply.body {
         ReplyBody::Json(body) => UpstreamBody::Document(body),
         ReplyBody::Sse(events) => UpstreamBody::Stream(events),

@@ -91,6 +91,7 @@ async fn initialize(
     let shaken = shaken.map_err(|error| {
         let failure = failure::of(&error);
         tracing::warn!(server = %server.name, %error, "no session with a server");
+        upstream.describe_failure(failure, &error.public_message());
         permit.record_failure(failure);
         failure
     })?;

@@ -11,12 +11,14 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
+use toolgate_model::HealthState;
 use toolgate_runtime::{SharedClock, budget::BudgetOwner};
 
 use crate::{
     bulkhead::Bulkhead,
-    circuit_breaker::{BreakerAdmission, CircuitBreaker},
+    circuit_breaker::{self, BreakerAdmission, CircuitBreaker},
     endpoint::CallTarget,
+    health::{HealthMonitor, LastFailure},
     permit::CallPermit,
 };
 
@@ -35,6 +37,13 @@ pub(crate) struct Upstream {
     messages: Arc<Semaphore>,
     /// `true` if the server sent no head of its last shared stream for a while.
     holds_back_stream_heads: AtomicBool,
+    /// Description of the last failure.
+    last_failure: Mutex<LastFailure>,
+    /// Number of calls in a row whose credential the server refused.
+    refused_credentials: AtomicU32,
+    /// `true` if another configuration of the server is served.
+    is_outdated: AtomicBool,
+    health: Arc<HealthMonitor>,
     clock: SharedClock,
     origin: Instant,
 }
@@ -45,6 +54,7 @@ impl Upstream {
         server: Arc<ServerView>,
         target: CallTarget,
         calls: usize,
+        health: Arc<HealthMonitor>,
         clock: SharedClock,
     ) -> Self {
         Self {
@@ -56,6 +66,10 @@ impl Upstream {
             bulkhead: Bulkhead::new(calls),
             messages: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
             holds_back_stream_heads: AtomicBool::new(false),
+            last_failure: Mutex::default(),
+            refused_credentials: AtomicU32::new(0),
+            is_outdated: AtomicBool::new(false),
+            health,
             origin: clock.monotonic(),
             clock,
         }
@@ -129,7 +143,12 @@ impl Upstream {
     }
 
     /// Applies an outcome to the circuit breaker, and logs if the circuit opens or closes.
-    pub(crate) fn change_breaker(&self, step: impl FnOnce(&mut CircuitBreaker)) {
+    /// `cause` is the failure that the outcome is, if any.
+    pub(crate) fn change_breaker(
+        &self,
+        cause: Option<UpstreamFailure>,
+        step: impl FnOnce(&mut CircuitBreaker),
+    ) {
         let (opened, closed) = {
             let mut breaker = self.breaker();
             let before = breaker.is_open();
@@ -142,9 +161,64 @@ impl Upstream {
         if opened {
             self.trips.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%server, "the circuit of the server opened: it keeps failing");
+            self.report_failing(HealthState::Unavailable, cause);
         } else if closed {
+            self.report_recovered();
             tracing::info!(%server, "the circuit of the server closed: it answers again");
         }
+    }
+
+    /// Keeps the description of a failure, which the verdict on the call does not have.
+    pub(crate) fn describe_failure(&self, kind: UpstreamFailure, detail: &str) {
+        *self.last_failure() = LastFailure::new(kind, detail);
+    }
+
+    /// Counts a call whose credential the server refused. From as many in a row on as open the circuit, the server counts
+    /// as failing; the circuit stays closed, because the next call may have another credential.
+    pub(crate) fn count_refused_credential(&self) {
+        let count = self.refused_credentials.fetch_add(1, Ordering::Relaxed);
+        if count.saturating_add(1) == circuit_breaker::FAILURES {
+            self.report_failing(HealthState::Unauthorized, Some(UpstreamFailure::Credential));
+        }
+    }
+
+    /// Ends a row of calls whose credential the server refused.
+    pub(crate) fn accept_credential(&self) {
+        if self.refused_credentials.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        let count = self.refused_credentials.swap(0, Ordering::Relaxed);
+        if count >= circuit_breaker::FAILURES && !self.is_circuit_open() {
+            self.report_recovered();
+        }
+    }
+
+    /// Sets if another configuration of the server is served: then its health is not reported.
+    pub(crate) fn set_outdated(&self, outdated: bool) {
+        self.is_outdated.store(outdated, Ordering::Relaxed);
+    }
+
+    fn report_failing(&self, state: HealthState, cause: Option<UpstreamFailure>) {
+        if self.is_outdated.load(Ordering::Relaxed) {
+            return;
+        }
+        let cause = cause.unwrap_or(UpstreamFailure::Unreachable);
+        let last = self.last_failure().clone();
+        let (server, now) = (&self.server.name, self.clock.now());
+        self.health
+            .fail(server, state, cause, last.detail_of(cause), now);
+    }
+
+    fn report_recovered(&self) {
+        if !self.is_outdated.load(Ordering::Relaxed) {
+            self.health.recover(&self.server.name, self.clock.now());
+        }
+    }
+
+    fn last_failure(&self) -> MutexGuard<'_, LastFailure> {
+        self.last_failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the number of calls at the server.

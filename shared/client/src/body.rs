@@ -19,6 +19,7 @@ use toolgate_runtime::{
 use crate::{
     content_coding::DecodedBody,
     error::{ClientError, TimeoutPhase},
+    presented::PresentedCredential,
 };
 
 /// Responses up to this many bytes are not charged to the budget: the limit on concurrent calls bounds them.
@@ -44,6 +45,8 @@ pub struct LimitedBody {
     /// Budget of the response; also `None` if the response is too small to be charged.
     budget: Option<Arc<MemoryBudget>>,
     owner: Option<BudgetOwner>,
+    /// Credential whose values the whole body must not show.
+    hidden: Option<PresentedCredential>,
 }
 
 /// Time since which the next chunk is awaited. Kept across polls and calls: a caller that drops the future and reads
@@ -117,7 +120,15 @@ impl LimitedBody {
             read: 0,
             budget: held.filter(|_| !small).cloned(),
             owner: None,
+            hidden: None,
         }
+    }
+
+    /// Hides the values of the credential of the request in the whole body. For answers without success: a server may
+    /// quote the URL in them.
+    pub(crate) fn hide_values_of(mut self, credential: Option<&PresentedCredential>) -> Self {
+        self.hidden = credential.cloned();
+        self
     }
 
     /// Charges the held bytes to this owner.
@@ -141,6 +152,15 @@ impl LimitedBody {
 
     /// Reads the whole body. A single chunk is returned without a copy.
     pub async fn bytes(mut self) -> Result<Bytes, ClientError> {
+        let hidden = self.hidden.take();
+        let all = self.all_bytes().await?;
+        Ok(match hidden {
+            Some(credential) => credential.hidden_in(all),
+            None => all,
+        })
+    }
+
+    async fn all_bytes(mut self) -> Result<Bytes, ClientError> {
         let (announced, _) = self.body.size_hint();
         if announced > u64::try_from(self.limit).unwrap_or(u64::MAX) {
             return Err(ClientError::TooLarge(self.limit));

@@ -2,21 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, HeaderValue, Uri};
+use http::Uri;
 use toolgate_mcp::sse::SseLimits;
 use toolgate_model::{CallTimeouts, MaxAnswer};
 use toolgate_runtime::MemoryBudget;
 use url::Url;
 
-use crate::{error::ClientError, http_sse::HttpSseStream};
+use crate::{error::ClientError, http_sse::HttpSseStream, presented::PresentedCredential};
 
 /// Endpoint of one server.
 #[derive(Debug, Clone)]
 pub struct ServerEndpoint {
     /// URI of the Streamable HTTP endpoint.
     pub uri: Uri,
-    /// Credential header; the value is marked sensitive and never shown.
-    pub header: Option<(HeaderName, HeaderValue)>,
+    /// Credential of each request; its values are never shown and not part of `uri`.
+    pub credential: Option<PresentedCredential>,
     /// Timeouts of one call. `connect` is enforced by the pool of the HTTP client.
     pub timeouts: CallTimeouts,
     /// Size limits of a response.
@@ -59,19 +59,19 @@ impl ReadLimits {
 }
 
 impl ServerEndpoint {
-    /// Creates an endpoint at `url` that presents `header`.
+    /// Creates an endpoint at `url` that presents `credential`.
     pub fn new(
         url: &Url,
-        header: Option<(HeaderName, HeaderValue)>,
+        credential: Option<PresentedCredential>,
         timeouts: CallTimeouts,
     ) -> Result<Self, ClientError> {
-        Self::at(url.as_str(), header, timeouts)
+        Self::at(url.as_str(), credential, timeouts)
     }
 
     /// Like [`new`](Self::new), for a URL as text.
     pub fn at(
         url: &str,
-        header: Option<(HeaderName, HeaderValue)>,
+        credential: Option<PresentedCredential>,
         timeouts: CallTimeouts,
     ) -> Result<Self, ClientError> {
         let uri: Uri = url
@@ -80,13 +80,9 @@ impl ServerEndpoint {
         if uri.authority().is_none() {
             return Err(ClientError::Request("the URL of the server names no host"));
         }
-        let header = header.map(|(name, mut value)| {
-            value.set_sensitive(true);
-            (name, value)
-        });
         Ok(Self {
             uri,
-            header,
+            credential,
             timeouts,
             limits: ReadLimits::default(),
             response_budget: None,

@@ -7,6 +7,8 @@ use toolgate_egress::{EgressError, EgressErrorClass};
 use toolgate_mcp::{FrameError, RpcError, deceptive_text};
 use toolgate_runtime::budget::BudgetExceeded;
 
+use crate::presented::PresentedCredential;
+
 /// Error of a call to a server.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -125,6 +127,28 @@ impl ClientError {
                 "the server speaks no version of the protocol that Toolgate speaks".to_owned()
             }
         }
+    }
+
+    /// Hides the values of the credential of the request in the text of the server. Some servers quote the URL.
+    pub(crate) fn without_values_of(mut self, credential: Option<&PresentedCredential>) -> Self {
+        let text = match &mut self {
+            Self::Rpc(error) => Some(&mut error.message),
+            Self::Status(problem) => problem.rpc.as_mut().map(|error| &mut error.message),
+            Self::Request(_)
+            | Self::Egress(_)
+            | Self::Timeout(_)
+            | Self::Broken(_)
+            | Self::TooLarge(_)
+            | Self::TooManyEvents(_)
+            | Self::Exhausted
+            | Self::Frame(_)
+            | Self::Protocol(_)
+            | Self::NoCommonVersion { .. } => None,
+        };
+        if let (Some(text), Some(credential)) = (text, credential) {
+            credential.hide_in(text.to_mut());
+        }
+        self
     }
 
     /// Returns the HTTP status, if the error is one.

@@ -99,7 +99,11 @@ impl HttpSseStream {
             return Ok(None);
         };
         events.expect_answers();
-        let messages = resolve_message_url(&endpoint.uri, &named)?;
+        let mut messages = resolve_message_url(&endpoint.uri, &named)?;
+        if let Some(credential) = &endpoint.credential {
+            credential.remove_from(&mut messages);
+        }
+        let messages: Uri = messages.as_str().parse().map_err(|_| invalid_url())?;
         let table = Arc::new(PendingRequests::default());
         let (open, closed) = oneshot::channel();
         let reader = HttpSseReader {
@@ -162,6 +166,7 @@ impl HttpSseStream {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: ReplyBody::Sse(Box::new(events)),
+            credential: None,
         })
     }
 
@@ -275,24 +280,25 @@ fn dispatch(table: &PendingRequests, message: &Bytes) -> MessageOutcome {
     }
 }
 
+fn invalid_url() -> ClientError {
+    ClientError::Protocol("the server names no valid URL for its messages".into())
+}
+
 /// Resolves the announced message URL, which must have the origin of the stream.
-fn resolve_message_url(stream: &Uri, named: &[u8]) -> Result<Uri, ClientError> {
-    let refused = |words: &'static str| ClientError::Protocol(words.into());
-    let invalid = "the server names no valid URL for its messages";
-    let named = std::str::from_utf8(named).map_err(|_| refused(invalid))?;
-    let stream = Url::parse(&stream.to_string()).map_err(|_| refused(invalid))?;
+fn resolve_message_url(stream: &Uri, named: &[u8]) -> Result<Url, ClientError> {
+    let named = std::str::from_utf8(named).map_err(|_| invalid_url())?;
+    let stream = Url::parse(&stream.to_string()).map_err(|_| invalid_url())?;
     if named.is_empty() || named.len() > MAX_URL {
-        return Err(refused(invalid));
+        return Err(invalid_url());
     }
-    let mut url = stream.join(named.trim()).map_err(|_| refused(invalid))?;
+    let mut url = stream.join(named.trim()).map_err(|_| invalid_url())?;
     let userinfo = !url.username().is_empty() || url.password().is_some();
     if url.origin() != stream.origin() || userinfo {
-        return Err(refused(
-            "the server wants its messages at another origin than its own",
-        ));
+        let elsewhere = "the server wants its messages at another origin than its own";
+        return Err(ClientError::Protocol(elsewhere.into()));
     }
     url.set_fragment(None);
-    url.as_str().parse().map_err(|_| refused(invalid))
+    Ok(url)
 }
 
 impl Drop for CloseOnDrop {

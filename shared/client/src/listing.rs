@@ -24,6 +24,8 @@ pub struct ListingLimits {
     pub bytes: usize,
     /// Maximum total time.
     pub time: Duration,
+    /// Maximum time of one request.
+    pub request_time: Duration,
     /// Limits of one definition.
     pub definition: DefinitionLimits,
 }
@@ -41,6 +43,10 @@ pub struct ServerListing {
     pub undeclared: bool,
     /// Reason of a truncated listing; `None` if it is complete.
     pub truncation: Option<ListingTruncation>,
+    /// Number of definitions on the pages that were read, with those beyond the limit and without the rejected ones.
+    pub offered: usize,
+    /// True if pages follow that were not read.
+    pub goes_on: bool,
 }
 
 /// Reason of a truncated listing.
@@ -63,10 +69,12 @@ pub enum ListingTruncation {
 impl Default for ListingLimits {
     fn default() -> Self {
         Self {
-            pages: 100,
-            definitions: 5_000,
-            bytes: 10 * 1024 * 1024,
-            time: Duration::from_secs(10),
+            pages: 400,
+            definitions: 10_000,
+            // Room for the largest definitions that are kept, and for what stands between them.
+            bytes: 48 * 1024 * 1024,
+            time: Duration::from_secs(30),
+            request_time: Duration::from_secs(10),
             definition: DefinitionLimits::default(),
         }
     }
@@ -88,6 +96,9 @@ pub(crate) async fn collect(
     let mut cursor: Option<String> = None;
     let mut bytes = 0;
     let mut pages = 0;
+    // Held to the end, so that their bytes stay charged to the budget of the endpoint while their definitions are held.
+    let mut messages = Vec::new();
+    let mut goes_on = false;
     let cut = loop {
         let page = timeout_at(deadline, peer.page(kind.method(), cursor.as_deref())).await;
         let answered = match page {
@@ -97,6 +108,7 @@ pub(crate) async fn collect(
             Err(_elapsed) if pages == 0 => return Err(ClientError::Timeout(TimeoutPhase::Total)),
             Err(_elapsed) => break Some(ListingTruncation::Time(caps.time)),
         };
+        goes_on = answered.next_cursor.is_some();
         match collector.add_page(answered.result.of(&answered.message), caps.definitions) {
             Ok(true) => {}
             Ok(false) => break Some(ListingTruncation::Definitions(caps.definitions)),
@@ -109,6 +121,7 @@ pub(crate) async fn collect(
             break None;
         };
         bytes += answered.message.len();
+        messages.push(answered.message);
         if bytes > caps.bytes {
             break Some(ListingTruncation::Bytes(caps.bytes));
         }
@@ -122,7 +135,10 @@ pub(crate) async fn collect(
         cursor = Some(next);
     };
     let page = collector.finish();
+    drop(messages);
     Ok(ServerListing {
+        offered: page.accepted.len() + page.beyond_limit,
+        goes_on,
         definitions: page.accepted,
         rejected: page.rejected,
         with_deceptive_text: page.with_deceptive_text,

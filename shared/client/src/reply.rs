@@ -14,6 +14,7 @@ use crate::{
     endpoint::ServerEndpoint,
     error::{ClientError, StatusProblem},
     events::EventStream,
+    presented::PresentedCredential,
 };
 
 /// Response whose head has been received.
@@ -25,6 +26,8 @@ pub struct ServerReply {
     pub headers: HeaderMap,
     /// Body of the response.
     pub body: ReplyBody,
+    /// Credential of the request, whose values an error must not show.
+    pub(crate) credential: Option<PresentedCredential>,
 }
 
 /// Body of a response by kind.
@@ -55,7 +58,11 @@ impl ServerReply {
         let (head, body) = response.into_parts();
         let body = DecodedBody::new(body, ContentCoding::of(&head.headers));
         let (limits, held) = (endpoint.limits, endpoint.response_budget.as_ref());
-        let limited = |body| LimitedBody::new(body, limits.message, held, deadlines);
+        let refused = (!head.status.is_success())
+            .then_some(endpoint.credential.as_ref())
+            .flatten();
+        let limited =
+            |body| LimitedBody::new(body, limits.message, held, deadlines).hide_values_of(refused);
         let kind = media_type(&head.headers);
         let body = match (head.status, kind) {
             (StatusCode::ACCEPTED | StatusCode::NO_CONTENT, _) => ReplyBody::Accepted,
@@ -69,6 +76,7 @@ impl ServerReply {
             status: head.status,
             headers: head.headers,
             body,
+            credential: endpoint.credential.clone(),
         }
     }
 
@@ -110,11 +118,12 @@ impl ServerReply {
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
-        ClientError::Status(Box::new(StatusProblem {
+        let problem = ClientError::Status(Box::new(StatusProblem {
             status: self.status,
             retry_after,
             rpc,
-        }))
+        }));
+        problem.without_values_of(self.credential.as_ref())
     }
 }
 

@@ -76,7 +76,10 @@ impl RpcClient {
                 return protocol("the server answered with neither JSON nor an event stream");
             }
         };
-        Ok((parse_response(message, id)?, reply))
+        let answer = parse_response(message, id);
+        let credential = self.endpoint.credential.as_ref();
+        let answer = answer.map_err(|error| error.without_values_of(credential))?;
+        Ok((answer, reply))
     }
 
     /// Reads the next message of the response stream.

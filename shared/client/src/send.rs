@@ -11,6 +11,7 @@ use crate::{
     endpoint::ServerEndpoint,
     error::{ClientError, TimeoutPhase},
     events::EventStream,
+    presented::PresentedCredential,
     reply::{ReplyBody, ServerReply},
     stream_cursor::last_event_id_header,
 };
@@ -121,7 +122,7 @@ pub async fn send(
     if let Some(old) = &endpoint.http_sse {
         return Box::pin(old.send(http, endpoint, headers, message)).await;
     }
-    let request = post(endpoint, headers, message);
+    let request = post((endpoint, &endpoint.uri), headers, message)?;
     head(http, endpoint, request, bounded).await
 }
 
@@ -132,8 +133,7 @@ pub(crate) async fn send_to(
     headers: RequestHeaders,
     message: Bytes,
 ) -> Result<ServerReply, ClientError> {
-    let mut request = post(endpoint, headers, message);
-    *request.uri_mut() = uri.clone();
+    let request = post((endpoint, uri), headers, message)?;
     head(http, endpoint, request, bounded).await
 }
 
@@ -144,7 +144,7 @@ pub async fn send_open_ended(
     headers: RequestHeaders,
     message: Bytes,
 ) -> Result<ServerReply, ClientError> {
-    let request = post(endpoint, headers, message);
+    let request = post((endpoint, &endpoint.uri), headers, message)?;
     head(http, endpoint, request, unbounded).await
 }
 
@@ -159,7 +159,12 @@ pub async fn open_stream(
     if let Some(old) = &endpoint.http_sse {
         return old.listen(endpoint);
     }
-    let mut request = request(endpoint, Method::GET, headers, EgressRequestBody::empty());
+    let mut request = request(
+        (endpoint, &endpoint.uri),
+        Method::GET,
+        headers,
+        EgressRequestBody::empty(),
+    )?;
     request.headers_mut().insert(header::ACCEPT, ACCEPT_GET);
     if let Some(id) = last_event {
         request
@@ -191,11 +196,11 @@ pub async fn delete(
     headers: RequestHeaders,
 ) -> Result<(), ClientError> {
     let request = request(
-        endpoint,
+        (endpoint, &endpoint.uri),
         Method::DELETE,
         headers,
         EgressRequestBody::empty(),
-    );
+    )?;
     let reply = head(http, endpoint, request, bounded).await?;
     if reply.status.is_success() || matches!(reply.status.as_u16(), 404 | 405) {
         return Ok(());
@@ -216,40 +221,45 @@ fn unbounded(_endpoint: &ServerEndpoint, _now: Instant) -> ReadDeadlines {
 }
 
 fn post(
-    endpoint: &ServerEndpoint,
+    to: (&ServerEndpoint, &Uri),
     headers: RequestHeaders,
     message: Bytes,
-) -> Request<EgressRequestBody> {
-    let mut request = request(
-        endpoint,
-        Method::POST,
-        headers,
-        EgressRequestBody::full(message),
-    );
+) -> Result<Request<EgressRequestBody>, ClientError> {
+    let body = EgressRequestBody::full(message);
+    let mut request = request(to, Method::POST, headers, body)?;
     let map = request.headers_mut();
     map.insert(header::ACCEPT, ACCEPT_POST);
     map.insert(header::CONTENT_TYPE, JSON);
-    request
+    Ok(request)
 }
 
 fn request(
-    endpoint: &ServerEndpoint,
+    (endpoint, uri): (&ServerEndpoint, &Uri),
     method: Method,
     headers: RequestHeaders,
     body: EgressRequestBody,
-) -> Request<EgressRequestBody> {
+) -> Result<Request<EgressRequestBody>, ClientError> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = endpoint.uri.clone();
+    let credential = endpoint.credential.as_ref();
+    *request.uri_mut() = match credential {
+        Some(credential) => credential.apply_to(uri).ok_or(ClientError::Request(
+            "the URL of the server is too long with the query parameters of its credential",
+        ))?,
+        None => uri.clone(),
+    };
     *request.headers_mut() = headers.0;
     request
         .headers_mut()
         .insert(header::ACCEPT_ENCODING, IDENTITY);
-    if let Some((name, value)) = &endpoint.header {
-        // Set last, so that no header of a caller overrides it.
+    // Set last, so that no header of a caller overrides them.
+    for (name, value) in credential
+        .into_iter()
+        .flat_map(PresentedCredential::headers)
+    {
         request.headers_mut().insert(name.clone(), value.clone());
     }
-    request
+    Ok(request)
 }
 
 async fn head(

@@ -107,6 +107,8 @@ pub struct DefinitionList {
     pub rejected: Vec<RejectedDefinition>,
     /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
     pub with_deceptive_text: Vec<String>,
+    /// Number of definitions on these pages that did not fit.
+    pub beyond_limit: usize,
 }
 
 /// Collects the definitions from the pages of one list.
@@ -207,14 +209,14 @@ impl DefinitionCollector {
         let text = std::str::from_utf8(list).map_err(|_| InvalidPage)?;
         let mut scanner = JsonScanner::within(text, 0, &FrameLimits::LENIENT);
         let mut items: Vec<ByteSpan> = Vec::new();
-        let mut fits = true;
+        let mut beyond = 0;
         let kept = self.page.accepted.len() + self.page.rejected.len();
         let scanned = scanner.array(|scanner| {
             let (span, _) = scanner.value()?;
             if kept + items.len() < room {
                 items.push(span);
             } else {
-                fits = false;
+                beyond += 1;
             }
             Ok(())
         });
@@ -222,7 +224,8 @@ impl DefinitionCollector {
         for span in items {
             self.add_definition(span.of(list));
         }
-        Ok(fits)
+        self.page.beyond_limit += beyond;
+        Ok(beyond == 0)
     }
 
     /// Returns the collected definitions.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CredentialHosts, CredentialScope, ObjectName, ProtocolVersion, RateLimit, SealedBlob,
-    ServerSource, Slug, Timestamp, TokenHash, Uid,
+    CredentialHosts, CredentialKind, ObjectName, ProtocolVersion, RateLimit, ServerSource, Slug,
+    Timestamp, TokenHash, Uid,
 };
 
 /// Metadata common to all kinds.
@@ -243,18 +243,6 @@ pub struct Credential {
     pub kind: CredentialKind,
 }
 
-/// Kind of a credential.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CredentialKind {
-    /// Header with a fixed value.
-    StaticHeader {
-        /// Header name in lower case.
-        header: String,
-        /// Sealed header value.
-        value: SealedBlob,
-    },
-}
-
 /// Bearer token. Only its keyed hash is stored, not the token itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
@@ -312,15 +300,6 @@ pub enum AdminRole {
     Editor,
     /// Also write access to credentials, tokens and the organization.
     Admin,
-}
-
-impl CredentialKind {
-    /// Principals that share the resolved credential.
-    pub fn scope(&self) -> CredentialScope {
-        match self {
-            Self::StaticHeader { .. } => CredentialScope::Shared,
-        }
-    }
 }
 
 impl MaxAnswer {

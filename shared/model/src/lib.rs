@@ -2,6 +2,8 @@
 //! where they enter (`shared/wire`, the admin API) and not checked again inside a plane. The crate is pure: no IO, no
 //! clock, no randomness.
 
+pub mod clock_reading;
+pub mod credential_kind;
 pub mod desired;
 pub mod digest;
 pub mod endpoint;
@@ -13,26 +15,32 @@ pub mod principal;
 pub mod protocol_version;
 pub mod rate_limit;
 pub mod secret;
+pub mod server_health;
 pub mod snapshot;
 pub mod time;
 pub mod uid;
 pub mod version;
 
+pub use clock_reading::{CLOCK_TOLERANCE, ClockReading};
+pub use credential_kind::{CredentialKind, FieldPlace, SealedField};
 pub use desired::{
-    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, CredentialKind, DriftPolicy,
-    EraPolicy, Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server,
-    ServerBinding, SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
+    AdminRole, AllowList, BindingSelection, CallTimeouts, Credential, DriftPolicy, EraPolicy,
+    Gateway, MaxAnswer, ObjectMeta, Organization, PrefixMode, RelayPolicy, Server, ServerBinding,
+    SessionSharing, Token, TokenScope, ToolListing, ToolShapeSpec,
 };
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
-pub use observed::{Definition, Era, ProxyStatus, ResourceRejection, ServerDefinitions};
+pub use observed::{
+    Definition, DefinitionsPart, Era, ProxyStatus, ResourceRejection, ServerDefinitions,
+};
 pub use origin_pattern::{CredentialHosts, InvalidOriginPattern, OriginPattern};
 pub use principal::{Principal, PrincipalSubject, TokenSubject};
 pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use secret::{SealedBlob, TokenHash};
+pub use server_health::{HealthState, ServerHealth};
 pub use snapshot::{
     CredentialScope, Delta, ResourceKey, Snapshot, SnapshotEntries, SnapshotResource,
     SnapshotResourceKind, UriMode,

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ObjectName, ResourceKey, Slug, Timestamp, Version};
+use crate::{
+    ClockReading, Digest, ObjectName, ResourceKey, ServerHealth, Slug, Timestamp, Version,
+};
 
 /// Protocol era. Legacy uses sessions, modern is stateless.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -49,9 +51,83 @@ pub struct ServerDefinitions {
     pub problem: Option<String>,
     /// Start of the current problem.
     pub problem_since: Option<Timestamp>,
+    /// Lists that a limit of Toolgate cuts, one text for each. The probe succeeded all the same.
+    #[serde(default)]
+    pub omissions: Vec<String>,
+    /// Digests of the [`DefinitionsPart`]s in which the store holds the lists; empty if one record holds them.
+    #[serde(default)]
+    pub parts: Vec<Digest>,
+}
+
+/// Part of the definitions of a server that are too large for one record of the store. The parts in their order make up
+/// the lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DefinitionsPart {
+    /// Server that offers them.
+    pub server: ObjectName,
+    /// Tools.
+    pub tools: Vec<Definition>,
+    /// Prompts.
+    pub prompts: Vec<Definition>,
+    /// Resources.
+    pub resources: Vec<Definition>,
+    /// Resource templates.
+    pub templates: Vec<Definition>,
+}
+
+impl DefinitionsPart {
+    /// Creates a part without definitions.
+    pub fn empty(server: ObjectName) -> Self {
+        Self {
+            server,
+            tools: Vec::new(),
+            prompts: Vec::new(),
+            resources: Vec::new(),
+            templates: Vec::new(),
+        }
+    }
+
+    /// Returns the digest that names the part among those of its server.
+    pub fn digest(&self) -> Digest {
+        let mut bytes = self.server.to_string().into_bytes();
+        let lists = [&self.tools, &self.prompts, &self.resources, &self.templates];
+        for list in lists {
+            bytes.extend((list.len() as u64).to_le_bytes());
+            for definition in list {
+                bytes.extend(definition.digest.0);
+                for text in [definition.name.as_str(), &definition.json] {
+                    bytes.extend((text.len() as u64).to_le_bytes());
+                    bytes.extend_from_slice(text.as_bytes());
+                }
+            }
+        }
+        Digest::of_bytes(&bytes)
+    }
 }
 
 impl ServerDefinitions {
+    /// Returns the lists: tools, prompts, resources and templates.
+    pub fn lists(&self) -> [&[Definition]; 4] {
+        [&self.tools, &self.prompts, &self.resources, &self.templates]
+    }
+
+    /// Returns `true` if all lists are empty.
+    pub fn is_empty(&self) -> bool {
+        self.lists().iter().all(|list| list.is_empty())
+    }
+
+    /// Takes the lists out.
+    pub fn clear_lists(&mut self) {
+        for list in [
+            &mut self.tools,
+            &mut self.prompts,
+            &mut self.resources,
+            &mut self.templates,
+        ] {
+            list.clear();
+        }
+    }
+
     /// Sets the start of the current problem, if there is one. If `before` had a problem too, its start is kept.
     #[must_use]
     pub fn with_problem_since(mut self, before: Option<&Self>) -> Self {
@@ -86,7 +162,8 @@ pub struct ProxyStatus {
     pub listen: String,
     /// Start time of the process.
     pub started: Timestamp,
-    /// Time of the last message from the proxy.
+    /// Time at which its control plane last knew it to be connected. In the state of a control plane, by its own clock:
+    /// the time at which the record arrived.
     pub last_seen: Timestamp,
     /// True if a push stream is open.
     pub connected: bool,
@@ -99,6 +176,10 @@ pub struct ProxyStatus {
     pub acked: Version,
     /// Resources of that version that the proxy rejected.
     pub rejections: Vec<ResourceRejection>,
+    /// Clock of the proxy as compared with that of its control plane. `None` if not known.
+    pub clock: Option<ClockReading>,
+    /// Servers that fail for the proxy, or have failed lately, ordered by server.
+    pub servers: Vec<ServerHealth>,
 }
 
 /// Resource that a proxy rejected.

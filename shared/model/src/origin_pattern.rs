@@ -69,6 +69,14 @@ impl OriginPattern {
         })
     }
 
+    /// Returns the domain whose subdomains the pattern matches; `None` if it has no wildcard.
+    pub fn wildcard_domain(&self) -> Option<&str> {
+        match &self.host {
+            HostPattern::Exact(_) => None,
+            HostPattern::Subdomain(domain) => Some(domain),
+        }
+    }
+
     /// Returns `true` if `url` has an origin of this pattern. A URL with a user or a password never has.
     pub fn matches(&self, url: &Url) -> bool {
         let plain = url.username().is_empty() && url.password().is_none();

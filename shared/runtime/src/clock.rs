@@ -45,6 +45,15 @@ pub fn to_system_time(at: Timestamp) -> SystemTime {
     UNIX_EPOCH + Duration::from_millis(at.0)
 }
 
+/// Formats a time as in RFC 3339, in whole seconds of UTC.
+pub fn rfc3339(at: Timestamp) -> String {
+    let seconds = i64::try_from(at.0 / 1000).unwrap_or(i64::MAX);
+    match jiff::Timestamp::from_second(seconds) {
+        Ok(time) => time.to_string(),
+        Err(_out_of_range) => format!("{seconds} s after 1970"),
+    }
+}
+
 impl Clock for SystemClock {
     #[expect(
         clippy::disallowed_methods,

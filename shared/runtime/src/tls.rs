@@ -15,9 +15,11 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
 mod fleet_membership;
 mod reloadable;
+mod validity;
 
 pub use fleet_membership::FleetMembership;
 pub use reloadable::ReloadableIdentity;
+pub use validity::ValidityProblem;
 
 /// ALPN names of HTTP/2 and HTTP/1.1, in order of preference.
 pub const ALPN_BOTH: &[&[u8]] = &[b"h2", b"http/1.1"];

@@ -9,17 +9,22 @@ mod meta;
 mod organization;
 mod proxy;
 mod server;
+mod server_health;
 mod token;
 mod version;
 
-pub use credential::{CredentialInput, InvalidCredential, credential, credential_to_proto};
+pub use credential::{
+    CredentialFields, CredentialInput, FieldInput, InvalidCredential, credential,
+    credential_to_proto,
+};
 pub use definitions::InvalidServerDefinitions;
-pub(crate) use definitions::{era, era_to_proto};
+pub(crate) use definitions::{era, era_to_proto, part, part_to_proto};
 pub use gateway::InvalidGateway;
 pub use organization::InvalidOrganization;
 pub use proxy::InvalidProxy;
 pub use server::InvalidServer;
 pub(crate) use server::{endpoint_list, endpoint_url};
+pub use server_health::health_seen_by;
 pub use token::{InvalidToken, TokenInput, token, token_to_proto};
 pub use version::{version, version_to_proto};
 

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use toolgate_model::{
-    AllowList, CredentialHosts, Digest, MaxAnswer, OriginPattern, Slug, Timestamp, TokenHash,
+    AllowList, CredentialHosts, Digest, FieldPlace, MaxAnswer, OriginPattern, Slug, Timestamp,
+    TokenHash,
 };
 
 use crate::invalid::FieldViolation;
@@ -295,6 +296,103 @@ const RESERVED_HEADERS: [&str; 15] = [
     "transfer-encoding",
     "upgrade",
 ];
+
+/// Validates the name of a query parameter before percent-encoding.
+pub(crate) fn query_name(field: &str, given: &str) -> Result<String, FieldViolation> {
+    if given.is_empty()
+        || given.len() > crate::limits::QUERY_NAME
+        || given.contains(char::is_control)
+    {
+        let most = crate::limits::QUERY_NAME;
+        let reason = format!(
+            "is not the name of a query parameter: use 1 to {most} bytes without control characters, e.g. `api_key`"
+        );
+        return Err(FieldViolation::new(field, reason));
+    }
+    Ok(given.to_owned())
+}
+
+/// Validates the value of a query parameter before percent-encoding. The violation never contains the value.
+pub(crate) fn query_value(field: &str, given: &[u8]) -> Result<(), FieldViolation> {
+    let text = std::str::from_utf8(given).ok();
+    if given.is_empty() || text.is_none_or(|text| text.contains(char::is_control)) {
+        let reason = "is not the value of a query parameter: one line of UTF-8 text";
+        return Err(FieldViolation::new(field, reason));
+    }
+    if given.len() > crate::limits::QUERY_VALUE {
+        let most = crate::limits::QUERY_VALUE;
+        let reason = format!("is too long: use at most {most} bytes");
+        return Err(FieldViolation::new(field, reason));
+    }
+    Ok(())
+}
+
+/// Validates the name of a header or query parameter.
+pub(crate) fn request_field_name(
+    place: FieldPlace,
+    field: &str,
+    given: &str,
+) -> Result<String, FieldViolation> {
+    match place {
+        FieldPlace::Header => header_name(field, given),
+        FieldPlace::Query => query_name(field, given),
+    }
+}
+
+/// Validates the value of a header or query parameter. The violation never contains the value.
+pub(crate) fn request_field_value(
+    place: FieldPlace,
+    field: &str,
+    given: &[u8],
+) -> Result<(), FieldViolation> {
+    match place {
+        FieldPlace::Header => header_value(field, given),
+        FieldPlace::Query => query_value(field, given),
+    }
+}
+
+/// Validates the number of headers and of query parameters of a credential, at least one of either.
+pub(crate) fn request_field_counts(
+    prefix: &str,
+    headers: usize,
+    query: usize,
+) -> Result<(), FieldViolation> {
+    max_count(
+        &format!("{prefix}headers"),
+        headers,
+        crate::limits::CREDENTIAL_HEADERS,
+    )?;
+    max_count(
+        &format!("{prefix}query"),
+        query,
+        crate::limits::CREDENTIAL_QUERY,
+    )?;
+    if headers + query == 0 {
+        let reason = "is required: set a header or a query parameter";
+        return Err(FieldViolation::new(format!("{prefix}headers"), reason));
+    }
+    Ok(())
+}
+
+/// Validates that no name occurs twice in a place. Names are compared without case: some servers read `apiKey` and
+/// `apikey` as one parameter.
+pub(crate) fn unique_request_fields<'a>(
+    prefix: &str,
+    names: impl Iterator<Item = (FieldPlace, &'a str)>,
+) -> Result<(), FieldViolation> {
+    let mut seen = std::collections::BTreeSet::new();
+    for (place, name) in names {
+        if !seen.insert((place, name.to_ascii_lowercase())) {
+            let list = match place {
+                FieldPlace::Header => "headers",
+                FieldPlace::Query => "query",
+            };
+            let reason = format!("names `{name}` twice: each name has one value");
+            return Err(FieldViolation::new(format!("{prefix}{list}"), reason));
+        }
+    }
+    Ok(())
+}
 
 /// Validates the value of an HTTP header. The violation never contains the value.
 pub(crate) fn header_value(field: &str, given: &[u8]) -> Result<(), FieldViolation> {

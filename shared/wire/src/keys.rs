@@ -3,7 +3,7 @@
 use std::fmt;
 
 use prost::Message as _;
-use toolgate_model::{CredentialHosts, Digest, Timestamp};
+use toolgate_model::{CredentialHosts, Digest, FieldPlace, Timestamp};
 use toolgate_proto::credential::v1 as pb;
 use zeroize::Zeroizing;
 
@@ -41,16 +41,25 @@ pub struct SealKey {
 /// Resolved credential to present to a server.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ResolvedCredential {
-    /// Header name in lower case.
-    pub header: String,
-    /// Header value.
-    pub value: PlaintextValue,
+    /// Headers, then query parameters. Never empty.
+    pub fields: Vec<ResolvedField>,
     /// Revision of the credential.
     pub revision: u64,
     /// Expiry time. `None` means valid as long as the revision is current.
     pub expires: Option<Timestamp>,
-    /// Origins that the header may be sent to.
+    /// Origins that the values may be sent to.
     pub hosts: CredentialHosts,
+}
+
+/// Header or query parameter of a resolved credential.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ResolvedField {
+    /// Part of the request.
+    pub place: FieldPlace,
+    /// Header name in lower case, or name of the query parameter before percent-encoding.
+    pub name: String,
+    /// Value before percent-encoding.
+    pub value: PlaintextValue,
 }
 
 impl ProxyKeyring {
@@ -102,10 +111,8 @@ impl ProtoConversion for ResolvedCredential {
     type Invalid = InvalidResolvedCredential;
 
     fn from_proto(proto: &pb::ResolveResponse) -> Result<Self, InvalidResolvedCredential> {
-        field::header_value("value", &proto.value)?;
         Ok(Self {
-            header: field::header_name("header", &proto.header)?,
-            value: PlaintextValue::new(proto.value.clone()),
+            fields: resolved_fields(proto)?,
             revision: proto.revision,
             expires: (proto.expire_time_ms != 0).then_some(Timestamp(proto.expire_time_ms)),
             hosts: field::credential_hosts("hosts", &proto.hosts)?,
@@ -113,14 +120,67 @@ impl ProtoConversion for ResolvedCredential {
     }
 
     fn to_proto(&self) -> pb::ResolveResponse {
-        pb::ResolveResponse {
-            header: self.header.clone(),
-            value: self.value.expose().to_vec(),
+        let mut message = pb::ResolveResponse {
             revision: self.revision,
             expire_time_ms: self.expires.map_or(0, |at| at.0.max(1)),
             hosts: field::credential_hosts_to_proto(&self.hosts),
+            ..Default::default()
+        };
+        // The form of one header is known to all builds. Any other form leaves it empty, which earlier builds refuse.
+        if let [only] = &*self.fields
+            && only.place == FieldPlace::Header
+        {
+            message.header.clone_from(&only.name);
+            message.value = only.value.expose().to_vec();
+            return message;
         }
+        for given in &self.fields {
+            let list = match given.place {
+                FieldPlace::Header => &mut message.headers,
+                FieldPlace::Query => &mut message.query,
+            };
+            list.push(pb::RequestField {
+                name: given.name.clone(),
+                value: given.value.expose().to_vec(),
+            });
+        }
+        message
     }
+}
+
+fn resolved_fields(proto: &pb::ResolveResponse) -> Result<Vec<ResolvedField>, FieldViolation> {
+    if proto.headers.is_empty() && proto.query.is_empty() {
+        field::header_value("value", &proto.value)?;
+        return Ok(vec![ResolvedField {
+            place: FieldPlace::Header,
+            name: field::header_name("header", &proto.header)?,
+            value: PlaintextValue::new(proto.value.clone()),
+        }]);
+    }
+    if !proto.header.is_empty() || !proto.value.is_empty() {
+        let reason = "is set together with `headers` or `query`";
+        return Err(FieldViolation::new("header", reason));
+    }
+    field::request_field_counts("", proto.headers.len(), proto.query.len())?;
+    let one = |place, list: &'static str| {
+        move |(at, given): (usize, &pb::RequestField)| -> Result<_, FieldViolation> {
+            let path = format!("{list}[{at}]");
+            let name = field::request_field_name(place, &format!("{path}.name"), &given.name)?;
+            field::request_field_value(place, &format!("{path}.value"), &given.value)?;
+            let value = PlaintextValue::new(given.value.clone());
+            Ok(ResolvedField { place, name, value })
+        }
+    };
+    let headers = proto.headers.iter().enumerate();
+    let query = proto.query.iter().enumerate();
+    let fields: Result<Vec<_>, _> = headers
+        .map(one(FieldPlace::Header, "headers"))
+        .chain(query.map(one(FieldPlace::Query, "query")))
+        .collect();
+    let fields = fields?;
+    let names = fields.iter().map(|field| (field.place, &*field.name));
+    field::unique_request_fields("", names)?;
+    Ok(fields)
 }
 
 impl fmt::Debug for ProxyKeyring {

@@ -47,16 +47,31 @@ pub const CREDENTIAL_HOSTS: usize = 32;
 pub const HEADER_NAME: usize = 128;
 /// Maximum length of a header value in bytes.
 pub const HEADER_VALUE: usize = 8 * 1024;
+/// Maximum number of headers of a credential.
+pub const CREDENTIAL_HEADERS: usize = 8;
+/// Maximum number of query parameters of a credential.
+pub const CREDENTIAL_QUERY: usize = 4;
+/// Maximum length of the name of a query parameter of a credential in bytes.
+pub const QUERY_NAME: usize = 128;
+/// Maximum length of the value of a query parameter of a credential in bytes. With percent-encoding, all parameters and
+/// the URL fit into one request target of 64 KiB.
+pub const QUERY_VALUE: usize = 2 * 1024;
 /// Maximum number of gateways, and of tools, named in a token.
 pub const TOKEN_ALLOW_LIST: usize = 1_000;
 /// Maximum number of security fields named in a gateway.
 pub const MUST_UNDERSTAND: usize = 64;
 /// Maximum length of other short texts in bytes: regions, versions, authors, hints.
 pub const SHORT: usize = 256;
+/// Maximum number of lists of a server that a limit cuts.
+pub const OMISSIONS: usize = 16;
+/// Maximum number of parts in which the store holds the definitions of a server.
+pub const DEFINITION_PARTS: usize = 1_000;
 /// Maximum length of a reason or problem in bytes.
 pub const REASON: usize = 4 * 1024;
 /// Maximum number of resources named in a Nack.
 pub const REFUSALS: usize = 10_000;
+/// Maximum number of servers whose health a proxy reports.
+pub const HEALTH_SERVERS: usize = 1_000;
 /// Maximum number of resources of a push, and held by a proxy.
 pub const RESOURCES: usize = 1_000_000;
 /// Maximum number of changes recorded for a version.

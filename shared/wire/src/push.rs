@@ -4,17 +4,20 @@
 
 mod hello;
 mod key;
+mod report;
 mod resource;
 mod update;
 
 pub use hello::{InvalidHello, ProxyHello};
 pub use key::{InvalidKey, key, key_to_proto};
+pub use report::{InvalidReport, ProxyReport};
 pub use resource::{
     ReceivedResource, RejectedResource, check_resource, digests, digests_to_proto,
     resource_to_proto,
 };
 pub use update::{
-    InvalidUpdate, ReceivedUpdate, UpdateAssembler, rejected_to_proto, rejections, updates,
+    InvalidUpdate, ReceivedUpdate, UpdateAssembler, continued_updates, rejected_to_proto,
+    rejections, updates,
 };
 
 use toolgate_model::Version;

@@ -8,10 +8,13 @@ mod stored_form;
 use std::sync::Arc;
 
 use prost::Message as _;
-use toolgate_model::{Digest, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind};
-use toolgate_proto::store::v1 as pb;
+use toolgate_model::{
+    DefinitionsPart, Digest, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
+};
+use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
-use stored_form::{StoredForm as _, sealed_to_proto};
+use crate::admin::part_to_proto;
+use stored_form::{StoredForm as _, manifest_to_proto, sealed_to_proto};
 
 pub use decode::{InvalidRecord, decode};
 
@@ -23,10 +26,11 @@ pub use decode::{InvalidRecord, decode};
 /// | 2 | a server has `endpoints` instead of `url`; objects have rate limits |
 /// | 3 | a credential has `hosts` |
 /// | 4 | a token has the uids of its gateways |
+/// | 5 | a credential has `request_fields`; the definitions of a server may be stored in parts |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
-pub const SCHEMA: u32 = 4;
+pub const SCHEMA: u32 = 5;
 
 /// Returns the lowest schema that can express the object. A control plane that does not know a limit, the hosts of a
 /// credential, or the gateways of a token must not read the object without it: it would serve it unlimited, and write it
@@ -53,9 +57,14 @@ fn schema_of(object: &pb::record::Object) -> u32 {
         }
         In::Credential(it) => {
             let spec = it.credential.as_ref().and_then(|it| it.spec.as_ref());
+            let kind = spec.and_then(|spec| spec.kind.as_ref());
+            if let Some(Kind::RequestFields(_)) = kind {
+                return 5;
+            }
             let bound = spec.is_some_and(|spec| !spec.hosts.is_empty());
             return if bound { 3 } else { 1 };
         }
+        In::CatalogueManifest(_) | In::CataloguePart(_) => return 5,
         In::Catalogue(_)
         | In::Proxy(_)
         | In::Marker(_)
@@ -142,6 +151,8 @@ pub enum SystemRecord {
         /// Time after which the request id may be forgotten.
         expires: Timestamp,
     },
+    /// Part of the definitions of a server.
+    DefinitionsPart(Arc<DefinitionsPart>),
     /// Entry of the version log. Author and time are those of the record.
     VersionLogEntry {
         /// Epoch in which the change was made. 0 if it was not recorded.
@@ -153,7 +164,13 @@ pub enum SystemRecord {
 
 /// Encodes a record. Equal records yield equal bytes.
 pub fn encode(record: &StoreRecord) -> Vec<u8> {
-    let object = object_to_proto(&record.object);
+    let object = if let StoredObject::Definitions(it) = &record.object
+        && !it.parts.is_empty()
+    {
+        pb::record::Object::CatalogueManifest(manifest_to_proto(it))
+    } else {
+        object_to_proto(&record.object)
+    };
     let message = pb::Record {
         schema: schema_of(&object),
         update_time_ms: record.written.0,
@@ -192,6 +209,7 @@ fn system_to_proto(record: &SystemRecord) -> pb::record::Object {
             key: subject.clone(),
             expire_time_ms: expires.0,
         }),
+        SystemRecord::DefinitionsPart(part) => Out::CataloguePart(part_to_proto(part)),
         SystemRecord::VersionLogEntry { epoch, changes } => Out::Version(pb::VersionRecord {
             changes: changes.clone(),
             epoch: *epoch,

@@ -226,12 +226,23 @@ pub(crate) fn sealed() -> impl Strategy<Value = SealedBlob> {
 }
 
 pub(crate) fn credential() -> impl Strategy<Value = Credential> {
-    let fields = (name(), meta(), hosts(), "x-[a-z]{1,10}", sealed());
-    fields.prop_map(|(name, meta, hosts, header, value)| Credential {
+    let header = ("x-[a-z]{1,10}", sealed());
+    let header = header.prop_map(|(header, value)| CredentialKind::StaticHeader { header, value });
+    let names = |name| collection::btree_map(name, sealed(), 1..4);
+    let several = (names("x-[a-z]{1,10}"), names("[a-z_ é&=]{1,10}"));
+    let several = several.prop_map(|(headers, query)| {
+        let field = |place| move |(name, value)| SealedField { place, name, value };
+        let headers = headers.into_iter().map(field(FieldPlace::Header));
+        let query = query.into_iter().map(field(FieldPlace::Query));
+        CredentialKind::RequestFields(headers.chain(query).collect())
+    });
+    let kind = prop_oneof![header, several];
+    let fields = (name(), meta(), hosts(), kind);
+    fields.prop_map(|(name, meta, hosts, kind)| Credential {
         name,
         meta,
         hosts,
-        kind: CredentialKind::StaticHeader { header, value },
+        kind,
     })
 }
 
@@ -317,7 +328,8 @@ pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
 
 pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
     let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
-    let problem = (option::of(".{1,30}"), option::of(timestamp()));
+    let omissions = collection::vec(".{1,30}", 0..3);
+    let problem = (option::of(".{1,30}"), option::of(timestamp()), omissions);
     (name(), era(), texts, lists(), timestamp(), problem).prop_map(
         |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| {
             ServerDefinitions {
@@ -336,6 +348,8 @@ pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
                 probed,
                 problem: problem.0,
                 problem_since: problem.1,
+                omissions: problem.2,
+                parts: Vec::new(),
             }
         },
     )
@@ -361,14 +375,49 @@ pub(crate) fn key() -> impl Strategy<Value = ResourceKey> {
     (kind, name()).prop_map(|(kind, name)| ResourceKey { kind, name })
 }
 
+fn server_health() -> impl Strategy<Value = ServerHealth> {
+    let state = prop_oneof![
+        Just(HealthState::Available),
+        Just(HealthState::Unavailable),
+        Just(HealthState::Unauthorized),
+    ];
+    // The epoch stands for a time that is not known.
+    let known = || (1..=253_402_300_799_999u64).prop_map(Timestamp);
+    let times = (known(), option::of(known()));
+    (
+        name(),
+        state,
+        times,
+        "[a-z_]{0,20}",
+        "\\PC{0,20}",
+        any::<u32>(),
+    )
+        .prop_map(
+            |(server, state, times, failure, detail, outages)| ServerHealth {
+                server,
+                state,
+                failing_since: times.0,
+                recovered: times.1,
+                failure,
+                detail,
+                outages,
+            },
+        )
+}
+
 pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
     let rejection =
         (key(), ".{0,30}").prop_map(|(resource, reason)| ResourceRejection { resource, reason });
     let texts = ("\\PC{0,10}", "\\PC{0,10}", "\\PC{0,20}");
     let seen = (timestamp(), timestamp(), any::<bool>(), timestamp());
     let rejections = collection::vec(rejection, 0..3);
-    (slug(), texts, seen, version(), version(), rejections).prop_map(
-        |(id, texts, seen, held, acked, rejections)| ProxyStatus {
+    let clock = (-100_000_000_i64..100_000_000, 0_u64..100_000);
+    let clock =
+        option::of(clock.prop_map(|(ahead_ms, error_ms)| ClockReading { ahead_ms, error_ms }));
+    let servers = collection::vec(server_health(), 0..3);
+    let observed = (rejections, clock, servers);
+    (slug(), texts, seen, version(), version(), observed).prop_map(
+        |(id, texts, seen, held, acked, (rejections, clock, servers))| ProxyStatus {
             id,
             region: texts.0,
             build: texts.1,
@@ -380,6 +429,8 @@ pub(crate) fn proxy() -> impl Strategy<Value = ProxyStatus> {
             held,
             acked,
             rejections,
+            clock,
+            servers,
         },
     )
 }

@@ -41,7 +41,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Method that probes a server.
 const PROBE_METHOD: &str = "RefreshCatalogue";
 /// Maximum size of a response in bytes: a page of a thousand objects.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+const MAX_RESPONSE_BYTES: usize = 128 * 1024 * 1024;
 /// Number of objects per page of a list request.
 const PAGE_SIZE: u32 = 500;
 

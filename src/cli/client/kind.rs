@@ -3,8 +3,10 @@
 use serde_json::Value;
 use toolgate_model::{ObjectKind, for_each_kind};
 
+use crate::cli::client::{proxy_clock, server_health};
 use crate::cli::output::{
     cell::{age, count, enum_word, id, joined, text, version},
+    credential_fields::field_list,
     error::CliError,
 };
 
@@ -113,7 +115,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         &[
             NAME,
             TITLE,
-            column("HEADER", |o, _| text(o, "/spec/staticHeader/header")),
+            column("FIELDS", |o, _| field_list(o)),
             column("HOSTS", |o, _| credential_hosts(o)),
             AGE,
         ],
@@ -126,6 +128,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             column("URL", |o, _| server_urls(o)),
             column("CREDENTIAL", |o, _| text(o, "/spec/credential")),
             column("PROBE", probe_state),
+            column("PROXIES", |o, _| server_health::cell(o)),
             wide("ERA", |o, _| enum_word(o, "/spec/era", "probe")),
             wide("DRIFT", |o, _| enum_word(o, "/spec/drift", "follow")),
             wide("MAY ASK FOR", |o, _| relayed_requests(o)),
@@ -180,6 +183,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             column("ACKED", |o, _| version(o, "/acked")),
             column("REFUSED", |o, _| count(o, "/refusals")),
             column("SEEN", |o, now| age(o, "/lastSeenTime", now)),
+            column("CLOCK", |o, _| proxy_clock::cell(o)),
             wide("LISTEN", |o, _| text(o, "/listen")),
             wide("BUILD", |o, _| text(o, "/build")),
             column("AGE", |o, now| age(o, "/startTime", now)),
@@ -310,8 +314,14 @@ fn relayed_requests(server: &Value) -> String {
 fn probe_state(server: &Value, now: u64) -> String {
     let status = &server["status"];
     let failed = status["problem"].as_str().is_some_and(|it| !it.is_empty());
-    match (status.is_object(), failed, status["seen"] == true) {
+    let cut = status["omissions"]
+        .as_array()
+        .is_some_and(|it| !it.is_empty());
+    // A status may tell of proxies only.
+    let is_probed = status["probeTime"].is_string();
+    match (is_probed || failed, failed, status["seen"] == true) {
         (false, _, _) => "not yet".to_owned(),
+        (true, false, _) if cut => "limit reached".to_owned(),
         (true, false, _) => "fine".to_owned(),
         (true, true, seen) => {
             let word = if seen { "problem" } else { "failed" };

@@ -59,8 +59,6 @@ pub struct ApplyArgs {
 
 /// Number of documents after which progress is reported.
 const PROGRESS_STEP: usize = 1_000;
-/// Pointer to the document value that the API never returns.
-const SECRET_POINTER: &str = "/spec/staticHeader/value";
 /// Result of a dry run for a document that refers to an object which the same run would create.
 const NOT_FULLY_CHECKED: &str = "not fully checked: it refers to what this run would create";
 
@@ -366,6 +364,7 @@ fn warnings(object: &Value) -> Vec<String> {
             "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
         )
     });
+    let omissions = super::server::omissions(&object["status"]).map(str::to_owned);
     let bindings = object.pointer("/spec/bindings");
     let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
     let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
@@ -380,7 +379,12 @@ fn warnings(object: &Value) -> Vec<String> {
     let bound = object.pointer("/spec/bindings").and_then(Value::as_array);
     let without = (is_gateway && bound.is_none_or(Vec::is_empty))
         .then(|| "spec.bindings is empty, so that the gateway offers nothing: a binding names a `server`, and `allTools: true` or `tools`".to_owned());
-    problems.chain(probe).chain(empty).chain(without).collect()
+    let servers = probe.into_iter().chain(omissions);
+    problems
+        .chain(servers)
+        .chain(empty)
+        .chain(without)
+        .collect()
 }
 
 /// Builds the update of an existing object from its document. Without a resource version in the document, the
@@ -431,7 +435,23 @@ fn is_unchanged(
 }
 
 fn holds_value(document: &Value) -> bool {
-    document.pointer(SECRET_POINTER).is_some()
+    !secret_holders(document).is_empty()
+}
+
+/// Returns pointers to the members of a document with a `value` that the API never returns.
+fn secret_holders(document: &Value) -> Vec<String> {
+    let mut holders = vec!["/spec/staticHeader".to_owned()];
+    for list in ["/spec/requestFields/headers", "/spec/requestFields/query"] {
+        let found = document.pointer(list).and_then(Value::as_array);
+        let count = found.map_or(0, Vec::len);
+        holders.extend((0..count).map(|at| format!("{list}/{at}")));
+    }
+    let holds = |holder: &String| {
+        let holder = document.pointer(holder);
+        holder.is_some_and(|holder| holder.get("value").is_some())
+    };
+    holders.retain(holds);
+    holders
 }
 
 /// Returns `true` if a dry run failed only because an object is missing that the same run would create first. The created

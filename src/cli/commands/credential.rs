@@ -1,8 +1,12 @@
-//! `credential set`: writes the value of a credential, which is read from a terminal or from standard input.
+//! `credential set`: writes the values of a credential, which are read from a terminal, from standard input or from files.
+
+pub mod fields;
 
 use serde_json::{Value, json};
-use toolgate_model::OriginPattern;
+use toolgate_model::{FieldPlace, OriginPattern};
 use url::Url;
+
+use self::fields::{GivenField, ValuedField};
 
 use crate::cli::{
     client::{
@@ -12,36 +16,41 @@ use crate::cli::{
     },
     commands::objects::to_document,
     output::{
-        OutputFormat, OutputWriter, cell,
+        OutputFormat, OutputWriter, cell, credential_fields,
         error::{CliError, CliErrorKind},
-        prompt,
     },
 };
-
-/// Header of a new credential.
-const DEFAULT_HEADER: &str = "Authorization";
 
 /// Work with credentials.
 #[derive(Debug, clap::Subcommand)]
 pub enum CredentialCommand {
-    /// Write the value of a credential: from standard input, or from a prompt.
+    /// Write the values of a credential: from standard input, from a prompt, or from files.
     Set(SetCredentialArgs),
 }
 
-/// Writes the value of a credential.
+/// Writes the values of a credential.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate credential set git\n\
     \x20 toolgate credential set git --server git\n\
-    \x20 toolgate credential set mail --header X-Api-Key --host https://mail.example.com")]
+    \x20 toolgate credential set mail --header X-Api-Key --host https://mail.example.com\n\
+    \x20 toolgate credential set maps --query api_key --server maps\n\
+    \x20 toolgate credential set crm --header X-App-Id=@id.txt --header X-App-Key=@key.txt --server crm")]
 pub struct SetCredentialArgs {
     /// Id of the credential; it is created if it does not exist.
     #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::credentials))]
     pub name: String,
-    /// Header that carries the value. Left out: as it is, or `Authorization` for a new credential, whose value then is
-    /// the complete `Bearer …`.
-    #[arg(long, value_name = "NAME")]
-    pub header: Option<String>,
+    /// Header that carries a value; repeat for several. The value is read from a prompt or from standard input, or from
+    /// FILE. Left out: as it is, or `Authorization` for a new credential, whose value then is the complete `Bearer …`.
+    #[arg(long = "header", value_name = "NAME[=@FILE]")]
+    pub headers: Vec<String>,
+    /// Query parameter that carries a value, for servers that want a key in their URL; repeat for several. The value is
+    /// read as that of a header. Several values on standard input are one line each, those of the headers first.
+    #[arg(long = "query", value_name = "NAME[=@FILE]")]
+    pub query: Vec<String>,
+    /// Remove the headers and query parameters that are not given.
+    #[arg(long)]
+    pub replace: bool,
     /// Origin that the value may be sent to, e.g. `https://api.example.com`; repeat for several. Left out: as it is.
     #[arg(long = "host", value_name = "ORIGIN")]
     pub hosts: Vec<String>,
@@ -59,6 +68,7 @@ pub struct SetCredentialArgs {
 impl SetCredentialArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        let given = self.given_fields()?;
         let server = self.server.as_mut().map(|server| (&SERVER, server));
         let names = std::iter::once((&CREDENTIAL, &mut self.name)).chain(server);
         object_name::localize(&mut self.admin.connection, names)?;
@@ -76,20 +86,62 @@ impl SetCredentialArgs {
         if existing.is_none() && hosts.is_empty() {
             return Err(self.without_hosts());
         }
-        let value = prompt::read_secret(&format!("value of the credential {}", self.name))?;
-        if value.trim().is_empty() {
-            return Err(
-                CliError::usage("no value was given").with_next_step(format!(
-                    "type it at the prompt, or pass it: `printf %s \"$VALUE\" | toolgate credential set {}`",
-                    self.name
-                )),
-            );
-        }
-        let written = self.write(&mut admin, existing, &hosts, &value).await?;
+        let given = self.fields_to_read(given, existing.as_ref())?;
+        let values = fields::read_values(given, &self.name)?;
+        let written = self.write(&mut admin, existing, &hosts, values).await?;
         if let Some(server) = server {
             self.refer(&mut admin, server).await?;
         }
         self.report(&mut admin, out, &written).await
+    }
+
+    fn given_fields(&self) -> Result<Vec<GivenField>, CliError> {
+        let headers = self.headers.iter();
+        let headers = headers.map(|given| GivenField::parse(FieldPlace::Header, given));
+        let query = self.query.iter();
+        let query = query.map(|given| GivenField::parse(FieldPlace::Query, given));
+        let given: Vec<_> = headers.chain(query).collect::<Result<_, _>>()?;
+        if self.replace && given.is_empty() {
+            return Err(CliError::usage(
+                "--replace removes what is not given, and nothing is given",
+            )
+            .with_next_step("name what stays, with `--header NAME` or `--query NAME`"));
+        }
+        Ok(given)
+    }
+
+    /// Returns the fields whose values are read: those given, or the only one of the credential.
+    fn fields_to_read(
+        &self,
+        given: Vec<GivenField>,
+        existing: Option<&Value>,
+    ) -> Result<Vec<GivenField>, CliError> {
+        if !given.is_empty() {
+            return Ok(given);
+        }
+        let stored = existing
+            .map(credential_fields::stored_fields)
+            .unwrap_or_default();
+        match &*stored {
+            [] => Ok(vec![GivenField::default_header()]),
+            [(place, name)] => Ok(vec![GivenField::unread(*place, name)]),
+            several => {
+                let options = several.iter().map(|(place, name)| match place {
+                    FieldPlace::Header => format!("`--header {name}`"),
+                    FieldPlace::Query => format!("`--query {name}`"),
+                });
+                let options: Vec<String> = options.collect();
+                Err(CliError::usage(format!(
+                    "the credential {} has {} values",
+                    self.name,
+                    several.len()
+                ))
+                .with_next_step(format!(
+                    "name those that you write: {}; the others stay",
+                    options.join(", ")
+                )))
+            }
+        }
     }
 
     /// Returns the origins that the credential is bound to afterwards.
@@ -130,26 +182,20 @@ impl SetCredentialArgs {
         admin: &mut AdminClient,
         existing: Option<Value>,
         hosts: &[String],
-        value: &str,
+        values: Vec<ValuedField>,
     ) -> Result<Value, CliError> {
-        let Some(mut object) = existing else {
-            let header = self.header.as_deref().unwrap_or(DEFAULT_HEADER);
-            let spec = json!({
-                "hosts": hosts,
-                "staticHeader": { "header": header, "value": value },
-            });
-            let created = json!({ "spec": spec });
-            return admin
-                .create(&CREDENTIAL, &self.name, created, self.dry_run)
-                .await;
-        };
-        let spec = &mut object["spec"];
-        spec["hosts"] = json!(hosts);
-        spec["staticHeader"]["value"] = json!(value);
-        if let Some(header) = &self.header {
-            spec["staticHeader"]["header"] = json!(header);
+        let is_new = existing.is_none();
+        let mut object = existing.unwrap_or_else(|| json!({ "spec": {} }));
+        object["spec"]["hosts"] = json!(hosts);
+        fields::write_fields(&mut object, values, self.replace);
+        match is_new {
+            true => {
+                admin
+                    .create(&CREDENTIAL, &self.name, object, self.dry_run)
+                    .await
+            }
+            false => admin.update(&CREDENTIAL, object, self.dry_run).await,
         }
-        admin.update(&CREDENTIAL, object, self.dry_run).await
     }
 
     /// Lets a server refer to the credential. In a dry run of a new credential nothing can be checked.
@@ -177,9 +223,9 @@ impl SetCredentialArgs {
             OutputFormat::Table | OutputFormat::Wide => {
                 let suffix = if self.dry_run { " (dry run)" } else { "" };
                 out.line(format_args!(
-                    "credential {} set{suffix}: header {}, sent to {}",
+                    "credential {} set{suffix}: {}, sent to {}",
                     self.name,
-                    cell::text(written, "/spec/staticHeader/header"),
+                    credential_fields::summary(written),
                     strings(&written["spec"]["hosts"]).join(", ")
                 ))?;
             }

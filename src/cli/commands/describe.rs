@@ -9,6 +9,7 @@ use crate::cli::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{ApiResourceKind, CATALOGUE, GATEWAY, SERVER},
         label_selector::LabelSelector,
+        server_health,
     },
     commands::{
         objects::{labels_of, show},
@@ -118,7 +119,10 @@ fn description(kind: &ApiResourceKind, object: &Value) -> Result<String, CliErro
     text += &members(&object["spec"], &[])?;
     if object["status"].is_object() {
         text += "status\n";
-        text += &members(&object["status"], &["tools", "prompts"])?;
+        text += &members(&object["status"], &["tools", "prompts", "proxies"])?;
+        if kind.name == SERVER.name {
+            text += &seen_by_proxies(object, now);
+        }
         if kind.name == GATEWAY.name {
             for list in ["tools", "prompts"] {
                 text += &exposed(list, &object["status"][list]);
@@ -146,6 +150,19 @@ fn members(value: &Value, without: &[&str]) -> Result<String, CliError> {
         true => Ok(String::new()),
         false => Ok(indented(&to_yaml(&value)?)),
     }
+}
+
+/// Lists the proxies for which a server fails or has failed lately.
+fn seen_by_proxies(server: &Value, now: u64) -> String {
+    let seen = server_health::observations(server);
+    if seen.is_empty() {
+        return String::new();
+    }
+    let lines = seen.into_iter().map(|it| {
+        let described = server_health::describe(&it, now);
+        (it.proxy, described)
+    });
+    listing("proxies", lines.collect())
 }
 
 /// Lists the tools or prompts that a gateway exposes: their names, with the server's own name if it differs.

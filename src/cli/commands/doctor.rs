@@ -1,16 +1,20 @@
 //! `doctor`: checks everything that a deployment needs, in order of dependency, and prints a fix for every finding.
 
+mod proxies;
 mod servers;
+
+use std::time::Duration;
 
 use http::{Request, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use toolgate_egress::EgressRequestBody;
+use toolgate_model::CLOCK_TOLERANCE;
 
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
-        kind::{GATEWAY, PROXY, TOKEN},
+        kind::{GATEWAY, TOKEN},
     },
     output::{
         OutputFormat, OutputWriter, cell,
@@ -18,10 +22,11 @@ use crate::cli::{
     },
 };
 
+use proxies::{fleet, fleet_not_visible, proxies};
 use servers::servers;
 
-/// Maximum clock difference. A larger one breaks the expiry of tokens and certificates.
-const CLOCK_TOLERANCE_MILLIS: u64 = 30_000;
+/// Next step for a clock that is off.
+const CLOCK_FIX: &str = "switch on time synchronisation on both machines";
 /// Remaining lifetime below which a token is reported, unless a fifth of its whole lifetime is shorter.
 const EXPIRES_SOON_MILLIS: u64 = 7 * 24 * 3600 * 1000;
 
@@ -278,7 +283,7 @@ fn reported(subject: &str, text: &str) -> DoctorFinding {
 
 fn clock(server_time: u64) -> DoctorFinding {
     let difference = crate::cli::now().abs_diff(server_time);
-    if difference <= CLOCK_TOLERANCE_MILLIS {
+    if Duration::from_millis(difference) <= CLOCK_TOLERANCE {
         return DoctorFinding::fine("clock", "agrees with the control plane's");
     }
     DoctorFinding::broken(
@@ -287,7 +292,7 @@ fn clock(server_time: u64) -> DoctorFinding {
             "{} apart from the control plane's",
             cell::format_duration(difference / 1000)
         ),
-        "switch on time synchronisation on both machines",
+        CLOCK_FIX,
     )
 }
 
@@ -395,60 +400,6 @@ fn lost_gateways(token: &Value) -> Option<DoctorFinding> {
     );
     let name = format!("token {id}");
     Some(DoctorFinding::warning(name, problems.join("; "), fix))
-}
-
-/// Lists the proxies, or returns `None` if the token may not read them: they belong to the deployment, not to an
-/// organization.
-async fn proxies(admin: &mut AdminClient) -> Result<Option<Vec<Value>>, CliError> {
-    match admin.list(&PROXY).await {
-        Ok(proxies) => Ok(Some(proxies)),
-        Err(fault) if fault.kind == CliErrorKind::Denied => Ok(None),
-        Err(fault) => Err(fault),
-    }
-}
-
-fn fleet_not_visible() -> Vec<DoctorFinding> {
-    let fix = "use the system token to look at proxies too";
-    vec![DoctorFinding::warning(
-        "proxies",
-        "this token may not look at the fleet",
-        fix,
-    )]
-}
-
-fn fleet(proxies: &[Value]) -> Vec<DoctorFinding> {
-    if proxies.is_empty() {
-        let fix = "`toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`";
-        return vec![DoctorFinding::broken("proxies", "none has connected", fix)];
-    }
-    let finding = |proxy: &Value| {
-        let id = cell::id(proxy, "/name");
-        let subject = format!("proxy {id}");
-        let versions = format!(
-            "wanted {}, acked {}",
-            cell::version(proxy, "/wanted"),
-            cell::version(proxy, "/acked")
-        );
-        match crate::cli::client::kind::proxy_state(proxy).as_str() {
-            "in sync" => DoctorFinding::fine(subject, versions),
-            "behind" => DoctorFinding::warning(
-                subject,
-                format!("behind: {versions}"),
-                "look again in a second; if it stays, read that proxy's log",
-            ),
-            "refusing" => DoctorFinding::broken(
-                subject,
-                format!("refuses parts of its configuration: {versions}"),
-                "`toolgate proxies` names them with reasons",
-            ),
-            _ => {
-                let seen = cell::age(proxy, "/lastSeenTime", crate::cli::now());
-                let fix = "it serves on with what it holds; check its process and its way to the control plane";
-                DoctorFinding::warning(subject, format!("away, last seen {seen} ago"), fix)
-            }
-        }
-    };
-    proxies.iter().map(finding).collect()
 }
 
 fn report(out: &mut OutputWriter, findings: &[DoctorFinding]) -> Result<(), CliError> {

@@ -6,6 +6,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{self, GATEWAY, PROXY, SERVER},
+        server_health,
     },
     commands::fleet::{PROBER_AUTHOR, is_user_change},
     output::{OutputFormat, OutputWriter, cell, error::CliError},
@@ -127,10 +128,42 @@ fn changes(versions: &Value) -> Vec<DeploymentEvent> {
     events
 }
 
+/// Returns the events of the last failure of a server at each proxy: its start, and its end.
+fn outages(server: &Value) -> Vec<DeploymentEvent> {
+    let object = format!("server/{}", cell::id(server, "/metadata/name"));
+    let event = |time, type_name, message| DeploymentEvent {
+        time,
+        type_name,
+        object: object.clone(),
+        message,
+    };
+    let mut events = Vec::new();
+    for seen in server_health::observations(server) {
+        let (proxy, cause) = (&seen.proxy, &seen.cause);
+        let message = format!("it fails for proxy {proxy}: {cause}");
+        events.push(event(seen.failing_since, "Failing", message));
+        if let Some(recovered) = seen.recovered.filter(|_| !seen.is_failing) {
+            let lasted = recovered.saturating_sub(seen.failing_since) / 1000;
+            let lasted = cell::format_duration(lasted);
+            let message = format!("it answers proxy {proxy} again, after {lasted}");
+            events.push(event(recovered, "Recovered", message));
+        }
+    }
+    events
+}
+
 /// Returns an event for each problem that exists now.
 async fn problems(admin: &mut AdminClient) -> Result<Vec<DeploymentEvent>, CliError> {
     let mut events = Vec::new();
     for server in admin.list(&SERVER).await? {
+        for omission in crate::cli::commands::server::omissions(&server["status"]) {
+            events.push(DeploymentEvent {
+                time: 0,
+                type_name: "Problem",
+                object: format!("server/{}", cell::id(&server, "/metadata/name")),
+                message: omission.to_owned(),
+            });
+        }
         let problem = server["status"]["problem"].as_str().unwrap_or_default();
         if !problem.is_empty() {
             events.push(DeploymentEvent {
@@ -140,6 +173,7 @@ async fn problems(admin: &mut AdminClient) -> Result<Vec<DeploymentEvent>, CliEr
                 message: problem.to_owned(),
             });
         }
+        events.extend(outages(&server));
     }
     for gateway in admin.list(&GATEWAY).await? {
         let problems = gateway["status"]["problems"].as_array();

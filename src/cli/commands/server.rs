@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use toolgate_model::{MaxAnswer, OriginPattern, ProtocolVersion};
+use toolgate_model::{FieldPlace, MaxAnswer, OriginPattern, ProtocolVersion};
 
 pub use self::update::UpdateServerArgs;
 use crate::cli::{
@@ -17,11 +17,14 @@ use crate::cli::{
         kind::{CATALOGUE, CREDENTIAL, SERVER},
         object_name,
     },
-    commands::credential::users_of,
+    commands::credential::{
+        fields::{self, GivenField, ValuedField},
+        users_of,
+    },
     output::{
         OutputFormat, OutputWriter,
         error::{CliError, CliErrorKind},
-        probe_advice, prompt,
+        probe_advice,
     },
 };
 
@@ -54,6 +57,7 @@ pub struct ProbeServerArgs {
 #[command(after_help = "Examples:\n\
     \x20 toolgate server add git --url https://git.example.com/mcp --header 'Authorization=Bearer …'\n\
     \x20 toolgate server add mail --url https://mail.example.com/mcp --header X-Api-Key=-\n\
+    \x20 toolgate server add maps --url https://maps.example.com/mcp --query api_key\n\
     \x20 toolgate server add old --url https://old.example.com/mcp --era legacy --no-wait")]
 pub struct AddServerArgs {
     /// Id of the server; with `always` prefixes its tools are called NAME__tool.
@@ -61,10 +65,16 @@ pub struct AddServerArgs {
     /// Absolute http or https URL of its endpoint: Streamable HTTP, or HTTP+SSE as of 2024-11-05.
     #[arg(long)]
     pub url: String,
-    /// Header to present to it, e.g. `Authorization=Bearer …`. It is sealed into a credential of the server's name, which
-    /// is bound to the origin of the URL. With `NAME=-` the value is read from a prompt, or from standard input.
+    /// Header to present to it, e.g. `Authorization=Bearer …`; repeat for several. It is sealed into a credential of the
+    /// server's name, which is bound to the origin of the URL. With `NAME=-` the value is read from a prompt, or from
+    /// standard input.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
+    /// Query parameter to present to it, for a server that wants a key in its URL; repeat for several. The value is read
+    /// from a prompt, from standard input or from FILE. Several values on standard input are one line each, those of the
+    /// headers first.
+    #[arg(long = "query", value_name = "NAME[=@FILE]")]
+    pub query: Vec<String>,
     /// Protocol era to speak.
     #[arg(long, value_enum, default_value_t)]
     pub era: EraPolicyArg,
@@ -133,6 +143,9 @@ impl ProbeServerArgs {
             }
             OutputFormat::Table | OutputFormat::Wide => {}
         }
+        for omission in omissions(&catalogue) {
+            out.notice(format_args!("  warning: {omission}"));
+        }
         let Some(problem) = problem_of(&catalogue) else {
             return Ok(());
         };
@@ -155,19 +168,16 @@ impl ProbeServerArgs {
 impl AddServerArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let mut header = single_header(&self.headers)?;
-        if let Some((name, value)) = header.as_mut().filter(|(_, value)| value == "-") {
-            *value = prompt::read_secret(&format!("value of the header {name}"))?;
-        }
-        let mut admin = self.admin.connect()?;
-        let new_credential = match &header {
-            Some((header, value)) => self.add_credential(&mut admin, out, header, value).await?,
-            None => false,
+        let values = fields::read_values(self.given_fields()?, &self.name)?;
+        let credential = match values.is_empty() || self.dry_run {
+            true => "",
+            false => self.name.as_str(),
         };
-        let credential = header
-            .as_ref()
-            .filter(|_| !self.dry_run)
-            .map_or("", |_| self.name.as_str());
+        let mut admin = self.admin.connect()?;
+        let new_credential = match values.is_empty() {
+            true => false,
+            false => self.add_credential(&mut admin, out, values).await?,
+        };
         let server = json!({ "spec": {
             "url": self.url,
             "credential": credential,
@@ -197,38 +207,45 @@ impl AddServerArgs {
         self.report(out, added, catalogue)
     }
 
+    /// Returns the headers and query parameters of the credential.
+    fn given_fields(&self) -> Result<Vec<GivenField>, CliError> {
+        let headers = self.headers.iter();
+        let headers = headers.map(|given| GivenField::parse_pair(given));
+        let query = self.query.iter();
+        let query = query.map(|given| GivenField::parse(FieldPlace::Query, given));
+        headers.chain(query).collect()
+    }
+
     /// Creates the credential of the server. A credential of its name that no server presents, such as that of a deleted
-    /// server, takes the header instead. Returns `true` if the credential is new.
+    /// server, takes the values instead. Returns `true` if the credential is new.
     async fn add_credential(
         &self,
         admin: &mut AdminClient,
         out: &mut OutputWriter,
-        header: &str,
-        value: &str,
+        values: Vec<ValuedField>,
     ) -> Result<bool, CliError> {
         let origin = single_origin(&self.url)?;
-        let spec = json!({
+        let mut new = json!({ "spec": {
             "hosts": [origin.to_string()],
             "description": format!("Presented to the server {}", self.name),
-            "staticHeader": { "header": header, "value": value },
-        });
+        } });
+        fields::write_fields(&mut new, values, true);
         let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
         let unused = match admin.find(&CREDENTIAL, &name).await? {
             Some(existing) if users_of(admin, &self.name).await?.is_empty() => Some(existing),
             Some(_) | None => None,
         };
         let Some(mut credential) = unused else {
-            let credential = json!({ "spec": spec });
-            let created = admin.create(&CREDENTIAL, &self.name, credential, self.dry_run);
+            let created = admin.create(&CREDENTIAL, &self.name, new, self.dry_run);
             return match created.await {
                 Ok(_) => Ok(true),
                 Err(fault) => Err(self.explain_conflict(admin, fault).await),
             };
         };
-        credential["spec"] = spec;
+        credential["spec"] = new["spec"].take();
         admin.update(&CREDENTIAL, credential, self.dry_run).await?;
         out.notice(format_args!(
-            "the credential {0}, which no server presented, takes the header; `toolgate describe credential {0}` shows it",
+            "the credential {0}, which no server presented, takes what is given; `toolgate describe credential {0}` shows it",
             self.name
         ));
         Ok(false)
@@ -277,7 +294,8 @@ impl AddServerArgs {
         match probe {
             None => Ok(()),
             Some(Ok(catalogue)) => {
-                for line in summary(&self.name, &self.url, !self.headers.is_empty(), &catalogue) {
+                let has_credential = !self.headers.is_empty() || !self.query.is_empty();
+                for line in summary(&self.name, &self.url, has_credential, &catalogue) {
                     out.notice(line);
                 }
                 Ok(())
@@ -327,7 +345,19 @@ async fn refresh_definitions(
 }
 
 fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Vec<String> {
+    let next =
+        format!("  next: `toolgate gateway create NAME --server {name}` offers them to clients");
+    let warnings = omissions(catalogue).map(|it| format!("  warning: {it}"));
+    // The era is known as soon as the server has answered.
+    let answered = catalogue["era"].as_str().is_some_and(|era| !era.is_empty());
     match problem_of(catalogue) {
+        Some(problem) if answered => {
+            let mut lines = vec![definitions_summary(catalogue)];
+            lines.push(format!("  problem: {problem}"));
+            lines.extend(warnings);
+            lines.push(next);
+            lines
+        }
         Some(problem) => vec![
             format!("the first probe failed: {problem}"),
             format!(
@@ -343,13 +373,19 @@ fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Ve
                 "  {name} is kept and probed again from time to time: `toolgate describe server {name}` shows the result"
             ),
         ],
-        None => vec![
-            definitions_summary(catalogue),
-            format!(
-                "  next: `toolgate gateway create NAME --server {name}` offers them to clients"
-            ),
-        ],
+        None => {
+            let mut lines = vec![definitions_summary(catalogue)];
+            lines.extend(warnings);
+            lines.push(next);
+            lines
+        }
     }
+}
+
+/// Returns the lists of a server that a limit cuts, with the limits.
+pub(super) fn omissions(object: &Value) -> impl Iterator<Item = &str> {
+    let omissions = object["omissions"].as_array().into_iter().flatten();
+    omissions.filter_map(Value::as_str)
 }
 
 fn problem_of(catalogue: &Value) -> Option<&str> {
@@ -396,26 +432,6 @@ fn single_origin(url: &str) -> Result<OriginPattern, CliError> {
             "--url: `{url}` is not an absolute http or https URL, e.g. https://example.com/mcp"
         ))
     })
-}
-
-/// Parses the header of a credential, which holds exactly one. `Name: value` is accepted too.
-fn single_header(headers: &[String]) -> Result<Option<(String, String)>, CliError> {
-    let [header] = headers else {
-        return match headers.len() {
-            0 => Ok(None),
-            count => Err(CliError::usage(format!(
-                "{count} headers given; a credential holds one"
-            ))),
-        };
-    };
-    let cut = header.find(['=', ':']).filter(|cut| *cut > 0);
-    let Some(cut) = cut else {
-        return Err(CliError::usage(
-            "a header is NAME=VALUE, e.g. --header 'Authorization=Bearer …'",
-        ));
-    };
-    let (name, value) = header.split_at(cut);
-    Ok(Some((name.trim().to_owned(), value[1..].trim().to_owned())))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{self, ApiResourceKind, GATEWAY, PROXY, SERVER},
+        server_health,
     },
     commands::{selection::ObjectSelector, token::parse_duration},
     output::{
@@ -30,7 +31,7 @@ pub struct WaitArgs {
     /// Objects to wait for.
     #[command(flatten)]
     pub pick: ObjectSelector,
-    /// Condition: `create`, `delete`, `ready` (a server was probed and has no problem, a gateway has no problem, a proxy is
+    /// Condition: `create`, `delete`, `ready` (a server was probed, has no problem and fails for no proxy, a gateway has no problem, a proxy is
     /// in sync), or `jsonpath={.path}=value`.
     #[arg(long = "for", default_value = "ready", value_name = "CONDITION", value_parser = parse_condition)]
     pub condition: WaitCondition,
@@ -96,15 +97,8 @@ impl WaitCondition {
 
 /// Returns the problem of an object, if it does not work.
 fn problem_of(kind: &ApiResourceKind, object: &Value) -> Option<String> {
-    let text = |pointer: &str| {
-        let text = object.pointer(pointer).and_then(Value::as_str);
-        text.filter(|text| !text.is_empty()).map(str::to_owned)
-    };
     if kind.name == SERVER.name {
-        return match object["status"]["seen"] == true {
-            true => text("/status/problem"),
-            false => text("/status/problem").or_else(|| Some("it is not probed yet".to_owned())),
-        };
+        return server_health::problem(object);
     }
     if kind.name == GATEWAY.name {
         let problems = object["status"]["problems"].as_array();

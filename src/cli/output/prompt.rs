@@ -35,6 +35,25 @@ pub fn read_secret(prompt: &str) -> Result<String, CliError> {
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// Reads secrets: at a terminal one after another without echo, otherwise from standard input. Several are one line each;
+/// a single one is all of it, as with [`read_secret`].
+pub fn read_secrets(prompts: &[String]) -> Result<Vec<String>, CliError> {
+    if prompts.len() < 2 || io::stdin().is_terminal() {
+        return prompts.iter().map(|prompt| read_secret(prompt)).collect();
+    }
+    let text = read_secret("the values")?;
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if lines.len() == prompts.len() {
+        return Ok(lines);
+    }
+    Err(CliError::usage(format!(
+        "standard input has {} lines for {} values",
+        lines.len(),
+        prompts.len()
+    ))
+    .with_next_step(format!("pass one line each: {}", prompts.join(", "))))
+}
+
 /// Asks a question at the terminal. Returns `None` if there is no terminal to ask at.
 pub fn confirm(question: &str) -> Option<bool> {
     let terminal = Term::stderr();

@@ -7,8 +7,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::{ControlPlaneProcess, await_ready, command};
+use crate::http_client::TestHttpClient;
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
+use crate::shifted_clock::ShiftedClock;
 use crate::{clock, port};
 
 /// `toolgate proxy`.
@@ -21,6 +23,7 @@ pub struct ProxyProcess {
     home: PathBuf,
     control_plane: String,
     flags: Vec<String>,
+    clock: Option<ShiftedClock>,
 }
 
 impl ProxyProcess {
@@ -36,6 +39,19 @@ impl ProxyProcess {
         plane: &ControlPlaneProcess,
         flags: &[&str],
     ) -> Result<Self> {
+        let mut this = Self::start_joining(sandbox, name, plane, flags, None).await?;
+        this.ready().await?;
+        Ok(this)
+    }
+
+    /// Same as [`Self::join_with`], with this clock, and without waiting for the proxy.
+    pub async fn start_joining(
+        sandbox: &Sandbox,
+        name: &str,
+        plane: &ControlPlaneProcess,
+        flags: &[&str],
+        clock: Option<ShiftedClock>,
+    ) -> Result<Self> {
         let join = sandbox.join(&format!("{name}.join.json"));
         std::fs::write(
             &join,
@@ -46,9 +62,12 @@ impl ProxyProcess {
         let home = sandbox.path().to_owned();
         let mut command = Self::command(&home, name, mcp, private, &control_plane)?;
         command.args(flags).arg("--join").arg(&join);
+        if let Some(clock) = &clock {
+            clock.apply(&mut command);
+        }
         let process = TestProcess::start(name, &home, command)?;
         let name = name.to_owned();
-        let mut this = Self {
+        Ok(Self {
             process,
             name,
             mcp,
@@ -56,9 +75,19 @@ impl ProxyProcess {
             home,
             control_plane,
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
-        };
-        await_ready(&mut this.process, private).await?;
-        Ok(this)
+            clock,
+        })
+    }
+
+    /// Waits until the proxy is ready.
+    pub async fn ready(&mut self) -> Result<()> {
+        await_ready(&mut self.process, self.private).await
+    }
+
+    /// Text of `/readyz?verbose`.
+    pub async fn readyz(&self) -> Result<String> {
+        let url = format!("http://{}/readyz?verbose", self.private);
+        Ok(TestHttpClient::default().get(&url).await?.text())
     }
 
     fn command(
@@ -105,6 +134,9 @@ impl ProxyProcess {
             &self.control_plane,
         )?;
         command.args(&self.flags);
+        if let Some(clock) = &self.clock {
+            clock.apply(&mut command);
+        }
         self.process = TestProcess::start(&self.name, &self.home, command)?;
         await_ready(&mut self.process, self.private).await
     }

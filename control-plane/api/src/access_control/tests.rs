@@ -104,6 +104,8 @@ fn plausible(method: &str, descriptor: &MessageDescriptor) -> Vec<u8> {
         let value = match (field.name(), field.kind()) {
             ("parent", _) => Value::String("organizations/acme".into()),
             ("name", _) => Value::String(name.clone()),
+            // As the certificate names it.
+            ("proxy_id", _) => Value::String("p1".into()),
             (id, FieldKind::String) if id.ends_with("_id") && id != "request_id" => {
                 Value::String("fresh".into())
             }
@@ -178,6 +180,7 @@ const FLEET_MATRIX: &[(&str, [bool; 2])] = &[
     ("toolgate.push.v1.Fleet/Renew", [N, Y]),
     ("toolgate.push.v1.Push/Subscribe", [N, Y]),
     ("toolgate.push.v1.Push/Revocations", [N, Y]),
+    ("toolgate.push.v1.Push/Report", [N, Y]),
     ("toolgate.credential.v1.Credentials/Resolve", [N, Y]),
     ("toolgate.credential.v1.Credentials/GetKeyring", [N, Y]),
 ];

@@ -15,6 +15,7 @@ use super::*;
 use crate::memory::{self, MemoryControlApi, call};
 
 mod consistency;
+mod credential_fields;
 mod dry_runs;
 mod isolation;
 mod probes;

@@ -1,15 +1,19 @@
 //! Credentials service: gives proxies the secrets that must not be part of a snapshot.
 
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{StateKind as _, port::EncryptionContext};
-use toolgate_model::{
-    Credential, CredentialKind, CredentialScope, ObjectName, PrincipalSubject, Uid,
+use toolgate_control_core::{
+    StateKind as _,
+    port::{SealedCredentialField, sealed_credential_fields},
 };
+use toolgate_model::{Credential, CredentialScope, ObjectName, PrincipalSubject, Uid};
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, Keyring, ResolveRequest, ResolveResponse, credentials_server,
     principal::Subject,
 };
-use toolgate_wire::{PlaintextValue, ProtoConversion as _, keys::ResolvedCredential};
+use toolgate_wire::{
+    PlaintextValue, ProtoConversion as _,
+    keys::{ResolvedCredential, ResolvedField},
+};
 
 use super::{ProxyServices, unreferenced};
 use crate::{api_context::wait_published, caller::AdminCaller, status};
@@ -51,14 +55,18 @@ impl credentials_server::Credentials for ProxyServices {
             let reason = "is missing: the credential is not shared by principals";
             return Err(status::invalid("principal", reason));
         }
-        let CredentialKind::StaticHeader { header, value } = &stored.kind;
-        let opened = self
-            .sealer
-            .open(&EncryptionContext::credential_value(&name), value);
-        let opened = opened.map_err(|error| status::seal(&error))?;
+        let open = |field: SealedCredentialField<'_>| {
+            let opened = self.sealer.open(&field.context, field.value);
+            let opened = opened.map_err(|error| status::seal(&error))?;
+            Ok(ResolvedField {
+                place: field.place,
+                name: field.name.to_owned(),
+                value: PlaintextValue::new((*opened).as_ref().to_vec()),
+            })
+        };
+        let fields = sealed_credential_fields(stored).into_iter().map(open);
         let resolved = ResolvedCredential {
-            header: header.clone(),
-            value: PlaintextValue::new((*opened).as_ref().to_vec()),
+            fields: fields.collect::<Result<_, Status>>()?,
             revision: stored.mod_revision,
             expires: None,
             hosts: stored.hosts.clone(),

@@ -6,8 +6,9 @@ use toolgate_control_core::{
     port::{IssuedCertificate, PublishedState, SecretPurpose, SubmitError},
     push::is_connected,
 };
-use toolgate_model::{Digest, Slug};
+use toolgate_model::{Digest, Slug, Timestamp};
 use toolgate_proto::push::v1::{Certificate, JoinRequest, RenewRequest, fleet_server};
+use toolgate_wire::field;
 
 use super::ProxyServices;
 use crate::{
@@ -36,10 +37,11 @@ impl fleet_server::Fleet for ProxyServices {
             1..=MAX_SECRET => self.tokens.hash(SecretPurpose::Join, secret),
             _ => return Err(invalid_join_token()),
         };
-        let is_valid = |published: &PublishedState| {
+        let expiry = |published: &PublishedState| {
             let token = published.state.join_tokens.get(&Digest(hash.0));
-            token.is_some_and(|token| token.expires > now)
+            token.map(|token| token.expires)
         };
+        let is_valid = |published: &PublishedState| expiry(published).is_some_and(|at| at > now);
         if !is_valid(&self.state.published()) {
             // Another control plane may just have created the token.
             let record = ObjectKey::JoinToken(Digest(hash.0));
@@ -47,8 +49,10 @@ impl fleet_server::Fleet for ProxyServices {
             current.map_err(|error| status::not_current(&error))?;
         }
         let published = self.state.published();
-        if !is_valid(&published) {
-            return Err(invalid_join_token());
+        match expiry(&published) {
+            Some(at) if at > now => {}
+            Some(at) => return Err(expired_join_token(at, now)),
+            None => return Err(invalid_join_token()),
         }
         not_expelled(&published.state, &id, now)?;
         if published
@@ -74,7 +78,7 @@ impl fleet_server::Fleet for ProxyServices {
             .submit(Command::UseJoinToken(hash), context)
             .await;
         match used {
-            Ok(_outcome) => Ok(Response::new(certificate(issued))),
+            Ok(_outcome) => Ok(Response::new(certificate(issued, now))),
             Err(SubmitError::Rejected(Rejection::NotFound(_))) => Err(invalid_join_token()),
             Err(error) => Err(status::submit(&error, None)),
         }
@@ -93,6 +97,7 @@ impl fleet_server::Fleet for ProxyServices {
         };
         let request = request.into_inner();
         check_size(&request.csr_der)?;
+        let now = self.state.now();
         let published = self.state.published();
         // A proxy that renews without a record in the store could not be expelled.
         if !published.state.proxies.contains(id) {
@@ -101,16 +106,26 @@ impl fleet_server::Fleet for ProxyServices {
         }
         let issued = self.authority.issue(id, &request.csr_der);
         let issued = issued.map_err(|error| status::issue(&error))?;
-        Ok(Response::new(certificate(issued)))
+        Ok(Response::new(certificate(issued, now)))
     }
 }
 
-/// Error for every way in which a join secret can be invalid.
+/// Error for a join secret that is not known, any more or at all. The proxy does not send it again.
 fn invalid_join_token() -> Status {
     status::unauthenticated(
         "JOIN_TOKEN",
-        "the join token is unknown, used or expired; create a new one with `toolgate proxies join-token`",
+        "the join token is unknown, used or long expired; create a new one with `toolgate proxies join-token`",
     )
+}
+
+/// Error for a join secret that has expired. Only its holder gets this answer.
+fn expired_join_token(expired: Timestamp, now: Timestamp) -> Status {
+    let (expired, now) = (field::to_timestamp(expired), field::to_timestamp(now));
+    let message = format!(
+        "the join token expired at {expired}, and the clock of this control plane shows {now}; create a new one with \
+         `toolgate proxies join-token`, and if that time is wrong, switch on time synchronisation there first"
+    );
+    status::unauthenticated("JOIN_TOKEN", &message)
 }
 
 fn check_size(csr_der: &[u8]) -> Result<(), Status> {
@@ -121,10 +136,11 @@ fn check_size(csr_der: &[u8]) -> Result<(), Status> {
     Ok(())
 }
 
-fn certificate(issued: IssuedCertificate) -> Certificate {
+fn certificate(issued: IssuedCertificate, now: Timestamp) -> Certificate {
     Certificate {
         chain_der: issued.chain,
         ca_der: issued.authority,
         not_after_ms: issued.not_after.0,
+        issue_time_ms: now.0,
     }
 }

@@ -169,3 +169,6 @@ impl RevocationTracker {
         fresh
     }
 }
+
+#[cfg(test)]
+mod tests;

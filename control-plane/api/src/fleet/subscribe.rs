@@ -4,7 +4,10 @@
 use std::{
     collections::BTreeMap,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -15,7 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use toolgate_actor::ActorHandle;
 use toolgate_control_core::{
     port::StateWatcher,
-    push::{PushEvent, PushHello},
+    push::{PushEvent, PushHello, PushReport},
 };
 use toolgate_model::{Slug, Snapshot, Timestamp, Version};
 use toolgate_proto::push::v1::{
@@ -52,6 +55,8 @@ struct SubscriptionTask {
     out: mpsc::Sender<FeedItem>,
     /// Proxy id from the `Hello` message; `None` before it.
     proxy: Option<Slug>,
+    /// True if the proxy reads resources that continue in further entries of a push. Known before anything is sent.
+    reads_continued: Arc<AtomicBool>,
     /// Snapshot most recently sent to the feed.
     last_snapshot: Option<Arc<Snapshot>>,
 }
@@ -79,17 +84,20 @@ impl Push for ProxyServices {
             let (out, alive) = taken.unzip();
             ProxyFeed::new(Arc::clone(&state), Arc::clone(&writer), out, alive)
         });
+        let reads_continued = Arc::new(AtomicBool::new(false));
         let task = SubscriptionTask {
             services: self.clone(),
             peer: caller.peer.clone(),
             feed,
             out,
             proxy: None,
+            reads_continued: Arc::clone(&reads_continued),
             last_snapshot: None,
         };
         let inbound = request.into_inner();
         self.drain.spawn("push stream", task.run(inbound, ended));
-        let updates = ReceiverStream::new(outgoing).flat_map(parts);
+        let updates = ReceiverStream::new(outgoing)
+            .flat_map(move |item| parts(item, reads_continued.load(Ordering::Relaxed)));
         Ok(Response::new(Box::pin(updates)))
     }
 
@@ -112,14 +120,62 @@ impl Push for ProxyServices {
             proxy,
         )))
     }
+
+    async fn report(
+        &self,
+        request: Request<pb::ProxyReport>,
+    ) -> Result<Response<pb::ReportResponse>, Status> {
+        let received = self.state.now();
+        let caller = AdminCaller::of(&request)?;
+        caller.require_globally()?;
+        let report = wire::ProxyReport::from_proto(request.get_ref());
+        let report = report.map_err(status::invalid_message)?;
+        check_id(&caller.peer, &report.proxy)?;
+        let Some(feed) = self.feeds.find(&report.proxy) else {
+            let message = "no stream of this proxy is open here; open one, and report again";
+            return Err(status::unavailable("NO_STREAM", message.to_owned()));
+        };
+        let observed = PushReport {
+            clock: report.clock(received),
+            servers: report.servers_at(received),
+            replaces_servers: report.replaces_servers,
+        };
+        send_to(&feed, PushEvent::Report(observed)).await?;
+        Ok(Response::new(pb::ReportResponse {
+            received_time_ms: received.0,
+        }))
+    }
+}
+
+/// Checks that a proxy calls itself what its certificate names.
+fn check_id(peer: &ConnectionPeer, given: &Slug) -> Result<(), Status> {
+    match peer {
+        ConnectionPeer::Proxy(id) if id != given => {
+            let reason = format!("is not `{id}`, which the certificate names");
+            Err(Status::permission_denied(format!("proxy_id: {reason}")))
+        }
+        ConnectionPeer::Proxy(_) | ConnectionPeer::Trusted | ConnectionPeer::Unknown => Ok(()),
+    }
 }
 
 /// Splits a delta into messages, lazily as the stream takes them.
-fn parts(outgoing: FeedItem) -> BoxStream<Update> {
+fn parts(outgoing: FeedItem, reads_continued: bool) -> BoxStream<Update> {
     match outgoing {
+        Ok((nonce, delta)) if reads_continued => {
+            stream::iter(wire::continued_updates(nonce, delta).map(Ok)).boxed()
+        }
         Ok((nonce, delta)) => stream::iter(wire::updates(nonce, delta).map(Ok)).boxed(),
         Err(status) => stream::iter([Err(status)]).boxed(),
     }
+}
+
+async fn send_to(feed: &ActorHandle<ProxyFeed>, event: PushEvent) -> Result<(), Status> {
+    let taken = feed.ask(FEED_TIMEOUT, |reply| {
+        FeedMessage::Event(Box::new(event), reply)
+    });
+    taken.await.map_err(|error| {
+        Status::unavailable(format!("the feed of this proxy is {error}; connect again"))
+    })
 }
 
 impl SubscriptionTask {
@@ -191,12 +247,7 @@ impl SubscriptionTask {
     }
 
     async fn send_event(&self, event: PushEvent) -> Result<(), Status> {
-        let taken = self.feed.ask(FEED_TIMEOUT, |reply| {
-            FeedMessage::Event(Box::new(event), reply)
-        });
-        taken.await.map_err(|error| {
-            Status::unavailable(format!("the feed of this proxy is {error}; connect again"))
-        })
+        send_to(&self.feed, event).await
     }
 
     fn decode_message(&mut self, message: FromProxy) -> Result<PushEvent, Status> {
@@ -216,13 +267,10 @@ impl SubscriptionTask {
 
     fn hello(&mut self, given: &pb::Hello) -> Result<PushHello, Status> {
         let hello = wire::ProxyHello::from_proto(given).map_err(status::invalid_message)?;
-        if let ConnectionPeer::Proxy(id) = &self.peer
-            && *id != hello.proxy
-        {
-            let reason = format!("is not `{id}`, which the certificate names");
-            return Err(Status::permission_denied(format!("proxy_id: {reason}")));
-        }
+        check_id(&self.peer, &hello.proxy)?;
         self.proxy = Some(hello.proxy.clone());
+        self.reads_continued
+            .store(hello.reads_continued, Ordering::Relaxed);
         self.recheck()?;
         self.services.feeds.register(&hello.proxy, &self.feed);
         let recorded = Arc::clone(&self.services.state.published().state);
@@ -249,6 +297,11 @@ impl FeedRegistry {
         if let Some(before) = before.filter(|before| before.id() != feed.id()) {
             before.stop();
         }
+    }
+
+    fn find(&self, proxy: &Slug) -> Option<ActorHandle<ProxyFeed>> {
+        let open = self.by_proxy.lock().unwrap_or_else(PoisonError::into_inner);
+        open.get(proxy).cloned()
     }
 
     fn unregister(&self, proxy: &Slug, feed: &ActorHandle<ProxyFeed>) {

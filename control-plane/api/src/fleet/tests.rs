@@ -137,6 +137,7 @@ impl SubscribedProxy {
             started: Default::default(),
             held: Version::default(),
             resources: Default::default(),
+            reads_continued: true,
         };
         let this = Message::Hello(hello.to_proto());
         say.send(FromProxy {
@@ -423,6 +424,58 @@ async fn a_keyring_that_the_proxy_has_is_not_sent_again() {
 }
 
 #[tokio::test]
+async fn several_headers_and_query_parameters_are_resolved_as_one_credential() {
+    use toolgate_control_core::port::EncryptionContext;
+    use toolgate_model::{FieldPlace, SealedField};
+    let rig = fixture(None);
+    let field = |place, field: &str, value: &[u8]| {
+        let context = EncryptionContext::credential_field(&name("git"), place, field);
+        SealedField {
+            place,
+            name: field.to_owned(),
+            value: rig.control_api.seal(&context, value).unwrap(),
+        }
+    };
+    let credential = Credential {
+        name: name("git"),
+        meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["https://example.com".parse().unwrap()]),
+        kind: CredentialKind::RequestFields(vec![
+            field(FieldPlace::Header, "x-app-id", b"id"),
+            field(FieldPlace::Query, "api key", b"a&b"),
+        ]),
+    };
+    let create = Command::Create(OperatorObject::Credential(credential));
+    rig.control_api.command(create).unwrap();
+    let config_revision = add_server(&rig.control_api, "forge", Some("git"));
+    let mut client = CredentialsClient::new(channel(&rig.fleet).await);
+    let request = ResolveRequest {
+        org: "acme".into(),
+        credential: "git".into(),
+        server: "forge".into(),
+        config_revision,
+        ..ResolveRequest::default()
+    };
+    let resolved = client.resolve(request).await.unwrap().into_inner();
+    assert_eq!(
+        resolved.header, "",
+        "a proxy of an earlier build refuses it"
+    );
+    let resolved = toolgate_wire::keys::ResolvedCredential::from_proto(&resolved).unwrap();
+    let fields = resolved.fields.iter();
+    let fields: Vec<_> = fields
+        .map(|field| (field.place, field.name.as_str(), field.value.expose()))
+        .collect();
+    assert_eq!(
+        fields,
+        [
+            (FieldPlace::Header, "x-app-id", &b"id"[..]),
+            (FieldPlace::Query, "api key", &b"a&b"[..]),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn a_credential_is_resolved_only_for_a_server_that_a_gateway_binds() {
     let rig = fixture(None);
     let place = toolgate_control_core::port::EncryptionContext::credential_value(&name("git"));
@@ -552,6 +605,8 @@ fn record(rig: &FleetFixture, id: &str) {
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),
+        clock: None,
+        servers: Vec::new(),
     };
     rig.control_api
         .command(Command::RecordProxy(proxy))

@@ -1,10 +1,13 @@
-//! Credentials. The plaintext value is sealed here, before it reaches any other component.
+//! Credentials. Plaintext values are sealed here, before they reach any other component.
 
 use tonic::Status;
-use toolgate_control_core::{OperatorObject, port::EncryptionContext};
-use toolgate_model::{Credential, CredentialKind};
+use toolgate_control_core::{
+    OperatorObject,
+    port::{EncryptionContext, SealedCredentialField, sealed_credential_fields},
+};
+use toolgate_model::Credential;
 use toolgate_proto::admin::v1 as pb;
-use toolgate_wire::admin::{self, CredentialInput};
+use toolgate_wire::admin::{self, CredentialFields, CredentialInput, FieldInput};
 
 use super::{AdminResource, PreparedObject};
 use crate::{api_context::SecretServices, status};
@@ -20,24 +23,50 @@ impl AdminResource for Credential {
         stored: Option<&Self>,
     ) -> Result<PreparedObject, Status> {
         let input = CredentialInput::from_proto(message).map_err(status::invalid_message)?;
-        let value = match (&input.value, stored) {
-            (Some(value), _) => {
-                let encryption_context = EncryptionContext::credential_value(&input.name);
-                let sealed = secrets.sealer.seal(&encryption_context, value.expose());
-                sealed.map_err(|error| status::seal(&error))?
+        let name = input.name.clone();
+        let stored = stored.map(sealed_credential_fields).unwrap_or_default();
+        let sealed = input.sealed(|fields, given| {
+            let context = match fields {
+                CredentialFields::StaticHeader(_) => EncryptionContext::credential_value(&name),
+                CredentialFields::Several(_) => {
+                    EncryptionContext::credential_field(&name, given.place, &given.name)
+                }
+            };
+            let seal = |plain: &[u8]| {
+                let sealed = secrets.sealer.seal(&context, plain);
+                sealed.map_err(|error| status::seal(&error))
+            };
+            if let Some(value) = &given.value {
+                return seal(value.expose());
             }
-            (None, Some(stored)) => {
-                let CredentialKind::StaticHeader { header: _, value } = &stored.kind;
-                value.clone()
+            let kept = kept(fields, given, &stored).ok_or_else(|| {
+                status::invalid(
+                    &given.path,
+                    "is required: no value is stored under this name",
+                )
+            })?;
+            if kept.context == context {
+                return Ok(kept.value.clone());
             }
-            (None, None) => {
-                let field = "spec.static_header.value";
-                return Err(status::invalid(
-                    field,
-                    "is required: set the header's value",
-                ));
-            }
-        };
-        Ok(OperatorObject::from(input.sealed(value)).into())
+            let opened = secrets.sealer.open(&kept.context, kept.value);
+            seal((*opened.map_err(|error| status::seal(&error))?).as_ref())
+        })?;
+        Ok(OperatorObject::from(sealed).into())
     }
+}
+
+/// Returns the stored value that a header or query parameter without value keeps: that of its name, or, for a credential
+/// that was and remains one static header, that of the header under another name.
+fn kept<'a, 'b>(
+    fields: &CredentialFields,
+    given: &FieldInput,
+    stored: &'a [SealedCredentialField<'b>],
+) -> Option<&'a SealedCredentialField<'b>> {
+    if let (CredentialFields::StaticHeader(_), [only]) = (fields, stored)
+        && only.context.field == "value"
+    {
+        return Some(only);
+    }
+    let mut stored = stored.iter();
+    stored.find(|field| field.place == given.place && field.name == given.name)
 }

@@ -1,9 +1,10 @@
-//! Gateways. The status of a gateway comes from the compiled snapshot.
+//! Gateways. The status of a gateway comes from the compiled snapshot, and from the proxies that send calls to its servers.
 
 use tonic::Status;
 use toolgate_control_core::{VersionedObject, port::PublishedState};
 use toolgate_model::{
     Gateway, ObjectName, ResourceKey, Slug, SnapshotResource as Compiled, SnapshotResourceKind,
+    Timestamp,
     snapshot::{ExposedPrompt, ExposedTool},
 };
 use toolgate_proto::admin::v1 as pb;
@@ -17,17 +18,23 @@ impl AdminResource for Gateway {
         self.to_proto()
     }
 
-    fn add_status(message: &mut pb::Gateway, id: &ObjectName, published: &PublishedState) {
-        message.status = Some(status_of(id, published));
+    fn add_status(
+        message: &mut pb::Gateway,
+        id: &ObjectName,
+        published: &PublishedState,
+        now: Timestamp,
+    ) {
+        message.status = Some(status_of(id, published, now));
     }
 
     fn fingerprint(
         id: &ObjectName,
         stored: &VersionedObject<Self>,
         published: &PublishedState,
+        now: Timestamp,
     ) -> ObjectFingerprint {
         let entry = published.compiled.snapshot.entries.get(&resource_key(id));
-        let problems = problems::of_gateway(id, published);
+        let problems = problems::of_gateway(id, published, now);
         let digest = entry.map(|entry| entry.digest);
         ObjectFingerprint::Compiled(stored.mod_revision, digest, problems)
     }
@@ -49,7 +56,7 @@ fn resource_key(id: &ObjectName) -> ResourceKey {
 }
 
 /// Builds the status: path, exposed definitions, and problems that keep others from being exposed.
-fn status_of(id: &ObjectName, published: &PublishedState) -> pb::GatewayStatus {
+fn status_of(id: &ObjectName, published: &PublishedState, now: Timestamp) -> pb::GatewayStatus {
     let entry = published.compiled.snapshot.entries.get(&resource_key(id));
     let gateway = match entry.map(|entry| &*entry.resource) {
         Some(Compiled::Gateway(gateway)) => Some(gateway),
@@ -61,7 +68,7 @@ fn status_of(id: &ObjectName, published: &PublishedState) -> pb::GatewayStatus {
     pb::GatewayStatus {
         path: format!("/v1/mcp/{}", id.id),
         tools: tools.unwrap_or_default(),
-        problems: problems::of_gateway(id, published),
+        problems: problems::of_gateway(id, published, now),
         prompts: prompts.unwrap_or_default(),
         resources: resources.unwrap_or_default(),
     }

@@ -1,8 +1,8 @@
-//! Servers. The status of a server comes from its last probe.
+//! Servers. The status of a server comes from its last probe, and from the proxies that send calls to it.
 
 use tonic::Status;
 use toolgate_control_core::{VersionedObject, port::PublishedState};
-use toolgate_model::{ObjectName, Server};
+use toolgate_model::{ObjectName, Server, Timestamp};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::ProtoConversion as _;
 
@@ -14,16 +14,22 @@ impl AdminResource for Server {
         self.to_proto()
     }
 
-    fn add_status(message: &mut pb::Server, id: &ObjectName, published: &PublishedState) {
-        message.status = problems::of_server(id, published);
+    fn add_status(
+        message: &mut pb::Server,
+        id: &ObjectName,
+        published: &PublishedState,
+        now: Timestamp,
+    ) {
+        message.status = problems::of_server(id, published, now);
     }
 
     fn fingerprint(
         id: &ObjectName,
         stored: &VersionedObject<Self>,
         published: &PublishedState,
+        now: Timestamp,
     ) -> ObjectFingerprint {
-        let probe = problems::of_server(id, published);
+        let probe = problems::of_server(id, published, now);
         ObjectFingerprint::Probed(stored.mod_revision, Box::new(probe))
     }
 

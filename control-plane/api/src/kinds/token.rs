@@ -5,7 +5,7 @@ use toolgate_control_core::{
     OperatorObject, VersionedObject,
     port::{PublishedState, SecretPurpose},
 };
-use toolgate_model::{ObjectName, Token};
+use toolgate_model::{ObjectName, Timestamp, Token};
 use toolgate_proto::admin::v1 as pb;
 use toolgate_wire::admin::{self, TokenInput};
 
@@ -21,7 +21,12 @@ impl AdminResource for Token {
         admin::token_to_proto(self)
     }
 
-    fn add_status(message: &mut pb::Token, id: &ObjectName, published: &PublishedState) {
+    fn add_status(
+        message: &mut pb::Token,
+        id: &ObjectName,
+        published: &PublishedState,
+        _now: Timestamp,
+    ) {
         let status = message.status.get_or_insert_default();
         status.problems = problems::of_token(id, published);
     }
@@ -30,6 +35,7 @@ impl AdminResource for Token {
         id: &ObjectName,
         stored: &VersionedObject<Self>,
         published: &PublishedState,
+        _now: Timestamp,
     ) -> ObjectFingerprint {
         let problems = problems::of_token(id, published);
         ObjectFingerprint::Compiled(stored.mod_revision, None, problems)

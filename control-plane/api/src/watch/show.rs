@@ -30,6 +30,7 @@ pub(crate) trait WatchedKind: StateKind {
         _id: &Self::Id,
         stored: &VersionedObject<Self>,
         _published: &PublishedState,
+        _now: Timestamp,
     ) -> ObjectFingerprint {
         ObjectFingerprint::Stored(stored.mod_revision)
     }
@@ -48,9 +49,9 @@ macro_rules! define_watch {
                     id: &$DId,
                     stored: &VersionedObject<Self>,
                     published: &PublishedState,
-                    _now: Timestamp,
+                    now: Timestamp,
                 ) -> pb::$DMessage {
-                    kinds::show::<Self>(id, stored, published)
+                    kinds::show::<Self>(id, stored, published, now)
                 }
 
                 fn tombstone(id: &$DId) -> pb::$DMessage {
@@ -61,8 +62,9 @@ macro_rules! define_watch {
                     id: &$DId,
                     stored: &VersionedObject<Self>,
                     published: &PublishedState,
+                    now: Timestamp,
                 ) -> ObjectFingerprint {
-                    <Self as AdminResource>::fingerprint(id, stored, published)
+                    <Self as AdminResource>::fingerprint(id, stored, published, now)
                 }
             }
         )*
@@ -71,11 +73,12 @@ macro_rules! define_watch {
         pub(super) fn fingerprints(
             kind: ObjectKind,
             published: &PublishedState,
+            now: Timestamp,
             each: &mut dyn FnMut(ObjectKey, ObjectFingerprint),
         ) {
             match kind {
-                $(ObjectKind::$D => fingerprints_of::<$DObject>(published, each),)*
-                $(ObjectKind::$O => fingerprints_of::<$OObject>(published, each),)*
+                $(ObjectKind::$D => fingerprints_of::<$DObject>(published, now, each),)*
+                $(ObjectKind::$O => fingerprints_of::<$OObject>(published, now, each),)*
             }
         }
 
@@ -83,12 +86,13 @@ macro_rules! define_watch {
         pub(super) fn fingerprint(
             key: &ObjectKey,
             published: &PublishedState,
+            now: Timestamp,
         ) -> Option<ObjectFingerprint> {
             $(if let ObjectKey::$D(id) = key {
-                return fingerprint_of::<$DObject>(id, published);
+                return fingerprint_of::<$DObject>(id, published, now);
             })*
             $(if let ObjectKey::$O(id) = key {
-                return fingerprint_of::<$OObject>(id, published);
+                return fingerprint_of::<$OObject>(id, published, now);
             })*
             None
         }
@@ -125,19 +129,24 @@ for_each_kind!(define_watch);
 
 fn fingerprints_of<K: WatchedKind>(
     published: &PublishedState,
+    now: Timestamp,
     each: &mut dyn FnMut(ObjectKey, ObjectFingerprint),
 ) {
     for (id, stored) in K::table(&published.state).iter() {
-        each(K::key(id.clone()), K::fingerprint(id, stored, published));
+        each(
+            K::key(id.clone()),
+            K::fingerprint(id, stored, published, now),
+        );
     }
 }
 
 fn fingerprint_of<K: WatchedKind>(
     id: &K::Id,
     published: &PublishedState,
+    now: Timestamp,
 ) -> Option<ObjectFingerprint> {
     let stored = K::table(&published.state).get(id)?;
-    Some(K::fingerprint(id, stored, published))
+    Some(K::fingerprint(id, stored, published, now))
 }
 
 fn render<K: WatchedKind>(

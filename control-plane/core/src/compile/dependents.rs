@@ -43,6 +43,7 @@ pub(crate) fn definitions_differ(before: &ServerDefinitions, next: &ServerDefini
         || before.templates != next.templates
         || before.instructions != next.instructions
         || before.capabilities != next.capabilities
+        || before.omissions != next.omissions
         || before.era != next.era
         || before.protocol_version != next.protocol_version
         || before.legacy_version != next.legacy_version

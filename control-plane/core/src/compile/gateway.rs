@@ -53,7 +53,14 @@ pub fn compile(
         }
         let name = ObjectName::new(gateway.name.org.clone(), binding.server.clone());
         match server_definitions(state, &name) {
-            Ok(catalogue) => exposure.bind(&field, binding, catalogue),
+            Ok(catalogue) => {
+                for text in &catalogue.omissions {
+                    let (server, text) = (binding.server.clone(), text.clone());
+                    let kind = ProblemKind::DefinitionsOmitted { server, text };
+                    exposure.report(format!("{field}.server"), kind);
+                }
+                exposure.bind(&field, binding, catalogue);
+            }
             Err(kind) => exposure.report(format!("{field}.server"), kind),
         }
     }

@@ -9,9 +9,9 @@ use crate::state::StoreState;
 
 use super::{ConfigProblem, ProblemKind};
 
-/// Compiles `server` into its resource. Fails if the credential is missing or bound to other hosts, or the drift policy
-/// is not implemented:
-/// calling the server without its credential or against its policy is worse than not calling it.
+/// Compiles `server` into its resource. Fails if the credential is missing, bound to other hosts, or repeats a query
+/// parameter of a URL, or the drift policy is not implemented: calling the server without its credential or against its
+/// policy is worse than not calling it.
 pub fn compile(state: &StoreState, server: &Server) -> Result<ServerResource, ConfigProblem> {
     match server.drift {
         DriftPolicy::Follow => {}
@@ -40,25 +40,27 @@ fn credential(state: &StoreState, server: &Server) -> Result<Option<CredentialRe
         return Ok(None);
     };
     let name = ObjectName::new(server.name.org.clone(), id.clone());
-    let field = || "spec.credential".to_owned();
+    let problem = |kind| ConfigProblem {
+        field: "spec.credential".to_owned(),
+        kind,
+    };
     let Some(stored) = state.credentials.get(&name) else {
-        let kind = ProblemKind::NoCredential(name);
-        return Err(ConfigProblem {
-            field: field(),
-            kind,
-        });
+        return Err(problem(ProblemKind::NoCredential(name)));
     };
     let mut endpoints = server.source.endpoints().iter();
     if let Some(outside) = endpoints.find(|it| !stored.hosts.permits(&it.url)) {
-        let kind = ProblemKind::CredentialElsewhere {
+        return Err(problem(ProblemKind::CredentialElsewhere {
             credential: name,
             hosts: stored.hosts.clone(),
             url: outside.url.to_string(),
-        };
-        return Err(ConfigProblem {
-            field: field(),
-            kind,
-        });
+        }));
+    }
+    let mut endpoints = server.source.endpoints().iter();
+    if let Some(parameter) = endpoints.find_map(|it| stored.kind.query_conflict(&it.url)) {
+        return Err(problem(ProblemKind::CredentialRepeated {
+            credential: name,
+            parameter: parameter.to_owned(),
+        }));
     }
     Ok(Some(CredentialRef {
         id: id.clone(),

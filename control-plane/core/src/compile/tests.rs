@@ -11,6 +11,7 @@ mod bound_servers;
 mod hostile;
 mod incremental;
 mod listing;
+mod omissions;
 mod rate_limits;
 use crate::{
     Command, ControlObject, ObjectKey, OperatorObject,

@@ -1,7 +1,7 @@
 //! Builds a change together with its bookkeeping: marker, version log, request record, and removal of expired
 //! records.
 
-use toolgate_model::Timestamp;
+use toolgate_model::{ObjectName, Timestamp};
 
 use crate::{
     change::{Change, KeyGuard},
@@ -9,6 +9,7 @@ use crate::{
     key::ObjectKey,
     limits,
     object::{ControlObject, RequestRecord, VersionMarker, VersionRecord},
+    port::MAX_TXN_OPS,
     state::StoreState,
 };
 
@@ -70,6 +71,11 @@ impl<'a> ChangeBuilder<'a> {
         }
     }
 
+    /// Deletes `key` without a guard.
+    pub(super) fn delete_unguarded(&mut self, key: ObjectKey) {
+        self.deletes.push(key);
+    }
+
     pub(super) fn add_description(&mut self, what: String) {
         self.descriptions.push(what);
     }
@@ -94,6 +100,7 @@ impl<'a> ChangeBuilder<'a> {
             self.record_request(&subject);
             self.sweep_expired();
             self.sweep_proxies();
+            self.sweep_parts();
         }
         Change {
             subject,
@@ -180,10 +187,49 @@ impl<'a> ChangeBuilder<'a> {
         let written = |key: &ObjectKey| self.puts.iter().any(|(put, _)| put == key);
         let expired: Vec<ObjectKey> = expired
             .filter(|key| !written(key) && !self.deletes.contains(key))
-            .take(limits::SWEEP_BATCH)
+            .take(self.sweep_room())
             .collect();
         for key in expired {
             self.delete(key);
+        }
+    }
+
+    /// Returns the number of records that the change may delete besides what it is made for.
+    fn sweep_room(&self) -> usize {
+        let operations = self.puts.len() + self.deletes.len();
+        limits::SWEEP_BATCH.min(MAX_TXN_OPS.saturating_sub(operations))
+    }
+
+    /// Deletes parts of the definitions of servers that do not exist. Guarded: a server that is created in the meantime
+    /// keeps them.
+    fn sweep_parts(&mut self) {
+        let mut last: Option<(&ObjectName, bool)> = None;
+        let mut orphans = Vec::new();
+        let room = self.sweep_room();
+        for (id, _) in self.state.definitions_parts.iter() {
+            let (server, digest) = id;
+            let exists = match last {
+                Some((known, exists)) if known == server => exists,
+                Some(_) | None => {
+                    let key = ObjectKey::Server(server.clone());
+                    self.state.mod_revision_at(&key).is_some()
+                }
+            };
+            last = Some((server, exists));
+            if !exists {
+                orphans.push((server.clone(), *digest));
+            }
+            if orphans.len() >= room {
+                break;
+            }
+        }
+        for (server, digest) in orphans {
+            let server_key = ObjectKey::Server(server.clone());
+            if self.puts.iter().any(|(key, _)| *key == server_key) {
+                continue;
+            }
+            self.guard(&server_key);
+            self.delete(ObjectKey::DefinitionsPart(server, digest));
         }
     }
 
@@ -196,7 +242,7 @@ impl<'a> ChangeBuilder<'a> {
         let is_written = |key: &&ObjectKey| self.puts.iter().any(|(put, _)| put == *key);
         let expired = self.state.expired_records(now);
         let expired = expired.filter(|key| own.as_ref() != Some(*key) && !is_written(key));
-        let expired: Vec<ObjectKey> = expired.take(limits::SWEEP_BATCH).cloned().collect();
+        let expired: Vec<ObjectKey> = expired.take(self.sweep_room()).cloned().collect();
         for key in expired {
             if !self.deletes.contains(&key) {
                 self.deletes.push(key);

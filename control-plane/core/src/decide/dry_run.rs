@@ -25,6 +25,7 @@ pub(super) fn check(
         Command::Delete { .. }
         | Command::RevokeToken(_)
         | Command::RecordDefinitions(_)
+        | Command::RecordDefinitionsPart(_)
         | Command::RecordProxy(_)
         | Command::ForgetProxy(_)
         | Command::CreateJoinToken(_)

@@ -1,12 +1,21 @@
 //! Records observations: server definitions and proxy status. The content of an observation is never rejected;
 //! oversized parts are truncated and the truncation is reported.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use toolgate_model::{ProxyStatus, ServerDefinitions, Slug, Timestamp};
+use toolgate_model::{
+    Definition, DefinitionsPart, ProxyStatus, ServerDefinitions, Slug, Timestamp,
+    server_health::{HEALTH_DETAIL, HEALTH_SERVERS},
+};
 
 use crate::{
-    change::Change, compile, key::ObjectKey, limits, object::ControlObject, push::STALE_AFTER,
+    change::Change,
+    compile,
+    definitions::{self, NamedPart},
+    key::ObjectKey,
+    limits,
+    object::ControlObject,
+    push::STALE_AFTER,
     rejection::Rejection,
 };
 
@@ -26,7 +35,23 @@ pub(super) fn record_definitions(
     }
     let before = draft.state.definitions.get(&seen.server).cloned();
     let before = before.as_deref();
-    let next = truncate_to_limits(carried_over(seen.clone(), before)).with_problem_since(before);
+    let mut next =
+        truncate_to_limits(carried_over(seen.clone(), before)).with_problem_since(before);
+    let stored = |before: &&ServerDefinitions| {
+        let mut parts = before.parts.iter();
+        before.lists() == next.lists() && parts.all(|it| draft.state.has_part(&seen.server, *it))
+    };
+    let parts = match before.filter(stored) {
+        Some(before) => {
+            next.parts.clone_from(&before.parts);
+            Vec::new()
+        }
+        None => {
+            let parts = definitions::parts_of(&next);
+            next.parts = parts.iter().map(|(digest, _)| *digest).collect();
+            parts
+        }
+    };
     if let Some(before) = before {
         let same = ServerDefinitions {
             probed: before.probed,
@@ -37,12 +62,50 @@ pub(super) fn record_definitions(
         }
     }
     draft.guard(&server);
+    let is_missing = |part: &&NamedPart| !draft.state.has_part(&seen.server, part.0);
+    if let Some((digest, part)) = parts.iter().find(is_missing) {
+        // The caller repeats the command until the definitions themselves are written.
+        let part_key = ObjectKey::DefinitionsPart(seen.server.clone(), *digest);
+        draft.put(part_key, ControlObject::DefinitionsPart(Arc::clone(part)));
+        return Ok(draft.finish(key));
+    }
+    delete_parts(&mut draft, &next);
     if before.is_none_or(|before| compile::definitions_differ(before, &next)) {
         draft.add_description(describe(before, &next));
         draft.mark_compile_input_changed();
     }
     draft.put(key.clone(), ControlObject::Definitions(Arc::new(next)));
     Ok(draft.finish(key))
+}
+
+/// Stores a part of definitions, unless the store has it.
+pub(super) fn record_definitions_part(
+    mut draft: ChangeBuilder<'_>,
+    part: &Arc<DefinitionsPart>,
+) -> Result<Change, Rejection> {
+    let server = ObjectKey::Server(part.server.clone());
+    if !draft.state.servers.contains(&part.server) {
+        return Err(Rejection::NotFound(server));
+    }
+    let key = ObjectKey::DefinitionsPart(part.server.clone(), part.digest());
+    if draft.state.mod_revision_at(&key).is_some() {
+        return Ok(Change::empty(key));
+    }
+    draft.guard(&server);
+    let object = ControlObject::DefinitionsPart(Arc::clone(part));
+    draft.put(key.clone(), object);
+    Ok(draft.finish(key))
+}
+
+/// Deletes the parts that `next` does not name. Only the change that writes the definitions deletes parts of an existing
+/// server: the guard of the definitions then fails for another writer that relies on them.
+fn delete_parts(draft: &mut ChangeBuilder<'_>, next: &ServerDefinitions) {
+    let server = &next.server;
+    let stored = draft.state.part_digests(server).into_iter();
+    let unused = stored.filter(|digest| !next.parts.contains(digest));
+    for digest in unused.take(limits::PARTS_SWEEP_BATCH) {
+        draft.delete_unguarded(ObjectKey::DefinitionsPart(server.clone(), digest));
+    }
 }
 
 pub(super) fn record_proxy(
@@ -99,6 +162,11 @@ fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
     truncate_bytes(&mut seen.build, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.listen, limits::LABEL_VALUE);
     seen.rejections.truncate(limits::PROXY_REFUSALS);
+    seen.servers.truncate(HEALTH_SERVERS);
+    for health in &mut seen.servers {
+        truncate_bytes(&mut health.failure, limits::LABEL_VALUE);
+        truncate_bytes(&mut health.detail, HEALTH_DETAIL);
+    }
     for rejection in &mut seen.rejections {
         truncate_bytes(&mut rejection.reason, limits::DESCRIPTION);
     }
@@ -110,15 +178,13 @@ fn carried_over(
     mut seen: ServerDefinitions,
     before: Option<&ServerDefinitions>,
 ) -> ServerDefinitions {
-    let nothing = [&seen.tools, &seen.prompts, &seen.resources, &seen.templates]
-        .iter()
-        .all(|list| list.is_empty());
-    let failed = seen.problem.is_some() && nothing;
+    let failed = seen.problem.is_some() && seen.is_empty();
     if let Some(before) = before.filter(|_| failed) {
         seen.tools.clone_from(&before.tools);
         seen.prompts.clone_from(&before.prompts);
         seen.resources.clone_from(&before.resources);
         seen.templates.clone_from(&before.templates);
+        seen.omissions.clone_from(&before.omissions);
         seen.instructions.clone_from(&before.instructions);
         seen.capabilities.clone_from(&before.capabilities);
         seen.protocol_version.clone_from(&before.protocol_version);
@@ -142,21 +208,12 @@ fn truncate_to_limits(mut seen: ServerDefinitions) -> ServerDefinitions {
     if seen.capabilities.len() > limits::SERVER_CAPABILITIES {
         seen.capabilities = "{}".to_owned();
     }
-    let lists = [
-        ("tools", &mut seen.tools, limits::SERVER_TOOLS),
-        ("prompts", &mut seen.prompts, limits::SERVER_PROMPTS),
-        ("resources", &mut seen.resources, limits::SERVER_RESOURCES),
-        ("templates", &mut seen.templates, limits::SERVER_TEMPLATES),
-    ];
-    for (what, list, limit) in lists {
-        let (offered, kept) = (list.len(), limit.kept_count(list));
-        if kept < offered {
-            list.truncate(kept);
-            let (count, kib) = (limit.count, limit.bytes / 1024);
-            seen.problem.get_or_insert(format!(
-                "the server offers {offered} {what}; the first {kept} are kept (at most {count} {what} and {kib} KiB)"
-            ));
-        }
+    let omitted = definitions::cut_to_limits(&mut seen);
+    seen.omissions
+        .extend(omitted.iter().map(ToString::to_string));
+    seen.omissions.truncate(definitions::LISTS.len());
+    for text in &mut seen.omissions {
+        truncate_bytes(text, limits::DESCRIPTION);
     }
     seen
 }
@@ -199,10 +256,13 @@ fn describe(before: Option<&ServerDefinitions>, next: &ServerDefinitions) -> Str
     ];
     let changes = lists.iter().filter_map(|(what, always, before, next)| {
         let before = before.map_or(&[][..], Vec::as_slice);
-        let new = next.iter().filter(|it| !before.contains(it)).count();
+        let known = before.iter().map(|it| (it.name.as_str(), it));
+        let known: BTreeMap<&str, &Definition> = known.collect();
+        let is_new = |it: &&Definition| known.get(it.name.as_str()) != Some(it);
+        let new = next.iter().filter(is_new).count();
         let named = *always || !before.is_empty() || !next.is_empty();
         named.then(|| format!("{} {what}, {new} new or changed", next.len()))
     });
-    let changes: Vec<String> = changes.collect();
+    let changes: Vec<String> = changes.chain(next.omissions.iter().cloned()).collect();
     format!("probe of server {server}: {}", changes.join("; "))
 }

@@ -29,6 +29,8 @@ pub(crate) fn key() -> impl Strategy<Value = ObjectKey> {
         slug().prop_map(ObjectKey::Expelled),
         any::<[u8; 32]>().prop_map(|hash| ObjectKey::Request(Digest(hash))),
         any::<u64>().prop_map(ObjectKey::History),
+        (name(), any::<[u8; 32]>())
+            .prop_map(|(server, hash)| ObjectKey::DefinitionsPart(server, Digest(hash))),
     ]
 }
 

@@ -24,12 +24,41 @@ impl PublishedState {
             changed.extend(self.gateways_with_problems(&server));
             changed.insert(Server::key(server));
         }
+        for server in self.servers_seen_differently(earlier, &changed) {
+            let gateways = self.state.gateways_of_server(&server);
+            let gateways = gateways.map(|id| ObjectName::new(server.org.clone(), id.clone()));
+            changed.extend(gateways.map(Gateway::key));
+            changed.insert(Server::key(server));
+        }
         if self.compiled.snapshot.version != earlier.compiled.snapshot.version {
             // A proxy is shown with the version that it should have.
             let proxies = self.state.proxies.iter();
             changed.extend(proxies.map(|(id, _)| ProxyStatus::key(id.clone())));
         }
         Some(changed)
+    }
+
+    /// Returns the servers that fail, or have failed lately, for proxies, if what proxies see is among the changes.
+    fn servers_seen_differently(
+        &self,
+        earlier: &Self,
+        changed: &BTreeSet<ObjectKey>,
+    ) -> BTreeSet<ObjectName> {
+        let proxies = |state: &Self| -> Vec<_> {
+            let proxies = state.state.proxies.iter();
+            let changed =
+                proxies.filter(|(id, _)| changed.contains(&ProxyStatus::key((*id).clone())));
+            let seen =
+                changed.map(|(id, proxy)| (id.clone(), proxy.connected, proxy.servers.clone()));
+            seen.collect()
+        };
+        if proxies(self) == proxies(earlier) {
+            return BTreeSet::new();
+        }
+        let all = [earlier, self].into_iter();
+        let all = all.flat_map(|it| it.state.proxies.iter());
+        all.flat_map(|(_, proxy)| proxy.servers.iter().map(|health| health.server.clone()))
+            .collect()
     }
 
     /// Returns the gateways that bind `server` and have problems, which may include the result of its probe.

@@ -1,8 +1,11 @@
 //! Ports of cryptography: sealed values, tokens, page cursors and certificates.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use toolgate_model::{Digest, ObjectName, SealedBlob, Slug, Timestamp, TokenHash};
+use toolgate_model::{
+    Credential, CredentialKind, Digest, FieldPlace, ObjectName, SealedBlob, SealedField, Slug,
+    Timestamp, TokenHash,
+};
 
 /// Encrypts values before they are stored.
 pub trait SecretSealer: Send + Sync + 'static {
@@ -27,7 +30,7 @@ pub struct EncryptionContext {
     /// Id of the object.
     pub id: String,
     /// Field of the object, e.g. `value`.
-    pub field: &'static str,
+    pub field: Cow<'static, str>,
 }
 
 impl EncryptionContext {
@@ -37,7 +40,55 @@ impl EncryptionContext {
             org: name.org.to_string(),
             kind: "credential",
             id: name.id.to_string(),
-            field: "value",
+            field: "value".into(),
+        }
+    }
+
+    /// Returns the context of the value of one header or query parameter of a credential that has several.
+    pub fn credential_field(name: &ObjectName, place: FieldPlace, field: &str) -> Self {
+        let place = match place {
+            FieldPlace::Header => "header",
+            FieldPlace::Query => "query",
+        };
+        Self {
+            field: format!("{place}/{field}").into(),
+            ..Self::credential_value(name)
+        }
+    }
+}
+
+/// Sealed value of a credential, with the context that it opens in.
+pub struct SealedCredentialField<'a> {
+    /// Context of the value.
+    pub context: EncryptionContext,
+    /// Part of the request.
+    pub place: FieldPlace,
+    /// Name of the header or query parameter.
+    pub name: &'a str,
+    /// Sealed value.
+    pub value: &'a SealedBlob,
+}
+
+/// Returns the sealed values of a credential: of its headers, then of its query parameters.
+pub fn sealed_credential_fields(credential: &Credential) -> Vec<SealedCredentialField<'_>> {
+    match &credential.kind {
+        CredentialKind::StaticHeader { header, value } => vec![SealedCredentialField {
+            context: EncryptionContext::credential_value(&credential.name),
+            place: FieldPlace::Header,
+            name: header,
+            value,
+        }],
+        CredentialKind::RequestFields(fields) => {
+            let one = |field: &'_ SealedField| {
+                EncryptionContext::credential_field(&credential.name, field.place, &field.name)
+            };
+            let fields = fields.iter().map(|field| SealedCredentialField {
+                context: one(field),
+                place: field.place,
+                name: &field.name,
+                value: &field.value,
+            });
+            fields.collect()
         }
     }
 }

@@ -3,15 +3,18 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 use toolgate_model::{
-    Delta, Digest, ProxyStatus, ResourceKey, ResourceRejection, Snapshot, Timestamp,
+    Delta, Digest, ObjectName, ProxyStatus, ResourceKey, ResourceRejection, ServerHealth, Snapshot,
+    Timestamp,
+    server_health::{HEALTH_SERVERS, most_relevant},
 };
 
 use super::{
-    ACK_TIMEOUT, ConnectedProxy, HEARTBEAT_INTERVAL, InFlightUpdate, PushAction, PushCloseReason,
-    PushEvent, PushHello, PushSession, SessionPhase,
+    ACK_TIMEOUT, ConnectedProxy, HEARTBEAT_INTERVAL, InFlightUpdate, OBSERVATION_INTERVAL,
+    PushAction, PushCloseReason, PushEvent, PushHello, PushReport, PushSession, SessionPhase,
 };
 
 impl PushSession {
@@ -29,6 +32,7 @@ impl PushSession {
             PushEvent::Nack { nonce, rejected } => {
                 self.handle_response(nonce, rejected, now, &mut out)
             }
+            PushEvent::Report(report) => self.handle_report(report, now, &mut out),
             PushEvent::Tick => self.handle_tick(now, &mut out),
             PushEvent::Disconnected => self.close(PushCloseReason::Disconnected, now, &mut out),
         }
@@ -61,10 +65,23 @@ impl PushSession {
             SessionPhase::Open(open) => {
                 match open.in_flight.take_if(|flight| flight.nonce == nonce) {
                     Some(flight) => {
-                        open.apply_response(flight.delta, rejected, now);
-                        out.push(PushAction::RecordProxy(open.proxy.clone()));
+                        open.apply_response(flight.delta, rejected);
+                        open.record(now, out);
                     }
                     None => self.close(PushCloseReason::WrongNonce, now, out),
+                }
+            }
+            SessionPhase::Closed => {}
+        }
+    }
+
+    fn handle_report(&mut self, report: PushReport, now: Timestamp, out: &mut Vec<PushAction>) {
+        match &mut self.phase {
+            SessionPhase::AwaitingHello { .. } => self.close(PushCloseReason::NoHello, now, out),
+            SessionPhase::Open(open) => {
+                open.apply_report(report, now);
+                if open.has_news && open.is_due(OBSERVATION_INTERVAL, now) {
+                    open.record(now, out);
                 }
             }
             SessionPhase::Closed => {}
@@ -83,9 +100,8 @@ impl PushSession {
                     .is_some_and(|flight| flight.deadline <= now)
                 {
                     self.close(PushCloseReason::AckTimeout, now, out);
-                } else if open.last_recorded.after(HEARTBEAT_INTERVAL) <= now {
-                    open.touch(now);
-                    out.push(PushAction::RecordProxy(open.proxy.clone()));
+                } else if open.is_due(open.record_interval(), now) {
+                    open.record(now, out);
                 }
             }
             SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => {}
@@ -97,8 +113,7 @@ impl PushSession {
         match phase {
             SessionPhase::Open(mut open) => {
                 open.proxy.connected = false;
-                open.touch(now);
-                out.push(PushAction::RecordProxy(open.proxy));
+                open.record(now, out);
                 out.push(PushAction::Close(reason));
             }
             SessionPhase::AwaitingHello { .. } => out.push(PushAction::Close(reason)),
@@ -135,12 +150,14 @@ impl PushSession {
         let at = match &self.phase {
             SessionPhase::AwaitingHello { until } => *until,
             SessionPhase::Open(open) => {
-                let heartbeat = open.last_recorded.after(HEARTBEAT_INTERVAL);
+                let heartbeat = open.last_recorded.after(open.record_interval());
                 let flight = open.in_flight.as_ref().map(|flight| flight.deadline);
                 flight.map_or(heartbeat, |until| until.min(heartbeat))
             }
             SessionPhase::Closed => return,
         };
+        // A clock that was set back does not delay the next heartbeat.
+        let at = at.min(now.after(HEARTBEAT_INTERVAL));
         out.push(PushAction::WakeAt(at.max(now)));
     }
 }
@@ -159,6 +176,8 @@ impl ConnectedProxy {
             held: hello.held,
             acked: hello.held,
             rejections: Vec::new(),
+            clock: None,
+            servers: Vec::new(),
         };
         Self {
             proxy,
@@ -168,7 +187,54 @@ impl ConnectedProxy {
             comparisons: 0,
             in_flight: None,
             last_recorded: now,
+            has_news: false,
         }
+    }
+
+    fn apply_report(&mut self, report: PushReport, now: Timestamp) {
+        if let Some(clock) = report.clock {
+            let before = self.proxy.clock.replace(clock);
+            self.has_news |= match before {
+                Some(before) => before.differs_from(&clock),
+                None => clock.is_off(),
+            };
+        }
+        if report.servers.is_empty() && !report.replaces_servers {
+            return;
+        }
+        let before = std::mem::take(&mut self.proxy.servers);
+        let kept = before.iter().filter(|_| !report.replaces_servers).cloned();
+        let current = kept.chain(report.servers).filter(|it| !it.is_past(now));
+        let by_server: BTreeMap<ObjectName, ServerHealth> =
+            current.map(|it| (it.server.clone(), it)).collect();
+        self.proxy.servers = most_relevant(by_server.into_values().collect(), HEALTH_SERVERS);
+        let states = |servers: &[ServerHealth]| -> Vec<_> {
+            let states = servers
+                .iter()
+                .map(|it| (it.server.clone(), it.state, it.outages));
+            states.collect()
+        };
+        self.has_news |= states(&before) != states(&self.proxy.servers);
+    }
+
+    /// Returns the interval after which the status is recorded again.
+    fn record_interval(&self) -> Duration {
+        match self.has_news {
+            true => OBSERVATION_INTERVAL,
+            false => HEARTBEAT_INTERVAL,
+        }
+    }
+
+    /// Returns `true` if the last record is this old, or of a time that has not come: the clock was set back.
+    fn is_due(&self, interval: Duration, now: Timestamp) -> bool {
+        now < self.last_recorded || self.last_recorded.after(interval) <= now
+    }
+
+    fn record(&mut self, now: Timestamp, out: &mut Vec<PushAction>) {
+        self.proxy.last_seen = now;
+        self.last_recorded = now;
+        self.has_news = false;
+        out.push(PushAction::RecordProxy(self.proxy.clone()));
     }
 
     /// Returns what the proxy lacks of `target`. The caller sends it: the next call compares what was written since only.
@@ -207,7 +273,7 @@ impl ConnectedProxy {
         delta
     }
 
-    fn apply_response(&mut self, delta: Delta, rejected: Vec<ResourceRejection>, now: Timestamp) {
+    fn apply_response(&mut self, delta: Delta, rejected: Vec<ResourceRejection>) {
         let reasons: BTreeMap<_, _> = rejected
             .into_iter()
             .map(|it| (it.resource, it.reason))
@@ -229,7 +295,6 @@ impl ConnectedProxy {
         }
         self.proxy.acked = delta.version;
         self.proxy.rejections = self.rejections();
-        self.touch(now);
     }
 
     fn rejections(&self) -> Vec<ResourceRejection> {
@@ -239,10 +304,5 @@ impl ConnectedProxy {
                 reason: reason.clone(),
             };
         self.rejected.iter().map(rejection).collect()
-    }
-
-    fn touch(&mut self, now: Timestamp) {
-        self.proxy.last_seen = now;
-        self.last_recorded = now;
     }
 }

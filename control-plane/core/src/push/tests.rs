@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, ObjectName, SnapshotResource, SnapshotResourceKind, TokenHash, TokenSubject,
+    AllowList, HealthState, ObjectName, SnapshotResource, SnapshotResourceKind, TokenHash,
+    TokenSubject,
     snapshot::{SnapshotEntry, TokenResource},
 };
 
@@ -425,4 +426,133 @@ fn a_stream_starts_after_all_earlier_ones_also_if_their_clock_was_ahead() {
     assert_eq!(started(0, 1_000), Timestamp(1_000));
     assert_eq!(started(900, 1_000), Timestamp(1_000));
     assert_eq!(started(5_000, 1_000), Timestamp(5_001));
+}
+
+fn report(ahead_ms: i64) -> PushEvent {
+    let clock = Some(ClockReading {
+        ahead_ms,
+        error_ms: 10,
+    });
+    PushEvent::Report(PushReport {
+        clock,
+        ..PushReport::default()
+    })
+}
+
+#[test]
+fn a_clock_that_is_off_is_recorded_at_once_and_one_that_agrees_with_the_next_heartbeat() {
+    let mut session = open(&Snapshot::default());
+    let later = Timestamp(1).after(OBSERVATION_INTERVAL);
+    assert_eq!(recorded(&session.step(report(20), later)), None);
+    let told = recorded(&session.step(report(180_000), later)).unwrap();
+    assert_eq!(told.clock.unwrap().ahead_ms, 180_000);
+    let heartbeat = later.after(HEARTBEAT_INTERVAL);
+    assert_eq!(recorded(&session.step(report(181_000), heartbeat)), None);
+    let next = recorded(&session.step(PushEvent::Tick, heartbeat)).unwrap();
+    assert_eq!(next.clock.unwrap().ahead_ms, 181_000);
+}
+
+#[test]
+fn changing_observations_are_recorded_at_most_every_few_seconds() {
+    let mut session = open(&Snapshot::default());
+    let mut records = 0;
+    for second in 0..600_u64 {
+        let now = Timestamp(second * 1000 + 2);
+        let ahead = if second % 2 == 0 { 0 } else { 3_600_000 };
+        let mut actions = session.step(report(ahead), now);
+        actions.extend(session.step(PushEvent::Tick, now));
+        let is_record = |action: &&PushAction| matches!(action, PushAction::RecordProxy(_));
+        records += actions.iter().filter(is_record).count();
+    }
+    assert!((100..=120).contains(&records), "{records}");
+}
+
+#[test]
+fn a_clock_that_is_set_back_does_not_end_the_heartbeats() {
+    let day = 86_400_000;
+    let mut session = PushSession::new(Timestamp(3 * day));
+    let opened = session.step(hello(&Snapshot::default()), Timestamp(3 * day));
+    assert!(recorded(&opened).is_some());
+    let actions = session.step(PushEvent::Tick, Timestamp(day));
+    assert!(recorded(&actions).is_some_and(|proxy| proxy.connected));
+    let wakes = |action: &PushAction| match action {
+        PushAction::WakeAt(at) => Some(*at),
+        PushAction::Send { .. } | PushAction::RecordProxy(_) | PushAction::Close(_) => None,
+    };
+    let wake = actions.iter().find_map(wakes).unwrap();
+    assert!(wake <= Timestamp(day).after(HEARTBEAT_INTERVAL));
+}
+
+fn health(id: &str, state: HealthState, at: Timestamp, outages: u32) -> ServerHealth {
+    ServerHealth {
+        server: ObjectName::new("acme".parse().unwrap(), id.parse().unwrap()),
+        state,
+        failing_since: at,
+        recovered: (state == HealthState::Available).then_some(at),
+        failure: "upstream_unreachable".to_owned(),
+        detail: String::new(),
+        outages,
+    }
+}
+
+fn report_of(servers: Vec<ServerHealth>, replaces_servers: bool) -> PushEvent {
+    PushEvent::Report(PushReport {
+        servers,
+        replaces_servers,
+        ..PushReport::default()
+    })
+}
+
+#[test]
+fn a_flapping_server_is_recorded_at_most_every_few_seconds_and_its_last_state_is() {
+    let mut session = open(&Snapshot::default());
+    let mut last = None;
+    let mut records = 0;
+    // Ten changes per second for ten minutes.
+    for number in 0..6_000_u32 {
+        let now = Timestamp(u64::from(number) * 100 + 2);
+        let state = match number % 2 {
+            0 => HealthState::Unavailable,
+            _ => HealthState::Available,
+        };
+        let changed = health("git", state, now, number / 2 + 1);
+        let mut actions = session.step(report_of(vec![changed], false), now);
+        actions.extend(session.step(PushEvent::Tick, now));
+        for action in actions {
+            if let PushAction::RecordProxy(proxy) = action {
+                records += 1;
+                assert!(proxy.servers.len() <= 1);
+                last = Some(proxy);
+            }
+        }
+    }
+    assert!((100..=121).contains(&records), "{records}");
+    let end = Timestamp(600_000).after(OBSERVATION_INTERVAL);
+    let recorded = recorded(&session.step(PushEvent::Tick, end))
+        .or(last)
+        .unwrap();
+    assert_eq!(recorded.servers[0].outages, 3_000);
+    assert_eq!(recorded.servers[0].state, HealthState::Available);
+}
+
+#[test]
+fn reports_of_servers_are_merged_until_one_replaces_them() {
+    let mut session = open(&Snapshot::default());
+    let now = Timestamp(1).after(OBSERVATION_INTERVAL);
+    let failing = |id: &str| health(id, HealthState::Unavailable, now, 1);
+    let ids = |session: &PushSession| -> Vec<String> {
+        let servers = &session.proxy().unwrap().servers;
+        servers.iter().map(|it| it.server.id.to_string()).collect()
+    };
+    let first = recorded(&session.step(report_of(vec![failing("wiki")], true), now));
+    assert_eq!(first.unwrap().servers.len(), 1, "recorded at once");
+    let _merged = session.step(report_of(vec![failing("git")], false), now);
+    assert_eq!(ids(&session), ["git", "wiki"]);
+    let _nothing = session.step(report_of(Vec::new(), false), now);
+    assert_eq!(ids(&session), ["git", "wiki"]);
+    let many = (0..5_000).map(|n| failing(&format!("s{n}"))).collect();
+    let _many = session.step(report_of(many, false), now);
+    assert!(ids(&session).len() <= 100);
+    let _replaced = session.step(report_of(vec![failing("git")], true), now);
+    assert_eq!(ids(&session), ["git"]);
 }

@@ -80,7 +80,7 @@ impl StoreState {
         let key: ObjectKey = text
             .parse()
             .map_err(|e: crate::InvalidObjectKey| e.to_string())?;
-        let object = object?;
+        let object = self.assembled(object?)?;
         if object.own_key().is_some_and(|own| own != key) {
             return Err("the object at this key says that it is another one".to_owned());
         }
@@ -155,6 +155,10 @@ macro_rules! define_tables {
                     ObjectKey::Request(digest) => {
                         ControlObject::Request((*self.requests.get(digest)?.object).clone())
                     }
+                    ObjectKey::DefinitionsPart(server, digest) => {
+                        let id = (server.clone(), *digest);
+                        ControlObject::DefinitionsPart(self.definitions_parts.get(&id)?.to_arc())
+                    }
                     ObjectKey::History(number) => {
                         ControlObject::History((*self.history.get(number)?.object).clone())
                     }
@@ -188,6 +192,9 @@ macro_rules! define_tables {
                     (ObjectKey::Request(digest), ControlObject::Request(it)) => {
                         self.requests.put(digest, Arc::new(it), modified);
                     }
+                    (ObjectKey::DefinitionsPart(server, digest), ControlObject::DefinitionsPart(it)) => {
+                        self.definitions_parts.put((server, digest), it, modified);
+                    }
                     (ObjectKey::History(number), ControlObject::History(it)) => {
                         self.history.put(number, Arc::new(it), modified);
                     }
@@ -206,6 +213,9 @@ macro_rules! define_tables {
                     ObjectKey::JoinToken(hash) => self.join_tokens.remove(hash),
                     ObjectKey::Expelled(id) => self.expelled.remove(id),
                     ObjectKey::Request(digest) => self.requests.remove(digest),
+                    ObjectKey::DefinitionsPart(server, digest) => {
+                        self.definitions_parts.remove(&(server.clone(), *digest));
+                    }
                     ObjectKey::History(number) => self.history.remove(number),
                 }
             }

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
+use toolgate_client::PresentedCredential;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
 use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
@@ -14,6 +15,7 @@ use crate::port::{HeaderError, SinkError, StoreEffect, StoreReport};
 
 mod feeds;
 mod kinds;
+mod large;
 
 /// Keeps server definitions in memory and counts the writes.
 #[derive(Default)]
@@ -59,11 +61,11 @@ impl HeaderSource for StaticHeaders {
         _server: &ObjectName,
         credential: &CredentialRef,
         _url: &url::Url,
-    ) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), HeaderError>> {
+    ) -> BoxFuture<'_, Result<PresentedCredential, HeaderError>> {
         let known = credential.id.as_str() == "good";
         Box::pin(async move {
             if known {
-                return Ok((
+                return Ok(PresentedCredential::header(
                     HeaderName::from_static("x-key"),
                     HeaderValue::from_static("k"),
                 ));
@@ -302,6 +304,8 @@ async fn stored_definitions_are_loaded_after_a_restart() {
         probed: toolgate_model::Timestamp(0),
         problem: None,
         problem_since: None,
+        omissions: Vec::new(),
+        parts: Vec::new(),
     };
     earlier.tools.push(toolgate_model::Definition {
         name: "kept".to_owned(),
@@ -429,30 +433,6 @@ async fn invalid_servers_are_capped_and_reported() {
     for words in ["would never end", "same name", "larger than", bad] {
         assert!(problem.contains(words), "{words}: {problem}");
     }
-}
-
-#[tokio::test]
-async fn definitions_are_cut_to_the_size_limit_of_the_store() {
-    let house = fixture(MemorySink::default());
-    let url = house
-        .serve(|seen| {
-            if seen.rpc_method() != "tools/list" {
-                return modern(&seen);
-            }
-            let fat = |n: usize| json!({ "name": format!("t{n}"), "inputSchema": {}, "description": "x".repeat(100_000) });
-            let tools: Vec<Value> = (0..20).map(fat).collect();
-            fake_server::result(&seen, &json!({ "tools": tools, "resultType": "complete" }))
-        })
-        .await;
-    house.want([target("s", &url)]);
-    let catalogue = house.kept("s", |_| true).await;
-    assert_eq!(catalogue.tools.len(), 7);
-    assert!(
-        catalogue
-            .problem
-            .unwrap()
-            .starts_with("13 of its tools are left out")
-    );
 }
 
 #[tokio::test]

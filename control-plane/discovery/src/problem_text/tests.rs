@@ -57,7 +57,7 @@ fn each_failure_text_contains_a_remedy() {
 #[test]
 fn listings_are_reported_in_one_bounded_line() {
     assert_eq!(
-        of_listing(DefinitionKind::Tool, &ServerListing::default(), 0),
+        of_listing(DefinitionKind::Tool, &ServerListing::default()),
         None
     );
     let refused = RejectedDefinition {
@@ -70,10 +70,26 @@ fn listings_are_reported_in_one_bounded_line() {
         with_deceptive_text: Vec::new(),
         undeclared: false,
         truncation: Some(ListingTruncation::Failed("no ".repeat(5000))),
+        ..ServerListing::default()
     };
-    let problem = of_listing(DefinitionKind::Prompt, &listing, 3).unwrap();
+    let problem = of_listing(DefinitionKind::Prompt, &listing).unwrap();
     assert!(problem.len() <= MAX_PROBLEM_BYTES + 3, "{}", problem.len());
-    assert!(problem.contains("and 95 more") && problem.contains("3 of its prompts"));
+    assert!(problem.contains("and 95 more") && problem.contains("list of its prompts"));
+}
+
+#[test]
+fn a_limit_that_cuts_a_list_is_no_problem_of_the_server() {
+    for cut in [
+        ListingTruncation::Pages(1),
+        ListingTruncation::Definitions(1),
+        ListingTruncation::Bytes(1),
+    ] {
+        let listing = ServerListing {
+            truncation: Some(cut),
+            ..ServerListing::default()
+        };
+        assert_eq!(of_listing(DefinitionKind::Tool, &listing), None);
+    }
 }
 
 #[test]
@@ -142,13 +158,13 @@ fn mc_03_texts_with_hidden_characters_are_flagged() {
         with_deceptive_text: (0..count).map(|n| format!("t{n}")).collect(),
         ..ServerListing::default()
     };
-    let problem = of_listing(DefinitionKind::Tool, &hiding(1), 0).unwrap();
+    let problem = of_listing(DefinitionKind::Tool, &hiding(1)).unwrap();
     assert!(
         problem.contains("invisible or deceive a reader") && problem.contains(": `t0`;"),
         "{problem}"
     );
     assert!(
-        of_listing(DefinitionKind::Tool, &hiding(100), 0)
+        of_listing(DefinitionKind::Tool, &hiding(100))
             .unwrap()
             .contains("and 95 more")
     );

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use toolgate_model::{CredentialHosts, ObjectMeta, TokenHash};
+use toolgate_model::{CredentialHosts, FieldPlace, ObjectMeta, SealedField, TokenHash};
 use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
@@ -19,6 +19,28 @@ fn ring(folder: &std::path::Path, keys: &[(&str, char)]) -> Arc<EnvelopeSealer> 
     std::fs::write(&path, keys.iter().map(line).collect::<String>()).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     Arc::new(EnvelopeSealer::new(KeyEncryptionKeys::open(&path).unwrap()))
+}
+
+/// Returns a credential with a header and a query parameter, both sealed with `keys`.
+fn of_several_fields(credential: &toolgate_model::ObjectName, keys: &EnvelopeSealer) -> Credential {
+    let fields = [
+        (FieldPlace::Header, "x-app-key"),
+        (FieldPlace::Query, "api_key"),
+    ];
+    let sealed = |(place, field): (FieldPlace, &str)| {
+        let context = EncryptionContext::credential_field(credential, place, field);
+        SealedField {
+            place,
+            name: field.to_owned(),
+            value: keys.seal(&context, VALUE).unwrap(),
+        }
+    };
+    Credential {
+        name: credential.clone(),
+        meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
+        kind: CredentialKind::RequestFields(fields.map(sealed).to_vec()),
+    }
 }
 
 #[tokio::test]
@@ -38,6 +60,9 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
         },
     });
     plane.create(object).await.unwrap();
+    let several = name("several");
+    let object = OperatorObject::Credential(of_several_fields(&several, &old));
+    plane.create(object).await.unwrap();
     let key = DeploymentKeys::open_or_create(&plane.writer, &old, "t")
         .await
         .unwrap();
@@ -51,23 +76,37 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     let both = ring(folder.path(), &[("k2", '2'), ("k1", '1')]);
     assert_eq!(
         run(plane.writer.clone(), both).await.unwrap(),
-        4,
-        "three keys of ours, one of theirs"
+        5,
+        "three keys of ours, two credentials"
     );
 
     let new = ring(folder.path(), &[("k2", '2')]);
     plane
         .shows(|state| {
             let stored = state.credentials.get(&credential).unwrap();
-            let CredentialKind::StaticHeader { value, .. } = &stored.kind;
+            let CredentialKind::StaticHeader { value, .. } = &stored.kind else {
+                panic!("one header");
+            };
             let ours = state.system_keys.get(&slug("authority")).unwrap();
-            !new.needs_reseal(value) && !new.needs_reseal(&ours.object)
+            let several = state.credentials.get(&several).unwrap();
+            let fields = sealed_credential_fields(several);
+            !new.needs_reseal(value)
+                && !new.needs_reseal(&ours.object)
+                && fields.iter().all(|field| !new.needs_reseal(field.value))
         })
         .await;
     let state = plane.writer.current();
     let CredentialKind::StaticHeader { value, .. } =
-        &state.credentials.get(&credential).unwrap().kind;
+        &state.credentials.get(&credential).unwrap().kind
+    else {
+        panic!("one header");
+    };
     assert_eq!((*new.open(&place, value).unwrap()).as_ref(), VALUE);
+    let stored = state.credentials.get(&several).unwrap();
+    for field in sealed_credential_fields(stored) {
+        let opened = new.open(&field.context, field.value).unwrap();
+        assert_eq!((*opened).as_ref(), VALUE, "{}", field.name);
+    }
     let key = DeploymentKeys::open_or_create(&plane.writer, &new, "t")
         .await
         .unwrap();

@@ -9,7 +9,7 @@ fn context(org: &str, id: &str) -> EncryptionContext {
         org: org.into(),
         kind: "credential",
         id: id.into(),
-        field: "value",
+        field: "value".into(),
     }
 }
 
@@ -43,7 +43,7 @@ fn se_02_a_value_moved_to_another_location_does_not_open() {
     let vault = vault();
     let sealed = vault.seal(&context("acme", "gh"), b"secret").unwrap();
     let mut other_field = context("acme", "gh");
-    other_field.field = "header";
+    other_field.field = "header".into();
     for elsewhere in [
         context("evil", "gh"),
         context("acme", "gl"),

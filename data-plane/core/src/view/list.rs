@@ -19,8 +19,11 @@ use crate::{
     view::{ListItem, builtin_tools},
 };
 
-/// Number of items on a page.
+/// Maximum number of items on a page.
 pub const PAGE_SIZE: usize = 500;
+
+/// Maximum size of a page in bytes. A page has one item at least.
+pub const PAGE_BYTES: usize = 2 * 1024 * 1024;
 
 /// Time for which a modern client may cache a list, in milliseconds. Short, because not every client subscribes to
 /// changes.
@@ -224,18 +227,25 @@ fn all_or_nothing_pages(
 
 /// Splits the items into pages; there is at least one.
 fn pages<T: ListItem>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> Vec<ListPage> {
-    let mut pages: Vec<ListPage> = items
-        .chunks(PAGE_SIZE)
-        .map(|chunk| page(head, chunk, era, digest))
-        .collect();
-    if pages.is_empty() {
-        pages.push(page::<T>(head, &[], era, digest));
+    let (mut pages, mut rest) = (Vec::new(), items);
+    loop {
+        let mut bytes = 0;
+        let fits = |item: &&&Arc<T>| {
+            let is_first = bytes == 0;
+            bytes += item.weight();
+            is_first || bytes <= PAGE_BYTES
+        };
+        let count = rest.iter().take(PAGE_SIZE).take_while(fits).count();
+        let (on_page, after) = rest.split_at(count);
+        pages.push(ListPage {
+            more: !after.is_empty(),
+            ..page(head, on_page, era, digest)
+        });
+        rest = after;
+        if rest.is_empty() {
+            return pages;
+        }
     }
-    let last = pages.len() - 1;
-    for page in pages.iter_mut().take(last) {
-        page.more = true;
-    }
-    pages
 }
 
 fn page<T: ListItem>(head: &str, items: &[&Arc<T>], era: Era, digest: Digest) -> ListPage {

@@ -4,18 +4,19 @@
 //! |---|---|
 //! | 1 | a list, each by organization and id of the credential |
 //! | 2 | an object with `version` and a list, each by server and principal |
+//! | 3 | a credential may have `fields` instead of `header` and `value` |
 //!
-//! A file of version 1 is converted when it is read: each credential belongs to the servers that refer to it. The next
-//! change writes version 2.
+//! A file of version 1 is converted when it is read: each credential belongs to the servers that refer to it. A file is
+//! written with the lowest version from 2 on that can express it.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use toolgate_data_core::{
     View,
-    port::{HeaderCredential, UpstreamCredential},
+    port::{CredentialField, FieldsCredential, HeaderCredential, UpstreamCredential},
 };
-use toolgate_model::{CredentialHosts, ObjectName, Principal, Slug, Timestamp};
+use toolgate_model::{CredentialHosts, FieldPlace, ObjectName, Principal, Slug, Timestamp};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -27,8 +28,10 @@ use super::table::{CachedCredential, CredentialEntry};
 
 const FILE: &str = "credentials";
 
-/// Version written by this build.
-const VERSION: u32 = 2;
+/// Version of a file in which every credential is one header.
+const HEADERS: u32 = 2;
+/// Version of a file with credentials of several headers or of query parameters.
+const FIELDS: u32 = 3;
 
 /// Content of the file.
 #[derive(Serialize, Deserialize)]
@@ -49,6 +52,16 @@ struct StoredCredential {
     /// Left out by builds that did not know it.
     #[serde(default)]
     hosts: CredentialHosts,
+    /// Not empty for several headers or query parameters; `header` and `value` are empty then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    fields: Vec<StoredField>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredField {
+    place: FieldPlace,
+    name: String,
+    value: SecretBytes,
 }
 
 /// Entry of a file of version 1.
@@ -65,21 +78,34 @@ struct FirstVersionCredential {
 /// Writes the credentials.
 pub(super) fn save(disk: &SealedDirectory, entries: Vec<CredentialEntry>) -> Result<(), DiskError> {
     let stored = |(server, principal, held): CredentialEntry| {
-        let UpstreamCredential::Header(header) = &*held.value;
+        let (header, value, fields) = match &*held.value {
+            UpstreamCredential::Header(it) => (it.name.to_string(), it.value.to_vec(), Vec::new()),
+            UpstreamCredential::Fields(it) => {
+                let fields = it.fields.iter().map(|field| StoredField {
+                    place: field.place,
+                    name: field.name.to_string(),
+                    value: SecretBytes(field.value.to_vec()),
+                });
+                (String::new(), Vec::new(), fields.collect())
+            }
+        };
         StoredCredential {
             server,
             principal,
             credential: held.credential,
             revision: held.revision,
             expires: held.expires,
-            header: header.name.to_string(),
-            value: SecretBytes(header.value.to_vec()),
-            hosts: header.hosts.clone(),
+            header,
+            value: SecretBytes(value),
+            hosts: held.value.hosts().clone(),
+            fields,
         }
     };
+    let credentials: Vec<_> = entries.into_iter().map(stored).collect();
+    let several = credentials.iter().any(|it| !it.fields.is_empty());
     let file = CredentialFile {
-        version: VERSION,
-        credentials: entries.into_iter().map(stored).collect(),
+        version: if several { FIELDS } else { HEADERS },
+        credentials,
     };
     // Serialization of this type cannot fail.
     let bytes = serde_json::to_vec(&file)
@@ -108,7 +134,7 @@ fn parse(bytes: &[u8], view: &View) -> Option<Vec<CredentialEntry>> {
         return Some(migrated(&first, view));
     }
     let file: CredentialFile = serde_json::from_slice(bytes).ok()?;
-    if file.version != VERSION {
+    if !(HEADERS..=FIELDS).contains(&file.version) {
         return None;
     }
     let entry = |stored: StoredCredential| {
@@ -116,7 +142,11 @@ fn parse(bytes: &[u8], view: &View) -> Option<Vec<CredentialEntry>> {
             credential: stored.credential,
             revision: stored.revision,
             expires: stored.expires,
-            value: header(&stored.header, &stored.value, stored.hosts),
+            value: if stored.fields.is_empty() {
+                header(&stored.header, &stored.value, stored.hosts)
+            } else {
+                several(stored.fields, stored.hosts)
+            },
         };
         (stored.server, stored.principal, cached)
     };
@@ -140,6 +170,18 @@ fn migrated(first: &[FirstVersionCredential], view: &View) -> Vec<CredentialEntr
     view.servers()
         .filter_map(|server| entry(&server.name, &server.credential.as_ref()?.id))
         .collect()
+}
+
+fn several(fields: Vec<StoredField>, hosts: CredentialHosts) -> Arc<UpstreamCredential> {
+    let fields = fields.into_iter().map(|field| CredentialField {
+        place: field.place,
+        name: field.name.into_boxed_str(),
+        value: Zeroizing::new(field.value.0.clone()),
+    });
+    Arc::new(UpstreamCredential::Fields(FieldsCredential {
+        fields: fields.collect(),
+        hosts,
+    }))
 }
 
 fn header(name: &str, value: &SecretBytes, hosts: CredentialHosts) -> Arc<UpstreamCredential> {

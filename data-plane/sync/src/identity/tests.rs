@@ -15,14 +15,20 @@ use crate::{
 struct TestControlPlane {
     address: String,
     ca_pem: String,
+    tried: Arc<AtomicUsize>,
     joined: Arc<AtomicUsize>,
     renewed: Arc<AtomicUsize>,
     stop: tokio::task::AbortHandle,
 }
 
 /// Starts a control plane on loopback that requires client certificates of its own authority, except for joining.
-#[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
 async fn control_plane(life: Duration) -> TestControlPlane {
+    control_plane_at(life, 0).await
+}
+
+/// Starts a control plane whose clock is `clock_ahead` milliseconds ahead.
+#[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+async fn control_plane_at(life: Duration, clock_ahead: i64) -> TestControlPlane {
     let ca_key = KeyPair::generate().unwrap();
     let mut ca = CertificateParams::default();
     ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
@@ -39,12 +45,15 @@ async fn control_plane(life: Duration) -> TestControlPlane {
     let roots = [ca_certificate.der().clone()];
     let tls = mutual_server(&identity, &roots, ClientAuth::Optional, ALPN_H2).unwrap();
 
+    let tried = Arc::<AtomicUsize>::default();
     let (joined, renewed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
     let fleet = FakeFleet {
         issuer,
         ca: ca_certificate.der().to_vec(),
         secret: "join_once".to_owned(),
         lifetime: life,
+        clock_ahead,
+        tried: Arc::clone(&tried),
         joined: Arc::clone(&joined),
         renewed: Arc::clone(&renewed),
     };
@@ -69,6 +78,7 @@ async fn control_plane(life: Duration) -> TestControlPlane {
     TestControlPlane {
         address,
         ca_pem: ca_certificate.pem(),
+        tried,
         joined,
         renewed,
         stop,
@@ -228,4 +238,89 @@ async fn a_rejected_join_token_is_reported_with_the_next_step() {
             .contains("toolgate proxies join-token")
     );
     assert!(!machine.readiness.is_ready());
+}
+
+#[tokio::test]
+async fn a_refused_join_token_is_tried_once_at_each_control_plane() {
+    let control = control_plane(Duration::from_secs(3600)).await;
+    let (machine, _trigger) = machine();
+    let join = Some(control.bundle("join_stale"));
+    // The same control plane under two addresses, after one that does not answer.
+    let addresses = vec![
+        "127.0.0.1:1".to_owned(),
+        control.address.clone(),
+        control.address.clone(),
+    ];
+    let link = ControlPlaneTransport::MutualTls { addresses, join };
+    let handle = start(options(link), &machine).unwrap();
+    until(|| handle.status().problem.contains("not tried again")).await;
+    let tried = control.tried.load(Ordering::SeqCst);
+    assert!((2..=3).contains(&tried), "{tried}");
+    // Far longer than the interval between attempts in these tests.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(control.tried.load(Ordering::SeqCst), tried);
+    let warnings = machine.readiness.warnings();
+    let told = |warning: &toolgate_runtime::readiness::ProcessWarning| {
+        warning.subject == "certificate" && warning.text.contains("toolgate proxies join-token")
+    };
+    assert!(warnings.iter().any(told), "{warnings:?}");
+}
+
+/// Runs a proxy against a control plane whose clock differs, restarts it, and returns the numbers of joins and renewals.
+async fn joins_and_renewals(clock_ahead: i64) -> (usize, usize) {
+    let control = control_plane_at(Duration::from_secs(24 * 3600), clock_ahead).await;
+    let folder = tempfile::tempdir().unwrap();
+    for _start in 0..2 {
+        let (machine, trigger) = machine();
+        let joining = SyncOptions {
+            data_dir: Some(folder.path().to_owned()),
+            // The token is used up by the first start.
+            ..options(control.link(Some(control.bundle("join_once"))))
+        };
+        let handle = start(joining, &machine).unwrap();
+        until(|| handle.status().connected).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        trigger.drain(HANG_GUARD).await;
+    }
+    let joined = control.joined.load(Ordering::SeqCst);
+    (joined, control.renewed.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_control_plane_with_another_clock_is_joined_once_and_asked_for_no_renewals() {
+    const MINUTE: i64 = 60_000;
+    for clock_ahead in [3, -3, 3 * 1440, -3 * 1440, 0] {
+        let found = joins_and_renewals(clock_ahead * MINUTE).await;
+        assert_eq!(found, (1, 0), "{clock_ahead} minutes ahead");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_seems_to_have_ended_is_renewed_before_a_join_token_is_used() {
+    let lifetime = Duration::from_millis(200);
+    let control = control_plane(lifetime).await;
+    let folder = tempfile::tempdir().unwrap();
+    let (first, trigger) = machine();
+    let data_dir = Some(folder.path().to_owned());
+    let joining = SyncOptions {
+        data_dir: data_dir.clone(),
+        ..options(control.link(Some(control.bundle("join_once"))))
+    };
+    start(joining, &first).unwrap();
+    first.readiness.ready().await;
+    trigger.drain(HANG_GUARD).await;
+    tokio::time::sleep(lifetime * 2).await;
+    let (joined, renewed) = (
+        control.joined.load(Ordering::SeqCst),
+        control.renewed.load(Ordering::SeqCst),
+    );
+    let (second, _trigger) = machine();
+    let again = SyncOptions {
+        data_dir,
+        ..options(control.link(None))
+    };
+    let handle = start(again, &second).unwrap();
+    until(|| handle.status().connected).await;
+    assert_eq!(control.joined.load(Ordering::SeqCst), joined);
+    assert!(control.renewed.load(Ordering::SeqCst) > renewed);
 }

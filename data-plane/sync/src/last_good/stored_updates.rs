@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost::Message as _;
 use toolgate_model::{Delta, ResourceKey, Snapshot, Version, snapshot::SnapshotEntry};
 use toolgate_proto::push::v1 as pb;
-use toolgate_wire::push::{ReceivedUpdate, RejectedResource, UpdateAssembler, updates};
+use toolgate_wire::push::{ReceivedUpdate, RejectedResource, UpdateAssembler, continued_updates};
 
 /// Encodes the whole snapshot as a push.
 pub(super) fn snapshot_to_bytes(snapshot: &Snapshot) -> Vec<u8> {
@@ -15,7 +15,7 @@ pub(super) fn snapshot_to_bytes(snapshot: &Snapshot) -> Vec<u8> {
 /// Encodes a delta as a push.
 pub(super) fn delta_to_bytes(delta: Delta) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for update in updates(0, delta) {
+    for update in continued_updates(0, delta) {
         // Encoding fails only if the buffer is full, and a `Vec` grows.
         let _written = update.encode_length_delimited(&mut bytes);
     }

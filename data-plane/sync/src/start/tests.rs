@@ -36,7 +36,9 @@ fn user(id: &str) -> Principal {
 }
 
 fn text(credential: &UpstreamCredential) -> String {
-    let UpstreamCredential::Header(header) = credential;
+    let UpstreamCredential::Header(header) = credential else {
+        panic!("one header");
+    };
     String::from_utf8(header.value.to_vec()).unwrap()
 }
 

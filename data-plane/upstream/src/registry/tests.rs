@@ -162,7 +162,7 @@ async fn a_credential_is_presented_again_until_it_changes() {
         .authenticated_endpoint(&upstream, &ada())
         .await
         .unwrap();
-    assert!(bare.endpoint.header.is_none());
+    assert!(bare.endpoint.credential.is_none());
     let credential = |value: &str| {
         Arc::new(UpstreamCredential::Header(HeaderCredential {
             name: "x-key".into(),
@@ -176,14 +176,14 @@ async fn a_credential_is_presented_again_until_it_changes() {
     let presented = with(Arc::clone(&first));
     assert!(Arc::ptr_eq(&presented, &with(first)), "the same one");
     let changed = with(credential("b"));
-    let (name, value) = changed.endpoint.header.clone().unwrap();
+    let (name, value) = &changed.endpoint.credential.as_ref().unwrap().headers()[0];
     assert_eq!((name.as_str(), value.as_bytes()), ("x-key", &b"b"[..]));
     assert!(value.is_sensitive());
     let bad = target.with_shared(credential("a\nb"));
     assert_eq!(bad.err(), Some(UpstreamFailure::Credential));
     // A credential of one principal does not replace that of all.
     let personal = target.with(credential("c")).unwrap();
-    assert!(personal.endpoint.header.is_some());
+    assert!(personal.endpoint.credential.is_some());
     let kept = target.authenticated().unwrap();
     assert!(Arc::ptr_eq(&kept, &changed));
 }
@@ -212,5 +212,5 @@ async fn a_credential_is_not_presented_to_an_endpoint_outside_its_hosts() {
         assert_eq!(refused.err(), Some(UpstreamFailure::Credential));
     }
     let presented = target.with_shared(bound(&[elsewhere, own])).unwrap();
-    assert!(presented.endpoint.header.is_some());
+    assert!(presented.endpoint.credential.is_some());
 }

@@ -39,12 +39,12 @@ async fn a_session_is_opened_used_and_ended() {
         }
     });
     let url = url.await.unwrap();
-    let header = (
+    let credential = crate::PresentedCredential::header(
         HeaderName::from_static("x-key"),
         HeaderValue::from_static("k"),
     );
     let mut endpoint = endpoint(&url);
-    endpoint.header = Some(header);
+    endpoint.credential = Some(credential);
     let session = LegacySession::open(
         &http(),
         &endpoint,
@@ -162,7 +162,7 @@ async fn invalid_server_messages_are_descriptive_errors() {
         ("none", "like a notification"),
     ] {
         let mut endpoint = endpoint(&url).with_limits(crate::ReadLimits::SMALL);
-        endpoint.header = Some((
+        endpoint.credential = Some(crate::PresentedCredential::header(
             HeaderName::from_static("x-case"),
             HeaderValue::from_static(case),
         ));

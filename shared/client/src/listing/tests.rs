@@ -210,10 +210,10 @@ async fn a_slow_page_ends_the_listing() {
 /// Lists a million tools in pages of a thousand, in pages of one, and in oversized pages: the listing ends at its
 /// limits and is marked as truncated.
 #[tokio::test]
-async fn mc_11_a_million_tools_are_cut_at_five_thousand_within_the_limits() {
+async fn mc_11_a_million_tools_are_cut_at_ten_thousand_within_the_limits() {
     let caps = ListingLimits::default();
-    assert_eq!((caps.pages, caps.definitions), (100, 5_000));
-    assert_eq!((caps.bytes, caps.time), (10 << 20, Duration::from_secs(10)));
+    assert_eq!((caps.pages, caps.definitions), (400, 10_000));
+    assert_eq!((caps.bytes, caps.time), (48 << 20, Duration::from_secs(30)));
     let at = |seen: &RecordedRequest| -> usize {
         seen.message["params"]["cursor"]
             .as_str()
@@ -237,12 +237,13 @@ async fn mc_11_a_million_tools_are_cut_at_five_thousand_within_the_limits() {
     let large = large.await.unwrap();
     assert_eq!(
         (large.definitions.len(), large.truncation),
-        (5_000, Some(ListingTruncation::Definitions(5_000)))
+        (10_000, Some(ListingTruncation::Definitions(10_000)))
     );
     let small = listed(caps, endless).await.unwrap();
+    assert_eq!((large.offered, large.goes_on), (11_000, true));
     assert_eq!(
         (small.definitions.len(), small.truncation),
-        (300, Some(ListingTruncation::Pages(100)))
+        (1_200, Some(ListingTruncation::Pages(400)))
     );
     let heavy = listed(caps, move |seen| {
         let from = at(seen);
@@ -254,7 +255,7 @@ async fn mc_11_a_million_tools_are_cut_at_five_thousand_within_the_limits() {
         )
     });
     let heavy = heavy.await.unwrap();
-    assert_eq!(heavy.truncation, Some(ListingTruncation::Bytes(10 << 20)));
+    assert_eq!(heavy.truncation, Some(ListingTruncation::Bytes(48 << 20)));
     assert!(
         heavy.definitions.is_empty() && !heavy.rejected.is_empty(),
         "each is over its own limit"

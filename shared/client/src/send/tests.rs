@@ -60,6 +60,43 @@ async fn errors_carry_the_server_message() {
 }
 
 #[tokio::test]
+async fn an_error_that_quotes_the_url_shows_no_value_of_the_credential() {
+    let quoted = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"Cannot POST /mcp?api_key=canary%26x"}}"#;
+    let (drain, _trigger) = drain::new();
+    let script = move |_| fake_server::reply(404, "application/json", quoted);
+    let url = fake_server::start(&drain, script).await.unwrap();
+    let fields = [(
+        toolgate_model::FieldPlace::Query,
+        "api_key",
+        &b"canary&x"[..],
+    )];
+    let endpoint = ServerEndpoint {
+        credential: PresentedCredential::encode(fields),
+        ..endpoint(&url)
+    };
+    for is_relayed in [true, false] {
+        let headers = RequestHeaders::modern("2026-07-28", "tools/call", None);
+        let reply = send(&http(), &endpoint, headers, message()).await.unwrap();
+        let shown = match reply.body {
+            ReplyBody::Json(body) if is_relayed => {
+                String::from_utf8(body.bytes().await.unwrap().to_vec()).unwrap()
+            }
+            body @ (ReplyBody::Json(_)
+            | ReplyBody::Sse(_)
+            | ReplyBody::Accepted
+            | ReplyBody::Other(_)) => ServerReply { body, ..reply }
+                .into_problem()
+                .await
+                .to_string(),
+        };
+        assert!(
+            shown.contains("Cannot POST /mcp?api_key=(credential)"),
+            "{shown}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn stalls_and_endless_responses_are_distinct_errors() {
     let reply = sent(|_| {
         let (events, response) = fake_server::stream();

@@ -1,7 +1,9 @@
-//! Conversion of credentials. The value is received in plaintext, separate from the model, and is never sent back.
+//! Conversion of credentials. Values are received in plaintext, separate from the model, and are
+//! never sent back.
 
 use toolgate_model::{
-    Credential, CredentialHosts, CredentialKind, ObjectMeta, ObjectName, SealedBlob,
+    Credential, CredentialHosts, CredentialKind, FieldPlace, ObjectMeta, ObjectName, SealedBlob,
+    SealedField,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -17,19 +19,65 @@ invalid! {
     InvalidCredential: "credential";
 }
 
-/// Credential as received: validated, with its value in plaintext.
+/// Credential as received: validated, with its values in plaintext.
 #[derive(Debug, PartialEq, Eq)]
 pub struct CredentialInput {
     /// Organization and id.
     pub name: ObjectName,
     /// Common metadata.
     pub meta: ObjectMeta,
-    /// Origins that the value may be sent to. Empty only in stores written by builds that did not know the field.
+    /// Origins that the values may be sent to. Empty only in stores written by builds that did not know the field.
     pub hosts: CredentialHosts,
-    /// Header name in lower case.
-    pub header: String,
-    /// Header value. `None` keeps the stored value.
+    /// Headers, then query parameters.
+    pub fields: CredentialFields,
+}
+
+/// Headers and query parameters of a credential as received.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CredentialFields {
+    /// Single header, the form that all builds know.
+    StaticHeader(FieldInput),
+    /// Several headers and query parameters.
+    Several(Vec<FieldInput>),
+}
+
+/// Header or query parameter as received.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FieldInput {
+    /// Path of the value in the message, for violations.
+    pub path: String,
+    /// Part of the request.
+    pub place: FieldPlace,
+    /// Header name in lower case, or name of the query parameter before percent-encoding.
+    pub name: String,
+    /// Value. `None` keeps the stored value.
     pub value: Option<PlaintextValue>,
+}
+
+impl FieldInput {
+    fn new(
+        place: FieldPlace,
+        path: &str,
+        name: (&str, &str),
+        value: &str,
+    ) -> Result<Self, FieldViolation> {
+        let (name_field, name) = name;
+        let name = field::request_field_name(place, &format!("{path}.{name_field}"), name)?;
+        let path = format!("{path}.value");
+        let value = match value.as_bytes() {
+            [] => None,
+            value => {
+                field::request_field_value(place, &path, value)?;
+                Some(PlaintextValue::new(value.to_vec()))
+            }
+        };
+        Ok(Self {
+            path,
+            place,
+            name,
+            value,
+        })
+    }
 }
 
 impl CredentialInput {
@@ -42,54 +90,116 @@ impl CredentialInput {
         let hosts = proto.spec.as_ref().map_or(&[][..], |spec| &spec.hosts);
         let hosts = field::credential_hosts("spec.hosts", hosts)?;
         let kind = proto.spec.as_ref().and_then(|spec| spec.kind.as_ref());
-        let Some(pb::credential_spec::Kind::StaticHeader(given)) = kind else {
-            let reason = "is required: set `static_header` with `header` and `value`";
-            return Err(FieldViolation::new("spec.static_header", reason).into());
-        };
-        let header = field::header_name("spec.static_header.header", &given.header)?;
-        let value = match given.value.as_bytes() {
-            [] => None,
-            value => {
-                field::header_value("spec.static_header.value", value)?;
-                Some(PlaintextValue::new(value.to_vec()))
+        let fields = match kind {
+            Some(pb::credential_spec::Kind::StaticHeader(given)) => {
+                CredentialFields::StaticHeader(header("spec.static_header", given)?)
+            }
+            Some(pb::credential_spec::Kind::RequestFields(given)) => {
+                CredentialFields::Several(request_fields(given)?)
+            }
+            None => {
+                let reason = "is required: set `static_header` with `header` and `value`, or `request_fields`";
+                return Err(FieldViolation::new("spec.static_header", reason).into());
             }
         };
         Ok(Self {
             name,
             meta,
             hosts,
-            header,
-            value,
+            fields,
         })
     }
 
-    /// Returns the credential with its sealed value.
-    pub fn sealed(self, value: SealedBlob) -> Credential {
-        let header = self.header;
-        Credential {
+    /// Returns the credential with the values that `seal` returns for its headers and query parameters.
+    pub fn sealed<E>(
+        self,
+        mut seal: impl FnMut(&CredentialFields, &FieldInput) -> Result<SealedBlob, E>,
+    ) -> Result<Credential, E> {
+        let kind = match &self.fields {
+            CredentialFields::StaticHeader(only) => CredentialKind::StaticHeader {
+                value: seal(&self.fields, only)?,
+                header: only.name.clone(),
+            },
+            CredentialFields::Several(several) => {
+                let one = |given: &FieldInput| {
+                    Ok(SealedField {
+                        place: given.place,
+                        value: seal(&self.fields, given)?,
+                        name: given.name.clone(),
+                    })
+                };
+                CredentialKind::RequestFields(several.iter().map(one).collect::<Result<_, E>>()?)
+            }
+        };
+        Ok(Credential {
             name: self.name,
             meta: self.meta,
             hosts: self.hosts,
-            kind: CredentialKind::StaticHeader { header, value },
-        }
+            kind,
+        })
     }
 }
 
-/// Converts a stored message and its sealed value to a credential.
-pub fn credential(
-    proto: &pb::Credential,
-    value: SealedBlob,
-) -> Result<Credential, InvalidCredential> {
-    CredentialInput::from_proto(proto).map(|input| input.sealed(value))
+fn header(path: &str, given: &pb::StaticHeader) -> Result<FieldInput, FieldViolation> {
+    let name = ("header", &*given.header);
+    FieldInput::new(FieldPlace::Header, path, name, &given.value)
 }
 
-/// Converts to a message, without the value.
-pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
-    let CredentialKind::StaticHeader { header, value: _ } = &credential.kind;
-    let kind = pb::credential_spec::Kind::StaticHeader(pb::StaticHeader {
-        header: header.clone(),
-        value: String::new(),
+fn request_fields(given: &pb::RequestFields) -> Result<Vec<FieldInput>, FieldViolation> {
+    const PREFIX: &str = "spec.request_fields.";
+    field::request_field_counts(PREFIX, given.headers.len(), given.query.len())?;
+    let headers = given.headers.iter().enumerate();
+    let headers = headers.map(|(at, given)| header(&format!("{PREFIX}headers[{at}]"), given));
+    let query = given.query.iter().enumerate().map(|(at, given)| {
+        let path = format!("{PREFIX}query[{at}]");
+        FieldInput::new(
+            FieldPlace::Query,
+            &path,
+            ("name", &given.name),
+            &given.value,
+        )
     });
+    let fields = headers.chain(query).collect::<Result<Vec<_>, _>>()?;
+    let names = fields.iter().map(|field| (field.place, &*field.name));
+    field::unique_request_fields(PREFIX, names)?;
+    Ok(fields)
+}
+
+/// Converts a stored message and its sealed values, in the order of its headers and query parameters, to a credential.
+pub fn credential(
+    proto: &pb::Credential,
+    values: Vec<SealedBlob>,
+) -> Result<Credential, InvalidCredential> {
+    let mut values = values.into_iter();
+    let counted = || FieldViolation::new("values", "are not one for each header and parameter");
+    let sealed =
+        CredentialInput::from_proto(proto)?.sealed(|_, _| values.next().ok_or_else(counted))?;
+    match values.next() {
+        Some(_) => Err(counted().into()),
+        None => Ok(sealed),
+    }
+}
+
+/// Converts to a message, without the values.
+pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
+    let kind = match &credential.kind {
+        CredentialKind::StaticHeader { header, value: _ } => {
+            pb::credential_spec::Kind::StaticHeader(header_to_proto(header))
+        }
+        CredentialKind::RequestFields(fields) => {
+            let mut message = pb::RequestFields::default();
+            for field in fields {
+                match field.place {
+                    FieldPlace::Header => message.headers.push(header_to_proto(&field.name)),
+                    FieldPlace::Query => message.query.push(pb::QueryParameter {
+                        name: field.name.clone(),
+                        value: String::new(),
+                    }),
+                }
+            }
+            pb::credential_spec::Kind::RequestFields(message)
+        }
+    };
     let name = resource_name::format::<Credential>(&credential.name);
     pb::Credential {
         metadata: meta_to_proto(name, &credential.meta),
@@ -98,5 +208,12 @@ pub fn credential_to_proto(credential: &Credential) -> pb::Credential {
             hosts: field::credential_hosts_to_proto(&credential.hosts),
             kind: Some(kind),
         }),
+    }
+}
+
+fn header_to_proto(name: &str) -> pb::StaticHeader {
+    pb::StaticHeader {
+        header: name.to_owned(),
+        value: String::new(),
     }
 }

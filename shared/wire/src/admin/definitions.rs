@@ -2,8 +2,8 @@
 //! received.
 
 use serde_json::Value;
-use toolgate_model::{Definition, Era, ServerDefinitions, Timestamp};
-use toolgate_proto::admin::v1 as pb;
+use toolgate_model::{Definition, DefinitionsPart, Era, ServerDefinitions, Timestamp};
+use toolgate_proto::{admin::v1 as pb, store::v1 as store_pb};
 
 use crate::{
     ProtoConversion, field,
@@ -51,6 +51,10 @@ impl ProtoConversion for ServerDefinitions {
             probed: probed.unwrap_or(Timestamp(0)),
             problem: (!problem.is_empty()).then_some(problem),
             problem_since: since,
+            omissions: field::each("omissions", &proto.omissions, limits::OMISSIONS, |given| {
+                field::bounded("text", given, limits::REASON)
+            })?,
+            parts: Vec::new(),
         })
     }
 
@@ -71,7 +75,42 @@ impl ProtoConversion for ServerDefinitions {
             capabilities_json: self.capabilities.clone(),
             legacy_version: self.legacy_version.clone(),
             problem_since_time: self.problem_since.map(field::to_timestamp),
+            omissions: self.omissions.clone(),
         }
+    }
+}
+
+/// Converts the lists of a part. The descriptions are left out, because the definitions contain them.
+pub(crate) fn part_to_proto(part: &DefinitionsPart) -> store_pb::CataloguePart {
+    let all = |given: &[Definition]| given.iter().map(stored_definition).collect();
+    store_pb::CataloguePart {
+        name: resource_name::format::<ServerDefinitions>(&part.server),
+        tools: all(&part.tools),
+        prompts: all(&part.prompts),
+        resources: all(&part.resources),
+        templates: all(&part.templates),
+    }
+}
+
+/// Validates and converts a part.
+pub(crate) fn part(given: &store_pb::CataloguePart) -> Result<DefinitionsPart, FieldViolation> {
+    let server = resource_name::parse::<ServerDefinitions>(&given.name)
+        .map_err(|e| FieldViolation::new("name", e))?;
+    Ok(DefinitionsPart {
+        server,
+        tools: definitions("tools", &given.tools, limits::TOOL_NAME)?,
+        prompts: definitions("prompts", &given.prompts, limits::TOOL_NAME)?,
+        resources: definitions("resources", &given.resources, limits::RESOURCE_URI)?,
+        templates: definitions("templates", &given.templates, limits::RESOURCE_URI)?,
+    })
+}
+
+fn stored_definition(given: &Definition) -> pb::Definition {
+    pb::Definition {
+        description: String::new(),
+        name: given.name.clone(),
+        digest: given.digest.to_hex(),
+        definition_json: given.json.to_string(),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Conversion of proxy statuses. `wanted` is not part of the status and is set by the sender of a response.
 
 use toolgate_model::{
-    ObjectName, ProxyStatus, ResourceKey, ResourceRejection, SnapshotResourceKind, Timestamp,
+    ClockReading, ObjectName, ProxyStatus, ResourceKey, ResourceRejection, SnapshotResourceKind,
+    Timestamp,
 };
 use toolgate_proto::admin::v1 as pb;
 
-use super::version::{version, version_to_proto};
+use super::{
+    server_health::{health_of_server, server_health},
+    version::{version, version_to_proto},
+};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
@@ -33,6 +37,11 @@ impl ProtoConversion for ProxyStatus {
         let rejections: Result<Vec<_>, FieldViolation> = rejections
             .map(|(at, given)| rejection(given).map_err(|v| v.under(&format!("refusals[{at}]"))))
             .collect();
+        field::max_count("servers", proto.servers.len(), limits::HEALTH_SERVERS)?;
+        let servers = proto.servers.iter().enumerate();
+        let servers: Result<Vec<_>, FieldViolation> = servers
+            .map(|(at, given)| server_health(given).map_err(|v| v.under(&format!("servers[{at}]"))))
+            .collect();
         Ok(Self {
             id,
             region: field::line("region", &proto.region, limits::SHORT)?,
@@ -45,6 +54,8 @@ impl ProtoConversion for ProxyStatus {
             held: version(proto.held.as_ref()),
             acked: version(proto.acked.as_ref()),
             rejections: rejections?,
+            clock: clock(proto)?,
+            servers: servers?,
         })
     }
 
@@ -67,8 +78,37 @@ impl ProtoConversion for ProxyStatus {
             acked: Some(version_to_proto(self.acked)),
             refusals: self.rejections.iter().map(to_proto).collect(),
             listen: self.listen.clone(),
+            servers: self.servers.iter().map(health_of_server).collect(),
+            clock_offset: self.clock.map(|clock| milliseconds(clock.ahead_ms)),
+            clock_error: self
+                .clock
+                .map(|clock| milliseconds(i64::try_from(clock.error_ms).unwrap_or(i64::MAX))),
         }
     }
+}
+
+fn clock(proto: &pb::Proxy) -> Result<Option<ClockReading>, FieldViolation> {
+    let Some(offset) = &proto.clock_offset else {
+        return Ok(None);
+    };
+    let error = proto.clock_error.as_ref().map_or(0, whole_milliseconds);
+    let wrong = |_negative| FieldViolation::new("clock_error", "is negative");
+    Ok(Some(ClockReading {
+        ahead_ms: whole_milliseconds(offset),
+        error_ms: u64::try_from(error).map_err(wrong)?,
+    }))
+}
+
+fn milliseconds(given: i64) -> prost_types::Duration {
+    prost_types::Duration {
+        seconds: given / 1000,
+        nanos: i32::try_from(given % 1000).unwrap_or_default() * 1_000_000,
+    }
+}
+
+fn whole_milliseconds(given: &prost_types::Duration) -> i64 {
+    let nanos = i64::from(given.nanos) / 1_000_000;
+    given.seconds.saturating_mul(1000).saturating_add(nanos)
 }
 
 fn rejection(given: &pb::ResourceRefusal) -> Result<ResourceRejection, FieldViolation> {

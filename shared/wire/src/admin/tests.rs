@@ -35,9 +35,16 @@ proptest! {
         // The uids of its gateways are in the record only.
         let given = toolgate_model::Token { gateway_uids: Default::default(), ..given };
         prop_assert_eq!(token(&token_to_proto(&given), given.hash), Ok(given));
-        let toolgate_model::CredentialKind::StaticHeader { value, .. } = kept.kind.clone();
-        prop_assert_eq!(credential(&credential_to_proto(&kept), value), Ok(kept.clone()));
-        let other = credential(&credential_to_proto(&kept), sealed.clone()).unwrap();
+        use toolgate_model::CredentialKind;
+        let values: Vec<_> = match kept.kind.clone() {
+            CredentialKind::StaticHeader { value, .. } => vec![value],
+            CredentialKind::RequestFields(fields) => fields.into_iter().map(|it| it.value).collect(),
+        };
+        let others = vec![sealed.clone(); values.len()];
+        prop_assert_eq!(credential(&credential_to_proto(&kept), values), Ok(kept.clone()));
+        let other = credential(&credential_to_proto(&kept), others).unwrap();
+        let too_many = vec![sealed; 13];
+        prop_assert!(credential(&credential_to_proto(&kept), too_many).is_err());
         prop_assert_eq!(other.name, kept.name);
     }
 }
@@ -330,10 +337,12 @@ fn a_plain_credential_value_is_accepted_and_never_returned() {
         })),
     });
     let input = CredentialInput::from_proto(&message).unwrap();
-    assert_eq!(input.header, "authorization");
+    let CredentialFields::StaticHeader(only) = &input.fields else {
+        panic!("{input:?}");
+    };
+    assert_eq!(only.name, "authorization");
     assert!(
-        input
-            .value
+        only.value
             .as_ref()
             .is_some_and(|v| v.expose() == b"Bearer s3cret")
     );
@@ -343,10 +352,75 @@ fn a_plain_credential_value_is_accepted_and_never_returned() {
         wrapped_key: vec![1],
         ciphertext: vec![2],
     };
-    let out = credential_to_proto(&input.sealed(sealed));
+    let out = credential_to_proto(
+        &input
+            .sealed(|_, _| Ok::<_, crate::invalid::FieldViolation>(sealed.clone()))
+            .unwrap(),
+    );
     let Some(pb::credential_spec::Kind::StaticHeader(header)) = out.spec.and_then(|s| s.kind)
     else {
         panic!("another kind");
     };
     assert_eq!(header.value, "");
+}
+
+fn credential_of(headers: &[(&str, &str)], query: &[(&str, &str)]) -> pb::Credential {
+    let header = |(header, value): &(&str, &str)| pb::StaticHeader {
+        header: (*header).into(),
+        value: (*value).into(),
+    };
+    let parameter = |(name, value): &(&str, &str)| pb::QueryParameter {
+        name: (*name).into(),
+        value: (*value).into(),
+    };
+    let fields = pb::RequestFields {
+        headers: headers.iter().map(header).collect(),
+        query: query.iter().map(parameter).collect(),
+    };
+    pb::Credential {
+        metadata: Some(pb::Metadata {
+            name: "organizations/acme/credentials/git".into(),
+            ..Default::default()
+        }),
+        spec: Some(pb::CredentialSpec {
+            description: String::new(),
+            hosts: vec!["https://api.example.com".into()],
+            kind: Some(pb::credential_spec::Kind::RequestFields(fields)),
+        }),
+    }
+}
+
+#[test]
+fn several_headers_and_query_parameters_are_accepted_and_never_shown() {
+    let message = credential_of(
+        &[("X-App-Id", "canary-a"), ("X-App-Key", "canary-b")],
+        &[("api_key", "canary c&d=e")],
+    );
+    let input = CredentialInput::from_proto(&message).unwrap();
+    assert!(!format!("{input:?} {message:?}").contains("canary"));
+}
+
+/// Names and values of fields.
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+#[test]
+fn request_fields_that_are_reserved_repeated_or_too_many_are_refused_without_their_values() {
+    let nine: Vec<String> = (0..9).map(|at| format!("x-{at}")).collect();
+    let nine: Vec<(&str, &str)> = nine.iter().map(|name| (&**name, "canary")).collect();
+    let refused: [(Pairs<'_>, Pairs<'_>, &str); 9] = [
+        (&[], &[], "headers"),
+        (&nine, &[], "headers"),
+        (&[], &nine[..5], "query"),
+        (&[("X-Key", "canary"), ("x-key", "canary")], &[], "headers"),
+        (&[], &[("k", "canary"), ("k", "canary")], "query"),
+        (&[], &[("apiKey", "canary"), ("apikey", "canary")], "query"),
+        (&[("Host", "canary")], &[], "headers[0].header"),
+        (&[], &[("k\n", "canary")], "query[0].name"),
+        (&[], &[("k", "canary\r\n")], "query[0].value"),
+    ];
+    for (headers, query, field) in refused {
+        let error = CredentialInput::from_proto(&credential_of(headers, query)).unwrap_err();
+        assert_eq!(error.field(), format!("spec.request_fields.{field}"));
+        assert!(!error.to_string().contains("canary"), "{error}");
+    }
 }

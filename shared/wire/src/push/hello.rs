@@ -34,6 +34,8 @@ pub struct ProxyHello {
     pub held: Version,
     /// Digests of the resources that the proxy holds.
     pub resources: BTreeMap<ResourceKey, Digest>,
+    /// True if the proxy reads resources that continue in further entries of a push.
+    pub reads_continued: bool,
 }
 
 impl ProtoConversion for ProxyHello {
@@ -53,6 +55,7 @@ impl ProtoConversion for ProxyHello {
             started: Timestamp(proto.start_time_ms),
             held: version(proto.held.as_ref()),
             resources: digests(&proto.resources),
+            reads_continued: proto.reads_continued,
         })
     }
 
@@ -65,6 +68,7 @@ impl ProtoConversion for ProxyHello {
             start_time_ms: self.started.0,
             held: Some(version_to_proto(self.held)),
             resources: digests_to_proto(&self.resources),
+            reads_continued: self.reads_continued,
         }
     }
 }

@@ -15,6 +15,7 @@ use toolgate_proto::push::v1 as pb;
 
 use super::key::{key, key_to_proto};
 use crate::{field, invalid::FieldViolation, limits, rate_limit};
+use definitions::DefinitionPosition;
 
 /// Outcome of one resource of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +80,71 @@ pub fn resource_to_proto(key: &ResourceKey, entry: &SnapshotEntry) -> pb::Resour
         key: Some(key_to_proto(key)),
         digest: entry.digest.0.to_vec(),
         body: Some(body),
+        continues: false,
+    }
+}
+
+/// Messages of a resource: one, or as many as its definitions need.
+pub(super) struct ResourcePieces {
+    key: ResourceKey,
+    entry: SnapshotEntry,
+    next: Option<DefinitionPosition>,
+    /// Size in bytes at which a piece ends; `None` if the resource is one message.
+    piece_bytes: Option<usize>,
+}
+
+impl ResourcePieces {
+    pub(super) fn new(
+        (key, entry): (ResourceKey, SnapshotEntry),
+        piece_bytes: Option<usize>,
+    ) -> Self {
+        Self {
+            key,
+            entry,
+            next: Some((0, 0)),
+            piece_bytes,
+        }
+    }
+}
+
+impl Iterator for ResourcePieces {
+    type Item = pb::Resource;
+
+    fn next(&mut self) -> Option<pb::Resource> {
+        let start = self.next.take()?;
+        let (SnapshotResource::Catalogue(given), Some(bytes)) =
+            (self.entry.resource.as_ref(), self.piece_bytes)
+        else {
+            return Some(resource_to_proto(&self.key, &self.entry));
+        };
+        let (piece, rest) = definitions::piece(given, start, bytes);
+        self.next = rest;
+        Some(pb::Resource {
+            key: Some(key_to_proto(&self.key)),
+            digest: self.entry.digest.0.to_vec(),
+            body: Some(pb::resource::Body::Catalogue(piece)),
+            continues: rest.is_some(),
+        })
+    }
+}
+
+/// Adds a resource to those of a push: appends its lists to the last one, if that continues.
+pub(super) fn join_resource(puts: &mut Vec<pb::Resource>, next: pb::Resource) {
+    use pb::resource::Body;
+    let before = puts
+        .last_mut()
+        .filter(|it| it.continues && it.key == next.key && it.digest == next.digest);
+    let Some(before) = before else {
+        puts.push(next);
+        return;
+    };
+    match (&mut before.body, next.body) {
+        (Some(Body::Catalogue(lists)), Some(Body::Catalogue(more))) => {
+            definitions::join(lists, more);
+            before.continues = next.continues;
+        }
+        // Not sent by any build. The resource is incomplete, so that its digest does not match.
+        (_, body) => puts.push(pb::Resource { body, ..next }),
     }
 }
 

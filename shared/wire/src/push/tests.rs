@@ -233,6 +233,7 @@ proptest! {
             started: Timestamp(started),
             held,
             resources,
+            reads_continued: started % 2 == 1,
         };
         prop_assert_eq!(ProxyHello::from_proto(&hello.to_proto()), Ok(hello));
     }
@@ -527,6 +528,77 @@ fn a_large_delta_is_split_and_an_interleaved_part_is_an_error() {
     assert!(assembly.add_part(foreign).is_err());
 }
 
+/// Returns a snapshot of one server with many definitions in each list.
+fn large_definitions() -> Snapshot {
+    let definition = |kind: &str, n: usize| toolgate_model::Definition {
+        name: format!("{kind}{n}"),
+        digest: toolgate_model::Digest::of_bytes(format!("{kind}{n}").as_bytes()),
+        json: format!("{{\"x\":\"{}\"}}", "y".repeat(1_000)).into(),
+    };
+    let list = |kind: &str, count: usize| (0..count).map(|n| definition(kind, n)).collect();
+    let catalogue = DefinitionsResource {
+        tools: list("tool", 10_000),
+        prompts: list("prompt", 500),
+        resources: list("memo:", 2_000),
+        templates: list("memo:{a}", 100),
+        instructions: "x".to_owned(),
+        capabilities: "{}".to_owned(),
+    };
+    let mut snapshot = Snapshot::default();
+    let entry = SnapshotEntry::new(SnapshotResource::Catalogue(catalogue));
+    snapshot
+        .entries
+        .insert(key_of(SnapshotResourceKind::Catalogue), entry);
+    let entry = SnapshotEntry::new(SnapshotResource::Catalogue(DefinitionsResource::default()));
+    let name = ObjectName::new("acme".parse().unwrap(), "y".parse().unwrap());
+    let kind = SnapshotResourceKind::Catalogue;
+    snapshot.entries.insert(ResourceKey { kind, name }, entry);
+    snapshot
+}
+
+#[test]
+fn large_definitions_are_pushed_in_messages_of_bounded_size() {
+    let snapshot = large_definitions();
+    let mut assembly = UpdateAssembler::default();
+    let (mut received, mut count) = (None, 0);
+    for message in continued_updates(7, snapshot.since(&BTreeMap::new())) {
+        assert!(received.is_none());
+        let size = prost::Message::encoded_len(&message);
+        assert!(size < 4 * 1024 * 1024, "{size} bytes in one message");
+        received = assembly.add_part(message).unwrap();
+        count += 1;
+    }
+    let received = received.unwrap();
+    assert!(count > 10, "{count} messages");
+    assert_eq!(received.rejected, []);
+    assert_eq!(received.puts, snapshot.since(&BTreeMap::new()).puts);
+}
+
+#[test]
+fn a_resource_that_does_not_continue_as_it_says_is_rejected() {
+    let snapshot = large_definitions();
+    let delta = snapshot.since(&BTreeMap::new());
+    let mut messages: Vec<_> = continued_updates(7, delta).collect();
+    let lost = messages.remove(3);
+    assert!(lost.more);
+    let mut assembly = UpdateAssembler::default();
+    let received = messages
+        .into_iter()
+        .find_map(|it| assembly.add_part(it).unwrap());
+    let received = received.unwrap();
+    assert_eq!((received.puts.len(), received.rejected.len()), (1, 1));
+    assert!(received.rejected[0].reason.starts_with("digest"));
+}
+
+#[test]
+fn proxies_of_earlier_builds_get_a_resource_in_one_message() {
+    let snapshot = large_definitions();
+    let messages = updates(7, snapshot.since(&BTreeMap::new()));
+    let puts: Vec<_> = messages.flat_map(|it| it.puts).collect();
+    assert_eq!(puts.len(), snapshot.entries.len());
+    assert!(puts.iter().all(|it| !it.continues));
+}
+
 #[test]
 fn an_expiry_at_the_unix_epoch_does_not_become_never() {
     let resource = SnapshotResource::Token(TokenResource {
@@ -546,4 +618,36 @@ fn an_expiry_at_the_unix_epoch_does_not_become_never() {
         check_resource(&message),
         ReceivedResource::Rejected(_)
     ));
+}
+
+#[test]
+fn the_times_of_a_report_are_those_of_the_clock_that_receives_it() {
+    let failing = toolgate_model::ServerHealth {
+        server: toolgate_model::ObjectName::new("acme".parse().unwrap(), "git".parse().unwrap()),
+        state: toolgate_model::HealthState::Available,
+        failing_since: Timestamp(940_000),
+        recovered: Some(Timestamp(1_000_000)),
+        failure: "upstream_timeout".to_owned(),
+        detail: "the server took too long".to_owned(),
+        outages: 3,
+    };
+    let report = super::ProxyReport {
+        proxy: "p1".parse().unwrap(),
+        sent: Timestamp(1_000_000),
+        round_trip: None,
+        servers: vec![failing.clone()],
+        replaces_servers: true,
+    };
+    let received = super::ProxyReport::from_proto(&report.to_proto()).unwrap();
+    assert_eq!(received.clock(Timestamp(5_000_000)), None, "not known yet");
+    let [moved] = &received.servers_at(Timestamp(5_000_000))[..] else {
+        panic!("{received:?}");
+    };
+    assert_eq!(moved.failing_since, Timestamp(4_940_000));
+    // A failure that has ended at once differs from one that lasts.
+    assert_eq!(moved.recovered, Some(Timestamp(4_999_999)));
+    assert_eq!(
+        (moved.outages, moved.detail.as_str()),
+        (3, failing.detail.as_str())
+    );
 }

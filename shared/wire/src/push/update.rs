@@ -9,7 +9,7 @@ use toolgate_proto::push::v1 as pb;
 
 use super::{
     key::{key, key_to_proto},
-    resource::{ReceivedResource, RejectedResource, check_resource, resource_to_proto},
+    resource::{ReceivedResource, RejectedResource, ResourcePieces, check_resource, join_resource},
     version, version_to_proto,
 };
 use crate::{
@@ -54,18 +54,22 @@ impl UpdateAssembler {
     /// closed, because the peers no longer agree on the state.
     pub fn add_part(&mut self, part: pb::Update) -> Result<Option<ReceivedUpdate>, InvalidUpdate> {
         let mut whole = match self.parts.take() {
-            None => part,
-            Some(mut held) => {
-                if held.nonce != part.nonce || held.version != part.version {
-                    let reason = format!("{} came in the middle of {}", part.nonce, held.nonce);
-                    return Err(FieldViolation::new("nonce", reason).into());
-                }
-                held.puts.extend(part.puts);
-                held.removes.extend(part.removes);
-                held.more = part.more;
-                held
+            None => pb::Update {
+                version: part.version,
+                nonce: part.nonce,
+                ..pb::Update::default()
+            },
+            Some(held) if held.nonce == part.nonce && held.version == part.version => held,
+            Some(held) => {
+                let reason = format!("{} came in the middle of {}", part.nonce, held.nonce);
+                return Err(FieldViolation::new("nonce", reason).into());
             }
         };
+        for put in part.puts {
+            join_resource(&mut whole.puts, put);
+        }
+        whole.removes.extend(part.removes);
+        whole.more = part.more;
         field::max_count("puts", whole.puts.len(), limits::RESOURCES)?;
         field::max_count("removes", whole.removes.len(), limits::RESOURCES)?;
         if whole.more {
@@ -78,10 +82,27 @@ impl UpdateAssembler {
 }
 
 /// Splits a delta into messages, in order; at least one. Each message is created on demand, so that a large push is
-/// never held in memory twice.
+/// never held in memory twice. A resource is in one message, however large it is: for proxies that do not read others.
 pub fn updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + Send {
+    messages(nonce, delta, None)
+}
+
+/// Like [`updates`]. A resource with large definitions continues in further entries, so that no message is much larger
+/// than [`PART`].
+pub fn continued_updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + Send {
+    messages(nonce, delta, Some(PART))
+}
+
+fn messages(
+    nonce: u64,
+    delta: Delta,
+    piece_bytes: Option<usize>,
+) -> impl Iterator<Item = pb::Update> + Send {
     let version = delta.version;
-    let mut puts = delta.puts.into_iter().peekable();
+    let puts = delta.puts.into_iter();
+    let mut puts = puts
+        .flat_map(move |put| ResourcePieces::new(put, piece_bytes))
+        .peekable();
     let mut removes = delta.removes.into_iter().peekable();
     let mut done = false;
     std::iter::from_fn(move || {
@@ -95,8 +116,7 @@ pub fn updates(nonce: u64, delta: Delta) -> impl Iterator<Item = pb::Update> + S
         };
         let mut size = 0;
         while size < PART {
-            if let Some((key, entry)) = puts.next() {
-                let resource = resource_to_proto(&key, &entry);
+            if let Some(resource) = puts.next() {
                 size += resource.encoded_len();
                 part.puts.push(resource);
             } else if let Some(key) = removes.next() {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use toolgate_model::{KindObject as _, Timestamp, Uid, for_each_kind};
-use toolgate_proto::store::v1 as pb;
+use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
 use super::{
     SCHEMA, StoreRecord, StoredObject, SystemRecord,
-    stored_form::{StoredForm as _, sealed},
+    stored_form::{StoredForm as _, manifest, sealed},
 };
-use crate::{field, invalid::FieldViolation, limits};
+use crate::{admin::part, field, invalid::FieldViolation, limits};
 
 /// Error of bytes that are not a valid record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,6 +70,20 @@ fn migrated(schema: u32, object: pb::record::Object) -> Result<pb::record::Objec
             let reason = format!("is not part of a record with schema {schema}");
             return Err(FieldViolation::new("spec.hosts", reason));
         }
+        let kind = spec.and_then(|spec| spec.kind.as_ref());
+        if let (..5, Some(Kind::RequestFields(_))) = (schema, kind) {
+            let reason = format!("is not part of a record with schema {schema}");
+            return Err(FieldViolation::new("spec.request_fields", reason));
+        }
+    }
+    if schema < 5
+        && matches!(
+            object,
+            pb::record::Object::CatalogueManifest(_) | pb::record::Object::CataloguePart(_)
+        )
+    {
+        let reason = format!("is not part of a record with schema {schema}");
+        return Err(FieldViolation::new("object", reason));
     }
     let pb::record::Object::Server(mut server) = object else {
         return Ok(object);
@@ -108,6 +122,10 @@ macro_rules! define_read {
                     let object = <$OObject>::from_stored(it)?;
                     return Ok(StoredObject::$O(Arc::new(object)));
                 })*
+                In::CatalogueManifest(it) => {
+                    return Ok(StoredObject::Definitions(Arc::new(manifest(it)?)));
+                }
+                In::CataloguePart(it) => SystemRecord::DefinitionsPart(Arc::new(part(it)?)),
                 In::Marker(it) => SystemRecord::Marker { epoch: it.epoch },
                 In::GatewayId(it) => {
                     SystemRecord::GatewayId(field::slug("organization", &it.organization)?)

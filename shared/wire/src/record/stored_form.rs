@@ -54,23 +54,35 @@ macro_rules! usual_forms {
 
 for_each_kind!(usual_forms);
 
-/// Adds the sealed value to the message.
+/// Adds the sealed values to the message.
 impl StoredForm for Credential {
     type RecordMessage = pb::StoredCredential;
 
     fn to_stored(&self) -> pb::StoredCredential {
-        let CredentialKind::StaticHeader { header: _, value } = &self.kind;
-        pb::StoredCredential {
-            credential: Some(admin::credential_to_proto(self)),
-            value: Some(sealed_to_proto(value)),
+        let credential = Some(admin::credential_to_proto(self));
+        match &self.kind {
+            CredentialKind::StaticHeader { header: _, value } => pb::StoredCredential {
+                credential,
+                value: Some(sealed_to_proto(value)),
+                values: Vec::new(),
+            },
+            CredentialKind::RequestFields(fields) => pb::StoredCredential {
+                credential,
+                value: None,
+                values: fields.iter().map(|it| sealed_to_proto(&it.value)).collect(),
+            },
         }
     }
 
     fn from_stored(stored: &pb::StoredCredential) -> Result<Self, FieldViolation> {
         let message = stored.credential.as_ref();
         let message = message.ok_or_else(|| missing("credential"))?;
-        let value = stored.value.as_ref().ok_or_else(|| missing("value"))?;
-        admin::credential(message, sealed(value)?).map_err(violation)
+        let values = stored.value.iter().chain(&stored.values).map(sealed);
+        let values: Vec<SealedBlob> = values.collect::<Result<_, _>>()?;
+        if values.is_empty() {
+            return Err(missing("value"));
+        }
+        admin::credential(message, values).map_err(violation)
     }
 }
 
@@ -130,6 +142,35 @@ impl StoredForm for ServerDefinitions {
     fn from_stored(stored: &admin_pb::Catalogue) -> Result<Self, FieldViolation> {
         Self::from_proto(stored).map_err(violation)
     }
+}
+
+/// Converts definitions whose lists are stored in parts: the record holds everything else, and names the parts.
+pub(super) fn manifest_to_proto(definitions: &ServerDefinitions) -> pb::CatalogueManifest {
+    let mut head = definitions.clone();
+    head.clear_lists();
+    pb::CatalogueManifest {
+        catalogue: Some(head.to_proto()),
+        parts: definitions.parts.iter().map(|it| it.0.to_vec()).collect(),
+    }
+}
+
+/// Validates and converts definitions whose lists are stored in parts. The lists are empty until the parts are read.
+pub(super) fn manifest(given: &pb::CatalogueManifest) -> Result<ServerDefinitions, FieldViolation> {
+    let head = given.catalogue.as_ref();
+    let head = head.ok_or_else(|| missing("catalogue"))?;
+    let mut definitions = ServerDefinitions::from_proto(head).map_err(violation)?;
+    if !definitions.is_empty() {
+        let reason = "lists definitions beside its parts";
+        return Err(FieldViolation::new("catalogue", reason));
+    }
+    let parts = &given.parts;
+    if parts.is_empty() {
+        return Err(missing("parts"));
+    }
+    definitions.parts = field::each("parts", parts, limits::DEFINITION_PARTS, |it| {
+        field::digest("digest", it)
+    })?;
+    Ok(definitions)
 }
 
 pub(super) fn sealed_to_proto(blob: &SealedBlob) -> pb::SealedBlob {

@@ -92,6 +92,79 @@ fn a_newer_schema_is_rejected_by_name() {
     assert!(error.to_string().contains("upgrade"), "{error}");
 }
 
+#[test]
+fn definitions_of_one_record_keep_the_first_schema_and_those_in_parts_name_them() {
+    use toolgate_model::{Definition, DefinitionsPart, ObjectName, ServerDefinitions};
+
+    let server = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
+    let tool = Definition {
+        name: "read".to_owned(),
+        digest: Digest::of_bytes(b"read"),
+        json: "{\"name\":\"read\"}".into(),
+    };
+    let part = DefinitionsPart {
+        tools: vec![tool.clone()],
+        ..DefinitionsPart::empty(server.clone())
+    };
+    let whole = ServerDefinitions {
+        server,
+        era: None,
+        protocol_version: String::new(),
+        legacy_version: String::new(),
+        server_name: String::new(),
+        server_version: String::new(),
+        instructions: "Be kind.".to_owned(),
+        capabilities: "{}".to_owned(),
+        tools: vec![tool],
+        prompts: Vec::new(),
+        resources: Vec::new(),
+        templates: Vec::new(),
+        probed: Timestamp(1),
+        problem: None,
+        problem_since: None,
+        omissions: vec!["10,000 of 10,001 tools".to_owned()],
+        parts: Vec::new(),
+    };
+    let in_parts = ServerDefinitions {
+        parts: vec![part.digest()],
+        ..whole.clone()
+    };
+    let manifest = ServerDefinitions {
+        tools: Vec::new(),
+        ..in_parts.clone()
+    };
+    let bytes = |object| {
+        encode(&StoreRecord {
+            written: Timestamp(1),
+            author: "system/prober".to_owned(),
+            object,
+        })
+    };
+    let part = StoredObject::System(SystemRecord::DefinitionsPart(Arc::new(part)));
+    let (whole, in_parts) = (Arc::new(whole), Arc::new(in_parts));
+    let cases = [
+        (
+            StoredObject::Definitions(Arc::clone(&whole)),
+            StoredObject::Definitions(whole),
+            1,
+        ),
+        (
+            StoredObject::Definitions(in_parts),
+            StoredObject::Definitions(Arc::new(manifest)),
+            5,
+        ),
+        (part.clone(), part, 5),
+    ];
+    for (given, read, schema) in cases {
+        let bytes = bytes(given);
+        let mut message = pb::Record::decode(&*bytes).unwrap();
+        assert_eq!(message.schema, schema);
+        assert_eq!(decode(&bytes).unwrap().object, read);
+        message.schema = 4;
+        assert_eq!(decode(&message.encode_to_vec()).is_ok(), schema == 1);
+    }
+}
+
 /// Record of a server in the first schema, as written by a build that knew one URL only.
 const FIRST_SCHEMA_SERVER: &str = "\
     080118c7f888c7a234220673797374656d6297010a520a256f7267616e697a6174696f6e732f64656661756c742f73657276\
@@ -274,6 +347,7 @@ proptest! {
         given in crate::strategies::credential(),
     ) {
         let bound = given.hosts.is_bound();
+        let several = matches!(given.kind, toolgate_model::CredentialKind::RequestFields(_));
         let record = StoreRecord {
             written: Timestamp(1),
             author: "system".into(),
@@ -281,9 +355,9 @@ proptest! {
         };
         let bytes = encode(&record);
         let mut message = pb::Record::decode(&*bytes).unwrap();
-        prop_assert_eq!(message.schema, if bound { 3 } else { 1 });
+        prop_assert_eq!(message.schema, if several { 5 } else if bound { 3 } else { 1 });
         message.schema = 2;
         let downgraded = decode(&message.encode_to_vec());
-        prop_assert_eq!(downgraded.is_err(), bound);
+        prop_assert_eq!(downgraded.is_err(), bound || several);
     }
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    SECRET_POINTER, comparable, concurrent::client_for, holds_value, is_unchanged, read_all,
+    comparable, concurrent::client_for, holds_value, is_unchanged, read_all, secret_holders,
     update_request, with_document,
 };
 use crate::cli::{
@@ -68,13 +68,7 @@ impl DiffArgs {
                 .map(|object| to_yaml(&comparable(kind, &object)))
                 .transpose()?;
             let mut desired = comparable(kind, &would_be);
-            if let Some(value) = desired.pointer_mut(SECRET_POINTER) {
-                *value = json!("(secret)");
-            } else if document.object.pointer(SECRET_POINTER).is_some() {
-                // A dry run returns the object without the value: without this line the diff would show no change.
-                desired["spec"]["staticHeader"]["value"] =
-                    json!("(secret: always written, it cannot be compared)");
-            }
+            mask_secrets(&mut desired, &document.object);
             out.line(format_args!("--- {name} (stored)"))?;
             out.line(format_args!("+++ {name} ({})", document.location))?;
             for line in line_diff::diff(&before.unwrap_or_default(), &to_yaml(&desired)?) {
@@ -82,6 +76,21 @@ impl DiffArgs {
             }
         }
         diff_result(counts)
+    }
+}
+
+/// Replaces the secrets of the object that would be stored. A dry run returns the object without them: without these lines
+/// the diff would show no change.
+pub(super) fn mask_secrets(desired: &mut Value, document: &Value) {
+    for holder in secret_holders(document) {
+        let Some(Value::Object(holder)) = desired.pointer_mut(&holder) else {
+            continue;
+        };
+        let text = match holder.contains_key("value") {
+            true => "(secret)",
+            false => "(secret: always written, it cannot be compared)",
+        };
+        holder.insert("value".to_owned(), json!(text));
     }
 }
 

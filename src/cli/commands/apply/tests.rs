@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{
     AppliedObject, NOT_FULLY_CHECKED,
-    diff::{DiffCounts, diff_result},
+    diff::{DiffCounts, diff_result, mask_secrets},
     is_unchanged, refers_to_created, reject_duplicates,
 };
 use crate::cli::{
@@ -34,6 +34,26 @@ fn a_secret_in_a_document_is_always_written() {
     let document =
         json!({ "spec": { "staticHeader": { "header": "authorization", "value": "Bearer x" } } });
     assert!(!is_unchanged(&CREDENTIAL, &existing, &document, &existing));
+}
+
+#[test]
+fn each_secret_of_a_document_is_written_and_masked_in_a_diff() {
+    let document = json!({ "spec": { "requestFields": {
+        "headers": [{ "header": "x-id" }, { "header": "x-key", "value": "s3cret" }],
+        "query": [{ "name": "api_key", "value": "s3cret" }],
+    } } });
+    let returned = json!({ "spec": { "requestFields": {
+        "headers": [{ "header": "x-id" }, { "header": "x-key" }],
+        "query": [{ "name": "api_key" }],
+    } } });
+    assert!(!is_unchanged(&CREDENTIAL, &returned, &document, &returned));
+    assert!(is_unchanged(&CREDENTIAL, &returned, &returned, &returned));
+    for mut desired in [returned, document.clone()] {
+        mask_secrets(&mut desired, &document);
+        let text = desired.to_string();
+        assert_eq!(text.matches("(secret").count(), 2, "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::cli::{
     client::{
         admin::AdminClient,
         kind::{CATALOGUE, SERVER},
+        server_health,
     },
     output::{
         cell,
@@ -101,8 +102,37 @@ pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> D
                 server["spec"]["credential"].as_str().unwrap_or_default(),
             ),
         ),
-        None => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+        None => match (
+            server_health::failure_at_proxies(server),
+            crate::cli::commands::server::omissions(catalogue).next(),
+        ) {
+            (Some(failure), _) => DoctorFinding::broken(
+                subject,
+                format!("the control plane reaches it ({seen}), but {failure}"),
+                proxy_advice(server, id),
+            ),
+            (None, Some(omission)) => {
+                let (limit, fix) = omission.split_once("; ").unwrap_or((omission, ""));
+                DoctorFinding::warning(subject, format!("{limit} ({seen})"), fix.to_owned())
+            }
+            (None, None) => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+        },
     }
+}
+
+/// Returns the next step for a server that a probe reaches and calls of proxies do not.
+fn proxy_advice(server: &Value, id: &str) -> String {
+    let seen = server_health::observations(server);
+    if seen.iter().any(|it| it.is_failing && it.is_unauthorized) {
+        return format!(
+            "it refuses the credential of calls: `toolgate describe server {id}` names it, and `toolgate credential set` \
+             replaces its value"
+        );
+    }
+    format!(
+        "a proxy tries it again within a minute; if it stays, compare the networks, `--allow-network` and forward proxies of \
+         these proxies with the control plane's, and its log: `toolgate describe server {id}`"
+    )
 }
 
 fn problem(catalogue: &Value) -> Option<&str> {

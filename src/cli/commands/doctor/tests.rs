@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::{
-    FindingSeverity, clock, expiring_tokens, fleet, gateway_finding,
+    FindingSeverity, clock, expiring_tokens, gateway_finding,
+    proxies::fleet,
     servers::{DoctorProbe, server_finding},
     store, transport,
 };
@@ -29,6 +30,21 @@ fn a_token_in_clear_text_over_a_network_is_reported() {
 fn a_clock_skew_is_reported() {
     assert_eq!(clock(crate::cli::now()).severity, FindingSeverity::Fine);
     assert_eq!(clock(0).severity, FindingSeverity::Broken);
+}
+
+#[test]
+fn the_clock_of_each_proxy_is_checked() {
+    let proxy =
+        |offset: &str| json!({ "name": "proxies/a", "connected": true, "clockOffset": offset });
+    let broken = |offset: &str| {
+        let findings = fleet(&[proxy(offset)]);
+        let clock = findings.iter().find(|it| it.subject == "clock of proxy a");
+        clock.map(|it| (it.severity, it.detail.clone()))
+    };
+    assert_eq!(broken("12s"), None);
+    let (severity, detail) = broken("-180s").unwrap();
+    assert_eq!(severity, FindingSeverity::Broken);
+    assert_eq!(detail, "its clock is 3m0s behind that of its control plane");
 }
 
 #[test]

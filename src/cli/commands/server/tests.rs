@@ -1,20 +1,6 @@
-//! Tests of headers at the command line and of the summary of a probe.
+//! Tests of the origin of a URL and of the summary of a probe.
 
-use super::{single_header, single_origin, summary};
-
-#[test]
-fn a_header_is_split_at_the_first_separator() {
-    let cases = [
-        ("Authorization=Bearer a=b", ("Authorization", "Bearer a=b")),
-        ("X-Key: abc:def", ("X-Key", "abc:def")),
-    ];
-    for (given, (name, value)) in cases {
-        let header = single_header(&[given.to_owned()]).unwrap().unwrap();
-        assert_eq!((header.0.as_str(), header.1.as_str()), (name, value));
-    }
-    assert!(single_header(&["novalue".to_owned()]).is_err());
-    assert!(single_header(&["a=1".to_owned(), "b=2".to_owned()]).is_err());
-}
+use super::{single_origin, summary};
 
 #[test]
 fn the_credential_of_a_server_is_bound_to_the_origin_of_its_url() {
@@ -29,6 +15,28 @@ fn the_credential_of_a_server_is_bound_to_the_origin_of_its_url() {
     }
     for url in ["", "example.com", "ftp://example.com/mcp"] {
         assert!(single_origin(url).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn a_server_that_answered_is_not_reported_as_failed() {
+    let cut = "10,000 of 10,001 tools: limit of 10,000 tools of a server";
+    let answered = serde_json::json!({
+        "era": "modern", "protocolVersion": "2026-07-28", "tools": [{}, {}], "omissions": [cut],
+    });
+    let lines = summary("w", "http://w/mcp", false, &answered);
+    assert_eq!(lines[0], "2 tools found (modern, 2026-07-28)");
+    assert_eq!(lines[1], format!("  warning: {cut}"));
+    let mut partial = answered.clone();
+    partial["problem"] = serde_json::json!("its prompts could not be listed");
+    let text = summary("w", "http://w/mcp", false, &partial).join("\n");
+    assert!(text.starts_with("2 tools found"), "{text}");
+    assert!(
+        text.contains("could not be listed") && text.contains(cut),
+        "{text}"
+    );
+    for words in ["failed", "too large; shorten"] {
+        assert!(!text.contains(words), "{text}");
     }
 }
 

@@ -143,7 +143,9 @@ async fn a_credential_value_is_stored_sealed_and_never_returned() {
     }
     let state = Arc::clone(&control_api.published().state);
     let (name, stored) = state.credentials.iter().next().unwrap();
-    let toolgate_model::CredentialKind::StaticHeader { value, .. } = &stored.kind;
+    let toolgate_model::CredentialKind::StaticHeader { value, .. } = &stored.kind else {
+        panic!("one header");
+    };
     let opened = control_api
         .open(&EncryptionContext::credential_value(name), value)
         .unwrap();

@@ -18,6 +18,8 @@ fn connected(id: &str, control_api: &MemoryControlApi) -> ProxyStatus {
         held: Version::default(),
         acked: Version::default(),
         rejections: Vec::new(),
+        clock: None,
+        servers: Vec::new(),
     }
 }
 

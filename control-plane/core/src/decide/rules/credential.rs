@@ -1,6 +1,9 @@
 //! Rules of credentials.
 
-use toolgate_model::{Credential, CredentialHosts, CredentialKind, ObjectName, Server, Timestamp};
+use toolgate_model::{
+    Credential, CredentialHosts, CredentialKind, FieldPlace, ObjectName, SealedField, Server,
+    Timestamp,
+};
 
 use super::KindRules;
 use crate::{
@@ -12,9 +15,15 @@ use crate::{
     state::StoreState,
 };
 
-/// Headers of the transport or the protocol, which a credential must not set.
+/// Headers of the connection, the message or the protocol, which a credential must not set. Headers that begin with `mcp-`
+/// are reserved too. `authorization`, `cookie` and `proxy-authorization` are not: servers, and proxies in front of them,
+/// authenticate requests by these.
 const RESERVED_HEADERS: &[&str] = &[
     "accept",
+    // Answers are forwarded as they are.
+    "accept-encoding",
+    // Belongs to the trace of the call, as do `traceparent` and `tracestate`.
+    "baggage",
     "connection",
     "content-encoding",
     "content-length",
@@ -23,12 +32,10 @@ const RESERVED_HEADERS: &[&str] = &[
     "host",
     "keep-alive",
     "last-event-id",
-    "mcp-method",
-    "mcp-name",
-    "mcp-protocol-version",
-    "mcp-session-id",
     "proxy-connection",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",
@@ -41,7 +48,7 @@ impl KindRules for Credential {
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         match &self.kind {
             CredentialKind::StaticHeader { header, value } => {
-                check_header(header)?;
+                check_header("spec.static_header.header", header)?;
                 let size = value.ciphertext.len();
                 check_limit(
                     "spec.static_header.value",
@@ -50,6 +57,7 @@ impl KindRules for Credential {
                     size,
                 )
             }
+            CredentialKind::RequestFields(fields) => check_request_fields(fields),
         }
     }
 
@@ -57,9 +65,11 @@ impl KindRules for Credential {
         require_hosts(&self.hosts)
     }
 
-    /// Checks that the credential keeps its hosts, and that every server that refers to it is within new ones. A
-    /// credential of an earlier build may be changed without any: its value must be replaceable at all times.
+    /// Checks that the credential keeps its hosts, that every server that refers to it is within new ones, and that none
+    /// has a query parameter of it in its URL. A credential of an earlier build may be changed without hosts: its value
+    /// must be replaceable at all times.
     fn check_update(&self, current: &Self, draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+        refuse_repeated_parameters(self, draft.state)?;
         if self.hosts == current.hosts {
             return Ok(());
         }
@@ -98,16 +108,76 @@ fn servers_of<'a>(
     names.filter_map(move |name| state.servers.get(&name).map(|stored| &*stored.object))
 }
 
+/// Checks that the credential is bound, and to no wildcard of a public suffix: different parties own the domains below
+/// `co.uk` or `github.io`.
 fn require_hosts(hosts: &CredentialHosts) -> Result<(), Rejection> {
-    if hosts.is_bound() {
-        return Ok(());
+    if !hosts.is_bound() {
+        let reason = "is required: list the origins that the value may be sent to, e.g. `https://api.example.com`";
+        return Err(Rejection::invalid("spec.hosts", reason));
     }
-    let reason = "is required: list the origins that the value may be sent to, e.g. `https://api.example.com`";
-    Err(Rejection::invalid("spec.hosts", reason))
+    for (at, pattern) in hosts.patterns().iter().enumerate() {
+        let domain = pattern.wildcard_domain();
+        if let Some(suffix) = domain.filter(|domain| is_public_suffix(domain)) {
+            let reason = format!(
+                "`{pattern}` matches hosts of different owners: `{suffix}` is a public suffix; name the host, or a wildcard \
+                 below one domain, e.g. `https://*.example.{suffix}`"
+            );
+            return Err(Rejection::invalid(format!("spec.hosts[{at}]"), reason));
+        }
+    }
+    Ok(())
 }
 
-fn check_header(header: &str) -> Result<(), Rejection> {
-    let field = "spec.static_header.header";
+/// Returns `true` for an entry of the public suffix list, such as `co.uk`. Names without an entry, such as those of a
+/// private network, are no suffixes.
+fn is_public_suffix(domain: &str) -> bool {
+    psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix == domain)
+}
+
+/// Rejects a query parameter that the URL of a server that refers to the credential has already.
+fn refuse_repeated_parameters(
+    credential: &Credential,
+    state: &StoreState,
+) -> Result<(), Rejection> {
+    for server in servers_of(state, &credential.name) {
+        let mut endpoints = server.source.endpoints().iter();
+        let repeated = endpoints.find_map(|it| credential.kind.query_conflict(&it.url));
+        if let Some(parameter) = repeated {
+            let reason = format!(
+                "server {} refers to the credential and has `{parameter}` in the query of its URL; remove it there first, or \
+                 name another parameter",
+                server.name
+            );
+            return Err(Rejection::invalid("spec.request_fields.query", reason));
+        }
+    }
+    Ok(())
+}
+
+fn check_request_fields(fields: &[SealedField]) -> Result<(), Rejection> {
+    let of = |place| fields.iter().filter(move |field| field.place == place);
+    for (at, given) in of(FieldPlace::Header).enumerate() {
+        let path = format!("spec.request_fields.headers[{at}]");
+        check_header(&format!("{path}.header"), &given.name)?;
+        check_sealed(&path, given)?;
+    }
+    for (at, given) in of(FieldPlace::Query).enumerate() {
+        check_sealed(&format!("spec.request_fields.query[{at}]"), given)?;
+    }
+    Ok(())
+}
+
+fn check_sealed(path: &str, given: &SealedField) -> Result<(), Rejection> {
+    let size = given.value.ciphertext.len();
+    check_limit(
+        &format!("{path}.value"),
+        "bytes of a credential",
+        SEALED,
+        size,
+    )
+}
+
+fn check_header(field: &str, header: &str) -> Result<(), Rejection> {
     let token =
         |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "!#$%&'*+-.^_`|~".contains(c);
     if header.is_empty() || header.len() > limits::LABEL_VALUE || !header.chars().all(token) {
@@ -116,7 +186,7 @@ fn check_header(header: &str) -> Result<(), Rejection> {
             "use a header name, such as authorization",
         ));
     }
-    if RESERVED_HEADERS.contains(&header) {
+    if RESERVED_HEADERS.contains(&header) || header.starts_with("mcp-") {
         let reason = format!("`{header}` belongs to the protocol; use another header");
         return Err(Rejection::invalid(field, reason));
     }

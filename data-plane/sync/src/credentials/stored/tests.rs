@@ -18,7 +18,9 @@ fn view() -> View {
 
 fn shown(entries: &[CredentialEntry]) -> Vec<String> {
     let shown = |(server, principal, held): &CredentialEntry| {
-        let UpstreamCredential::Header(header) = &*held.value;
+        let UpstreamCredential::Header(header) = &*held.value else {
+            panic!("one header");
+        };
         let principal = principal.as_ref().map(ToString::to_string);
         let value = String::from_utf8_lossy(&header.value).into_owned();
         format!(
@@ -53,6 +55,36 @@ fn a_file_of_the_first_version_is_read_for_the_servers_that_refer_to_it() {
 }
 
 #[test]
+fn several_headers_and_parameters_are_kept_in_a_form_that_earlier_builds_set_aside() {
+    let (_folder, disk) = directory();
+    let field = |place, name: &str, value: &str| CredentialField {
+        place,
+        name: name.into(),
+        value: Zeroizing::new(value.as_bytes().to_vec()),
+    };
+    let fields = vec![
+        field(FieldPlace::Header, "x-key", "a"),
+        field(FieldPlace::Query, "api_key", "b"),
+    ];
+    let value = UpstreamCredential::of_fields(fields, CredentialHosts::default());
+    let held = CachedCredential {
+        credential: "files-key".parse().unwrap(),
+        revision: 3,
+        expires: None,
+        value: Arc::new(value),
+    };
+    let server = ObjectName::new("acme".parse().unwrap(), "files".parse().unwrap());
+    save(&disk, vec![(server, None, held)]).unwrap();
+    assert!(disk.load(FILE).unwrap().starts_with(br#"{"version":3,"#));
+    let entries = load(&disk, &view());
+    let expected = [
+        (FieldPlace::Header, "x-key", &b"a"[..]),
+        (FieldPlace::Query, "api_key", &b"b"[..]),
+    ];
+    assert_eq!(entries[0].2.value.fields(), expected);
+}
+
+#[test]
 fn personal_credentials_round_trip_with_their_principal() {
     let (_folder, disk) = directory();
     let entry = (
@@ -82,13 +114,15 @@ fn personal_credentials_round_trip_with_their_principal() {
         [r#"acme/more Some("acme/user:ada") more-key 4 of ada"#]
     );
     assert_eq!(entries[0].2.expires, Some(Timestamp(9)));
-    let UpstreamCredential::Header(header) = &*entries[0].2.value;
+    let UpstreamCredential::Header(header) = &*entries[0].2.value else {
+        panic!("one header");
+    };
     assert_eq!(header.hosts.to_string(), "https://a.example");
 }
 
 #[test]
 fn a_file_of_a_newer_version_or_without_sense_is_set_aside() {
-    for bytes in [&br#"{"version":3,"credentials":[]}"#[..], b"[1]", b"", b"{"] {
+    for bytes in [&br#"{"version":4,"credentials":[]}"#[..], b"[1]", b"", b"{"] {
         let (folder, disk) = directory();
         disk.save(FILE, bytes).unwrap();
         assert!(load(&disk, &view()).is_empty());

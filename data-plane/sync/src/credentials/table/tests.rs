@@ -51,7 +51,9 @@ fn held(
         principal: &user(who),
     };
     let held = table.held(request, now)?;
-    let UpstreamCredential::Header(header) = &*held;
+    let UpstreamCredential::Header(header) = &*held else {
+        panic!("one header");
+    };
     Some(String::from_utf8(header.value.to_vec()).unwrap())
 }
 

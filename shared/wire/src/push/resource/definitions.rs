@@ -31,6 +31,58 @@ pub(super) fn to_proto(given: &DefinitionsResource) -> pb::Catalogue {
     }
 }
 
+/// Position of a definition: its list, and its index there.
+pub(super) type DefinitionPosition = (usize, usize);
+
+/// Converts the definitions from `start` on, until they have `bytes` bytes. The first piece has what is not in the lists.
+/// Returns the position of the next piece; `None` after the last one.
+pub(super) fn piece(
+    given: &DefinitionsResource,
+    start: DefinitionPosition,
+    bytes: usize,
+) -> (pb::Catalogue, Option<DefinitionPosition>) {
+    let mut piece = pb::Catalogue::default();
+    if start == (0, 0) {
+        piece.instructions.clone_from(&given.instructions);
+        piece.capabilities_json.clone_from(&given.capabilities);
+    }
+    let lists = [
+        &given.tools,
+        &given.prompts,
+        &given.resources,
+        &given.templates,
+    ];
+    let mut size = 0;
+    for (index, list) in lists.into_iter().enumerate().skip(start.0) {
+        let from = if index == start.0 { start.1 } else { 0 };
+        for (at, definition) in list.iter().enumerate().skip(from) {
+            if size >= bytes {
+                return (piece, Some((index, at)));
+            }
+            size += definition.name.len() + definition.json.len();
+            list_in(&mut piece, index).push(definition_to_proto(definition));
+        }
+    }
+    (piece, None)
+}
+
+fn list_in(piece: &mut pb::Catalogue, index: usize) -> &mut Vec<pb::Definition> {
+    match index {
+        0 => &mut piece.tools,
+        1 => &mut piece.prompts,
+        2 => &mut piece.resources,
+        _ => &mut piece.templates,
+    }
+}
+
+/// Appends the lists of a further piece.
+pub(super) fn join(piece: &mut pb::Catalogue, next: pb::Catalogue) {
+    piece.tools.extend(next.tools);
+    piece.prompts.extend(next.prompts);
+    piece.resources.extend(next.resources);
+    piece.templates.extend(next.templates);
+}
+
 /// Converts definitions whose names have at most `name` bytes.
 fn definitions(
     field: &str,

@@ -1,0 +1,77 @@
+//! Check of the fleet: the connection of each proxy, its configuration and its clock.
+
+use serde_json::Value;
+
+use crate::cli::{
+    client::{
+        admin::AdminClient,
+        kind::{PROXY, proxy_state},
+        proxy_clock,
+    },
+    output::{
+        cell,
+        error::{CliError, CliErrorKind},
+    },
+};
+
+use super::{CLOCK_FIX, DoctorFinding};
+
+/// Lists the proxies, or returns `None` if the token may not read them: they belong to the deployment, not to an
+/// organization.
+pub(super) async fn proxies(admin: &mut AdminClient) -> Result<Option<Vec<Value>>, CliError> {
+    match admin.list(&PROXY).await {
+        Ok(proxies) => Ok(Some(proxies)),
+        Err(fault) if fault.kind == CliErrorKind::Denied => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
+pub(super) fn fleet_not_visible() -> Vec<DoctorFinding> {
+    let fix = "use the system token to look at proxies too";
+    vec![DoctorFinding::warning(
+        "proxies",
+        "this token may not look at the fleet",
+        fix,
+    )]
+}
+
+pub(super) fn fleet(proxies: &[Value]) -> Vec<DoctorFinding> {
+    if proxies.is_empty() {
+        let fix = "`toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`";
+        return vec![DoctorFinding::broken("proxies", "none has connected", fix)];
+    }
+    let clock_finding = |proxy: &Value| {
+        let subject = format!("clock of proxy {}", cell::id(proxy, "/name"));
+        let problem = proxy_clock::problem(proxy)?;
+        Some(DoctorFinding::broken(subject, problem, CLOCK_FIX))
+    };
+    let finding = |proxy: &Value| {
+        let id = cell::id(proxy, "/name");
+        let subject = format!("proxy {id}");
+        let versions = format!(
+            "wanted {}, acked {}",
+            cell::version(proxy, "/wanted"),
+            cell::version(proxy, "/acked")
+        );
+        match proxy_state(proxy).as_str() {
+            "in sync" => DoctorFinding::fine(subject, versions),
+            "behind" => DoctorFinding::warning(
+                subject,
+                format!("behind: {versions}"),
+                "look again in a second; if it stays, read that proxy's log",
+            ),
+            "refusing" => DoctorFinding::broken(
+                subject,
+                format!("refuses parts of its configuration: {versions}"),
+                "`toolgate proxies` names them with reasons",
+            ),
+            _ => {
+                let seen = cell::age(proxy, "/lastSeenTime", crate::cli::now());
+                let fix = "it serves on with what it holds; check its process, its log, its clock, and its way to the control plane";
+                DoctorFinding::warning(subject, format!("away, last seen {seen} ago"), fix)
+            }
+        }
+    };
+    let clocks = proxies.iter().filter_map(clock_finding);
+    proxies.iter().map(finding).chain(clocks).collect()
+}
