@@ -333,7 +333,7 @@ impl Snapshot {
         let lacking =
             |(key, entry): &(&ResourceKey, &SnapshotEntry)| held.get(*key) != Some(&entry.digest);
         let clone = |(key, entry): (&ResourceKey, &SnapshotEntry)| (key.clone(), entry.clone());
-        let is_removed = |key: &&ResourceKey| !self.entries.contains_key(*key);
+        let is_removed = |key: &&ResourceKey| !self.entries.contains_key(key);
         Delta {
             version: self.version,
             puts: self.entries.iter().filter(lacking).map(clone).collect(),

@@ -5,6 +5,7 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom},
 };
 
+use memchr::memchr_iter;
 use toolgate_proto::credential::v1 as pb;
 
 use super::*;
@@ -26,13 +27,14 @@ fn unmasked(masked: &[u8; 32]) -> Vec<u8> {
     masked.iter().map(|byte| byte ^ MASK).collect()
 }
 
-/// Counts the copies of a key in the writable memory of this process. The stack of the calling thread is left out:
+/// Counts the copies of each key in the writable memory of this process. The stack of the calling thread is left out:
 /// frames that have ended are overwritten by the next calls.
-fn copies_in_memory(masked: &[u8; 32]) -> io::Result<usize> {
-    let mut window = [0_u8; 16 * 1024];
+fn copies_in_memory<const N: usize>(keys: &[[u8; 32]; N]) -> io::Result<[usize; N]> {
+    const KEY: usize = 32;
+    let mut window = [0_u8; 64 * 1024];
     let here = window.as_ptr().addr();
     let mut memory = File::open("/proc/self/mem")?;
-    let mut copies = 0;
+    let mut copies = [0; N];
     for line in BufReader::new(File::open("/proc/self/maps")?).lines() {
         let line = line?;
         let mut columns = line.split_ascii_whitespace();
@@ -54,19 +56,18 @@ fn copies_in_memory(masked: &[u8; 32]) -> io::Result<usize> {
             if memory.read_exact(&mut window[..length]).is_err() {
                 break;
             }
-            let found = window[..length].windows(masked.len());
-            copies += found
-                .filter(|it| {
-                    it.iter()
-                        .zip(masked)
-                        .all(|(byte, mask)| byte ^ MASK == *mask)
-                })
-                .count();
+            for (key, copies) in keys.iter().zip(&mut copies) {
+                let begins = memchr_iter(key[0] ^ MASK, &window[..length]);
+                let found = begins.filter_map(|begin| window[..length].get(begin..begin + KEY));
+                *copies += found
+                    .filter(|it| it.iter().zip(key).all(|(byte, mask)| byte ^ MASK == *mask))
+                    .count();
+            }
             // Windows overlap, so that a key across two of them is found.
             at += if length < window.len() {
                 length
             } else {
-                length - masked.len() + 1
+                length - KEY + 1
             };
         }
     }
@@ -87,7 +88,7 @@ fn keys_in_use_and_their_file_leave_no_copy_of_the_keyring_in_memory() {
         seal_keys: (1..).zip(&keys[1..]).map(seal_key).collect(),
         unchanged: false,
     };
-    let copies = || keys.each_ref().map(|key| copies_in_memory(key).unwrap());
+    let copies = || copies_in_memory(&keys).unwrap();
     assert_eq!(copies(), [1; 8], "the search finds a key");
     let keyring = ProxyKeyring::from_proto(&answer).unwrap();
     let shared = SharedKeys::new(&keyring).unwrap();

@@ -79,9 +79,11 @@ fn the_examples_of_the_docs_parse() {
     assert_eq!(endpoints[1]["region"], "us");
     let hosts = &documents[1].object["spec"]["hosts"];
     assert_eq!(hosts[0], "https://*.weather.example");
-    let progressive = &documents[3].object["spec"];
+    let fields = &documents[2].object["spec"]["requestFields"];
+    assert!(fields["query"][0]["name"].is_string(), "{fields}");
+    let progressive = &documents[4].object["spec"];
     assert_eq!(progressive["listing"], "TOOL_LISTING_PROGRESSIVE");
-    let binding = &documents[2].object["spec"]["bindings"][0];
+    let binding = &documents[3].object["spec"]["bindings"][0];
     assert_eq!(binding["timeout"], "10s");
     let forecast = &binding["shapes"]["forecast"];
     assert_eq!(forecast["alias"], "weather_in_bern");
