@@ -4,12 +4,16 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use tokio::{
     sync::{OwnedMutexGuard, oneshot},
-    time::Instant,
+    time::{Instant, timeout, timeout_at},
 };
 use toolgate_control_core::{
     Change, Command, CommandContext, Revision, StoreState, decide,
@@ -23,6 +27,9 @@ use super::{Contention, Decision, StoreWriter, WRITE_TIMEOUT, transaction, write
 /// Maximum size of the values in a group in bytes. A store accepts requests of 1.5 MiB.
 const MAX_GROUP_BYTES: usize = 512 * 1024;
 
+/// Time beyond its deadline that the answer of a write is waited for once its decision may have begun.
+const ANSWER_GRACE: Duration = Duration::from_secs(3);
+
 type WriteResult = Result<CommitOutcome, SubmitError>;
 
 /// Writes that wait for their turn, in the order of their arrival.
@@ -33,6 +40,8 @@ struct QueuedWrite {
     command: Command,
     context: CommandContext,
     until: Instant,
+    /// The write is not in the queue any more: it may be decided and committed.
+    is_taken: Arc<AtomicBool>,
     reply: oneshot::Sender<WriteResult>,
 }
 
@@ -46,13 +55,17 @@ impl WriteQueue {
         let mut queue = self.lock();
         let count = queue.len().min(MAX_TXN_OPS);
         let taken = queue.drain(..count);
-        taken.filter(|write| !write.reply.is_closed()).collect()
+        let taken = taken.filter(|write| !write.reply.is_closed());
+        taken
+            .inspect(|write| write.is_taken.store(true, Ordering::Relaxed))
+            .collect()
     }
 
     /// Puts writes back, before later ones.
     fn put_back(&self, writes: Vec<QueuedWrite>) {
         let mut queue = self.lock();
         for write in writes.into_iter().rev() {
+            write.is_taken.store(false, Ordering::Relaxed);
             queue.push_front(write);
         }
     }
@@ -189,7 +202,9 @@ impl StoreWriter {
     ) -> WriteResult {
         let until = Instant::now() + WRITE_TIMEOUT;
         let (reply, mut answer) = oneshot::channel();
+        let is_taken = Arc::new(AtomicBool::new(false));
         self.queue.push(QueuedWrite {
+            is_taken: Arc::clone(&is_taken),
             command: command.clone(),
             context: context.clone(),
             until,
@@ -199,18 +214,32 @@ impl StoreWriter {
             let turn = tokio::select! {
                 biased;
                 answer = &mut answer => return answer.unwrap_or_else(|_| Err(unknown_result())),
-                turn = self.owned_turn(until) => turn?,
+                turn = self.owned_turn(until) => turn,
+            };
+            let turn = match turn {
+                Ok(turn) => turn,
+                Err(_late) if is_taken.load(Ordering::Relaxed) => {
+                    let answer = timeout(ANSWER_GRACE, answer).await;
+                    let answer = answer.ok().and_then(Result::ok);
+                    return answer.unwrap_or_else(|| Err(unknown_result()));
+                }
+                Err(late) => return Err(late),
             };
             // A task of its own: the caller whose turn it is may go, and the others must not suffer from it.
             let (writer, drain) = (self.clone(), self.drain.clone());
             let committing = drain.spawn("commit", async move { writer.commit_queue(turn).await });
-            let _ended = committing.await;
+            // The task goes on with the writes of others after this one is answered.
+            tokio::select! {
+                biased;
+                answer = &mut answer => return answer.unwrap_or_else(|_| Err(unknown_result())),
+                _ended = committing => {}
+            }
         }
     }
 
     async fn owned_turn(&self, until: Instant) -> Result<OwnedMutexGuard<Revision>, SubmitError> {
-        let lock = std::sync::Arc::clone(&self.write_lock).lock_owned();
-        let turn = tokio::time::timeout_at(until, lock).await;
+        let lock = Arc::clone(&self.write_lock).lock_owned();
+        let turn = timeout_at(until, lock).await;
         turn.map_err(|_elapsed| write_queue_timeout())
     }
 
@@ -223,6 +252,13 @@ impl StoreWriter {
             writes
         };
         for write in alone {
+            if write.reply.is_closed() {
+                continue;
+            }
+            if Instant::now() >= write.until {
+                let _caller_gone = write.reply.send(Err(write_queue_timeout()));
+                continue;
+            }
             let decision = Decision {
                 command: &write.command,
                 context: &write.context,

@@ -111,17 +111,26 @@ impl SealedDirectory {
 
     /// Seals `plain` and replaces the file `name` with it.
     pub(crate) fn save(&self, name: &'static str, plain: &[u8]) -> Result<(), DiskError> {
-        self.commit(self.prepare(name, plain)?)
+        self.commit(self.prepare(name, &format!("{name}.new"), plain)?)
     }
 
-    /// Seals `plain` and writes it beside the file `name`. A failure leaves nothing behind.
+    /// Returns `true` if there is a file `name`, readable or not.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        match fs::symlink_metadata(self.path(name)) {
+            Ok(_file) => true,
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Seals `plain` for the file `name` and writes it to the file `temporary` beside it. A failure leaves nothing behind.
     pub(crate) fn prepare(
         &self,
         name: &'static str,
+        temporary: &str,
         plain: &[u8],
     ) -> Result<PreparedFile, DiskError> {
         let path = self.path(name);
-        let temporary = self.folder.join(format!("{name}.new"));
+        let temporary = self.folder.join(temporary);
         let write = || -> io::Result<(FileId, u64)> {
             let (id, sealed) = self.seal(name.as_bytes(), plain)?;
             remove_if_exists(&temporary)?;

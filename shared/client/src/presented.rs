@@ -122,7 +122,7 @@ impl PresentedCredential {
 impl PresentedFields {
     fn add_header(&mut self, name: HeaderName, mut value: HeaderValue) {
         value.set_sensitive(true);
-        if let Ok(text) = value.to_str() {
+        if let Ok(text) = std::str::from_utf8(value.as_bytes()) {
             self.hide(text);
             // A server may quote the value without its scheme, such as `Bearer`.
             if let Some((_scheme, rest)) = text.split_once(' ') {
@@ -147,14 +147,41 @@ impl PresentedFields {
             self.hide(plain);
         }
         self.hide(&encoded);
+        self.hide(&with_lower_case_escapes(&encoded));
         self.query_names.push(name.to_owned());
     }
 
+    /// Hides a value, also as it stands in a JSON string.
     fn hide(&mut self, value: &str) {
-        if value.len() >= MIN_HIDDEN {
-            self.hidden.push(Zeroizing::new(value.to_owned()));
+        if value.len() < MIN_HIDDEN {
+            return;
+        }
+        let quoted = Zeroizing::new(serde_json::Value::from(value).to_string());
+        let in_json = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+        let in_json = in_json.unwrap_or_default().to_owned();
+        // Some encoders escape the slash too.
+        let with_slashes = in_json.replace('/', "\\/");
+        for form in [value.to_owned(), in_json, with_slashes] {
+            if !self.hidden.iter().any(|known| **known == form) {
+                self.hidden.push(Zeroizing::new(form));
+            }
         }
     }
+}
+
+/// Returns percent-encoded text with the digits of its escapes in lower case (RFC 3986, section 2.1).
+fn with_lower_case_escapes(encoded: &str) -> Zeroizing<String> {
+    let mut escape = 0;
+    let lower = encoded.chars().map(|c| {
+        let is_digit = escape > 0;
+        escape = if c == '%' {
+            2
+        } else {
+            escape - u8::from(is_digit)
+        };
+        if is_digit { c.to_ascii_lowercase() } else { c }
+    });
+    Zeroizing::new(lower.collect())
 }
 
 /// Encodes every byte that is special in a query; a space as `%20`, which all servers read alike.

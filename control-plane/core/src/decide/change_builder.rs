@@ -206,6 +206,9 @@ impl<'a> ChangeBuilder<'a> {
         let mut last: Option<(&ObjectName, bool)> = None;
         let mut orphans = Vec::new();
         let room = self.sweep_room();
+        if room == 0 {
+            return;
+        }
         for (id, _) in self.state.definitions_parts.iter() {
             let (server, digest) = id;
             let exists = match last {

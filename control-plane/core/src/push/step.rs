@@ -77,14 +77,14 @@ impl PushSession {
 
     fn handle_report(&mut self, report: PushReport, now: Timestamp, out: &mut Vec<PushAction>) {
         match &mut self.phase {
-            SessionPhase::AwaitingHello { .. } => self.close(PushCloseReason::NoHello, now, out),
+            // A report has a call of its own, which can overtake the Hello of the stream.
+            SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => {}
             SessionPhase::Open(open) => {
                 open.apply_report(report, now);
                 if open.has_news && open.is_due(OBSERVATION_INTERVAL, now) {
                     open.record(now, out);
                 }
             }
-            SessionPhase::Closed => {}
         }
     }
 

@@ -112,16 +112,17 @@ impl DeltaLog {
     }
 }
 
-/// Reads the log of this base. A log that does not exist is empty.
-pub(super) fn read(disk: &SealedDirectory, base: FileId) -> LogContent {
+/// Reads the log of this base; `None` if that fails. A log that does not exist is empty.
+pub(super) fn read(disk: &SealedDirectory, base: FileId) -> Option<LogContent> {
     let path = log_path(disk.folder(), base);
     let bytes = match read_limited(&path) {
         Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Some(LogContent::default());
+        }
         Err(error) => {
-            if error.kind() != io::ErrorKind::NotFound {
-                tracing::warn!(path = %path.display(), %error, "cannot be read; going on without");
-            }
-            return LogContent::default();
+            tracing::warn!(path = %path.display(), %error, "cannot be read; going on without");
+            return None;
         }
     };
     let content = parse(disk, base, &bytes);
@@ -130,7 +131,7 @@ pub(super) fn read(disk: &SealedDirectory, base: FileId) -> LogContent {
         let records = content.records.len();
         tracing::warn!(path = %path.display(), records, dropped, "ends with bytes that are no record; they are ignored");
     }
-    content
+    Some(content)
 }
 
 fn parse(disk: &SealedDirectory, base: FileId, bytes: &[u8]) -> LogContent {

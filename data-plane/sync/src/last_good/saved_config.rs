@@ -15,6 +15,11 @@ use crate::disk::{DiskError, FileId, PreparedFile, SealedDirectory};
 /// Length up to which a log is not replaced by a new base, in bytes.
 const MIN_LOG: u64 = 4 * 1024 * 1024;
 
+/// Temporary file of a base that is saved at once.
+const SAVING_FILE: &str = "view.new";
+/// Temporary file of a base that replaces a long log. Changes are saved meanwhile, perhaps as a base of their own.
+const COMPACTION_FILE: &str = "view-compacted.new";
+
 /// Files of the saved configuration.
 pub(crate) struct SavedConfig {
     disk: Arc<SealedDirectory>,
@@ -61,7 +66,11 @@ impl SavedConfig {
     pub(crate) fn load(disk: &Arc<SealedDirectory>) -> (Option<ReceivedUpdate>, Self) {
         let mut files = Self::empty(Arc::clone(disk));
         let stored = read(disk);
-        delta_log::remove_others(disk, stored.as_ref().map(|stored| stored.base));
+        let base = stored.as_ref().map(|stored| stored.base);
+        // A base that could not be read may be readable at the next start, together with its log.
+        if base.is_some() || !disk.contains(FILE) {
+            delta_log::remove_others(disk, base);
+        }
         let Some(stored) = stored else {
             return (None, files);
         };
@@ -104,7 +113,7 @@ impl SavedConfig {
                 return appended;
             }
         }
-        let base = Self::prepare(&self.disk, snapshot)?;
+        let base = Self::write_base(&self.disk, SAVING_FILE, snapshot)?;
         self.replace_base(base, snapshot)
     }
 
@@ -114,12 +123,20 @@ impl SavedConfig {
         length.is_some_and(|length| length > self.max_log())
     }
 
-    /// Writes a base with `snapshot`, beside the files in use.
+    /// Writes a base with `snapshot` that is to replace a long log, beside the files in use.
     pub(super) fn prepare(
         disk: &SealedDirectory,
         snapshot: &Arc<Snapshot>,
     ) -> Result<PreparedCheckpoint, DiskError> {
-        let file = disk.prepare(FILE, &snapshot_to_bytes(snapshot))?;
+        Self::write_base(disk, COMPACTION_FILE, snapshot)
+    }
+
+    fn write_base(
+        disk: &SealedDirectory,
+        temporary: &str,
+        snapshot: &Arc<Snapshot>,
+    ) -> Result<PreparedCheckpoint, DiskError> {
+        let file = disk.prepare(FILE, temporary, &snapshot_to_bytes(snapshot))?;
         let snapshot = Arc::clone(snapshot);
         Ok(PreparedCheckpoint { file, snapshot })
     }
@@ -184,8 +201,11 @@ fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
     };
     let mut updates = StoredUpdates::default();
     updates.add(update);
-    let log = delta_log::read(disk, base.id);
-    let mut is_known = true;
+    // A log that cannot be read is left as it is. The next change is saved as a new base.
+    let (log, mut is_known) = match delta_log::read(disk, base.id) {
+        Some(log) => (log, true),
+        None => (LogContent::default(), false),
+    };
     for record in &log.records {
         let Some(update) = from_bytes(record) else {
             // Written by another build. The next change is saved as a new base.

@@ -5,17 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use prost::Message as _;
 use toolgate_model::{Delta, ResourceKey, Snapshot, Version, snapshot::SnapshotEntry};
 use toolgate_proto::push::v1 as pb;
-use toolgate_wire::push::{ReceivedUpdate, RejectedResource, UpdateAssembler, continued_updates};
+use toolgate_wire::push::{
+    ReceivedUpdate, RejectedResource, UpdateAssembler, continued_updates, updates,
+};
 
-/// Encodes the whole snapshot as a push.
+/// Encodes the whole snapshot as a push. Large resources are not divided: builds that cannot put them together read this
+/// form.
 pub(super) fn snapshot_to_bytes(snapshot: &Snapshot) -> Vec<u8> {
-    delta_to_bytes(snapshot.since(&BTreeMap::new()))
+    encode(updates(0, snapshot.since(&BTreeMap::new())))
 }
 
 /// Encodes a delta as a push.
 pub(super) fn delta_to_bytes(delta: Delta) -> Vec<u8> {
+    encode(continued_updates(0, delta))
+}
+
+fn encode(updates: impl Iterator<Item = pb::Update>) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for update in continued_updates(0, delta) {
+    for update in updates {
         // Encoding fails only if the buffer is full, and a `Vec` grows.
         let _written = update.encode_length_delimited(&mut bytes);
     }

@@ -67,6 +67,22 @@ fn a_text_of_a_server_that_quotes_the_request_shows_no_value() {
         assert!(!text.contains("canary"), "{text}");
         assert!(text.contains("(credential)"), "{text}");
     }
+    let fields = [
+        (FieldPlace::Header, "x-key", &b"ca/nary\"\\+=="[..]),
+        (FieldPlace::Query, "key", "ca/nary ä".as_bytes()),
+    ];
+    let escaped = PresentedCredential::encode(fields).unwrap();
+    for quoted in [
+        r#"{"error":"bad key ca\/nary\"\\+=="}"#,
+        r#"{"error":"bad key ca/nary\"\\+=="}"#,
+        "Cannot POST /mcp?key=ca%2fnary%20%c3%a4",
+        "Cannot POST /mcp?key=ca%2Fnary%20%C3%A4",
+        r#"{"error":"bad key ca\/nary ä"}"#,
+    ] {
+        let mut text = quoted.to_owned();
+        escaped.hide_in(&mut text);
+        assert!(!text.contains("nary"), "{text}");
+    }
     let mut text = "HTTP 407 of v17".to_owned();
     credential.hide_in(&mut text);
     assert_eq!(text, "HTTP 407 of v17");

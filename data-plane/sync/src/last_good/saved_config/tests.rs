@@ -342,3 +342,25 @@ fn the_files_are_private_and_encrypted() {
         }
     }
 }
+
+/// Replaces a file by a folder, which cannot be read as a file. Returns the place of the file.
+fn make_unreadable(path: &Path) -> PathBuf {
+    let aside = path.with_extension("aside");
+    fs::rename(path, &aside).unwrap();
+    fs::create_dir(path).unwrap();
+    aside
+}
+
+#[test]
+fn a_file_that_cannot_be_read_at_one_start_is_read_at_the_next() {
+    let history = SavedHistory::of(vec![small(1), small(2), small(3)]);
+    let expected = Arc::clone(history.states.last().unwrap());
+    let base = history.folder.path().join("view.sealed");
+    for path in [base, history.log()] {
+        let aside = make_unreadable(&path);
+        drop(SavedConfig::load(&history.disk));
+        fs::remove_dir(&path).unwrap();
+        fs::rename(aside, &path).unwrap();
+        assert_eq!(stored(&history.disk).entries, expected.entries, "{path:?}");
+    }
+}
