@@ -3,11 +3,11 @@
 use prost::Message as _;
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{
-    Command, JoinToken, ObjectKey, VersionedObject, limits,
+    Command, JoinToken, ObjectKey, StateKind as _, VersionedObject, limits,
     port::{PublishedState, SecretPurpose},
     push::is_connected,
 };
-use toolgate_model::{ObjectName, ProxyStatus, ServerDefinitions, Slug, Timestamp};
+use toolgate_model::{ObjectName, ProxyStatus, Server, ServerDefinitions, Slug, Timestamp};
 use toolgate_proto::admin::v1::{
     self as pb, CreateJoinTokenRequest, DeleteProxyRequest, GetCatalogueRequest, GetProxyRequest,
     ListCataloguesRequest, ListCataloguesResponse, ListProxiesRequest, ListProxiesResponse,
@@ -205,7 +205,7 @@ impl pb::catalogues_server::Catalogues for ApiContext {
         let published = self.published();
         let catalogue = published.state.definitions.get(&name);
         let catalogue =
-            catalogue.ok_or_else(|| status::not_found(&ObjectKey::Definitions(name)))?;
+            catalogue.ok_or_else(|| status::not_found(&ServerDefinitions::key(name)))?;
         Ok(Response::new(catalogue.object.to_proto()))
     }
 
@@ -253,7 +253,7 @@ impl pb::catalogues_server::Catalogues for ApiContext {
     ) -> RpcResult<pb::Catalogue> {
         let caller = AdminCaller::of(&request)?;
         let name = definitions_name(&caller, &request.get_ref().name)?;
-        let server = ObjectKey::Server(name.clone());
+        let server = Server::key(name.clone());
         if !self.published().state.servers.contains(&name) {
             return Err(status::not_found(&server));
         }
@@ -320,7 +320,7 @@ impl pb::versions_server::Versions for ApiContext {
 fn definitions_name(caller: &AdminCaller, given: &str) -> Result<ObjectName, Status> {
     let name = resource_name::parse::<ServerDefinitions>(given);
     let name = name.map_err(|error| status::invalid_name("name", &error))?;
-    caller.require_in_org(&name.org, &ObjectKey::Definitions(name.clone()))?;
+    caller.require_in_org(&name.org, &ServerDefinitions::key(name.clone()))?;
     Ok(name)
 }
 

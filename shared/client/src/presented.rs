@@ -138,20 +138,14 @@ impl PresentedFields {
         }
         percent_encode(name.as_bytes(), &mut self.query);
         self.query.push('=');
-        let begin = self.query.len();
         percent_encode(value, &mut self.query);
-        let encoded = Zeroizing::new(self.query.get(begin..).unwrap_or_default().to_owned());
-        if let Ok(plain) = std::str::from_utf8(value)
-            && plain != encoded.as_str()
-        {
-            self.hide(plain);
+        if let Ok(value) = std::str::from_utf8(value) {
+            self.hide(value);
         }
-        self.hide(&encoded);
-        self.hide(&with_lower_case_escapes(&encoded));
         self.query_names.push(name.to_owned());
     }
 
-    /// Hides a value, also as it stands in a JSON string.
+    /// Hides a value, also as it stands in a JSON string and in a URL.
     fn hide(&mut self, value: &str) {
         if value.len() < MIN_HIDDEN {
             return;
@@ -159,18 +153,36 @@ impl PresentedFields {
         let quoted = Zeroizing::new(serde_json::Value::from(value).to_string());
         let in_json = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
         let in_json = in_json.unwrap_or_default().to_owned();
-        // Some encoders escape the slash too.
-        let with_slashes = in_json.replace('/', "\\/");
-        for form in [value.to_owned(), in_json, with_slashes] {
-            if !self.hidden.iter().any(|known| **known == form) {
-                self.hidden.push(Zeroizing::new(form));
+        let mut in_form = Zeroizing::new(String::new());
+        percent_encode(value.as_bytes(), &mut in_form);
+        // RFC 3986 leaves the tilde as it is, and forms write a space as a plus.
+        let in_url = in_form.replace("%7E", "~").replace('*', "%2A");
+        let with_plus = in_form.replace("%20", "+");
+        let forms = [
+            // Some encoders escape the slash too.
+            in_json.replace('/', "\\/"),
+            in_json,
+            with_lower_case_escapes(&in_form),
+            with_lower_case_escapes(&in_url),
+            with_lower_case_escapes(&with_plus),
+            in_form.to_string(),
+            in_url,
+            with_plus,
+            value.to_owned(),
+        ];
+        for form in forms.map(Zeroizing::new) {
+            if !self.hidden.contains(&form) {
+                self.hidden.push(form);
             }
         }
+        // A value that begins with another one is replaced as a whole.
+        self.hidden
+            .sort_by_key(|form| std::cmp::Reverse(form.len()));
     }
 }
 
 /// Returns percent-encoded text with the digits of its escapes in lower case (RFC 3986, section 2.1).
-fn with_lower_case_escapes(encoded: &str) -> Zeroizing<String> {
+fn with_lower_case_escapes(encoded: &str) -> String {
     let mut escape = 0;
     let lower = encoded.chars().map(|c| {
         let is_digit = escape > 0;
@@ -181,7 +193,7 @@ fn with_lower_case_escapes(encoded: &str) -> Zeroizing<String> {
         };
         if is_digit { c.to_ascii_lowercase() } else { c }
     });
-    Zeroizing::new(lower.collect())
+    lower.collect()
 }
 
 /// Encodes every byte that is special in a query; a space as `%20`, which all servers read alike.

@@ -1,12 +1,13 @@
 //! Builds a change together with its bookkeeping: marker, version log, request record, and removal of expired
 //! records.
 
-use toolgate_model::{ObjectName, Timestamp};
+use toolgate_model::{ObjectName, Server, Timestamp};
 
 use crate::{
     change::{Change, KeyGuard},
     command::CommandContext,
     key::ObjectKey,
+    kind::StateKind as _,
     limits,
     object::{ControlObject, RequestRecord, VersionMarker, VersionRecord},
     port::MAX_TXN_OPS,
@@ -214,7 +215,7 @@ impl<'a> ChangeBuilder<'a> {
             let exists = match last {
                 Some((known, exists)) if known == server => exists,
                 Some(_) | None => {
-                    let key = ObjectKey::Server(server.clone());
+                    let key = Server::key(server.clone());
                     self.state.mod_revision_at(&key).is_some()
                 }
             };
@@ -227,7 +228,7 @@ impl<'a> ChangeBuilder<'a> {
             }
         }
         for (server, digest) in orphans {
-            let server_key = ObjectKey::Server(server.clone());
+            let server_key = Server::key(server.clone());
             if self.puts.iter().any(|(key, _)| *key == server_key) {
                 continue;
             }

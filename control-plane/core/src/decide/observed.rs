@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Definition, DefinitionsPart, ProxyStatus, ServerDefinitions, Slug, Timestamp,
+    Definition, DefinitionsPart, ProxyStatus, Server, ServerDefinitions, Slug, Timestamp,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS},
 };
 
@@ -13,6 +13,7 @@ use crate::{
     compile,
     definitions::{self, NamedPart},
     key::ObjectKey,
+    kind::StateKind as _,
     limits,
     object::ControlObject,
     push::STALE_AFTER,
@@ -28,8 +29,8 @@ pub(super) fn record_definitions(
     mut draft: ChangeBuilder<'_>,
     seen: &ServerDefinitions,
 ) -> Result<Change, Rejection> {
-    let server = ObjectKey::Server(seen.server.clone());
-    let key = ObjectKey::Definitions(seen.server.clone());
+    let server = Server::key(seen.server.clone());
+    let key = ServerDefinitions::key(seen.server.clone());
     if !draft.state.servers.contains(&seen.server) {
         return Err(Rejection::NotFound(server));
     }
@@ -74,7 +75,7 @@ pub(super) fn record_definitions(
         draft.add_description(describe(before, &next));
         draft.mark_compile_input_changed();
     }
-    draft.put(key.clone(), ControlObject::Definitions(Arc::new(next)));
+    draft.put(key.clone(), Arc::new(next).to_object());
     Ok(draft.finish(key))
 }
 
@@ -83,7 +84,7 @@ pub(super) fn record_definitions_part(
     mut draft: ChangeBuilder<'_>,
     part: &Arc<DefinitionsPart>,
 ) -> Result<Change, Rejection> {
-    let server = ObjectKey::Server(part.server.clone());
+    let server = Server::key(part.server.clone());
     if !draft.state.servers.contains(&part.server) {
         return Err(Rejection::NotFound(server));
     }

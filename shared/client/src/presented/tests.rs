@@ -70,6 +70,8 @@ fn a_text_of_a_server_that_quotes_the_request_shows_no_value() {
     let fields = [
         (FieldPlace::Header, "x-key", &b"ca/nary\"\\+=="[..]),
         (FieldPlace::Query, "key", "ca/nary ä".as_bytes()),
+        (FieldPlace::Header, "x-app-id", &b"acme-prod"[..]),
+        (FieldPlace::Header, "x-app-key", &b"acme-prod-canary~*"[..]),
     ];
     let escaped = PresentedCredential::encode(fields).unwrap();
     for quoted in [
@@ -78,6 +80,9 @@ fn a_text_of_a_server_that_quotes_the_request_shows_no_value() {
         "Cannot POST /mcp?key=ca%2fnary%20%c3%a4",
         "Cannot POST /mcp?key=ca%2Fnary%20%C3%A4",
         r#"{"error":"bad key ca\/nary ä"}"#,
+        "no application acme-prod with key acme-prod-canary~*",
+        "bad key ca%2fnary%22%5c%2b%3d%3d or acme-prod-canary~%2A",
+        "bad key acme-prod-canary%7e*",
     ] {
         let mut text = quoted.to_owned();
         escaped.hide_in(&mut text);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use toolgate_model::{
-    CallTimeouts, Endpoint, Gateway, ObjectName, RateLimitLevel, Server, Slug, Timestamp,
+    CallTimeouts, Endpoint, Gateway, ObjectName, RateLimitLevel, Server, ServerDefinitions, Slug,
+    Timestamp,
 };
 
 use super::KindRules;
@@ -78,7 +79,7 @@ impl KindRules for Server {
     }
 
     fn prepare_delete(draft: &mut ChangeBuilder<'_>, name: &ObjectName) {
-        draft.delete(ObjectKey::Definitions(name.clone()));
+        draft.delete(ServerDefinitions::key(name.clone()));
     }
 
     /// Rejects a new problem of the server, or of a gateway that binds it.
