@@ -348,8 +348,9 @@ impl ControlPlaneProcess {
         self.process.kill()
     }
 
-    /// Starts the process again on the same ports and data.
+    /// Kills the process, unless it has ended, and starts it again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill()?;
         let (data, endpoints) = (&self.data, &self.endpoints);
         let mut command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
         command.args(&self.flags);
