@@ -10,6 +10,9 @@ use crate::sandbox::Sandbox;
 /// Library of the package `faketime`, for programs with threads.
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
+/// Dynamic loader, which has the same name on every architecture (ld.so(8)).
+const LOADER: &str = "ld.so";
+
 /// Clock of one process, which can be set while the process runs.
 #[derive(Debug, Clone)]
 pub struct ShiftedClock {
@@ -34,10 +37,22 @@ impl ShiftedClock {
         Ok(std::fs::write(&self.file, format!("{difference}\n"))?)
     }
 
-    /// Makes a process that is started by `command` read this clock.
+    /// Makes a process that is started by `command` read this clock: the dynamic loader starts its program with the library.
     pub fn apply(&self, command: &mut Command) {
+        let mut loaded = Command::new(LOADER);
+        loaded.arg("--preload").arg(&self.library);
+        loaded.arg(command.get_program()).args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => loaded.env(name, value),
+                None => loaded.env_remove(name),
+            };
+        }
+        if let Some(folder) = command.get_current_dir() {
+            loaded.current_dir(folder);
+        }
+        *command = loaded;
         command
-            .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_CACHE_DURATION", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")

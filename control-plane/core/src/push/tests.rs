@@ -271,7 +271,7 @@ fn an_idle_proxy_is_recorded_at_every_heartbeat() {
     );
 }
 
-/// A write costs what it touches: the entries that are compared are those that were written.
+/// The cost of a write is independent of the size of the snapshot: only written entries are compared.
 #[test]
 fn a_snapshot_costs_the_entries_that_were_written_and_not_those_that_are_there() {
     let costs = [100, 10_000].map(|size: u32| {

@@ -85,7 +85,7 @@ async fn a_rejected_write_does_not_affect_those_that_wait_with_it() {
     }
 }
 
-/// A write may depend on one that waits with it.
+/// A write may depend on an earlier write of the same group.
 #[tokio::test]
 async fn a_write_sees_those_that_arrived_before_it() {
     let plane = ready(memory()).await;

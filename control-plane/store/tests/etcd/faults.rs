@@ -116,7 +116,7 @@ async fn a_read_is_answered_by_another_member_while_one_is_frozen() {
     written.expect("the member that answered is used from then on");
 }
 
-/// Counts the TCP connections to the port of `url`, also those that have just ended.
+/// Counts the TCP connections to the port of `url`, including closed ones in TIME_WAIT.
 fn connections_to(url: &str) -> usize {
     let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
     let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();

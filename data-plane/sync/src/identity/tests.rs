@@ -245,7 +245,7 @@ async fn a_refused_join_token_is_tried_once_at_each_control_plane() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let (machine, _trigger) = machine();
     let join = Some(control.bundle("join_stale"));
-    // The same control plane under two addresses, after one that does not answer.
+    // An address without a listener, and then two addresses of the same control plane.
     let addresses = vec![
         "127.0.0.1:1".to_owned(),
         control.address.clone(),

@@ -1,4 +1,4 @@
-//! Tests of the servers that proxies receive: those that a served gateway binds, and no others.
+//! Tests that proxies receive exactly the servers that a served gateway binds.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Tests that the changed objects of two published states are those that may be shown differently, and no others.
+//! Tests that the changed objects of two published states are exactly the objects that may be shown differently.
 
 use std::{collections::BTreeSet, sync::Arc};
 
