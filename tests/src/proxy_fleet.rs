@@ -91,10 +91,22 @@ impl ProxyFleet {
     /// Starts haproxy in front of the proxies: each request goes to the next ready proxy, regardless of its client. It asks
     /// each proxy twice a second if it is ready, and repeats only what could not be sent.
     pub async fn start_load_balancer(&self) -> Result<LoadBalancer> {
+        self.start_load_balancer_with("option http-keep-alive")
+            .await
+    }
+
+    /// Same as [`Self::start_load_balancer`], with a new connection to a proxy for each request: a request on a connection
+    /// that ends before its answer is not repeated, so that the death of a proxy could fail one that it never read.
+    pub async fn start_load_balancer_without_reuse(&self) -> Result<LoadBalancer> {
+        self.start_load_balancer_with("option http-server-close")
+            .await
+    }
+
+    async fn start_load_balancer_with(&self, connections: &str) -> Result<LoadBalancer> {
         let address = port::free()?;
         let mut config = format!(
             "global\n  log stdout format raw local0\n\
-             defaults\n  mode http\n  log global\n  option httplog\n  option redispatch\n  retries 1\n  \
+             defaults\n  mode http\n  log global\n  option httplog\n  option redispatch\n  {connections}\n  retries 1\n  \
              retry-on conn-failure\n  timeout connect 5s\n  timeout client 5m\n  timeout server 5m\n\
              frontend mcp\n  bind {address}\n  default_backend proxies\n\
              backend proxies\n  balance roundrobin\n  option httpchk\n  \

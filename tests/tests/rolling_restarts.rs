@@ -166,7 +166,7 @@ async fn call_of_each(sessions: &[Agent]) -> Vec<String> {
 async fn sessions_go_on_when_one_of_three_proxies_is_killed() {
     let count = if is_drill() { 1_000 } else { 200 };
     let mut fleet = ProxyFleet::start("killed", &[]).await.unwrap();
-    let balancer = fleet.start_load_balancer().await.unwrap();
+    let balancer = fleet.start_load_balancer_without_reuse().await.unwrap();
     let url = format!("http://{}/v1/mcp/main", balancer.address());
     let mut sessions = Vec::new();
     for _ in 0..count {
