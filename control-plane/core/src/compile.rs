@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use rpds::RedBlackTreeMapSync;
-use toolgate_model::{CredentialHosts, ObjectName, ResourceKey, Slug, Snapshot};
+use toolgate_model::{ChangeLog, CredentialHosts, ObjectName, ResourceKey, Slug, Snapshot};
 
-use crate::{change_log::ChangeLog, state::StoreState};
+use crate::state::StoreState;
 
 mod dependents;
 mod exposed_name;
@@ -291,10 +291,11 @@ pub fn recompile(state: &StoreState, previous: &CompileOutput) -> CompileOutput 
 impl CompileOutput {
     /// Returns the keys of the resources whose content or problems may differ from those of `earlier`, with repetitions;
     /// `None` if this output is not derived from `earlier`, or by too many changes.
-    pub fn changes_since(&self, earlier: &Self) -> Option<impl Iterator<Item = &ResourceKey>> {
-        let position = earlier.changes.position();
-        let changes: Vec<&ResourceKey> = self.changes.since(&position)?.collect();
-        Some(changes.into_iter())
+    pub fn changes_since<'a>(
+        &'a self,
+        earlier: &Self,
+    ) -> Option<impl Iterator<Item = &'a ResourceKey> + use<'a>> {
+        self.changes.since(&earlier.changes.position())
     }
 
     /// Returns the problems of one resource.

@@ -9,7 +9,6 @@
 
 pub mod access_right;
 pub mod change;
-pub mod change_log;
 pub mod command;
 pub mod compile;
 pub mod decide;
@@ -24,12 +23,10 @@ pub mod object_table;
 pub mod port;
 pub mod push;
 pub mod rejection;
-mod reverse_index;
 pub mod state;
 
 pub use access_right::{AccessRight, CallerIdentity, is_allowed};
 pub use change::{Change, KeyGuard};
-pub use change_log::{ChangeLog, ChangeLogPosition};
 pub use command::{Command, CommandAuthor, CommandContext, OperatorObject, RequestId};
 pub use compile::{
     CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, compile, recompile,

@@ -8,13 +8,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
-    DefinitionsPart, Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version,
+    ChangeLog, DefinitionsPart, Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version,
     for_each_kind,
 };
 
 use crate::{
     change::Change,
-    change_log::ChangeLog,
     key::{ObjectKey, ObjectKind, SnapshotRelevance},
     object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord},
     object_table::{ObjectTable, VersionedObject},

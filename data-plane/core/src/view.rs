@@ -23,12 +23,12 @@ use rpds::RedBlackTreeMapSync;
 use toolgate_mcp::versions;
 use toolgate_model::{
     CallTimeouts, Digest, EndpointList, Era, MaxAnswer, ObjectName, Principal, RelayPolicy,
-    ResourceKey, SessionSharing, Slug, SnapshotEntries, Version, snapshot::CredentialRef,
+    ResourceKey, ReverseIndex, SessionSharing, Slug, SnapshotEntries, Version, snapshot::CredentialRef,
 };
 
 use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};
 
-use build::{KeyIndex, SharedValues};
+use build::SharedValues;
 
 pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
@@ -48,11 +48,11 @@ pub struct View {
     /// Reasons why entries, or parts of them, are not served in their current form.
     rejections: RedBlackTreeMapSync<ResourceKey, Vec<String>>,
     /// Ids of the gateways of the same organization that name a server.
-    gateways_by_server: KeyIndex<ObjectName, Slug>,
+    gateways_by_server: ReverseIndex<ObjectName, Slug>,
     /// Organizations with a gateway of an id.
-    gateways_by_id: KeyIndex<Slug, Slug>,
+    gateways_by_id: ReverseIndex<Slug, Slug>,
     /// Names of the tokens with an id.
-    tokens_by_id: KeyIndex<AuthnId, ObjectName>,
+    tokens_by_id: ReverseIndex<AuthnId, ObjectName>,
     principals: SharedValues<Principal, Principal>,
     grants: SharedValues<Digest, Grant>,
     /// Gateway up to which the cached lists were checked last.
@@ -137,9 +137,9 @@ impl View {
             servers: RedBlackTreeMapSync::new_sync(),
             tokens: RedBlackTreeMapSync::new_sync(),
             rejections: RedBlackTreeMapSync::new_sync(),
-            gateways_by_server: KeyIndex::default(),
-            gateways_by_id: KeyIndex::default(),
-            tokens_by_id: KeyIndex::default(),
+            gateways_by_server: ReverseIndex::default(),
+            gateways_by_id: ReverseIndex::default(),
+            tokens_by_id: ReverseIndex::default(),
             principals: SharedValues::default(),
             grants: SharedValues::default(),
             checked_until: None,

@@ -2,6 +2,7 @@
 //! where they enter (`shared/wire`, the admin API) and not checked again inside a plane. The crate is pure: no IO, no
 //! clock, no randomness.
 
+pub mod change_log;
 pub mod clock_reading;
 pub mod credential_kind;
 pub mod desired;
@@ -14,6 +15,7 @@ pub mod origin_pattern;
 pub mod principal;
 pub mod protocol_version;
 pub mod rate_limit;
+pub mod reverse_index;
 pub mod secret;
 pub mod server_health;
 pub mod snapshot;
@@ -21,6 +23,7 @@ pub mod time;
 pub mod uid;
 pub mod version;
 
+pub use change_log::{ChangeLog, ChangeLogPosition};
 pub use clock_reading::{CLOCK_TOLERANCE, ClockReading};
 pub use credential_kind::{CredentialKind, FieldPlace, SealedField};
 pub use desired::{
@@ -39,6 +42,7 @@ pub use origin_pattern::{CredentialHosts, InvalidOriginPattern, OriginPattern};
 pub use principal::{Principal, PrincipalSubject, TokenSubject};
 pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
+pub use reverse_index::ReverseIndex;
 pub use secret::{SealedBlob, TokenHash};
 pub use server_health::{HealthState, ServerHealth};
 pub use snapshot::{

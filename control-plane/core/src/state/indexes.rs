@@ -3,14 +3,13 @@
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
-    AllowList, Gateway, ObjectName, Server, ServerBinding, Slug, Timestamp, Token,
+    AllowList, Gateway, ObjectName, ReverseIndex, Server, ServerBinding, Slug, Timestamp, Token,
 };
 
 use crate::{
     key::{ObjectKey, ObjectKind},
     kind::StateKind as _,
     object::ControlObject,
-    reverse_index::ReverseIndex,
 };
 
 use super::StoreState;
@@ -177,9 +176,10 @@ impl StoreState {
 
     /// Returns the keys of the objects and gateway ids that may differ from those of `earlier`, with repetitions; `None`
     /// if this state is not derived from `earlier`, or by too many changes.
-    pub fn changes_since(&self, earlier: &Self) -> Option<impl Iterator<Item = &ObjectKey>> {
-        let position = earlier.changes.position();
-        let changes: Vec<&ObjectKey> = self.changes.since(&position)?.collect();
-        Some(changes.into_iter())
+    pub fn changes_since<'a>(
+        &'a self,
+        earlier: &Self,
+    ) -> Option<impl Iterator<Item = &'a ObjectKey> + use<'a>> {
+        self.changes.since(&earlier.changes.position())
     }
 }

@@ -6,7 +6,6 @@
 
 mod features;
 mod gateway;
-mod key_index;
 mod shared_values;
 mod tokens;
 
@@ -20,7 +19,6 @@ use toolgate_model::{
 
 use crate::{GatewayView, ServerView, View};
 
-pub(super) use key_index::KeyIndex;
 pub(super) use shared_values::SharedValues;
 
 /// Number of gateways whose cached lists a view checks, in addition to the replaced gateways.

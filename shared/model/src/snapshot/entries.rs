@@ -2,22 +2,19 @@
 //! not grow with the number of entries. A log of the latest writes, which clones share likewise, names the keys in which
 //! two clones may differ.
 
-use std::{fmt, ops::Index, sync::Arc};
+use std::{fmt, ops::Index};
 
 use rpds::RedBlackTreeMapSync;
 
 use super::{ResourceKey, SnapshotEntry};
-
-/// Maximum number of writes that the log holds. Clones that are more writes apart are compared as a whole.
-const MAX_WRITES: usize = 8_192;
+use crate::change_log::ChangeLog;
 
 /// Resources by key, in key order.
 #[derive(Clone)]
 pub struct SnapshotEntries {
     entries: RedBlackTreeMapSync<ResourceKey, SnapshotEntry>,
-    /// Keys of the latest writes, by increasing number. Each write has an identity of its own, so that clones that were
-    /// written to separately are told apart.
-    writes: RedBlackTreeMapSync<u64, (ResourceKey, Arc<()>)>,
+    /// Keys of the latest writes. Clones that are more writes apart than it holds are compared as a whole.
+    writes: ChangeLog<ResourceKey>,
 }
 
 impl SnapshotEntries {
@@ -29,7 +26,7 @@ impl SnapshotEntries {
     /// Returns the entry at `key`, to be replaced.
     pub fn get_mut(&mut self, key: &ResourceKey) -> Option<&mut SnapshotEntry> {
         if self.entries.contains_key(key) {
-            self.record_write(key.clone());
+            self.writes.record(key.clone());
         }
         self.entries.get_mut(key)
     }
@@ -67,7 +64,7 @@ impl SnapshotEntries {
     /// Puts an entry at `key`. Returns the former entry.
     pub fn insert(&mut self, key: ResourceKey, entry: SnapshotEntry) -> Option<SnapshotEntry> {
         let former = self.entries.get(&key).cloned();
-        self.record_write(key.clone());
+        self.writes.record(key.clone());
         self.entries.insert_mut(key, entry);
         former
     }
@@ -75,7 +72,7 @@ impl SnapshotEntries {
     /// Removes the entry at `key`, and returns it.
     pub fn remove(&mut self, key: &ResourceKey) -> Option<SnapshotEntry> {
         let former = self.entries.get(key).cloned()?;
-        self.record_write(key.clone());
+        self.writes.record(key.clone());
         self.entries.remove_mut(key);
         Some(former)
     }
@@ -98,31 +95,7 @@ impl SnapshotEntries {
         &'a self,
         earlier: &Self,
     ) -> Option<impl Iterator<Item = &'a ResourceKey> + use<'a>> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let after = match earlier.writes.last() {
-            Some((number, (_, identity))) => {
-                let (_, held) = self.writes.get(number)?;
-                if !Arc::ptr_eq(identity, held) {
-                    return None;
-                }
-                Excluded(*number)
-            }
-            // Nothing was written to the earlier ones, so all writes are later. The first may be forgotten.
-            None if self.writes.first().is_none_or(|(number, _)| *number == 0) => Unbounded,
-            None => return None,
-        };
-        let writes = self.writes.range::<u64, _>((after, Unbounded));
-        Some(writes.map(|(_, (key, _))| key))
-    }
-
-    fn record_write(&mut self, key: ResourceKey) {
-        let last = self.writes.last();
-        let number = last.map_or(0, |(number, _)| number + 1);
-        self.writes.insert_mut(number, (key, Arc::default()));
-        let oldest = self.writes.first().map(|(number, _)| *number);
-        if let Some(oldest) = oldest.filter(|_| self.writes.size() > MAX_WRITES) {
-            self.writes.remove_mut(&oldest);
-        }
+        self.writes.since(&earlier.writes.position())
     }
 }
 
@@ -130,7 +103,7 @@ impl Default for SnapshotEntries {
     fn default() -> Self {
         Self {
             entries: RedBlackTreeMapSync::new_sync(),
-            writes: RedBlackTreeMapSync::new_sync(),
+            writes: ChangeLog::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     AllowList, ObjectName, SnapshotResource, SnapshotResourceKind, TokenHash, TokenSubject,
-    snapshot::TokenResource,
+    change_log::MAX_CHANGES, snapshot::TokenResource,
 };
 
 fn key(id: u32) -> ResourceKey {
@@ -111,11 +111,11 @@ fn a_reader_that_is_too_many_writes_behind_starts_over() {
     let before = entries.clone();
     let content = [entry(1), entry(2)];
     let mut contents = content.iter().cycle();
-    for _ in 1..MAX_WRITES {
+    for _ in 1..MAX_CHANGES {
         entries.insert(key(1), contents.next().unwrap().clone());
     }
     let written = entries.written_since(&before).unwrap();
-    assert_eq!(written.count(), MAX_WRITES - 1);
+    assert_eq!(written.count(), MAX_CHANGES - 1);
     entries.insert(key(1), contents.next().unwrap().clone());
     assert!(entries.written_since(&before).is_none());
     assert!(entries.written_since(&SnapshotEntries::default()).is_none());

@@ -9,7 +9,7 @@ use rpds::RedBlackTreeMapSync;
 mod tests;
 
 /// Maximum number of changes that the log holds. After more of them, a reader starts over.
-const MAX_CHANGES: usize = 8_192;
+pub const MAX_CHANGES: usize = 8_192;
 
 /// Latest changes, by increasing number. Each has an identity of its own, so that logs that were cloned and then written
 /// to separately are told apart.
@@ -23,7 +23,7 @@ pub struct ChangeLogPosition(Option<(u64, Arc<()>)>);
 
 impl<K: Clone> ChangeLog<K> {
     /// Appends a change of `key`.
-    pub(crate) fn record(&mut self, key: K) {
+    pub fn record(&mut self, key: K) {
         let last = self.changes.last();
         let number = last.map_or(0, |(number, _)| number + 1);
         self.changes.insert_mut(number, (key, Arc::default()));
@@ -42,7 +42,10 @@ impl<K: Clone> ChangeLog<K> {
 
     /// Returns the keys that changed after `position`, with repetitions; `None` if the log does not hold them all any
     /// more, or if the position is of a log that this one is not derived from.
-    pub fn since(&self, position: &ChangeLogPosition) -> Option<impl Iterator<Item = &K>> {
+    pub fn since<'a>(
+        &'a self,
+        position: &ChangeLogPosition,
+    ) -> Option<impl Iterator<Item = &'a K> + use<'a, K>> {
         use std::ops::Bound::{Excluded, Unbounded};
         let after = match &position.0 {
             Some((number, identity)) => {
