@@ -262,7 +262,7 @@ impl StoreFollower {
                 kept
             })
         } else {
-            previous
+            Arc::new(previous.advanced_to(&state))
         };
         log_unreadable(&self.state(), &state);
         self.quarantined.set(count(state.quarantine.len()));

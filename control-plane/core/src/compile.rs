@@ -289,6 +289,21 @@ pub fn recompile(state: &StoreState, previous: &CompileOutput) -> CompileOutput 
 }
 
 impl CompileOutput {
+    /// Returns this output as that of `state`, which has the same compile inputs. The next compilation then starts from
+    /// `state`: the changes since, and not those before, decide what is compiled.
+    #[must_use]
+    pub fn advanced_to(&self, state: &StoreState) -> Self {
+        Self {
+            input: state.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns the number of resources that [`recompile`] compiles for `state`; `None` if it compiles all of them.
+    pub fn recompiled_resources(&self, state: &StoreState) -> Option<usize> {
+        dependents::affected(&self.input, state).map(|keys| keys.len())
+    }
+
     /// Returns the keys of the resources whose content or problems may differ from those of `earlier`, with repetitions;
     /// `None` if this output is not derived from `earlier`, or by too many changes.
     pub fn changes_since<'a>(

@@ -4,10 +4,10 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use toolgate_control_core::{
-    Command, ObjectKey, OperatorObject,
-    port::{Store, Txn, WriteOp},
+    Command, ControlObject, ObjectKey, OperatorObject,
+    port::{Store, Txn, TxnOutcome, WriteOp},
 };
-use toolgate_model::{ProxyStatus, Timestamp, Version};
+use toolgate_model::{ProxyStatus, Timestamp, Version, change_log::MAX_CHANGES};
 
 use crate::{
     fixture::{
@@ -240,17 +240,14 @@ async fn objects_of_a_vanished_organization_are_named_and_take_no_gateway_ids() 
     plane.create(taken.into()).await.unwrap();
 }
 
-#[tokio::test]
-async fn proxy_reports_cause_no_compilation() {
-    let plane = furnished(memory()).await;
-    let before = plane.published();
-    let proxy = ProxyStatus {
-        id: slug("p1"),
+fn proxy(id: &str, last_seen: u64) -> ProxyStatus {
+    ProxyStatus {
+        id: slug(id),
         region: String::new(),
         build: String::new(),
         listen: String::new(),
         started: Timestamp(1),
-        last_seen: Timestamp(2),
+        last_seen: Timestamp(last_seen),
         connected: true,
         stream_started: Timestamp(0),
         held: Version::default(),
@@ -258,10 +255,58 @@ async fn proxy_reports_cause_no_compilation() {
         rejections: Vec::new(),
         clock: None,
         servers: Vec::new(),
-    };
-    plane.run(Command::RecordProxy(proxy)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn proxy_reports_cause_no_compilation() {
+    let plane = furnished(memory()).await;
+    let before = plane.published();
+    plane
+        .run(Command::RecordProxy(proxy("p1", 2)))
+        .await
+        .unwrap();
     plane.shows(|state| state.proxies.len() == 1).await;
-    assert!(Arc::ptr_eq(&plane.published().compiled, &before.compiled));
+    assert!(Arc::ptr_eq(
+        &plane.published().compiled.snapshot,
+        &before.compiled.snapshot
+    ));
+}
+
+/// Reports of proxies in one commit.
+const REPORTS: usize = 100;
+
+#[tokio::test]
+async fn a_write_after_any_number_of_proxy_reports_compiles_what_it_touches() {
+    let store = memory();
+    let plane = furnished(Arc::clone(&store)).await;
+    // Together more than the log of changes holds.
+    for round in 0..=MAX_CHANGES.div_ceil(REPORTS) {
+        let report = |n: usize| {
+            let status = ControlObject::from(proxy(&format!("p{n}"), round as u64));
+            let key = ObjectKey::Proxy(slug(&format!("p{n}"))).to_string();
+            let value = record_codec::encode(&status, Timestamp(1), "test");
+            let lease = None;
+            WriteOp::Put { key, value, lease }
+        };
+        let writes = (0..REPORTS).map(report).collect();
+        let compares = Vec::new();
+        let written = store.commit(Txn { compares, writes }).await.unwrap();
+        let TxnOutcome::Committed(revision) = written else {
+            panic!("{written:?}");
+        };
+        plane.shows(|state| state.revision() >= revision).await;
+    }
+    let before = plane.published();
+    let done = plane
+        .create(OperatorObject::Token(token("new")))
+        .await
+        .unwrap();
+    plane.shows(|state| state.revision() >= done.revision).await;
+    let visited = before
+        .compiled
+        .recompiled_resources(&plane.published().state);
+    assert_eq!(visited, Some(1));
 }
 
 #[tokio::test]
