@@ -114,33 +114,39 @@ impl UpstreamSessionProvider<UpstreamSessionHandle> for FakeSessions {
 
 /// A registry that may reach loopback. The clock is set by hand if one is given.
 pub(crate) fn registry(clock: Option<&Arc<ManualClock>>) -> Arc<UpstreamRegistry> {
-    let (drain, trigger) = drain::new();
-    // Never drained: what runs in the background ends with the test.
-    std::mem::forget(trigger);
-    with_drain(clock, drain, |_server| true)
+    let clock: SharedClock = match clock {
+        Some(clock) => Arc::clone(clock) as SharedClock,
+        None => toolgate_runtime::clock::system(),
+    };
+    registry_with(clock, |_server| true)
 }
 
 /// A registry whose current view has the servers that `is_current` accepts.
 pub(crate) fn registry_of(
     is_current: impl Fn(&ServerView) -> bool + Send + Sync + 'static,
 ) -> Arc<UpstreamRegistry> {
+    registry_with(toolgate_runtime::clock::system(), is_current)
+}
+
+/// A registry with this clock, whose current view has the servers that `is_current` accepts.
+pub(crate) fn registry_with(
+    clock: SharedClock,
+    is_current: impl Fn(&ServerView) -> bool + Send + Sync + 'static,
+) -> Arc<UpstreamRegistry> {
     let (drain, trigger) = drain::new();
+    // Never drained: what runs in the background ends with the test.
     std::mem::forget(trigger);
-    with_drain(None, drain, is_current)
+    with_drain(clock, drain, is_current)
 }
 
 fn with_drain(
-    clock: Option<&Arc<ManualClock>>,
+    clock: SharedClock,
     drain: Drain,
     is_current: impl Fn(&ServerView) -> bool + Send + Sync + 'static,
 ) -> Arc<UpstreamRegistry> {
     let policy = EgressPolicy {
         allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
         ..EgressPolicy::default()
-    };
-    let clock: SharedClock = match clock {
-        Some(clock) => Arc::clone(clock) as SharedClock,
-        None => toolgate_runtime::clock::system(),
     };
     Arc::new(UpstreamRegistry::new(UpstreamOptions {
         egress: Egress::new(policy).unwrap(),
@@ -331,7 +337,7 @@ impl FakeServer {
             scripted
         };
         let url = fake_server::start(&drain, scripted).await.unwrap();
-        let registry = with_drain(None, drain, |_server| true);
+        let registry = with_drain(toolgate_runtime::clock::system(), drain, |_server| true);
         let sessions: Arc<FakeSessions> = Arc::default();
         let client = UpstreamClient::new(
             Arc::clone(&registry),

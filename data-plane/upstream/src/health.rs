@@ -8,16 +8,31 @@ use std::{
 use tokio::sync::watch;
 use toolgate_data_core::refusal::UpstreamFailure;
 use toolgate_model::{
-    HealthState, ObjectName, ServerHealth, Timestamp,
+    Digest, HealthState, ObjectName, ServerHealth, Timestamp,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS, most_relevant},
 };
 
 /// Health of all servers of the proxy.
 #[derive(Debug, Default)]
 pub struct HealthMonitor {
-    servers: Mutex<BTreeMap<ObjectName, ServerHealth>>,
+    servers: Mutex<MonitoredServers>,
     /// Incremented by every change.
     changes: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct MonitoredServers {
+    health: BTreeMap<ObjectName, ServerHealth>,
+    /// Digests of the configurations whose reports are recorded.
+    configurations: BTreeMap<ObjectName, Digest>,
+}
+
+/// Configuration of a server that a report is about. A report about another configuration than the current one is
+/// dropped: it may come from a call that began before the server was configured in another way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReportedServer<'a> {
+    pub(crate) name: &'a ObjectName,
+    pub(crate) configuration: Digest,
 }
 
 /// Failure of a server, with its description.
@@ -52,8 +67,8 @@ impl HealthMonitor {
     /// Returns the health of the servers that fail or have failed lately, ordered by server.
     pub fn servers(&self, now: Timestamp) -> Vec<ServerHealth> {
         let mut servers = self.lock();
-        servers.retain(|_, health| !health.is_past(now));
-        servers.values().cloned().collect()
+        servers.health.retain(|_, health| !health.is_past(now));
+        servers.health.values().cloned().collect()
     }
 
     /// Returns a receiver that changes with the health of any server.
@@ -64,18 +79,22 @@ impl HealthMonitor {
     /// Records that a server fails.
     pub(crate) fn fail(
         &self,
-        server: &ObjectName,
+        server: ReportedServer<'_>,
         state: HealthState,
         failure: UpstreamFailure,
         detail: &str,
         now: Timestamp,
     ) {
         let mut servers = self.lock();
-        let before = servers.remove(server);
+        if !servers.has_configuration(server) {
+            return;
+        }
+        let all = &mut servers.health;
+        let before = all.remove(server.name);
         let outages = before.as_ref().map_or(0, |it| it.outages);
         let ongoing = before.filter(ServerHealth::is_failing);
         let health = ServerHealth {
-            server: server.clone(),
+            server: server.name.clone(),
             state,
             failing_since: ongoing.as_ref().map_or(now, |it| it.failing_since),
             recovered: None,
@@ -83,20 +102,24 @@ impl HealthMonitor {
             detail: detail.to_owned(),
             outages: outages.saturating_add(u32::from(ongoing.is_none())),
         };
-        servers.insert(server.clone(), health);
-        if servers.len() > 2 * HEALTH_SERVERS {
-            let all = std::mem::take(&mut *servers).into_values().collect();
-            let kept = most_relevant(all, HEALTH_SERVERS);
-            servers.extend(kept.into_iter().map(|it| (it.server.clone(), it)));
+        all.insert(server.name.clone(), health);
+        if all.len() > 2 * HEALTH_SERVERS {
+            let former = std::mem::take(all).into_values().collect();
+            let kept = most_relevant(former, HEALTH_SERVERS);
+            all.extend(kept.into_iter().map(|it| (it.server.clone(), it)));
         }
         drop(servers);
         self.notify();
     }
 
     /// Records that a server answers again.
-    pub(crate) fn recover(&self, server: &ObjectName, now: Timestamp) {
+    pub(crate) fn recover(&self, server: ReportedServer<'_>, now: Timestamp) {
         let mut servers = self.lock();
-        let failing = servers.get_mut(server).filter(|it| it.is_failing());
+        if !servers.has_configuration(server) {
+            return;
+        }
+        let failing = servers.health.get_mut(server.name);
+        let failing = failing.filter(|it| it.is_failing());
         let Some(health) = failing else { return };
         health.state = HealthState::Available;
         health.recovered = Some(now);
@@ -104,9 +127,29 @@ impl HealthMonitor {
         self.notify();
     }
 
-    /// Forgets a server, which is not configured any more, or in another way.
-    pub(crate) fn forget(&self, server: &ObjectName) {
-        if self.lock().remove(server).is_some() {
+    /// Sets the configuration of a server whose reports are recorded. What was recorded of another one is forgotten.
+    pub(crate) fn configure(&self, server: ReportedServer<'_>) {
+        let mut servers = self.lock();
+        let (name, configuration) = (server.name.clone(), server.configuration);
+        let former = servers.configurations.insert(name, configuration);
+        let is_same = former == Some(configuration);
+        let forgotten = !is_same && servers.health.remove(server.name).is_some();
+        drop(servers);
+        if forgotten {
+            self.notify();
+        }
+    }
+
+    /// Forgets a configuration of a server, unless another one has taken its place.
+    pub(crate) fn forget(&self, server: ReportedServer<'_>) {
+        let mut servers = self.lock();
+        if !servers.has_configuration(server) {
+            return;
+        }
+        servers.configurations.remove(server.name);
+        let forgotten = servers.health.remove(server.name).is_some();
+        drop(servers);
+        if forgotten {
             self.notify();
         }
     }
@@ -116,8 +159,15 @@ impl HealthMonitor {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<ObjectName, ServerHealth>> {
+    fn lock(&self) -> MutexGuard<'_, MonitoredServers> {
         self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MonitoredServers {
+    /// Returns `true` if reports about this configuration are recorded.
+    fn has_configuration(&self, server: ReportedServer<'_>) -> bool {
+        self.configurations.get(server.name) == Some(&server.configuration)
     }
 }
 

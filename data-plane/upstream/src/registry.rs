@@ -111,8 +111,7 @@ impl UpstreamRegistry {
         upstreams.retain(|_name, upstream| {
             let is_current = (self.is_current)(&upstream.server);
             if !is_current {
-                upstream.set_outdated(true);
-                self.health.forget(&upstream.server.name);
+                self.health.forget(upstream.reported_server());
                 outdated.push(Arc::downgrade(upstream));
             }
             is_current
@@ -188,16 +187,13 @@ impl UpstreamRegistry {
             }
         };
         if !(self.is_current)(server) {
-            upstream.set_outdated(true);
             outdated.push(Arc::downgrade(&upstream));
             return Ok(upstream);
         }
-        upstream.set_outdated(false);
+        self.health.configure(upstream.reported_server());
         let mut upstreams = BTreeMap::clone(&self.upstreams.load());
         let replaced = upstreams.insert(server.name.clone(), Arc::clone(&upstream));
         if let Some(replaced) = replaced {
-            replaced.set_outdated(true);
-            self.health.forget(&server.name);
             outdated.push(Arc::downgrade(&replaced));
         }
         self.upstreams.store(Arc::new(upstreams));

@@ -18,7 +18,7 @@ use crate::{
     bulkhead::Bulkhead,
     circuit_breaker::{self, BreakerAdmission, CircuitBreaker},
     endpoint::CallTarget,
-    health::{HealthMonitor, LastFailure},
+    health::{HealthMonitor, LastFailure, ReportedServer},
     permit::CallPermit,
 };
 
@@ -41,8 +41,6 @@ pub(crate) struct Upstream {
     last_failure: Mutex<LastFailure>,
     /// Number of calls in a row whose credential the server refused.
     refused_credentials: AtomicU32,
-    /// `true` if another configuration of the server is served.
-    is_outdated: AtomicBool,
     health: Arc<HealthMonitor>,
     clock: SharedClock,
     origin: Instant,
@@ -68,7 +66,6 @@ impl Upstream {
             holds_back_stream_heads: AtomicBool::new(false),
             last_failure: Mutex::default(),
             refused_credentials: AtomicU32::new(0),
-            is_outdated: AtomicBool::new(false),
             health,
             origin: clock.monotonic(),
             clock,
@@ -193,26 +190,25 @@ impl Upstream {
         }
     }
 
-    /// Sets if another configuration of the server is served: then its health is not reported.
-    pub(crate) fn set_outdated(&self, outdated: bool) {
-        self.is_outdated.store(outdated, Ordering::Relaxed);
+    /// Returns the server with the configuration of this upstream, for reports of its health.
+    pub(crate) fn reported_server(&self) -> ReportedServer<'_> {
+        ReportedServer {
+            name: &self.server.name,
+            configuration: self.server.digest,
+        }
     }
 
     fn report_failing(&self, state: HealthState, cause: Option<UpstreamFailure>) {
-        if self.is_outdated.load(Ordering::Relaxed) {
-            return;
-        }
         let cause = cause.unwrap_or(UpstreamFailure::Unreachable);
         let last = self.last_failure().clone();
-        let (server, now) = (&self.server.name, self.clock.now());
+        let (server, now) = (self.reported_server(), self.clock.now());
         self.health
             .fail(server, state, cause, last.detail_of(cause), now);
     }
 
     fn report_recovered(&self) {
-        if !self.is_outdated.load(Ordering::Relaxed) {
-            self.health.recover(&self.server.name, self.clock.now());
-        }
+        let now = self.clock.now();
+        self.health.recover(self.reported_server(), now);
     }
 
     fn last_failure(&self) -> MutexGuard<'_, LastFailure> {

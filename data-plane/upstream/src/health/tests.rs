@@ -6,9 +6,51 @@ fn name(id: &str) -> ObjectName {
     ObjectName::new("acme".parse().unwrap(), id.parse().unwrap())
 }
 
-fn fail(monitor: &HealthMonitor, id: &str, now: u64) {
+fn reported(name: &ObjectName, configuration: u8) -> ReportedServer<'_> {
+    ReportedServer {
+        name,
+        configuration: Digest([configuration; 32]),
+    }
+}
+
+fn fail_as(monitor: &HealthMonitor, server: ReportedServer<'_>, now: u64) {
     let (state, failure) = (HealthState::Unavailable, UpstreamFailure::Unreachable);
-    monitor.fail(&name(id), state, failure, "refused", Timestamp(now));
+    monitor.fail(server, state, failure, "refused", Timestamp(now));
+}
+
+/// Records that the configured server `id` fails.
+fn fail(monitor: &HealthMonitor, id: &str, now: u64) {
+    let name = name(id);
+    monitor.configure(reported(&name, 1));
+    fail_as(monitor, reported(&name, 1), now);
+}
+
+#[test]
+fn a_report_about_a_former_configuration_of_a_server_is_dropped() {
+    let (monitor, git) = (HealthMonitor::default(), name("git"));
+    let (former, current) = (reported(&git, 1), reported(&git, 2));
+    fail_as(&monitor, former, 1_000);
+    assert_eq!(monitor.servers(Timestamp(1_000)), [], "not configured");
+    fail(&monitor, "git", 1_000);
+    monitor.configure(current);
+    assert_eq!(monitor.servers(Timestamp(1_000)), [], "of the former one");
+    fail_as(&monitor, former, 2_000);
+    assert_eq!(monitor.servers(Timestamp(2_000)), []);
+    fail_as(&monitor, current, 3_000);
+    monitor.recover(former, Timestamp(4_000));
+    monitor.forget(former);
+    let shown = monitor.servers(Timestamp(4_000)).remove(0);
+    assert_eq!(
+        (shown.state, shown.failing_since),
+        (HealthState::Unavailable, Timestamp(3_000))
+    );
+    // The same configuration again, as of another session: nothing is forgotten.
+    monitor.configure(current);
+    assert_eq!(monitor.servers(Timestamp(4_000)).len(), 1);
+    monitor.forget(current);
+    assert_eq!(monitor.servers(Timestamp(4_000)), []);
+    fail_as(&monitor, current, 5_000);
+    assert_eq!(monitor.servers(Timestamp(5_000)), []);
 }
 
 #[test]
@@ -31,7 +73,7 @@ fn an_outage_has_its_start_its_cause_and_its_end() {
         ("upstream_unreachable", "refused")
     );
     assert_eq!((git.outages, git.recovered), (1, None));
-    monitor.recover(&name("git"), Timestamp(9_000));
+    monitor.recover(reported(&name("git"), 1), Timestamp(9_000));
     assert!(changes.has_changed().unwrap());
     let git = monitor.servers(Timestamp(9_000)).remove(0);
     assert_eq!(
@@ -48,7 +90,7 @@ fn what_is_kept_has_a_limit_and_an_end() {
     let monitor = HealthMonitor::default();
     for number in 0..5_000_u64 {
         fail(&monitor, &format!("s{number}"), number);
-        monitor.recover(&name(&format!("s{number}")), Timestamp(number));
+        monitor.recover(reported(&name(&format!("s{number}")), 1), Timestamp(number));
     }
     fail(&monitor, "failing", 1);
     let kept = monitor.servers(Timestamp(5_000));
@@ -61,7 +103,7 @@ fn what_is_kept_has_a_limit_and_an_end() {
         .map(|it| it.server)
         .collect();
     assert_eq!(left, [name("failing")]);
-    monitor.forget(&name("failing"));
+    monitor.forget(reported(&name("failing"), 1));
     assert_eq!(monitor.servers(later), []);
 }
 

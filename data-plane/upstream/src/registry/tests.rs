@@ -1,14 +1,15 @@
 //! Upstreams follow the configuration.
 
-use std::{sync::Barrier, thread};
+use std::{sync::Barrier, thread, time::Instant};
 
 use toolgate_data_core::port::{HeaderCredential, UpstreamCredential};
-use toolgate_model::{CredentialHosts, PrincipalSubject};
+use toolgate_model::{CredentialHosts, PrincipalSubject, Timestamp};
+use toolgate_runtime::Clock;
 
 use super::*;
 use crate::{
     circuit_breaker::FAILURES,
-    fixture::{registry, registry_of, server},
+    fixture::{registry, registry_of, registry_with, server},
 };
 
 fn ada() -> Principal {
@@ -109,6 +110,53 @@ fn concurrent_first_requests_share_one_upstream() {
         requests.into_iter().map(|it| it.join().unwrap()).collect()
     });
     assert!(upstreams.iter().all(|it| Arc::ptr_eq(it, &upstreams[0])));
+}
+
+/// Clock that changes the configuration when it is read next.
+struct ReconfiguringClock(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Clock for ReconfiguringClock {
+    fn now(&self) -> Timestamp {
+        let reconfigure = self.0.lock().unwrap().take();
+        if let Some(reconfigure) = reconfigure {
+            reconfigure();
+        }
+        Timestamp(1_000)
+    }
+
+    fn monotonic(&self) -> Instant {
+        toolgate_runtime::clock::system().monotonic()
+    }
+}
+
+#[test]
+fn a_call_that_ends_while_its_server_is_reconfigured_does_not_show_the_server_as_failing() {
+    let (old, new) = (server("one", 0), server("one", 1));
+    let current = Arc::new(Mutex::new(old.digest));
+    let clock = Arc::new(ReconfiguringClock(Mutex::default()));
+    let view = Arc::clone(&current);
+    let registry = registry_with(Arc::clone(&clock) as SharedClock, move |server| {
+        *view.lock().unwrap() == server.digest
+    });
+    let upstream = registry.upstream(&old).unwrap();
+    let (reconfigured, digest) = (Arc::clone(&registry), new.digest);
+    let reconfigure = move || {
+        *current.lock().unwrap() = digest;
+        reconfigured.retain_current();
+    };
+    for _ in 1..FAILURES {
+        let mut permit = upstream.permit().unwrap();
+        permit.record_failure(UpstreamFailure::Broken);
+    }
+    let mut last = upstream.permit().unwrap();
+    // Between the end of the call and the record of its report.
+    *clock.0.lock().unwrap() = Some(Box::new(reconfigure));
+    last.record_failure(UpstreamFailure::Broken);
+    assert!(upstream.is_circuit_open());
+    assert!(clock.0.lock().unwrap().is_none(), "reconfigured meanwhile");
+    assert_eq!(registry.health().servers(Timestamp(1_000)), []);
+    registry.upstream(&new).unwrap();
+    assert_eq!(registry.health().servers(Timestamp(1_000)), []);
 }
 
 #[test]
