@@ -33,6 +33,8 @@ pub(crate) struct FaultyStore {
     pub(crate) watch_unavailable: AtomicBool,
     /// Lists fail.
     pub(crate) list_unavailable: AtomicBool,
+    /// Lists take this long.
+    pub(crate) list_delay_millis: AtomicU64,
     /// Commits take this long and then fail; 0 for none.
     pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
@@ -56,6 +58,7 @@ impl FaultyStore {
             inner: Mutex::new(memory()),
             watch_unavailable: AtomicBool::new(false),
             list_unavailable: AtomicBool::new(false),
+            list_delay_millis: AtomicU64::new(0),
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
             overtaken: AtomicU64::new(0),
@@ -134,7 +137,13 @@ impl Store for FaultyStore {
             let error = StoreError::Unavailable("no quorum".to_owned());
             return Box::pin(std::future::ready(Err(error)));
         }
-        Box::pin(async move { inner.list(&prefix, after.as_deref(), limit, at).await })
+        let delay = Duration::from_millis(self.list_delay_millis.load(Ordering::Relaxed));
+        Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            inner.list(&prefix, after.as_deref(), limit, at).await
+        })
     }
 
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {

@@ -3,16 +3,17 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use futures_util::future::join_all;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use toolgate_control_core::{
     Command, ObjectKey, OperatorObject, Rejection,
     port::{MAX_TXN_OPS, StoreError, SubmitError, Txn, TxnCompare, WriteOp},
 };
 
-use super::GroupTxn;
+use super::{ANSWER_GRACE, GroupTxn, WRITE_TIMEOUT, write_queue_timeout};
 use crate::fixture::{
     FaultyStore, HANG_GUARD, WritePathFixture, gateway, memory, name, ready, server, token,
 };
@@ -145,6 +146,38 @@ async fn callers_that_go_away_do_not_affect_those_that_wait_with_them() {
     for written in timeout(HANG_GUARD, join_all(waiting)).await.unwrap() {
         written.unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_of_a_group_is_not_decided_after_the_deadline_of_its_caller() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    // Each write is rejected, and each rejection reads the store first: far too slow for all of them.
+    let read = Duration::from_millis(500);
+    let millis = u64::try_from(read.as_millis()).unwrap();
+    store.list_delay_millis.store(millis, Ordering::Relaxed);
+    let start = Instant::now();
+    let creates = (0..WRITES).map(|n| {
+        let over_nothing = gateway(&format!("g{n}"), "gone");
+        let create = plane.create(OperatorObject::Gateway(over_nothing));
+        async { (create.await, start.elapsed()) }
+    });
+    let answers = join_all(creates).await;
+    let mut decided = 0;
+    for (answer, after) in answers {
+        match answer {
+            // The last decision may begin shortly before the deadline.
+            Err(SubmitError::Rejected(_)) => {
+                decided += 1;
+                assert!(after < WRITE_TIMEOUT + 2 * read, "{after:?}");
+            }
+            other => {
+                assert_eq!(other, Err(write_queue_timeout()));
+                assert!(after < WRITE_TIMEOUT + ANSWER_GRACE, "{after:?}");
+            }
+        }
+    }
+    assert!(0 < decided && decided < WRITES, "{decided} of {WRITES}");
 }
 
 #[tokio::test]
