@@ -2,7 +2,7 @@
 //! credentials, and the definitions are written as commands.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::watch;
 use toolgate_client::PresentedCredential;
 use toolgate_control_core::{
-    Change, Command, CommandAuthor, CommandContext, Rejection, StoreState,
+    Change, Command, CommandAuthor, CommandContext, ObjectKey, Rejection, StoreState,
     command::WritePriority,
     definitions::DefinitionsWrites,
     port::{
@@ -22,7 +22,10 @@ use toolgate_discovery::{
     DefinitionsSink, HeaderError, HeaderSource, ProbeTarget, ProbeTargets, ServerDiscovery,
     SinkError, StoreEffect, StoreReport, joined_problem,
 };
-use toolgate_model::{DefinitionsPart, ObjectName, ServerDefinitions, snapshot::CredentialRef};
+use toolgate_model::{
+    Credential, DefinitionsPart, KindObject as _, ObjectName, Server, ServerDefinitions,
+    snapshot::CredentialRef,
+};
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
 
@@ -49,23 +52,24 @@ pub(crate) async fn derive_targets(
     targets: watch::Sender<Arc<ProbeTargets>>,
 ) {
     let mut held = leadership.watch();
+    let mut derivation = TargetDerivation::default();
     loop {
         let state = Arc::clone(&published.borrow_and_update().state);
-        let mut next = targets_of(&state);
-        let all = held.borrow_and_update().is_some();
-        {
-            let requested = requested.borrow_and_update();
-            next.retain(|name, _| all || requested.contains_key(name));
-        }
-        let next = Arc::new(next);
+        let selection = ProbeSelection {
+            all: held.borrow_and_update().is_some(),
+            requested: requested.borrow_and_update().keys().cloned().collect(),
+        };
+        derivation.follow(state, selection);
         targets.send_if_modified(|current| {
-            let differs = *current != next;
-            *current = next;
+            let mut changed = derivation.targets.changed_since(current);
+            let differs = changed.as_mut().is_none_or(|it| it.next().is_some());
+            if differs {
+                *current = Arc::new(derivation.targets.clone());
+            }
             differs
         });
-        let other = |published: &Arc<PublishedState>| !has_same_targets(&state, &published.state);
         let open = tokio::select! {
-            changed = published.wait_for(other) => changed.is_ok(),
+            changed = published.changed() => changed.is_ok(),
             changed = held.changed() => changed.is_ok(),
             changed = requested.changed() => changed.is_ok(),
         };
@@ -75,21 +79,68 @@ pub(crate) async fn derive_targets(
     }
 }
 
-/// Returns `true` if the tables that targets are derived from are the same. Most writes are of other kinds.
-fn has_same_targets(before: &StoreState, state: &StoreState) -> bool {
-    before.servers.ptr_eq(&state.servers) && before.credentials.ptr_eq(&state.credentials)
+/// Servers that this control plane probes.
+#[derive(Debug, Clone, Default)]
+struct ProbeSelection {
+    /// True if all servers are probed.
+    all: bool,
+    /// Servers that operators wait for.
+    requested: BTreeSet<ObjectName>,
 }
 
-fn targets_of(state: &StoreState) -> ProbeTargets {
-    let target = |(name, server): (&ObjectName, &toolgate_control_core::VersionedObject<_>)| {
-        let server: &toolgate_model::Server = server;
-        let credential = server.credential.as_ref();
-        let credential = credential.map(|id| ObjectName::new(name.org.clone(), id.clone()));
-        let credential = credential.and_then(|name| state.credentials.get(&name));
-        let revision = credential.map(|credential| credential.mod_revision);
-        (name.clone(), Arc::new(ProbeTarget::of(server, revision)))
-    };
-    state.servers.iter().map(target).collect()
+/// Targets of probes, derived from one state after another.
+#[derive(Default)]
+struct TargetDerivation {
+    state: Arc<StoreState>,
+    selection: ProbeSelection,
+    targets: ProbeTargets,
+}
+
+impl TargetDerivation {
+    /// Derives the targets again that may differ in `state`. Returns their number.
+    fn follow(&mut self, state: Arc<StoreState>, selection: ProbeSelection) -> usize {
+        let affected = self.affected(&state, &selection);
+        for name in &affected {
+            let is_selected = selection.all || selection.requested.contains(name);
+            let server = state.servers.get(name).filter(|_| is_selected);
+            let target = server.map(|server| target_of(&state, server));
+            self.targets.set(name, target);
+        }
+        (self.state, self.selection) = (state, selection);
+        affected.len()
+    }
+
+    /// Returns the servers whose targets may differ: those that were written, and those that refer to a credential that was
+    /// written.
+    fn affected(&self, state: &StoreState, selection: &ProbeSelection) -> BTreeSet<ObjectName> {
+        let is_same_scope = selection.all == self.selection.all;
+        let changes = state.changes_since(&self.state).filter(|_| is_same_scope);
+        let Some(changes) = changes else {
+            let all = state.servers.iter().map(|(name, _)| name);
+            return all.chain(self.targets.servers()).cloned().collect();
+        };
+        let (asked, before) = (&selection.requested, &self.selection.requested);
+        let mut affected: BTreeSet<ObjectName> =
+            asked.symmetric_difference(before).cloned().collect();
+        for object in changes.filter_map(ObjectKey::object) {
+            let Some(org) = object.org else { continue };
+            let name = ObjectName::new(org.clone(), object.id.clone());
+            if object.kind == Server::KIND {
+                affected.insert(name);
+            } else if object.kind == Credential::KIND {
+                let servers = state.servers_of_credential(&name);
+                affected.extend(servers.map(|id| ObjectName::new(org.clone(), id.clone())));
+            }
+        }
+        affected
+    }
+}
+
+fn target_of(state: &StoreState, server: &Server) -> ProbeTarget {
+    let credential = server.credential.as_ref();
+    let credential = credential.map(|id| ObjectName::new(server.name.org.clone(), id.clone()));
+    let credential = credential.and_then(|name| state.credentials.get(&name));
+    ProbeTarget::of(server, credential.map(|credential| credential.mod_revision))
 }
 
 /// Probes on request. The request is answered by this control plane, regardless of the leadership.

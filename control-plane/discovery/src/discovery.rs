@@ -1,7 +1,7 @@
 //! Service that keeps one probe actor per target, and starts and ends actors as the targets change.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -59,6 +59,17 @@ struct RunningProbe {
     handle: ActorHandle<ProbeActor>,
 }
 
+impl RunningProbe {
+    fn end(&self) {
+        if self.handle.tell(ProbeMessage::End).is_err() {
+            self.handle.stop();
+        }
+    }
+}
+
+/// Interval in which all actors are checked, if the targets do not change.
+const CHECK_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Maximum time an operator waits for a probe.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(45);
 
@@ -105,20 +116,39 @@ impl ServerDiscovery {
                 () = follower.follow(&shared, &system) => {}
                 () = draining => {}
             }
-            follower.end(&ProbeTargets::new());
+            follower.end_all_but(&ProbeTargets::default());
         });
         discovery
     }
 
+    /// Starts and ends actors as the targets change, and looks at all targets now and then, for actors that have ended by
+    /// themselves.
     async fn follow(&self, shared: &Arc<ProbeContext>, system: &ActorSystem) {
         let mut targets = self.targets.clone();
+        let mut seen = Arc::<ProbeTargets>::default();
         targets.mark_changed();
-        while targets.changed().await.is_ok() {
-            let targets_now = Arc::clone(&targets.borrow_and_update());
-            self.end(&targets_now);
-            for (name, target) in targets_now.iter() {
-                self.ensure(name, target, shared, system);
+        loop {
+            let changed = match timeout(CHECK_INTERVAL, targets.changed()).await {
+                Ok(Ok(())) => true,
+                Ok(Err(_closed)) => return,
+                Err(_elapsed) => false,
+            };
+            let current = Arc::clone(&targets.borrow_and_update());
+            let names = changed.then(|| current.changed_since(&seen)).flatten();
+            let names: BTreeSet<ObjectName> = match names {
+                Some(names) => names.cloned().collect(),
+                None => {
+                    self.end_all_but(&current);
+                    current.servers().cloned().collect()
+                }
+            };
+            for name in &names {
+                match current.get(name) {
+                    Some(target) => self.ensure(name, target, shared, system),
+                    None => self.end(name),
+                }
             }
+            seen = current;
         }
     }
 
@@ -152,12 +182,19 @@ impl ServerDiscovery {
         );
     }
 
+    /// Ends the actor of a server.
+    fn end(&self, server: &ObjectName) {
+        if let Some(running) = self.probes().remove(server) {
+            running.end();
+        }
+    }
+
     /// Ends the actors of servers that are not in `targets`.
-    fn end(&self, targets: &ProbeTargets) {
+    fn end_all_but(&self, targets: &ProbeTargets) {
         self.probes().retain(|name, running| {
-            let is_kept = targets.contains_key(name);
-            if !is_kept && running.handle.tell(ProbeMessage::End).is_err() {
-                running.handle.stop();
+            let is_kept = targets.get(name).is_some();
+            if !is_kept {
+                running.end();
             }
             is_kept
         });
@@ -179,7 +216,7 @@ impl ServerDiscovery {
             if let Some(handle) = self.handle(server) {
                 return Some(handle);
             }
-            let known = targets.borrow_and_update().contains_key(server);
+            let known = targets.borrow_and_update().get(server).is_some();
             if known {
                 // The follower task is about to start the actor.
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -130,7 +130,7 @@ async fn a_standby_runs_probes_on_demand() {
     let deriving = drain.spawn("deriving", deriving);
     let mut are = async |wanted: &[&str]| {
         let names: Vec<_> = wanted.iter().map(|id| name(id)).collect();
-        let reached = targets.wait_for(|targets| targets.keys().eq(names.iter()));
+        let reached = targets.wait_for(|targets| targets.servers().eq(names.iter()));
         timeout(HANG_GUARD, reached).await.unwrap().unwrap();
     };
     are(&[]).await;

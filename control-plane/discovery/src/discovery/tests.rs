@@ -145,9 +145,11 @@ fn target(id: &str, url: &str) -> ProbeTarget {
 
 impl DiscoveryFixture {
     fn want(&self, targets: impl IntoIterator<Item = ProbeTarget>) {
-        let pair = |target: ProbeTarget| (target.server.clone(), Arc::new(target));
-        self.targets
-            .send_replace(Arc::new(targets.into_iter().map(pair).collect()));
+        let mut all = ProbeTargets::default();
+        for target in targets {
+            all.set(&target.server.clone(), Some(target));
+        }
+        self.targets.send_replace(Arc::new(all));
     }
 
     /// Waits until the stored definitions of `id` match `wanted`, and returns them.
