@@ -23,7 +23,8 @@ use rpds::RedBlackTreeMapSync;
 use toolgate_mcp::versions;
 use toolgate_model::{
     CallTimeouts, Digest, EndpointList, Era, MaxAnswer, ObjectName, Principal, RelayPolicy,
-    ResourceKey, ReverseIndex, SessionSharing, Slug, SnapshotEntries, Version, snapshot::CredentialRef,
+    ResourceKey, ReverseIndex, SessionSharing, Slug, SnapshotEntries, Version,
+    snapshot::CredentialRef,
 };
 
 use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};

@@ -11,7 +11,9 @@ type Step = (bool, u8, u8);
 
 fn content(index: &ReverseIndex<u8, u8>) -> BTreeMap<u8, BTreeSet<u8>> {
     let values = (0..4).map(|key| (key, index.get(&key).copied().collect()));
-    values.filter(|(_, values): &(_, BTreeSet<u8>)| !values.is_empty()).collect()
+    values
+        .filter(|(_, values): &(_, BTreeSet<u8>)| !values.is_empty())
+        .collect()
 }
 
 proptest! {
