@@ -134,14 +134,15 @@ impl ServerDiscovery {
                 Err(_elapsed) => false,
             };
             let current = Arc::clone(&targets.borrow_and_update());
-            let names = changed.then(|| current.changed_since(&seen)).flatten();
-            let names: BTreeSet<ObjectName> = match names {
-                Some(names) => names.cloned().collect(),
-                None => {
-                    self.end_all_but(&current);
-                    current.servers().cloned().collect()
-                }
+            let names = match changed {
+                true => current.changed_since(&seen),
+                false => None,
             };
+            let names: Option<BTreeSet<ObjectName>> = names.map(|names| names.cloned().collect());
+            let names = names.unwrap_or_else(|| {
+                self.end_all_but(&current);
+                current.servers().cloned().collect()
+            });
             for name in &names {
                 match current.get(name) {
                     Some(target) => self.ensure(name, target, shared, system),
