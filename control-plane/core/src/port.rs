@@ -42,6 +42,15 @@ pub trait Store: Send + Sync + 'static {
         at: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage, StoreError>>;
 
+    /// Lists keys like [`list`](Self::list), without their values.
+    fn list_keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StoreKeyPage, StoreError>>;
+
     /// Commits all of `txn` or nothing. If a compare fails, nothing is written and the result is
     /// [`TxnOutcome::CompareFailed`]. A transaction that changes nothing creates no revision.
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>>;
@@ -107,6 +116,26 @@ pub struct StorePage {
     pub more: bool,
 }
 
+/// Page of a listing of keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreKeyPage {
+    /// Keys in order.
+    pub keys: Vec<KeyRevision>,
+    /// Revision of the listing. Pass it as `at` to read the next page.
+    pub revision: Revision,
+    /// True if keys follow after the last one.
+    pub more: bool,
+}
+
+/// Key with the revision of its last write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRevision {
+    /// Key.
+    pub key: String,
+    /// Revision of the last write.
+    pub mod_revision: Revision,
+}
+
 /// Key with its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyValue {
@@ -157,6 +186,14 @@ pub enum TxnCompare {
     Absent(String),
     /// The key was last written at this revision.
     ModRevision(String, Revision),
+    /// No key that begins with the prefix was written after the revision; a deletion is no write. A store reads all keys
+    /// with the prefix, which is for prefixes of few keys.
+    NotModifiedAfter {
+        /// Prefix of the keys.
+        prefix: String,
+        /// Latest revision at which any of them may have been written.
+        revision: Revision,
+    },
 }
 
 /// Write of a transaction.

@@ -47,6 +47,9 @@ pub const CHECKS: &[ConformanceCheck] = &[
     ("a_guard_compares_revisions", |s| {
         Box::pin(transactions::guards(s))
     }),
+    ("a_guard_of_a_prefix_compares_all_its_keys", |s| {
+        Box::pin(transactions::prefix_guards(s))
+    }),
     ("of_many_writers_one_wins_each_round", |s| {
         Box::pin(transactions::contention(s))
     }),
@@ -62,6 +65,9 @@ pub const CHECKS: &[ConformanceCheck] = &[
     ("keys_are_listed_in_order", |s| Box::pin(pages::order(s))),
     ("pages_show_one_revision", |s| {
         Box::pin(pages::fixed_revision(s))
+    }),
+    ("keys_are_listed_without_values", |s| {
+        Box::pin(pages::keys(s))
     }),
     ("a_prefix_is_a_prefix", |s| Box::pin(pages::prefixes(s))),
     ("a_watch_tells_everything_once_and_in_order", |s| {

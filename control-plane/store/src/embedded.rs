@@ -22,12 +22,13 @@ use std::{
 use redb::{Database, ReadableDatabase, backends::InMemoryBackend};
 use tokio::{sync::watch, task::spawn_blocking};
 use toolgate_control_core::port::{
-    BoxFuture, Lease, Revision, Store, StoreError, StorePage, StoreSpace, StoreWatcher, Txn,
-    TxnOutcome,
+    BoxFuture, Lease, Revision, Store, StoreError, StoreKeyPage, StorePage, StoreSpace,
+    StoreWatcher, Txn, TxnOutcome,
 };
 use toolgate_runtime::clock::SharedClock;
 
 use crate::request;
+use read::PageContent;
 
 mod error;
 mod file;
@@ -179,9 +180,29 @@ impl Store for EmbeddedStore {
             request::check_limit(limit)?;
             self.blocking(move |_, database| {
                 let read = database.begin_read().or_store_error()?;
-                read::list(&read, &prefix, after.as_deref(), limit, at)
+                let what = PageContent::KeysAndValues;
+                read::list(&read, &prefix, after.as_deref(), limit, at, what)
             })
             .await
+        })
+    }
+
+    fn list_keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StoreKeyPage, StoreError>> {
+        let (prefix, after) = (prefix.to_owned(), after.map(str::to_owned));
+        Box::pin(async move {
+            request::check_limit(limit)?;
+            let page = self.blocking(move |_, database| {
+                let read = database.begin_read().or_store_error()?;
+                let what = PageContent::Keys;
+                read::list(&read, &prefix, after.as_deref(), limit, at, what)
+            });
+            Ok(request::keys_of(page.await?))
         })
     }
 

@@ -15,8 +15,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use etcd_client::{CompactionOptions, GetOptions};
 use toolgate_control_core::port::{
-    BoxFuture, KeyValue, Lease, Revision, Store, StoreError, StorePage, StoreSpace, StoreWatcher,
-    Txn, TxnOutcome,
+    BoxFuture, KeyValue, Lease, Revision, Store, StoreError, StoreKeyPage, StorePage, StoreSpace,
+    StoreWatcher, Txn, TxnOutcome,
 };
 
 use crate::request;
@@ -116,11 +116,12 @@ impl EtcdStore {
         after: Option<String>,
         limit: usize,
         at: Option<Revision>,
+        options: GetOptions,
     ) -> Result<StorePage, StoreError> {
         request::check_limit(limit)?;
         let limit = i64::try_from(limit.min(MAX_PAGE_ENTRIES)).unwrap_or(i64::MAX);
         let (start, end) = self.namespace.range(&prefix, after.as_deref());
-        let mut options = GetOptions::new().with_range(end).with_limit(limit);
+        let mut options = options.with_range(end).with_limit(limit);
         if let Some(at) = at {
             options = options.with_revision(revision_to_etcd(at)?);
         }
@@ -171,7 +172,22 @@ impl Store for EtcdStore {
         limit: usize,
         at: Option<Revision>,
     ) -> BoxFuture<'_, Result<StorePage, StoreError>> {
-        Box::pin(self.page(prefix.to_owned(), after.map(str::to_owned), limit, at))
+        let options = GetOptions::new();
+        let after = after.map(str::to_owned);
+        Box::pin(self.page(prefix.to_owned(), after, limit, at, options))
+    }
+
+    fn list_keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StoreKeyPage, StoreError>> {
+        let options = GetOptions::new().with_keys_only();
+        let after = after.map(str::to_owned);
+        let page = self.page(prefix.to_owned(), after, limit, at, options);
+        Box::pin(async move { Ok(request::keys_of(page.await?)) })
     }
 
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<TxnOutcome, StoreError>> {

@@ -1,9 +1,10 @@
-//! Validation of requests, shared by all stores.
+//! Validation of requests and conversion of pages, shared by all stores.
 
 use std::collections::BTreeSet;
 
 use toolgate_control_core::port::{
-    MAX_KEY_BYTES, MAX_TXN_OPS, MAX_VALUE_BYTES, StoreError, Txn, TxnCompare, WriteOp,
+    KeyRevision, KeyValue, MAX_KEY_BYTES, MAX_TXN_OPS, MAX_VALUE_BYTES, StoreError, StoreKeyPage,
+    StorePage, Txn, TxnCompare, WriteOp,
 };
 
 #[cfg(test)]
@@ -19,7 +20,9 @@ pub(crate) fn check(txn: &Txn) -> Result<(), StoreError> {
     }
     for guard in &txn.compares {
         match guard {
-            TxnCompare::Absent(key) | TxnCompare::ModRevision(key, _) => check_key(key)?,
+            TxnCompare::Absent(key)
+            | TxnCompare::ModRevision(key, _)
+            | TxnCompare::NotModifiedAfter { prefix: key, .. } => check_key(key)?,
         }
     }
     let mut written = BTreeSet::new();
@@ -60,6 +63,19 @@ pub(crate) fn check_limit(limit: usize) -> Result<(), StoreError> {
         return refused("a page has room for at least one entry".to_owned());
     }
     Ok(())
+}
+
+/// Returns the keys of a page.
+pub(crate) fn keys_of(page: StorePage) -> StoreKeyPage {
+    let key = |entry: KeyValue| KeyRevision {
+        key: entry.key,
+        mod_revision: entry.mod_revision,
+    };
+    StoreKeyPage {
+        keys: page.entries.into_iter().map(key).collect(),
+        revision: page.revision,
+        more: page.more,
+    }
 }
 
 fn refused<T>(reason: String) -> Result<T, StoreError> {

@@ -17,6 +17,36 @@ pub(super) async fn order(store: StoreUnderTest) -> Result<(), ConformanceError>
     Ok(())
 }
 
+pub(super) async fn keys(store: StoreUnderTest) -> Result<(), ConformanceError> {
+    for n in 0..10 {
+        write(&store, vec![put(&format!("/k/{n}"), "old")]).await?;
+    }
+    let then = store.list("/k/", None, 1, None).await?.revision;
+    write(&store, vec![put("/k/3", "new"), delete("/k/4")]).await?;
+    for at in [None, Some(then)] {
+        let (entries, _) = list_all(&store, "/k/", 3, at).await?;
+        let expected: Vec<_> = entries
+            .into_iter()
+            .map(|entry| (entry.key, entry.mod_revision))
+            .collect();
+        let (mut keys, mut after, mut revision) = (Vec::new(), None, at);
+        loop {
+            let page = store
+                .list_keys("/k/", after.as_deref(), 3, revision)
+                .await?;
+            revision = Some(page.revision);
+            let listed = page.keys.into_iter();
+            keys.extend(listed.map(|entry| (entry.key, entry.mod_revision)));
+            after = keys.last().map(|(key, _)| key.clone());
+            if !page.more {
+                break;
+            }
+        }
+        ensure_eq("the keys of a listing", keys, expected)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn fixed_revision(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let mut written = 0;
     for n in 0..20 {

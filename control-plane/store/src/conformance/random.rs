@@ -97,8 +97,16 @@ fn some_guards(numbers: &mut SplitMix64, map: &ExpectedEntries) -> Vec<TxnCompar
     let mut guards = Vec::new();
     for _ in 0..numbers.below(3) {
         let key = format!("/x/{}", numbers.below(KEYS));
-        let guard = match (numbers.below(4), map.get(&key)) {
+        let guard = match (numbers.below(5), map.get(&key)) {
             (0, _) => TxnCompare::Absent(key),
+            (4, _) => {
+                let all = map.values().map(|(revision, _)| *revision);
+                let latest = all.max().unwrap_or_default();
+                TxnCompare::NotModifiedAfter {
+                    prefix: "/x/".to_owned(),
+                    revision: latest.saturating_sub(numbers.below(2)),
+                }
+            }
             (1, _) => TxnCompare::ModRevision(key, 1 + numbers.below(50)),
             (_, Some((revision, _))) => TxnCompare::ModRevision(key, *revision),
             (_, None) => TxnCompare::Absent(key),
@@ -125,6 +133,10 @@ fn holds(guard: &TxnCompare, map: &ExpectedEntries) -> bool {
     match guard {
         TxnCompare::Absent(key) => !map.contains_key(key),
         TxnCompare::ModRevision(key, at) => map.get(key).is_some_and(|(is, _)| is == at),
+        TxnCompare::NotModifiedAfter { prefix, revision } => {
+            let mut with_prefix = map.iter().filter(|(key, _)| key.starts_with(prefix));
+            with_prefix.all(|(_, (is, _))| is <= revision)
+        }
     }
 }
 

@@ -67,6 +67,40 @@ pub(super) async fn guards(store: StoreUnderTest) -> Result<(), ConformanceError
     })
 }
 
+pub(super) async fn prefix_guards(store: StoreUnderTest) -> Result<(), ConformanceError> {
+    let not_after = |revision| {
+        vec![TxnCompare::NotModifiedAfter {
+            prefix: "/p/".to_owned(),
+            revision,
+        }]
+    };
+    // Neighbours in the order of keys.
+    let before = write(
+        &store,
+        vec![put("/p", "1"), put("/p0", "1"), put("/o", "1")],
+    )
+    .await?;
+    let holds = try_write(&store, not_after(0), vec![put("/p/a", "1")]).await?;
+    let first = holds.ok_or(ConformanceError::Violation(
+        "a prefix without keys was not modified".to_owned(),
+    ))?;
+    ensure(first > before, || "a commit moves the revision".to_owned())?;
+    let refused = try_write(&store, not_after(before), vec![put("/n", "1")]).await?;
+    ensure_eq("a write after the revision", refused, None)?;
+    let second = try_write(&store, not_after(first), vec![put("/p/b", "1")]).await?;
+    let second = second.unwrap_or_default();
+    ensure(second > first, || {
+        "a write at the revision is none after it".to_owned()
+    })?;
+    let refused = try_write(&store, not_after(first), vec![put("/n", "1")]).await?;
+    ensure_eq("a write of one of several keys", refused, None)?;
+    let deleted = write(&store, vec![delete("/p/b")]).await?;
+    let held = try_write(&store, not_after(first), vec![put("/n", "1")]).await?;
+    ensure(held.is_some_and(|at| at > deleted), || {
+        "a deletion is no write".to_owned()
+    })
+}
+
 /// Eight writers increment a counter twenty times each.
 pub(super) async fn contention(store: StoreUnderTest) -> Result<(), ConformanceError> {
     write(&store, vec![put("/n", "0")]).await?;

@@ -29,12 +29,20 @@ pub(super) fn leases(read: &ReadTransaction) -> Result<Vec<(i64, u64)>, StoreErr
     Ok(leases)
 }
 
+/// Parts of the entries that a page has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum PageContent {
+    Keys,
+    KeysAndValues,
+}
+
 pub(super) fn list(
     read: &ReadTransaction,
     prefix: &str,
     after: Option<&str>,
     limit: usize,
     at: Option<Revision>,
+    content: PageContent,
 ) -> Result<StorePage, StoreError> {
     let latest = counter(read, REVISION)?;
     let compacted = counter(read, COMPACTED)?;
@@ -46,7 +54,7 @@ pub(super) fn list(
         let reason = format!("revision {revision} lies in the future; the latest is {latest}");
         return Err(StoreError::InvalidRequest(reason));
     }
-    let mut listing = PageBuilder::new(revision, limit);
+    let mut listing = PageBuilder::new(revision, limit, content);
     if revision == latest {
         listing.read_latest(read, prefix, after)?;
     } else {
@@ -59,10 +67,11 @@ struct PageBuilder {
     page: StorePage,
     limit: usize,
     bytes: usize,
+    content: PageContent,
 }
 
 impl PageBuilder {
-    fn new(revision: Revision, limit: usize) -> Self {
+    fn new(revision: Revision, limit: usize, content: PageContent) -> Self {
         let page = StorePage {
             entries: Vec::new(),
             revision,
@@ -72,6 +81,7 @@ impl PageBuilder {
             page,
             limit,
             bytes: 0,
+            content,
         }
     }
 
@@ -108,6 +118,12 @@ impl PageBuilder {
                 continue;
             }
             let (modified, _) = state.value();
+            if self.content == PageContent::Keys {
+                if !self.push(key, modified, &[]) {
+                    break;
+                }
+                continue;
+            }
             let value = versions.get((key, modified)).or_store_error()?;
             let value = value.as_ref().and_then(|value| value.value());
             if !self.push(key, modified, value.unwrap_or_default()) {
@@ -125,6 +141,7 @@ impl PageBuilder {
         after: Option<&str>,
     ) -> Result<(), StoreError> {
         let versions = read.open_table(VERSIONS).or_store_error()?;
+        let content = self.content;
         let mut last: Option<KeyValue> = None;
         for entry in versions
             .range((start(prefix, after), 0)..)
@@ -143,7 +160,10 @@ impl PageBuilder {
             }
             last = value.value().map(|value| KeyValue {
                 key: key.to_owned(),
-                value: value.to_vec(),
+                value: match content {
+                    PageContent::Keys => Vec::new(),
+                    PageContent::KeysAndValues => value.to_vec(),
+                },
                 mod_revision: revision,
             });
         }

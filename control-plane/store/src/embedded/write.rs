@@ -151,12 +151,30 @@ impl<'t> WriteTables<'t> {
                 TxnCompare::ModRevision(key, at) => {
                     self.state(key)?.is_some_and(|(is, _)| is == *at)
                 }
+                TxnCompare::NotModifiedAfter { prefix, revision } => {
+                    !self.is_modified_after(prefix, *revision)?
+                }
             };
             if !holds {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// Returns `true` if a key that begins with `prefix` was written after `revision`.
+    fn is_modified_after(&self, prefix: &str, revision: Revision) -> Result<bool, StoreError> {
+        for entry in self.current.range(prefix..).or_store_error()? {
+            let (key, state) = entry.or_store_error()?;
+            if !key.value().starts_with(prefix) {
+                break;
+            }
+            let (modified, _) = state.value();
+            if modified > revision {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the writes that change the store. A put always changes it; a delete only if the key exists.

@@ -19,6 +19,11 @@ pub(super) fn build(namespace: &KeyNamespace, txn: Txn) -> Result<EtcdTxn, Store
                 revision_to_etcd(at)?,
             ))
         }
+        TxnCompare::NotModifiedAfter { prefix, revision } => {
+            let (start, end) = namespace.range(&prefix, None);
+            let later = revision_to_etcd(revision.saturating_add(1))?;
+            Ok(Compare::mod_revision(start, CompareOp::Less, later).with_range(end))
+        }
     };
     let operation = |write: WriteOp| match write {
         WriteOp::Put { key, value, lease } => {
