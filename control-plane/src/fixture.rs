@@ -13,13 +13,15 @@ use toolgate_control_core::{
     Command, CommandAuthor, CommandContext, ObjectKey, OperatorObject, StoreState,
     port::{
         BoxFuture, CommitOutcome, Lease, PublishedState, Revision, Store, StoreError, StoreEvent,
-        StorePage, StoreSpace, StoreWatcher, SubmitError, Txn, TxnOutcome, WatchBatch, WriteOp,
+        StoreKeyPage, StorePage, StoreSpace, StoreWatcher, SubmitError, Txn, TxnCompare,
+        TxnOutcome, WatchBatch, WriteOp,
     },
 };
 use toolgate_model::{
-    AdminRole, AllowList, CallTimeouts, Definition, Digest, DriftPolicy, Era, EraPolicy, Gateway,
-    ObjectMeta, ObjectName, Organization, PrefixMode, RelayPolicy, Server, ServerBinding,
-    ServerDefinitions, SessionSharing, Slug, Timestamp, Token, TokenHash, TokenSubject,
+    AdminRole, AllowList, CallTimeouts, Credential, CredentialHosts, CredentialKind, Definition,
+    Digest, DriftPolicy, Era, EraPolicy, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode,
+    RelayPolicy, SealedBlob, Server, ServerBinding, ServerDefinitions, SessionSharing, Slug,
+    Timestamp, Token, TokenHash, TokenSubject,
 };
 use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
 use toolgate_store::EmbeddedStore;
@@ -33,14 +35,22 @@ pub(crate) struct FaultyStore {
     pub(crate) watch_unavailable: AtomicBool,
     /// Lists fail.
     pub(crate) list_unavailable: AtomicBool,
+    /// Number of lists of keys and values.
+    pub(crate) lists: AtomicU64,
+    /// Number of lists of keys alone.
+    pub(crate) key_lists: AtomicU64,
     /// Lists take this long.
     pub(crate) list_delay_millis: AtomicU64,
     /// Commits take this long and then fail; 0 for none.
     pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
     pub(crate) drops_one_in: AtomicU64,
-    /// Number of commits that another control plane overtakes.
+    /// Number of commits that another control plane overtakes: it changes an object that the commit guards.
     pub(crate) overtaken: AtomicU64,
+    /// Number of commits before which another control plane changes other objects.
+    pub(crate) other_changes: AtomicU64,
+    /// Number of commits that were tried.
+    pub(crate) commits: AtomicU64,
     /// Commits succeed, but their response is lost.
     pub(crate) loses_responses: AtomicBool,
     /// Commits that were tried while they got stuck.
@@ -58,10 +68,14 @@ impl FaultyStore {
             inner: Mutex::new(memory()),
             watch_unavailable: AtomicBool::new(false),
             list_unavailable: AtomicBool::new(false),
+            lists: AtomicU64::new(0),
+            key_lists: AtomicU64::new(0),
             list_delay_millis: AtomicU64::new(0),
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
             overtaken: AtomicU64::new(0),
+            other_changes: AtomicU64::new(0),
+            commits: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
             stuck: AtomicU64::new(0),
             space: Mutex::default(),
@@ -77,6 +91,16 @@ impl FaultyStore {
 
     fn inner(&self) -> Arc<dyn Store> {
         Arc::clone(&self.inner.lock().unwrap())
+    }
+
+    /// Waits as long as a list takes.
+    fn list_delay(&self) -> impl Future<Output = ()> + use<> {
+        let delay = Duration::from_millis(self.list_delay_millis.load(Ordering::Relaxed));
+        async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+        }
     }
 
     fn check_watch(&self) -> Result<(), StoreError> {
@@ -113,14 +137,21 @@ impl StoreWatcher for LossyWatcher {
     }
 }
 
-/// Writes the version marker again, as every change of another control plane does.
-async fn rewrite_marker(store: &dyn Store) -> Result<(), StoreError> {
-    let key = ObjectKey::Marker.to_string();
-    let page = store.list(&key, None, 1, None).await?;
+/// Writes a key again.
+async fn rewrite(store: &dyn Store, key: &str) -> Result<(), StoreError> {
+    let page = store.list(key, None, 1, None).await?;
     for entry in page.entries {
         store.commit(put(&entry.key, &entry.value)).await?;
     }
     Ok(())
+}
+
+/// Returns an existing key that the transaction guards.
+fn guarded_key(txn: &Txn) -> Option<String> {
+    txn.compares.iter().find_map(|compare| match compare {
+        TxnCompare::ModRevision(key, _) => Some(key.clone()),
+        TxnCompare::Absent(_) | TxnCompare::NotModifiedAfter { .. } => None,
+    })
 }
 
 impl Store for FaultyStore {
@@ -137,12 +168,34 @@ impl Store for FaultyStore {
             let error = StoreError::Unavailable("no quorum".to_owned());
             return Box::pin(std::future::ready(Err(error)));
         }
-        let delay = Duration::from_millis(self.list_delay_millis.load(Ordering::Relaxed));
+        self.lists.fetch_add(1, Ordering::Relaxed);
+        let delay = self.list_delay();
         Box::pin(async move {
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-            inner.list(&prefix, after.as_deref(), limit, at).await
+            let page = inner.list(&prefix, after.as_deref(), limit, at).await;
+            delay.await;
+            page
+        })
+    }
+
+    fn list_keys(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        at: Option<Revision>,
+    ) -> BoxFuture<'_, Result<StoreKeyPage, StoreError>> {
+        let (inner, prefix) = (self.inner(), prefix.to_owned());
+        let after = after.map(str::to_owned);
+        if self.list_unavailable.load(Ordering::Relaxed) {
+            let error = StoreError::Unavailable("no quorum".to_owned());
+            return Box::pin(std::future::ready(Err(error)));
+        }
+        self.key_lists.fetch_add(1, Ordering::Relaxed);
+        let delay = self.list_delay();
+        Box::pin(async move {
+            let page = inner.list_keys(&prefix, after.as_deref(), limit, at).await;
+            delay.await;
+            page
         })
     }
 
@@ -161,9 +214,16 @@ impl Store for FaultyStore {
         let fewer = |left: u64| left.checked_sub(1);
         let (ordering, overtaken) = (Ordering::Relaxed, &self.overtaken);
         let is_overtaken = overtaken.fetch_update(ordering, ordering, fewer).is_ok();
+        let others = &self.other_changes;
+        let has_others = others.fetch_update(ordering, ordering, fewer).is_ok();
+        self.commits.fetch_add(1, ordering);
         Box::pin(async move {
-            if is_overtaken {
-                rewrite_marker(inner.as_ref()).await?;
+            if is_overtaken && let Some(key) = guarded_key(&txn) {
+                rewrite(inner.as_ref(), &key).await?;
+            }
+            if has_others {
+                // Every change writes the version marker.
+                rewrite(inner.as_ref(), &ObjectKey::Marker.to_string()).await?;
             }
             if stuck > 0 {
                 tokio::time::sleep(Duration::from_millis(stuck)).await;
@@ -364,6 +424,23 @@ pub(crate) fn server(id: &str) -> Server {
         sharing: SessionSharing::default(),
         max_answer: toolgate_model::MaxAnswer::default(),
         rate_limits: Vec::new(),
+    }
+}
+
+pub(crate) fn credential(id: &str) -> Credential {
+    let sealed = SealedBlob {
+        key_id: "k1".to_owned(),
+        wrapped_key: vec![1],
+        ciphertext: vec![2],
+    };
+    Credential {
+        name: name(id),
+        meta: ObjectMeta::default(),
+        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
+        kind: CredentialKind::StaticHeader {
+            header: "authorization".to_owned(),
+            value: sealed,
+        },
     }
 }
 

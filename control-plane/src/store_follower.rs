@@ -5,13 +5,16 @@
 //! ```text
 //! list --ok--> publish --> watch --batch--> apply --> publish
 //!  ^  \--failed--> wait (full jitter) --> list   |
-//!  \-- compacted, failed, resync requested, or a minute over
+//!  \-- compacted, or failed
 //! ```
+//!
+//! When a minute is over, or a resync is requested, the store is listed beside the watch, and the listing is compared with
+//! the state that the watch has led to meanwhile.
 //!
 //! A listing older than the published state means that the store has been restored from a copy. It is adopted only with
 //! a new epoch, because proxies rightly refuse older versions of the same epoch.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use tokio::{
@@ -21,7 +24,10 @@ use tokio::{
 use toolgate_control_core::{
     CompileOutput, ControlObject, ListedObject, Revision, StoreState, compile,
     key::ROOT,
-    port::{KeyValue, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
+    port::{
+        BoxFuture, KeyValue, PublishedState, Store, StoreError, StoreEvent, StoreWatcher,
+        WatchBatch,
+    },
     recompile,
     state::{ObjectEvent, QuarantinedObject},
 };
@@ -53,6 +59,18 @@ const MAX_LOGGED: usize = 20;
 const MAX_FORMS_READ: usize = 3;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Entries of the store and the revision that they were listed at.
+type StoreListing = (Vec<ListedObject>, Revision);
+
+/// Comparison of the state with the store, which is listed.
+struct StoreComparison {
+    /// State when the listing began.
+    before: Arc<StoreState>,
+    listing: BoxFuture<'static, Result<StoreListing, StoreError>>,
+    /// Keys whose deletions the watch has delivered since the listing began, with the revisions of the deletions.
+    deleted: BTreeMap<String, Revision>,
+}
 
 /// Task that owns and publishes the state.
 pub(crate) struct StoreFollower {
@@ -148,17 +166,33 @@ impl StoreFollower {
     }
 
     async fn watch(&mut self, watcher: &mut dyn StoreWatcher) -> StoreError {
+        let mut comparison: Option<StoreComparison> = None;
         let mut compare = interval_at(Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
         compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let resync = self.resync();
         loop {
             let outcome = tokio::select! {
                 batch = watcher.next() => match batch {
-                    Ok(batch) => self.apply(batch, watcher).await,
+                    Ok(batch) => self.apply(batch, watcher, comparison.as_mut()).await,
                     Err(error) => Err(error),
                 },
-                _ = compare.tick() => self.compare().await,
-                () = resync.notified() => self.compare().await,
+                listed = StoreComparison::listed(&mut comparison) => {
+                    // Requests made meanwhile are answered. A writer that still misses a commit asks again.
+                    let _answered = resync.notified().now_or_never();
+                    match (listed, comparison.take()) {
+                        (Ok(listing), Some(ended)) => self.repair(listing, ended).await,
+                        (Err(error), _) => Err(error),
+                        (Ok(_), None) => Ok(()),
+                    }
+                }
+                _ = compare.tick(), if comparison.is_none() => {
+                    comparison = Some(self.begin_comparison());
+                    Ok(())
+                }
+                () = resync.notified(), if comparison.is_none() => {
+                    comparison = Some(self.begin_comparison());
+                    Ok(())
+                }
             };
             if let Err(error) = outcome {
                 return error;
@@ -171,10 +205,14 @@ impl StoreFollower {
         &mut self,
         batch: WatchBatch,
         watcher: &mut dyn StoreWatcher,
+        mut comparison: Option<&mut StoreComparison>,
     ) -> Result<(), StoreError> {
         let mut state = (*self.state()).clone();
         let now = self.clock.now();
         let mut take = |batch: WatchBatch| {
+            if let Some(comparison) = &mut comparison {
+                comparison.note_deletions(&batch);
+            }
             let events = batch.events.into_iter();
             let events = events.map(|event| decode_event(event, now));
             state.apply(events, batch.revision);
@@ -198,13 +236,38 @@ impl StoreFollower {
 
     /// Replaces the state by a full listing.
     async fn compare(&mut self) -> Result<(), StoreError> {
-        let before = self.state();
-        let (listing, revision) = list(self.store.as_ref(), &before, self.clock.now()).await?;
-        if revision < before.revision() {
-            return self.adopt_restored(&before).await;
+        let mut comparison = Some(self.begin_comparison());
+        let listing = StoreComparison::listed(&mut comparison).await?;
+        match comparison {
+            Some(ended) => self.repair(listing, ended).await,
+            None => Ok(()),
         }
+    }
+
+    /// Begins to list the store.
+    fn begin_comparison(&self) -> StoreComparison {
+        let (store, now) = (Arc::clone(&self.store), self.clock.now());
+        let before = self.state();
+        let known = Arc::clone(&before);
+        StoreComparison {
+            before,
+            listing: Box::pin(async move { list(store.as_ref(), &known, now).await }),
+            deleted: BTreeMap::new(),
+        }
+    }
+
+    /// Updates the state to a full listing.
+    async fn repair(
+        &mut self,
+        (listing, revision): StoreListing,
+        comparison: StoreComparison,
+    ) -> Result<(), StoreError> {
+        if revision < comparison.before.revision() {
+            return self.adopt_restored(&comparison.before).await;
+        }
+        let before = self.state();
         let first = self.unready.is_some();
-        let (state, repairs) = before.relist(listing, revision);
+        let (state, repairs) = before.relist_meanwhile(listing, revision, &comparison.deleted);
         if !first && repairs != toolgate_control_core::state::ResyncStats::default() {
             let (writes, deletes) = (repairs.missed_writes, repairs.missed_deletes);
             self.repairs.add(count(writes + deletes));
@@ -272,6 +335,24 @@ impl StoreFollower {
     }
 }
 
+impl StoreComparison {
+    /// Returns the listing when it is complete; waits forever without a comparison.
+    async fn listed(comparison: &mut Option<Self>) -> Result<StoreListing, StoreError> {
+        match comparison {
+            Some(comparison) => comparison.listing.as_mut().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn note_deletions(&mut self, batch: &WatchBatch) {
+        for event in &batch.events {
+            if let StoreEvent::Delete { key, revision } = event {
+                self.deleted.insert(key.clone(), *revision);
+            }
+        }
+    }
+}
+
 /// Logs the entries that cannot be read and that `before` did not have.
 fn log_unreadable(before: &StoreState, state: &StoreState) {
     if Arc::ptr_eq(&before.quarantine, &state.quarantine) {
@@ -305,23 +386,49 @@ fn compiled(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
     recompile(state, previous)
 }
 
-/// Lists all entries of the store at one revision. Entries that `known` has at the same revision are not decoded again.
+/// Returns `true` if `known` has the entry at this revision, and could read it.
+fn is_unchanged(known: &StoreState, key: &str, mod_revision: Revision) -> bool {
+    known.mod_revision(key) == Some(mod_revision) && !known.quarantine.contains_key(key)
+}
+
+/// Lists all entries of the store at one revision. Of pages whose entries `known` has at the same revisions only the keys are
+/// read; of other pages, the entries that it has are not decoded again.
 /// An entry that cannot be read is preceded by its last readable form, if the history has it.
 async fn list(
     store: &dyn Store,
     known: &StoreState,
     now: Timestamp,
-) -> Result<(Vec<ListedObject>, Revision), StoreError> {
+) -> Result<StoreListing, StoreError> {
     let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
     loop {
+        if known.revision() > 0 {
+            let page = store
+                .list_keys(ROOT, after.as_deref(), PAGE_ENTRIES, at)
+                .await?;
+            at = Some(page.revision);
+            if page
+                .keys
+                .iter()
+                .all(|it| is_unchanged(known, &it.key, it.mod_revision))
+            {
+                after = page.keys.last().map(|it| it.key.clone());
+                listing.extend(page.keys.into_iter().map(|it| ListedObject {
+                    key: it.key,
+                    mod_revision: it.mod_revision,
+                    object: None,
+                }));
+                if !page.more || after.is_none() {
+                    return Ok((listing, page.revision));
+                }
+                continue;
+            }
+        }
         let page = store.list(ROOT, after.as_deref(), PAGE_ENTRIES, at).await?;
         at = Some(page.revision);
         after = page.entries.last().map(|entry| entry.key.clone());
         for entry in page.entries {
-            let before = known.mod_revision(&entry.key);
-            let unchanged =
-                before == Some(entry.mod_revision) && !known.quarantine.contains_key(&entry.key);
-            let receipt = match before {
+            let unchanged = is_unchanged(known, &entry.key, entry.mod_revision);
+            let receipt = match known.mod_revision(&entry.key) {
                 Some(_) => RecordReceipt::Written,
                 None => RecordReceipt::Found,
             };

@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
-    ChangeLog, DefinitionsPart, Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version,
-    for_each_kind,
+    ChangeLog, DefinitionsPart, Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash,
+    Version, for_each_kind,
 };
 
 use crate::{
@@ -55,6 +55,7 @@ macro_rules! define_state {
             /// Entries that cannot be decoded, by raw key.
             pub quarantine: Arc<BTreeMap<String, QuarantinedObject>>,
             marker: Option<(VersionMarker, Revision)>,
+            epoch_start: Option<VersionMarker>,
             token_hashes: RedBlackTreeMapSync<TokenHash, ObjectName>,
             indexes: StateIndexes,
             /// Latest changes of objects and gateway ids.
@@ -177,23 +178,48 @@ impl StoreState {
     /// Returns this state updated to a full listing at `revision`, and the differences found.
     #[must_use]
     pub fn relist(&self, listing: Vec<ListedObject>, revision: Revision) -> (Self, ResyncStats) {
+        self.relist_meanwhile(listing, revision, &BTreeMap::new())
+    }
+
+    /// Returns this state updated to a full listing at `revision`, like [`Self::relist`]. The state may have advanced beyond
+    /// the listing: later writes are kept, and so are the deletions in `deleted`, which names the keys that were deleted
+    /// since the listing began, with the revisions of the deletions.
+    #[must_use]
+    pub fn relist_meanwhile(
+        &self,
+        listing: Vec<ListedObject>,
+        revision: Revision,
+        deleted: &BTreeMap<String, Revision>,
+    ) -> (Self, ResyncStats) {
         let mut next = self.clone();
+        // Changes of what was published under this version need another one.
+        let repaired_at = self.revision.max(revision);
         let mut repairs = ResyncStats::default();
         let listed: std::collections::BTreeSet<&str> =
             listing.iter().map(|entry| entry.key.as_str()).collect();
-        let removed = |key: &&String| !listed.contains(key.as_str());
-        let removed: Vec<String> = self.revisions.keys().filter(removed).cloned().collect();
+        let removed = |(key, modified): &(&String, &Revision)| {
+            **modified <= revision && !listed.contains(key.as_str())
+        };
+        let removed = self.revisions.iter().filter(removed);
+        let removed: Vec<String> = removed.map(|(key, _)| key.clone()).collect();
         for key in removed {
             repairs.missed_deletes += 1;
             next.remove_key(&key);
             next.record_change(&key);
             if tables::is_compile_input(&key) {
-                next.content_revision = next.content_revision.max(revision);
+                next.content_revision = next.content_revision.max(repaired_at);
             }
         }
         for entry in listing {
-            let is_known = self.mod_revision(&entry.key) == Some(entry.mod_revision);
-            if is_known && !next.can_complete(&entry) {
+            let is_outdated = match self.mod_revision(&entry.key) {
+                Some(known) if known == entry.mod_revision => !next.can_complete(&entry),
+                Some(known) => known > revision,
+                None => {
+                    let deleted = deleted.get(&entry.key);
+                    deleted.is_some_and(|deleted| *deleted > entry.mod_revision)
+                }
+            };
+            if is_outdated {
                 continue;
             }
             let Some(object) = entry.object else { continue };
@@ -201,11 +227,11 @@ impl StoreState {
             repairs.missed_writes += usize::from(missed);
             if missed && tables::is_compile_input(&entry.key) {
                 // The revision of the entry was already published without the entry.
-                next.content_revision = next.content_revision.max(revision);
+                next.content_revision = next.content_revision.max(repaired_at);
             }
             next.insert_key(entry.key, entry.mod_revision, object);
         }
-        next.revision = revision;
+        next.revision = repaired_at;
         (next, repairs)
     }
 

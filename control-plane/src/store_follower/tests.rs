@@ -1,7 +1,10 @@
 //! Tests that the published state converges to the store under any faults of the watch, and that an unreadable entry
 //! affects no other object.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use toolgate_control_core::{
     Command, ControlObject, ObjectKey, OperatorObject,
@@ -307,6 +310,103 @@ async fn a_write_after_any_number_of_proxy_reports_compiles_what_it_touches() {
         .compiled
         .recompiled_resources(&plane.published().state);
     assert_eq!(visited, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_comparison_with_the_store_runs_at_a_time_and_delays_no_publication() {
+    let store = FaultyStore::new();
+    let plane = furnished(store.clone()).await;
+    let lists = || store.key_lists.load(Ordering::Relaxed);
+    let before = lists();
+    store.list_delay_millis.store(20_000, Ordering::Relaxed);
+    plane.resync.notify_one();
+    let start = tokio::time::Instant::now();
+    while lists() == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for n in 0..3 {
+        let id = format!("t{n}");
+        plane
+            .create(OperatorObject::Token(token(&id)))
+            .await
+            .unwrap();
+        plane.shows(|state| state.tokens.contains(&name(&id))).await;
+        // As writers do whose commits are not shown.
+        plane.resync.notify_one();
+    }
+    let deleted = ObjectKey::Token(name("t0"));
+    let delete = Command::Delete {
+        key: deleted,
+        expected: None,
+    };
+    plane.run(delete).await.unwrap();
+    plane.shows(|state| state.tokens.len() == 2).await;
+    assert!(
+        start.elapsed() < Duration::from_secs(20),
+        "not delayed by the listing"
+    );
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(lists(), before + 1, "one comparison");
+    let state = Arc::clone(&plane.published().state);
+    assert_eq!(state.tokens.len(), 2);
+    let fresh = start_beside(&store).await;
+    assert_eq!(fresh.published().state, state);
+}
+
+#[tokio::test]
+async fn a_comparison_reads_the_values_that_the_watch_has_missed_and_no_others() {
+    let store = FaultyStore::new();
+    // More than one page of a listing.
+    for from in (0..2_000).step_by(100) {
+        let write = |n: usize| {
+            let id = format!("t{n:04}");
+            let key = ObjectKey::Token(name(&id)).to_string();
+            let object = ControlObject::Token(Arc::new(token(&id)));
+            let value = record_codec::encode(&object, Timestamp(1), "test");
+            let lease = None;
+            WriteOp::Put { key, value, lease }
+        };
+        let writes = (from..from + 100).map(write).collect();
+        let compares = Vec::new();
+        store.commit(Txn { compares, writes }).await.unwrap();
+    }
+    let plane = furnished(store.clone()).await;
+    let counts = || {
+        let load = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
+        (load(&store.key_lists), load(&store.lists))
+    };
+    let before = counts();
+    plane.resync.notify_one();
+    while counts().0 < before.0 + 5 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(counts().1, before.1, "no value is read");
+    // A control plane whose watch loses every event.
+    store.drops_one_in.store(1, Ordering::Relaxed);
+    let deaf = start(store.clone());
+    deaf.readiness.ready().await;
+    let missed = OperatorObject::Token(token("t1234x"));
+    plane.create(missed).await.unwrap();
+    let before = counts();
+    deaf.resync.notify_one();
+    deaf.shows(|state| state.tokens.contains(&name("t1234x")))
+        .await;
+    let after = counts();
+    // The pages with the token, and with the version log and the marker.
+    let read = after.1 - before.1;
+    assert!(
+        (1..=2).contains(&read),
+        "{read} pages of {}",
+        after.0 - before.0
+    );
+}
+
+/// Starts another control plane, which reads the store without delay.
+async fn start_beside(store: &Arc<FaultyStore>) -> WritePathFixture {
+    store.list_delay_millis.store(0, Ordering::Relaxed);
+    let fresh = start(store.clone());
+    fresh.readiness.ready().await;
+    fresh
 }
 
 #[tokio::test]

@@ -1,13 +1,17 @@
 //! Tests that the state matches the store for every order of events, and that invalid entries are isolated.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
+
+use proptest::prelude::*;
 
 use crate::{
     Command, ControlObject, ListedObject, ObjectEvent, ObjectKey, ObjectKind, OperatorObject,
-    StoreState,
-    fixture::{StoreFixture, catalogue, gateway, name, organization, server, slug, token},
+    StoreState, VersionMarker,
+    fixture::{
+        StoreFixture, catalogue, definition, gateway, name, organization, server, slug, token,
+    },
 };
-use toolgate_model::{PrefixMode, Timestamp};
+use toolgate_model::{DefinitionsPart, PrefixMode, Timestamp};
 
 fn world() -> StoreFixture {
     let mut world = StoreFixture::with(&["acme"]);
@@ -206,6 +210,140 @@ fn a_lost_marker_does_not_lose_the_epoch() {
         next,
     );
     assert_eq!(world.state.epoch(), 1);
+}
+
+#[test]
+fn the_time_of_the_last_change_does_not_decrease() {
+    let mut world = world();
+    let (last, epoch) = (world.state.last_change(), world.state.epoch());
+    // Another control plane, whose clock is behind, committed later.
+    let marker = VersionMarker {
+        epoch,
+        last_change: Timestamp(1),
+    };
+    let key = ObjectKey::Marker.to_string();
+    world.force(&key, ControlObject::Marker(marker));
+    assert!(last > Timestamp(1));
+    assert_eq!(world.state.last_change(), last);
+    assert_eq!(world.state.version().revision, world.revision);
+}
+
+/// Write of a token by something else than a command, or its deletion, and whether the watch loses its event.
+type LossyWrite = (u8, bool, bool);
+
+fn apply_lossy(
+    world: &mut StoreFixture,
+    replica: &mut StoreState,
+    write: LossyWrite,
+) -> Option<(String, u64)> {
+    let (id, is_put, is_lost) = write;
+    let (name, revision) = (name("acme", &format!("t{id}")), world.revision + 1);
+    let key = ObjectKey::Token(name.clone()).to_string();
+    let event = match is_put {
+        true => {
+            let mut object = token("acme", name.id.as_str());
+            object.meta.updated = Timestamp(revision);
+            world.force(&key, ControlObject::Token(Arc::new(object)));
+            let object = Ok(world.entries[&key].1.clone());
+            let (key, modified) = (key.clone(), revision);
+            ObjectEvent::Put {
+                key,
+                modified,
+                object,
+            }
+        }
+        false => {
+            world.entries.remove(&key)?;
+            world.revision = revision;
+            let key = key.clone();
+            let event = ObjectEvent::Delete { key, revision };
+            world.state.apply([event.clone()], revision);
+            event
+        }
+    };
+    replica.apply((!is_lost).then_some(event), revision);
+    (!is_put && !is_lost).then_some((key, revision))
+}
+
+proptest! {
+    #[test]
+    fn a_listing_repairs_a_state_that_has_advanced_beyond_it(
+        before in proptest::collection::vec((0..6_u8, any::<bool>(), any::<bool>()), 0..20),
+        between in proptest::collection::vec((0..6_u8, any::<bool>(), any::<bool>()), 0..5),
+        after in proptest::collection::vec((0..6_u8, any::<bool>()), 0..10),
+    ) {
+        let mut world = world();
+        let mut replica = world.state.clone();
+        for write in before {
+            apply_lossy(&mut world, &mut replica, write);
+        }
+        // The listing begins, and has what is written until its first page.
+        let mut deleted = BTreeMap::new();
+        for write in between {
+            deleted.extend(apply_lossy(&mut world, &mut replica, write));
+        }
+        let (listing, listed_at) = (world.listing(), world.revision);
+        for (id, is_put) in after {
+            deleted.extend(apply_lossy(&mut world, &mut replica, (id, is_put, false)));
+        }
+        let (repaired, _) = replica.relist_meanwhile(listing, listed_at, &deleted);
+        let whole = StoreState::from_listing(world.listing(), world.revision);
+        prop_assert_eq!(&repaired.tokens, &whole.tokens);
+        prop_assert_eq!(repaired.revision(), world.revision);
+        for key in world.entries.keys() {
+            prop_assert_eq!(repaired.mod_revision(key), whole.mod_revision(key), "{}", key);
+        }
+        let listed_whole = replica.relist(world.listing(), world.revision).0;
+        prop_assert_eq!(&listed_whole.tokens, &whole.tokens);
+    }
+}
+
+#[test]
+fn only_the_parts_of_servers_that_do_not_exist_are_left_over() {
+    let mut world = world();
+    let part = |server: &str, tool: &str| {
+        let server = name("acme", server);
+        Arc::new(DefinitionsPart {
+            tools: vec![definition(tool)],
+            ..DefinitionsPart::empty(server)
+        })
+    };
+    for n in 0..20 {
+        let id = format!("server-{n}");
+        let server = OperatorObject::Server(server("acme", &id, None));
+        world.create(server).unwrap();
+        for tool in ["a", "b"] {
+            let command = Command::RecordDefinitionsPart(part(&id, tool));
+            world.run(command).unwrap();
+        }
+    }
+    let left = |state: &StoreState| state.left_over_parts().count();
+    assert_eq!(
+        (world.state.definitions_parts.len(), left(&world.state)),
+        (40, 0)
+    );
+    let delete = |world: &mut StoreFixture, key: &ObjectKey| {
+        world.revision += 1;
+        let (key, revision) = (key.to_string(), world.revision);
+        world.entries.remove(&key);
+        world
+            .state
+            .apply([ObjectEvent::Delete { key, revision }], revision);
+    };
+    // By something else than a command.
+    let gone = ObjectKey::Server(name("acme", "server-7"));
+    delete(&mut world, &gone);
+    assert_eq!(left(&world.state), 2);
+    let listed = StoreState::from_listing(world.listing(), world.revision);
+    assert_eq!(left(&listed), 2);
+    // A server that cannot be read keeps its parts.
+    world.force(&gone.to_string(), ControlObject::GatewayId(slug("acme")));
+    assert_eq!(left(&world.state), 0);
+    delete(&mut world, &gone);
+    let change = world
+        .create(OperatorObject::Token(token("acme", "next")))
+        .unwrap();
+    assert_eq!((change.deletes.len(), left(&world.state)), (2, 0));
 }
 
 #[test]
