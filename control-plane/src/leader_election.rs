@@ -194,5 +194,8 @@ pub(crate) async fn is_fence_valid(
             found.is_some_and(|entry| entry.mod_revision == *revision)
         }
         TxnCompare::Absent(_) => found.is_none(),
+        TxnCompare::NotModifiedAfter { revision, .. } => {
+            found.is_none_or(|entry| entry.mod_revision <= *revision)
+        }
     })
 }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Writers of this replica take turns, so that they do not fail each other's guards; waiting writes are
-//! committed together, see [`group_commit`]. Guards detect writers of other
-//! replicas, and the loser decides again on the newer state. A rejection has no guards, so it is only given on a state
+//! committed together, see [`group_commit`]. Guards detect writers of other replicas that change what a decision has read,
+//! and the loser decides again on the newer state. A rejection has no guards, so it is only given on a state
 //! that includes all changes acknowledged before the command: see [`StoreWriter::catch_up`].
 
 use std::{sync::Arc, time::Duration};
@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 use toolgate_control_core::{
-    Change, Command, CommandContext, KeyGuard, ObjectKey, Revision, StoreState,
+    Change, Command, CommandContext, KeyGuard, ObjectKey, PrefixGuard, Revision, StoreState,
     command::WritePriority,
     decide,
     port::{
@@ -275,7 +275,7 @@ impl StoreWriter {
                 return Ok(Some(CommitOutcome { revision, change }));
             }
             self.space.admit(command.priority())?;
-            let mut transaction = transaction(&change, context);
+            let mut transaction = transaction(&change, context, &state);
             transaction.compares.extend(fence.cloned());
             match self.commit(transaction, command.priority()).await? {
                 TxnOutcome::Committed(revision) => {
@@ -353,7 +353,7 @@ impl StoreWriter {
     }
 }
 
-/// Returns `true` if the command's change guards the version marker.
+/// Returns `true` if the command's change writes the version marker.
 fn touches_snapshot(command: &Command) -> bool {
     match command {
         Command::RecordProxy(_)
@@ -417,7 +417,8 @@ fn write_queue_timeout() -> SubmitError {
     SubmitError::Store(StoreError::Unavailable(reason))
 }
 
-fn transaction(change: &Change, context: &CommandContext) -> Txn {
+/// Returns the transaction of a change. `base` is the state of the store that the decision started from.
+fn transaction(change: &Change, context: &CommandContext, base: &StoreState) -> Txn {
     let author = context.author.to_string();
     let put = |(key, object): &(ObjectKey, _)| WriteOp::Put {
         key: key.to_string(),
@@ -429,8 +430,20 @@ fn transaction(change: &Change, context: &CommandContext) -> Txn {
         Some(revision) => TxnCompare::ModRevision(guard.key.to_string(), revision),
         None => TxnCompare::Absent(guard.key.to_string()),
     };
+    let prefix_guard = |guard: &PrefixGuard| TxnCompare::NotModifiedAfter {
+        prefix: guard.prefix.clone(),
+        revision: guard.revision,
+    };
+    let marker = base.mod_revision_at(&ObjectKey::Marker).unwrap_or_default();
+    let marker_guard = |tolerated: u64| TxnCompare::NotModifiedAfter {
+        prefix: ObjectKey::Marker.to_string(),
+        revision: marker.saturating_add(tolerated),
+    };
+    let guards = change.guards.iter().map(guard);
+    let guards = guards.chain(change.prefix_guards.iter().map(prefix_guard));
+    let guards = guards.chain(change.tolerated_commits.map(marker_guard));
     Txn {
-        compares: change.guards.iter().map(guard).collect(),
+        compares: guards.collect(),
         writes: change
             .puts
             .iter()

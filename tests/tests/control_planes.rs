@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use tonic::{Request, transport::Channel};
+use tonic::{Code, Request, transport::Channel};
 use toolgate_proto::admin::v1::{
-    CreateServerRequest, Server, ServerSpec, servers_client::ServersClient,
+    Binding, CreateGatewayRequest, CreateServerRequest, DeleteServerRequest, Gateway, GatewaySpec,
+    Server, ServerSpec, gateways_client::GatewaysClient, servers_client::ServersClient,
 };
 use toolgate_tests::{
     clock::{HANG_GUARD, eventually, is_drill},
@@ -130,6 +131,50 @@ async fn a_lost_quorum_is_told_by_every_command() {
     .unwrap();
 }
 
+/// Returns a request of the system token.
+fn authorized<T>(token: &str, message: T) -> Result<Request<T>> {
+    let mut request = Request::new(message);
+    let bearer = format!("Bearer {token}").parse()?;
+    request.metadata_mut().insert("authorization", bearer);
+    Ok(request)
+}
+
+fn server_creation(id: String) -> CreateServerRequest {
+    let spec = ServerSpec {
+        url: "http://127.0.0.1:65000/mcp".to_owned(),
+        ..ServerSpec::default()
+    };
+    CreateServerRequest {
+        parent: "organizations/default".to_owned(),
+        server_id: id,
+        server: Some(Server {
+            spec: Some(spec),
+            ..Server::default()
+        }),
+        ..CreateServerRequest::default()
+    }
+}
+
+fn gateway_creation(id: &str, server: &str) -> CreateGatewayRequest {
+    let binding = Binding {
+        server: server.to_owned(),
+        ..Binding::default()
+    };
+    let spec = GatewaySpec {
+        bindings: vec![binding],
+        ..GatewaySpec::default()
+    };
+    CreateGatewayRequest {
+        parent: "organizations/default".to_owned(),
+        gateway_id: id.to_owned(),
+        gateway: Some(Gateway {
+            spec: Some(spec),
+            ..Gateway::default()
+        }),
+        ..CreateGatewayRequest::default()
+    }
+}
+
 /// Creates `count` servers of its own, one after the other.
 async fn create_servers(
     channel: Channel,
@@ -139,24 +184,55 @@ async fn create_servers(
 ) -> Result<()> {
     let mut client = ServersClient::new(channel);
     for number in 0..count {
-        let spec = ServerSpec {
-            url: "http://127.0.0.1:65000/mcp".to_owned(),
-            ..ServerSpec::default()
-        };
-        let mut request = Request::new(CreateServerRequest {
-            parent: "organizations/default".to_owned(),
-            server_id: format!("server-{writer}-{number}"),
-            server: Some(Server {
-                spec: Some(spec),
-                ..Server::default()
-            }),
-            ..CreateServerRequest::default()
-        });
-        let bearer = format!("Bearer {token}").parse()?;
-        request.metadata_mut().insert("authorization", bearer);
-        client.create_server(request).await?;
+        let message = server_creation(format!("server-{writer}-{number}"));
+        client.create_server(authorized(&token, message)?).await?;
     }
     Ok(())
+}
+
+/// Connects to the admin API of each control plane.
+async fn channels(planes: [&ControlPlaneProcess; 2]) -> Result<Vec<Channel>> {
+    let mut channels = Vec::new();
+    for plane in planes {
+        let endpoint = Channel::from_shared(format!("http://{}", plane.admin()))?;
+        channels.push(endpoint.connect().await?);
+    }
+    Ok(channels)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_never_deleted_through_one_control_plane_while_another_binds_it() {
+    let sandbox = Sandbox::new("exclusion").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 3).await.unwrap();
+    let first = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let second = first.start_replica("replica").await.unwrap();
+    let cli = first.cli().unwrap();
+    let [_, (_, token)] = cli.environment();
+    let channels = channels([&first, &second]).await.unwrap();
+    for round in 0..20 {
+        let (one, other) = (&channels[round % 2], &channels[(round + 1) % 2]);
+        let id = format!("o{round}");
+        let mut servers = ServersClient::new(one.clone());
+        let created = authorized(token, server_creation(id.clone())).unwrap();
+        servers.create_server(created).await.unwrap();
+        let deletion = DeleteServerRequest {
+            name: format!("organizations/default/servers/{id}"),
+            ..DeleteServerRequest::default()
+        };
+        let mut gateways = GatewaysClient::new(other.clone());
+        let (deleted, bound) = tokio::join!(
+            servers.delete_server(authorized(token, deletion).unwrap()),
+            gateways.create_gateway(authorized(token, gateway_creation(&id, &id)).unwrap()),
+        );
+        let outcomes = [deleted.map(|_| ()), bound.map(|_| ())];
+        let accepted = outcomes.iter().filter(|it| it.is_ok()).count();
+        assert_eq!(accepted, 1, "round {round}: {outcomes:?}");
+        let refused = outcomes.into_iter().find_map(Result::err).unwrap();
+        let is_decided = !matches!(refused.code(), Code::Unavailable | Code::Unknown);
+        assert!(is_decided, "round {round}: {refused:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,11 +247,7 @@ async fn writers_of_different_objects_over_two_control_planes_are_never_refused(
     let second = first.start_replica("replica").await.unwrap();
     let cli = first.cli().unwrap();
     let [_, (_, token)] = cli.environment();
-    let mut channels = Vec::new();
-    for address in [first.admin(), second.admin()] {
-        let endpoint = Channel::from_shared(format!("http://{address}")).unwrap();
-        channels.push(endpoint.connect().await.unwrap());
-    }
+    let channels = channels([&first, &second]).await.unwrap();
     let writers = (0..WRITERS).map(|writer| {
         let channel = channels[writer % channels.len()].clone();
         create_servers(channel, token.to_owned(), writer, WRITES)

@@ -9,6 +9,11 @@ pub struct Change {
     pub subject: ObjectKey,
     /// Preconditions. The change is committed only if all of them hold.
     pub guards: Vec<KeyGuard>,
+    /// Preconditions on all keys with a prefix.
+    pub prefix_guards: Vec<PrefixGuard>,
+    /// Maximum number of commits that may have written compile inputs between the state that the change was decided on and
+    /// the commit of the change; `None` for any number. With 0, the decision may have read any compile input.
+    pub tolerated_commits: Option<u64>,
     /// Objects to write, with their keys.
     pub puts: Vec<(ObjectKey, ControlObject)>,
     /// Keys to delete.
@@ -28,12 +33,23 @@ pub struct KeyGuard {
     pub mod_revision: Option<Revision>,
 }
 
+/// Precondition on the last writes of the keys with a prefix: none is later than a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrefixGuard {
+    /// Prefix of the keys that the guard checks.
+    pub prefix: String,
+    /// Latest revision at which any of them may have been written.
+    pub revision: Revision,
+}
+
 impl Change {
     /// Returns a change of `subject` that writes nothing.
     pub fn empty(subject: ObjectKey) -> Self {
         Self {
             subject,
             guards: Vec::new(),
+            prefix_guards: Vec::new(),
+            tolerated_commits: None,
             puts: Vec::new(),
             deletes: Vec::new(),
             descriptions: Vec::new(),

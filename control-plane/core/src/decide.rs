@@ -2,9 +2,11 @@
 //! An accepted command compiles: the affected objects are compiled in the state after the change, and a problem
 //! that the compiler would reject becomes a rejection that names the field.
 //!
-//! Every change of a compile input also writes the marker and guards its revision. Two control planes therefore
-//! cannot both commit a change based on the same state: the guard of the second one fails, and it decides again on
-//! the newer state.
+//! A change guards the objects that its decision read, so that two control planes can commit changes of different objects
+//! at the same time. If another control plane has written one of them meanwhile, the commit fails, and the command is
+//! decided again on the newer state. A decision that depends on the absence of objects, such as the deletion of an object
+//! that none may refer to, guards all compile inputs. A change that is committed would therefore have been accepted on the
+//! latest state as well.
 
 use crate::{
     change::Change,

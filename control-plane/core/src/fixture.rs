@@ -181,14 +181,14 @@ impl StoreFixture {
         Ok(change)
     }
 
-    /// Commits a change as a store does: all of it or nothing.
+    /// Commits a change that was decided on the current state as a store does: all of it or nothing.
     pub(crate) fn commit(&mut self, change: &Change) -> bool {
-        let modified = |key: &ObjectKey| self.entries.get(&key.to_string()).map(|(at, _)| *at);
-        if change
-            .guards
-            .iter()
-            .any(|guard| modified(&guard.key) != guard.mod_revision)
-        {
+        self.commit_decided_on(&self.state.clone(), change)
+    }
+
+    /// Commits a change that was decided on `base`, like [`Self::commit`].
+    pub(crate) fn commit_decided_on(&mut self, base: &StoreState, change: &Change) -> bool {
+        if !self.guards_hold(base, change) {
             return false;
         }
         if change.is_empty() {
@@ -218,6 +218,23 @@ impl StoreFixture {
         self.last.clone_from(&events);
         self.state.apply(events, self.revision);
         true
+    }
+
+    fn guards_hold(&self, base: &StoreState, change: &Change) -> bool {
+        let modified = |key: &ObjectKey| self.entries.get(&key.to_string()).map(|(at, _)| *at);
+        let mut guards = change.guards.iter();
+        let holds = |prefix: &str, revision: u64| {
+            let mut keys = self.entries.iter();
+            keys.all(|(key, (at, _))| !key.starts_with(prefix) || *at <= revision)
+        };
+        let mut prefixes = change.prefix_guards.iter();
+        let marker = change.tolerated_commits.is_none_or(|tolerated| {
+            let known = base.mod_revision_at(&ObjectKey::Marker).unwrap_or_default();
+            holds(&ObjectKey::Marker.to_string(), known + tolerated)
+        });
+        guards.all(|guard| modified(&guard.key) == guard.mod_revision)
+            && prefixes.all(|guard| holds(&guard.prefix, guard.revision))
+            && marker
     }
 
     pub(crate) fn listing(&self) -> Vec<ListedObject> {

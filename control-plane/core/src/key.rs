@@ -7,13 +7,14 @@
 //!             /<collection>/<id>            observed, without an owner: proxy status is never one
 //!             /catalogue-parts/<org>/<id>/<digest>   parts of definitions that are too large for one value; before the
 //!                                           definitions in the order of keys, so that a listing has them first
-//! /v1/system/marker                         epoch; written and guarded by every change of a compile input
+//! /v1/system/marker                         epoch and time; written by every change of a compile input
+//!           /epoch                          the same of the start of the epoch; guarded by these changes
 //!           /gateway-ids/<id>               claim, plain text: the organization that owns the gateway id
 //!           /keys/<name>                    sealed deployment keys
 //!           /join-tokens/<hash>             join tokens
 //!           /expelled/<id>                  expelled proxies, until their last certificate has expired
 //!           /requests/<digest>              results of request ids, kept for an hour
-//! /v1/history/<number>                      version log, bounded; increasing number of twenty digits
+//! /v1/history/<number>                      version log, bounded; number of twenty digits that increases with time
 //! ```
 
 use std::{fmt, str::FromStr};
@@ -27,6 +28,9 @@ mod tests;
 
 /// Common prefix of all keys.
 pub const ROOT: &str = "/v1/";
+
+/// Folder of the join tokens, below [`ROOT`].
+const JOIN_TOKENS: &str = "system/join-tokens";
 
 /// Collection of the parts of definitions.
 const PARTS: &str = "catalogue-parts";
@@ -57,8 +61,10 @@ macro_rules! define_keys {
         pub enum ObjectKey {
             $($(#[$ddoc])* $D($DId),)*
             $($(#[$odoc])* $O($OId),)*
-            /// Epoch marker, guarded by every change of a compile input.
+            /// Version marker, written by every change of a compile input.
             Marker,
+            /// Marker of the start of the epoch, guarded by every change that writes the version marker.
+            EpochStart,
             /// Claim of a gateway id by an organization.
             GatewayId(Slug),
             /// Sealed deployment key.
@@ -82,6 +88,7 @@ macro_rules! define_keys {
                     $(Self::$D(id) => (ObjectKind::$D, id.parts()),)*
                     $(Self::$O(id) => (ObjectKind::$O, id.parts()),)*
                     Self::Marker
+                    | Self::EpochStart
                     | Self::GatewayId(_)
                     | Self::SystemKey(_)
                     | Self::JoinToken(_)
@@ -108,6 +115,9 @@ macro_rules! define_keys {
                     $(Self::$D(_) => return None,)*
                     $(Self::$O(_) => return None,)*
                     Self::Marker => ("system/marker".to_owned(), "the version marker".to_owned()),
+                    Self::EpochStart => {
+                        ("system/epoch".to_owned(), "the start of the epoch".to_owned())
+                    }
                     Self::GatewayId(id) => {
                         (format!("system/gateway-ids/{id}"), format!("the gateway id {id}"))
                     }
@@ -115,7 +125,7 @@ macro_rules! define_keys {
                         (format!("system/keys/{name}"), format!("the system key {name}"))
                     }
                     Self::JoinToken(hash) => (
-                        format!("system/join-tokens/{}", hash.to_hex()),
+                        format!("{JOIN_TOKENS}/{}", hash.to_hex()),
                         "the join token".to_owned(),
                     ),
                     Self::Expelled(id) => {
@@ -147,6 +157,11 @@ macro_rules! define_keys {
 for_each_kind!(define_keys);
 
 impl ObjectKey {
+    /// Returns the prefix of the keys of join tokens.
+    pub fn join_token_prefix() -> String {
+        format!("{ROOT}{JOIN_TOKENS}/")
+    }
+
     /// Returns the kind; `None` for bookkeeping keys.
     pub fn kind(&self) -> Option<ObjectKind> {
         self.object().map(|object| object.kind)
@@ -241,6 +256,7 @@ fn parse(text: &str) -> Option<ObjectKey> {
             }
         }
         ["system", "marker"] => ObjectKey::Marker,
+        ["system", "epoch"] => ObjectKey::EpochStart,
         ["system", "gateway-ids", id] => ObjectKey::GatewayId(slug(id)?),
         ["system", "keys", name] => ObjectKey::SystemKey(slug(name)?),
         ["system", "join-tokens", hash] => ObjectKey::JoinToken(from_hex(hash)?),

@@ -26,7 +26,7 @@ pub mod rejection;
 pub mod state;
 
 pub use access_right::{AccessRight, CallerIdentity, is_allowed};
-pub use change::{Change, KeyGuard};
+pub use change::{Change, KeyGuard, PrefixGuard};
 pub use command::{Command, CommandAuthor, CommandContext, OperatorObject, RequestId};
 pub use compile::{
     CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, compile, recompile,

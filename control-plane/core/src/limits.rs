@@ -74,7 +74,7 @@ pub const JOIN_TOKENS: usize = 1_000;
 /// Maximum value of a server timeout.
 pub const TIMEOUT: Duration = Duration::from_secs(3_600);
 /// Maximum number of entries in the version log.
-pub const VERSION_LOG_ENTRIES: u64 = 500;
+pub const VERSION_LOG_ENTRIES: usize = 500;
 /// Maximum number of lines in one entry of the version log.
 pub const VERSION_LOG_LINES: usize = 20;
 /// Maximum number of stored refusals of a proxy.

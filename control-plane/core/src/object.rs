@@ -46,9 +46,9 @@ macro_rules! define_objects {
                 match self {
                     $(Self::$D(it) => Some(ObjectKey::$D(it.id().clone())),)*
                     $(Self::$O(it) => Some(ObjectKey::$O(it.id().clone())),)*
-                    Self::Marker(_) => Some(ObjectKey::Marker),
                     Self::JoinToken(it) => Some(ObjectKey::JoinToken(Digest(it.hash.0))),
-                    Self::GatewayId(_)
+                    Self::Marker(_)
+                    | Self::GatewayId(_)
                     | Self::SystemKey(_)
                     | Self::Expelled(_)
                     | Self::Request(_)
@@ -78,7 +78,7 @@ macro_rules! define_objects {
                 match self {
                     $(Self::$D(it) => matches!(key, ObjectKey::$D(id) if id == it.id()),)*
                     $(Self::$O(it) => matches!(key, ObjectKey::$O(id) if id == it.id()),)*
-                    Self::Marker(_) => *key == ObjectKey::Marker,
+                    Self::Marker(_) => matches!(key, ObjectKey::Marker | ObjectKey::EpochStart),
                     Self::JoinToken(it) => *key == ObjectKey::JoinToken(Digest(it.hash.0)),
                     Self::GatewayId(_) => matches!(key, ObjectKey::GatewayId(_)),
                     Self::SystemKey(_) => matches!(key, ObjectKey::SystemKey(_)),
@@ -112,7 +112,8 @@ impl From<ProxyStatus> for ControlObject {
     }
 }
 
-/// Written by every change of a compile input. The store revision of its last write is the version.
+/// Written by every change of a compile input. The store revision of its last write is the version. The changes of two
+/// control planes may be committed in another order than their times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct VersionMarker {
     /// Epoch, incremented when the store is restored from a backup.

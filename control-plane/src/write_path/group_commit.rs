@@ -98,6 +98,8 @@ pub(super) fn is_groupable(command: &Command) -> bool {
 #[derive(Default)]
 struct GroupTxn {
     compares: BTreeMap<String, TxnCompare>,
+    /// Latest revisions at which keys with these prefixes may have been written.
+    unmodified: BTreeMap<String, Revision>,
     writes: BTreeMap<String, WriteOp>,
     bytes: usize,
 }
@@ -110,19 +112,31 @@ impl GroupTxn {
         let new_writes = txn.writes.iter().map(key_of_write);
         let new_writes = new_writes.filter(|key| !self.writes.contains_key(*key));
         let writes = self.writes.len() + new_writes.count();
-        // What the group has written needs no compare.
-        let compares = txn.compares.into_iter();
-        let compares = compares.map(|compare| (key_of(&compare).to_owned(), compare));
-        let known = |key: &String| self.writes.contains_key(key) || self.compares.contains_key(key);
-        let compares: Vec<_> = compares.filter(|(key, _)| !known(key)).collect();
+        let mut compares = Vec::new();
+        let mut unmodified = self.unmodified.clone();
+        for compare in txn.compares {
+            match compare {
+                TxnCompare::NotModifiedAfter { prefix, revision } => {
+                    let latest = unmodified.entry(prefix).or_insert(revision);
+                    *latest = revision.min(*latest);
+                }
+                // What the group has written needs no compare.
+                TxnCompare::Absent(ref key) | TxnCompare::ModRevision(ref key, _) => {
+                    if !self.writes.contains_key(key) && !self.compares.contains_key(key) {
+                        compares.push((key.clone(), compare));
+                    }
+                }
+            }
+        }
         if writes > MAX_TXN_OPS
-            || self.compares.len() + compares.len() > MAX_TXN_OPS
+            || self.compares.len() + compares.len() + unmodified.len() > MAX_TXN_OPS
             || self.bytes + added > MAX_GROUP_BYTES
         {
             return false;
         }
         self.bytes += added;
         self.compares.extend(compares);
+        self.unmodified = unmodified;
         let writes = txn.writes.into_iter();
         let writes = writes.map(|write| (key_of_write(&write).to_owned(), write));
         self.writes.extend(writes);
@@ -130,16 +144,13 @@ impl GroupTxn {
     }
 
     fn into_txn(self) -> Txn {
+        let unmodified = self.unmodified.into_iter();
+        let unmodified =
+            unmodified.map(|(prefix, revision)| TxnCompare::NotModifiedAfter { prefix, revision });
         Txn {
-            compares: self.compares.into_values().collect(),
+            compares: self.compares.into_values().chain(unmodified).collect(),
             writes: self.writes.into_values().collect(),
         }
-    }
-}
-
-fn key_of(compare: &TxnCompare) -> &str {
-    match compare {
-        TxnCompare::Absent(key) | TxnCompare::ModRevision(key, _) => key,
     }
 }
 
@@ -168,9 +179,9 @@ struct GroupDecision {
 }
 
 /// Decides `writes` in turn, each on the state after those before it.
-fn decide_group(state: &StoreState, writes: Vec<QueuedWrite>) -> GroupDecision {
+fn decide_group(base: &StoreState, writes: Vec<QueuedWrite>) -> GroupDecision {
     let mut group = GroupDecision::default();
-    let mut state = state.clone();
+    let mut state = base.clone();
     for write in writes {
         if !group.left.is_empty() {
             group.left.push(write);
@@ -178,7 +189,7 @@ fn decide_group(state: &StoreState, writes: Vec<QueuedWrite>) -> GroupDecision {
         }
         match decide(&state, &write.command, &write.context) {
             Ok(change) if !change.is_empty() => {
-                if group.txn.add(transaction(&change, &write.context)) {
+                if group.txn.add(transaction(&change, &write.context, base)) {
                     state = state.after_change(&change);
                     group.accepted.push((write, change));
                 } else if group.accepted.is_empty() {

@@ -1,23 +1,31 @@
 //! Tests that writes are published, that one of two conflicting writers wins, and that a store that does not respond
 //! delays callers only for a bounded time.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
 use toolgate_control_core::{
-    Command, CommandContext, OperatorObject, Rejection, RequestId,
+    Command, CommandContext, ControlObject, JoinToken, ObjectKey, OperatorObject, Rejection,
+    RequestId,
     definitions::DefinitionsWrites,
-    port::{StoreError, SubmitError},
+    limits,
+    port::{MAX_TXN_OPS, StoreError, SubmitError, Txn, WriteOp},
 };
-use toolgate_model::{Definition, Digest, ResourceKey, ServerDefinitions, SnapshotResourceKind};
+use toolgate_model::{
+    Definition, Digest, ResourceKey, ServerDefinitions, SnapshotResourceKind, TokenHash,
+};
 
 use crate::{
     bootstrap,
     fixture::{
-        FaultyStore, HANG_GUARD, WritePathFixture, catalogue, context, gateway, memory, name,
-        organization, ready, server, slug, start, token,
+        FaultyStore, HANG_GUARD, WritePathFixture, catalogue, context, credential, gateway, memory,
+        name, organization, ready, server, slug, start, token,
     },
+    record_codec,
 };
 
 #[tokio::test]
@@ -211,6 +219,170 @@ async fn a_writer_that_is_always_overtaken_is_refused_when_its_time_is_over() {
         .create(OperatorObject::Server(server("second")))
         .await
         .unwrap();
+}
+
+/// Runs a command while another control plane changes other objects before each of its commits. Returns the number of
+/// commits that it takes.
+async fn commits_beside_other_changes(
+    plane: &WritePathFixture,
+    store: &FaultyStore,
+    command: Command,
+) -> u64 {
+    // The command starts from a state that includes what was written before it.
+    plane.writer.catch_up(&[]).await.unwrap();
+    let before = store.commits.load(Ordering::Relaxed);
+    store.other_changes.store(1, Ordering::Relaxed);
+    plane.run(command).await.unwrap();
+    store.commits.load(Ordering::Relaxed) - before
+}
+
+#[tokio::test]
+async fn a_change_of_other_objects_by_another_control_plane_does_not_overtake_a_write() {
+    let store = FaultyStore::new();
+    let plane = ready(store.clone()).await;
+    let mut described = server("files");
+    described.meta.description = "Files".to_owned();
+    let creates = [
+        OperatorObject::Server(server("files")),
+        OperatorObject::Gateway(gateway("tools", "files")),
+        OperatorObject::Token(token("ci")),
+    ];
+    for object in creates {
+        let key = object.key();
+        let commits = commits_beside_other_changes(&plane, &store, Command::Create(object)).await;
+        assert_eq!(commits, 1, "create {key}");
+    }
+    let update = Command::Update {
+        object: OperatorObject::Server(described),
+        expected: plane
+            .writer
+            .current()
+            .servers
+            .get(&name("files"))
+            .unwrap()
+            .mod_revision,
+    };
+    let delete = |key| Command::Delete {
+        key,
+        expected: None,
+    };
+    let narrow = [
+        update,
+        Command::RecordDefinitions(catalogue("files")),
+        Command::RevokeToken(name("ci")),
+        delete(ObjectKey::Gateway(name("tools"))),
+    ];
+    for command in narrow {
+        let commits = commits_beside_other_changes(&plane, &store, command.clone()).await;
+        assert_eq!(commits, 1, "{command:?}");
+    }
+    // The other change may be a gateway that binds the server.
+    let server = delete(ObjectKey::Server(name("files")));
+    let commits = commits_beside_other_changes(&plane, &store, server).await;
+    assert_eq!(commits, 2, "the deletion of a server is decided again");
+}
+
+/// Runs a command through each of two control planes at the same time.
+async fn at_once(planes: &[WritePathFixture; 2], commands: [Command; 2]) -> [bool; 2] {
+    let [one, two] = commands;
+    let (one, two) = tokio::join!(planes[0].run(one), planes[1].run(two));
+    for result in [&one, &two] {
+        let is_decided = matches!(result, Ok(_) | Err(SubmitError::Rejected(_)));
+        assert!(is_decided, "{result:?}");
+    }
+    [one.is_ok(), two.is_ok()]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_that_exclude_each_other_are_never_both_committed_by_two_control_planes() {
+    let store = memory();
+    let planes = [ready(Arc::clone(&store)).await, ready(store).await];
+    let create = |object: OperatorObject| Command::Create(object);
+    let delete = |key: ObjectKey| Command::Delete {
+        key,
+        expected: None,
+    };
+    for round in 0..40 {
+        let (id, other) = (format!("o{round}"), format!("p{round}"));
+        let (held, used) = (&planes[round % 2], name(&id));
+        let credential = credential(&id);
+        held.create(OperatorObject::Credential(credential))
+            .await
+            .unwrap();
+        held.create(OperatorObject::Server(server(&id)))
+            .await
+            .unwrap();
+        // A server is deleted while a gateway binds it.
+        let commands = [
+            delete(ObjectKey::Server(used.clone())),
+            create(OperatorObject::Gateway(gateway(&id, &id))),
+        ];
+        let [deleted, bound] = at_once(&planes, commands).await;
+        assert!(deleted != bound, "round {round}: {deleted} {bound}");
+        // A credential is deleted while a server is given it.
+        let mut with_credential = server(&other);
+        with_credential.credential = Some(slug(&id));
+        let commands = [
+            create(OperatorObject::Server(with_credential)),
+            delete(ObjectKey::Credential(used)),
+        ];
+        let [named, deleted] = at_once(&planes, commands).await;
+        assert!(named != deleted, "round {round}: {named} {deleted}");
+        // The same name is given twice.
+        let twice = create(OperatorObject::Token(token(&id)));
+        let [first, second] = at_once(&planes, [twice.clone(), twice]).await;
+        assert!(first != second, "round {round}: {first} {second}");
+    }
+}
+
+fn join_token(n: usize) -> JoinToken {
+    JoinToken {
+        hash: TokenHash(Digest::of_bytes(format!("join {n}").as_bytes()).0),
+        region: String::new(),
+        expires: context().now.after(Duration::from_secs(60)),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_control_planes_together_make_no_more_join_tokens_than_the_limit() {
+    let store = memory();
+    let planes = [
+        ready(Arc::clone(&store)).await,
+        ready(Arc::clone(&store)).await,
+    ];
+    let writes = |from: usize, until: usize| {
+        let write = |n: usize| {
+            let token = join_token(n);
+            let key = ObjectKey::JoinToken(Digest(token.hash.0)).to_string();
+            let object = ControlObject::JoinToken(token);
+            let value = record_codec::encode(&object, context().now, "test");
+            let lease = None;
+            WriteOp::Put { key, value, lease }
+        };
+        (from..until).map(write).collect::<Vec<_>>()
+    };
+    let existing = limits::JOIN_TOKENS - 10;
+    for from in (0..existing).step_by(MAX_TXN_OPS) {
+        let writes = writes(from, existing.min(from + MAX_TXN_OPS));
+        let compares = Vec::new();
+        store.commit(Txn { compares, writes }).await.unwrap();
+    }
+    for plane in &planes {
+        plane
+            .shows(|state| state.join_tokens.len() == existing)
+            .await;
+    }
+    let creates = (0..40).map(|n| {
+        let token = join_token(limits::JOIN_TOKENS + n);
+        planes[n % 2].run(Command::CreateJoinToken(token))
+    });
+    let created = join_all(creates).await;
+    let created = created.into_iter().filter(|result| match result {
+        Ok(_) => true,
+        Err(SubmitError::Rejected(Rejection::Limit { .. })) => false,
+        Err(other) => panic!("{other}"),
+    });
+    assert_eq!(created.count(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]

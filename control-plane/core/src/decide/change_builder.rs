@@ -1,23 +1,32 @@
 //! Builds a change together with its bookkeeping: marker, version log, request record, and removal of expired
 //! records.
 
-use toolgate_model::{ObjectName, Server, Timestamp};
+use toolgate_model::{Digest, ObjectName, Server, Timestamp};
 
 use crate::{
-    change::{Change, KeyGuard},
+    change::{Change, KeyGuard, PrefixGuard},
     command::CommandContext,
     key::ObjectKey,
     kind::StateKind as _,
     limits,
     object::{ControlObject, RequestRecord, VersionMarker, VersionRecord},
-    port::MAX_TXN_OPS,
+    port::{MAX_TXN_OPS, Revision},
     state::StoreState,
 };
+
+/// Maximum number of objects of a list that a change guards one by one. A change that refers to more guards all compile
+/// inputs, which takes a single compare.
+const MAX_GUARDED_REFERENCES: usize = 4;
+
+/// Number of low bits of the number of an entry of the version log that tell apart changes of the same time.
+const VERSION_RECORD_SALT_BITS: u32 = 20;
 
 pub(super) struct ChangeBuilder<'a> {
     pub(super) state: &'a StoreState,
     pub(super) context: &'a CommandContext,
     guards: Vec<KeyGuard>,
+    prefix_guards: Vec<PrefixGuard>,
+    pub(super) tolerated_commits: Option<u64>,
     puts: Vec<(ObjectKey, ControlObject)>,
     deletes: Vec<ObjectKey>,
     descriptions: Vec<String>,
@@ -31,6 +40,8 @@ impl<'a> ChangeBuilder<'a> {
             state,
             context,
             guards: Vec::new(),
+            prefix_guards: Vec::new(),
+            tolerated_commits: None,
             puts: Vec::new(),
             deletes: Vec::new(),
             descriptions: Vec::new(),
@@ -51,6 +62,46 @@ impl<'a> ChangeBuilder<'a> {
                 mod_revision: self.state.mod_revision_at(key),
             });
         }
+    }
+
+    /// Guards the objects that a list of the written object refers to, or all compile inputs if there are many.
+    pub(super) fn guard_references(&mut self, keys: impl ExactSizeIterator<Item = ObjectKey>) {
+        if keys.len() > MAX_GUARDED_REFERENCES {
+            self.guard_compile_inputs();
+            return;
+        }
+        for key in keys {
+            self.guard(&key);
+        }
+    }
+
+    /// Guards all compile inputs. For decisions that depend on the absence of objects, or on more objects than can be
+    /// guarded one by one.
+    pub(super) fn guard_compile_inputs(&mut self) {
+        self.tolerated_commits = Some(0);
+    }
+
+    /// Guards a count of objects, of which one more is written: together with those that other control planes add
+    /// meanwhile they must not be more than `limit`. `found` is their number in this state, below `limit`.
+    pub(super) fn guard_count(&mut self, found: usize, limit: usize) {
+        let tolerated = commits_within(found, limit);
+        let least = self
+            .tolerated_commits
+            .map_or(tolerated, |it| it.min(tolerated));
+        self.tolerated_commits = Some(least);
+    }
+
+    /// Guards a count of the keys with a prefix, of which one more is written. `latest` is the latest write of those in
+    /// this state.
+    pub(super) fn guard_count_of(
+        &mut self,
+        prefix: String,
+        latest: Revision,
+        found: usize,
+        limit: usize,
+    ) {
+        let revision = latest.saturating_add(commits_within(found, limit));
+        self.prefix_guards.push(PrefixGuard { prefix, revision });
     }
 
     /// Writes `object` with a guard.
@@ -88,6 +139,9 @@ impl<'a> ChangeBuilder<'a> {
 
     pub(super) fn start_epoch(&mut self, epoch: u64) {
         self.epoch = epoch;
+        self.guard_compile_inputs();
+        let start = ControlObject::Marker(self.marker());
+        self.put(ObjectKey::EpochStart, start);
         self.touch_marker();
     }
 
@@ -95,7 +149,7 @@ impl<'a> ChangeBuilder<'a> {
         let mut written = self.puts.iter().map(|(key, _)| key).chain(&self.deletes);
         if self.changes_compile_input || written.any(ObjectKey::is_compiled) {
             self.touch_marker();
-            self.append_version_record();
+            self.append_version_record(&subject);
         }
         if !self.puts.is_empty() || !self.deletes.is_empty() {
             self.record_request(&subject);
@@ -106,6 +160,8 @@ impl<'a> ChangeBuilder<'a> {
         Change {
             subject,
             guards: self.guards,
+            prefix_guards: self.prefix_guards,
+            tolerated_commits: self.tolerated_commits,
             puts: self.puts,
             deletes: self.deletes,
             descriptions: self.descriptions,
@@ -113,22 +169,36 @@ impl<'a> ChangeBuilder<'a> {
         }
     }
 
+    /// Writes the marker, unguarded: changes of different objects do not conflict. Only the start of the epoch is guarded,
+    /// so that the marker never returns to an epoch before.
     fn touch_marker(&mut self) {
         if self.puts.iter().any(|(key, _)| *key == ObjectKey::Marker) {
             return;
         }
-        let marker = VersionMarker {
-            epoch: self.epoch,
-            // The clocks of two control planes may differ; the time that compile sees must not decrease.
-            last_change: self.state.last_change().max(self.now()),
-        };
-        self.put(ObjectKey::Marker, ControlObject::Marker(marker));
+        self.guard(&ObjectKey::EpochStart);
+        let marker = ControlObject::Marker(self.marker());
+        self.put_unguarded(ObjectKey::Marker, marker);
     }
 
-    /// Returns the number of the next record of the version log.
-    pub(super) fn next_version_record(&self) -> u64 {
+    fn marker(&self) -> VersionMarker {
+        VersionMarker {
+            epoch: self.epoch,
+            // The clocks of two control planes may differ.
+            last_change: self.state.last_change().max(self.now()),
+        }
+    }
+
+    /// Returns the number of the next record of the version log, for a change of `subject`: later than that of any record
+    /// of this state. Changes that two control planes decide at the same time have different numbers.
+    pub(super) fn next_version_record(&self, subject: &ObjectKey) -> u64 {
         let last = self.state.history.iter().next_back();
-        let mut number = last.map_or(1, |(number, _)| number + 1);
+        let next = last.map_or(1, |(number, _)| number.saturating_add(1));
+        let time = self.now().0.saturating_mul(1 << VERSION_RECORD_SALT_BITS);
+        let (author, revision) = (self.context.author.to_string(), self.state.revision());
+        let identity = format!("{subject} {author} {revision}");
+        let [a, b, c, ..] = Digest::of_bytes(identity.as_bytes()).0;
+        let salt = u64::from(u32::from_be_bytes([0, a, b, c]) >> 4);
+        let mut number = next.max(time).saturating_add(salt);
         // A record that cannot be read is in no table.
         let is_taken = |number| {
             let key = ObjectKey::History(number);
@@ -140,10 +210,9 @@ impl<'a> ChangeBuilder<'a> {
         number
     }
 
-    /// Appends a record to the version log. The guard on the marker prevents two changes from using the same
-    /// number.
-    fn append_version_record(&mut self) {
-        let number = self.next_version_record();
+    /// Appends a record to the version log. Its guard keeps two changes from using the same number.
+    fn append_version_record(&mut self, subject: &ObjectKey) {
+        let number = self.next_version_record(subject);
         let record = VersionRecord {
             author: self.context.author.to_string(),
             time: self.now(),
@@ -155,12 +224,11 @@ impl<'a> ChangeBuilder<'a> {
                 .cloned()
                 .collect(),
         };
-        self.put_unguarded(ObjectKey::History(number), ControlObject::History(record));
-        let kept = limits::VERSION_LOG_ENTRIES.saturating_sub(1);
+        self.put(ObjectKey::History(number), ControlObject::History(record));
+        let entries = self.state.history.len() + 1;
+        let excess = entries.saturating_sub(limits::VERSION_LOG_ENTRIES);
         let old = self.state.history.iter().map(|(number, _)| *number);
-        let old = old
-            .take_while(|old| old + kept < number)
-            .take(limits::SWEEP_BATCH);
+        let old = old.take(excess.min(limits::SWEEP_BATCH));
         self.deletes.extend(old.map(ObjectKey::History));
     }
 
@@ -180,11 +248,10 @@ impl<'a> ChangeBuilder<'a> {
     /// Deletes records of proxies past their retention. Guarded: a proxy that reports again in the meantime keeps
     /// its record.
     fn sweep_proxies(&mut self) {
-        let now = self.now();
-        let proxies = self.state.proxies.iter();
-        let expired =
-            proxies.filter(|(_, proxy)| now.since(proxy.last_seen) > limits::PROXY_RETENTION);
-        let expired = expired.map(|(id, _)| ObjectKey::Proxy(id.clone()));
+        let expired = self
+            .state
+            .proxies_silent_since(self.now(), limits::PROXY_RETENTION);
+        let expired = expired.map(|id| ObjectKey::Proxy(id.clone()));
         let written = |key: &ObjectKey| self.puts.iter().any(|(put, _)| put == key);
         let expired: Vec<ObjectKey> = expired
             .filter(|key| !written(key) && !self.deletes.contains(key))
@@ -204,30 +271,10 @@ impl<'a> ChangeBuilder<'a> {
     /// Deletes parts of the definitions of servers that do not exist. Guarded: a server that is created in the meantime
     /// keeps them.
     fn sweep_parts(&mut self) {
-        let mut last: Option<(&ObjectName, bool)> = None;
-        let mut orphans = Vec::new();
-        let room = self.sweep_room();
-        if room == 0 {
-            return;
-        }
-        for (id, _) in self.state.definitions_parts.iter() {
-            let (server, digest) = id;
-            let exists = match last {
-                Some((known, exists)) if known == server => exists,
-                Some(_) | None => {
-                    let key = Server::key(server.clone());
-                    self.state.mod_revision_at(&key).is_some()
-                }
-            };
-            last = Some((server, exists));
-            if !exists {
-                orphans.push((server.clone(), *digest));
-            }
-            if orphans.len() >= room {
-                break;
-            }
-        }
-        for (server, digest) in orphans {
+        let left_over = self.state.left_over_parts();
+        let left_over = left_over.take(self.sweep_room());
+        let left_over: Vec<(ObjectName, Digest)> = left_over.cloned().collect();
+        for (server, digest) in left_over {
             let server_key = Server::key(server.clone());
             if self.puts.iter().any(|(key, _)| *key == server_key) {
                 continue;
@@ -253,4 +300,10 @@ impl<'a> ChangeBuilder<'a> {
             }
         }
     }
+}
+
+/// Returns the number of commits that cannot make more than `limit` objects of `found`, together with one more.
+fn commits_within(found: usize, limit: usize) -> u64 {
+    let room = limit.saturating_sub(found).saturating_sub(1);
+    u64::try_from(room / MAX_TXN_OPS).unwrap_or(u64::MAX)
 }

@@ -7,7 +7,6 @@ use toolgate_model::{ObjectName, Timestamp, Token, Uid};
 
 use crate::{
     change::Change, key::ObjectKey, kind::StateKind as _, port::Revision, rejection::Rejection,
-    state::StoreState,
 };
 
 use super::{
@@ -30,13 +29,15 @@ pub(super) fn create<K: KindRules>(
     }
     field::meta(object.meta())?;
     object.check_fields(draft.now())?;
-    check_object_count::<K>(draft.state, &key)?;
-    if let Some(org) = rules::parent::<K>(object.id())
-        && draft.state.mod_revision_at(&org).is_none()
-    {
-        return Err(Rejection::NotFound(org));
+    check_object_count::<K>(&mut draft, &key)?;
+    if let Some(org) = rules::parent::<K>(object.id()) {
+        if draft.state.mod_revision_at(&org).is_none() {
+            return Err(Rejection::NotFound(org));
+        }
+        draft.guard(&org);
     }
     object.prepare_create(&mut draft)?;
+    object.guard_references(None, &mut draft);
     let uid = object.new_uid(&draft);
     let (now, object) = (draft.now(), object.resolved(None, draft.state)?);
     draft.add_description(format!("create {}", key.describe()));
@@ -69,7 +70,8 @@ pub(super) fn update<K: KindRules>(
         return Ok(Change::empty(key));
     }
     let next = stored_form(object, Some(&current.object), uid, draft.now());
-    next.check_update(current, &draft)?;
+    next.check_update(current, &mut draft)?;
+    next.guard_references(Some(current), &mut draft);
     draft.add_description(format!("update {}", key.describe()));
     draft.put(key.clone(), next.to_object());
     Ok(draft.finish(key))
@@ -85,6 +87,10 @@ pub(super) fn delete<K: KindRules>(
     let by = K::dependents(draft.state, id);
     if !by.is_empty() {
         return Err(Rejection::InUse { key, by });
+    }
+    if K::IS_REFERENCED {
+        // No other control plane may write a dependent meanwhile.
+        draft.guard_compile_inputs();
     }
     if let Some(current) = K::table(draft.state).get(id) {
         current.check_change(&draft)?;
@@ -132,13 +138,17 @@ fn check_revision(
 }
 
 /// Checks that one more object fits: among those of its organization, or of the deployment for a kind without owners.
-fn check_object_count<K: KindRules>(state: &StoreState, key: &ObjectKey) -> Result<(), Rejection> {
+fn check_object_count<K: KindRules>(
+    draft: &mut ChangeBuilder<'_>,
+    key: &ObjectKey,
+) -> Result<(), Rejection> {
     let (name, limit) = K::count_limit();
     let found = match key.object().and_then(|object| object.org) {
-        Some(org) => state.count_of(K::KIND, org),
-        None => K::table(state).len(),
+        Some(org) => draft.state.count_of(K::KIND, org),
+        None => K::table(draft.state).len(),
     };
     if found < limit {
+        draft.guard_count(found, limit);
         return Ok(());
     }
     let field = "parent".to_owned();

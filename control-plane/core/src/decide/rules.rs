@@ -20,6 +20,9 @@ use super::{change_builder::ChangeBuilder, desired};
 
 /// Rules of one kind. Every rule has a default that requires nothing.
 pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
+    /// True if objects may depend on an object of the kind, so that it can only be deleted while none does.
+    const IS_REFERENCED: bool = false;
+
     /// Validates the fields besides the metadata. `now` is zero for an update, which may keep a time that has passed.
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         Ok(())
@@ -44,17 +47,26 @@ pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
     }
 
     /// Checks an update of `current` to this object against the state.
-    fn check_update(&self, _current: &Self, _draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn check_update(
+        &self,
+        _current: &Self,
+        _draft: &mut ChangeBuilder<'_>,
+    ) -> Result<(), Rejection> {
         Ok(())
     }
+
+    /// Guards what the new object, or its update of `current`, depends on besides its organization: no other control plane
+    /// may change or delete it meanwhile.
+    fn guard_references(&self, _current: Option<&Self>, _draft: &mut ChangeBuilder<'_>) {}
 
     /// Sets the values that a command cannot change: to those of `current`, or to their initial values.
     fn keep_immutable(&mut self, _current: Option<&Self>) {}
 
     /// Returns the uid of the new object. No other object has it: two changes have different numbers in the version log,
-    /// which the marker guards.
+    /// whose entries are guarded.
     fn new_uid(&self, draft: &ChangeBuilder<'_>) -> Uid {
-        let (state, number) = (draft.state, draft.next_version_record());
+        let number = draft.next_version_record(&Self::key(self.id().clone()));
+        let state = draft.state;
         let version = (state.epoch(), state.revision(), number);
         Uid::of(&(Self::KIND.as_str(), self.id().parts(), version, draft.now()))
     }

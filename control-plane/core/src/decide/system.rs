@@ -22,20 +22,21 @@ pub(super) fn create_join_token(
     if token.expires <= now || token.expires > now.after(limits::JOIN_TOKEN_MAX_TTL) {
         return Err(Rejection::invalid("valid_seconds", "use 1 second to 1 day"));
     }
-    let live = draft
-        .state
-        .join_tokens
-        .iter()
-        .filter(|(_, token)| token.expires > now);
-    let found = live.count() + 1;
-    if found > limits::JOIN_TOKENS {
+    let tokens = &draft.state.join_tokens;
+    let live = tokens.iter().filter(|(_, token)| token.expires > now);
+    let found = live.count();
+    if found >= limits::JOIN_TOKENS {
         return Err(Rejection::Limit {
             field: "parent".to_owned(),
             name: "join tokens at a time",
             limit: limits::JOIN_TOKENS,
-            found,
+            found: found + 1,
         });
     }
+    let written = tokens.iter().map(|(_, token)| token.mod_revision);
+    let latest = written.max().unwrap_or_default();
+    let prefix = ObjectKey::join_token_prefix();
+    draft.guard_count_of(prefix, latest, found, limits::JOIN_TOKENS);
     let key = ObjectKey::JoinToken(Digest(token.hash.0));
     if draft.state.mod_revision_at(&key).is_some() {
         return Err(Rejection::AlreadyExists(key));

@@ -16,6 +16,7 @@ use crate::{
     object::JoinToken,
 };
 
+mod concurrency;
 mod credential_fields;
 mod credential_use;
 mod identities;
@@ -89,7 +90,7 @@ fn a_stale_write_is_rejected_with_the_current_revision() {
 }
 
 #[test]
-fn two_control_planes_cannot_both_decide_on_the_same_state() {
+fn two_control_planes_cannot_both_commit_decisions_that_exclude_each_other() {
     let mut world = world();
     let delete = Command::Delete {
         key: ObjectKey::Server(name("other", "late")),
@@ -106,8 +107,13 @@ fn two_control_planes_cannot_both_decide_on_the_same_state() {
         &context(1),
     )
     .unwrap();
-    assert!(world.commit(&bound));
-    assert!(!world.commit(&deleted), "the gateway now needs the server");
+    let (base, mut other) = (world.state.clone(), world.clone());
+    assert!(world.commit_decided_on(&base, &bound));
+    let is_deleted = world.commit_decided_on(&base, &deleted);
+    assert!(!is_deleted, "the gateway now needs the server");
+    assert!(other.commit_decided_on(&base, &deleted));
+    let is_bound = other.commit_decided_on(&base, &bound);
+    assert!(!is_bound, "the server is gone");
 }
 
 #[test]
@@ -641,7 +647,7 @@ fn the_version_log_is_bounded_and_names_author_and_change() {
             .create(OperatorObject::Token(token("acme", &id)))
             .unwrap();
     }
-    let kept = u64::try_from(world.state.history.len()).unwrap();
+    let kept = world.state.history.len();
     assert!(kept <= limits::VERSION_LOG_ENTRIES, "{kept}");
     let (_, last) = world.state.history.iter().next_back().unwrap();
     assert_eq!(last.changes, ["create token acme/t549"]);

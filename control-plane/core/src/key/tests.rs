@@ -23,6 +23,7 @@ pub(crate) fn key() -> impl Strategy<Value = ObjectKey> {
         name().prop_map(ObjectKey::Definitions),
         slug().prop_map(ObjectKey::Proxy),
         Just(ObjectKey::Marker),
+        Just(ObjectKey::EpochStart),
         slug().prop_map(ObjectKey::GatewayId),
         slug().prop_map(ObjectKey::SystemKey),
         any::<[u8; 32]>().prop_map(|hash| ObjectKey::JoinToken(Digest(hash))),

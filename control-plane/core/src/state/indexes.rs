@@ -1,9 +1,12 @@
 //! Indexes of the tables. Every write updates them, so that a decision or a compilation reads what depends on one object
 //! without looking at all objects.
 
-use rpds::RedBlackTreeMapSync;
+use std::time::Duration;
+
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use toolgate_model::{
-    AllowList, Gateway, ObjectName, ReverseIndex, Server, ServerBinding, Slug, Timestamp, Token,
+    AllowList, Digest, Gateway, KindObject as _, ObjectName, ReverseIndex, Server, ServerBinding,
+    Slug, Timestamp, Token,
 };
 
 use crate::{
@@ -29,6 +32,10 @@ pub(super) struct StateIndexes {
     tokens_by_expiry: ReverseIndex<Timestamp, ObjectName>,
     /// Bookkeeping records by the time from which they may be deleted.
     records_by_expiry: ReverseIndex<Timestamp, ObjectKey>,
+    /// Proxies by the time at which they were seen last.
+    proxies_by_last_seen: ReverseIndex<Timestamp, Slug>,
+    /// Parts of the definitions of servers that do not exist.
+    left_over_parts: RedBlackTreeSetSync<(ObjectName, Digest)>,
     /// Numbers of the objects that operators write, by kind and organization.
     counts: RedBlackTreeMapSync<(ObjectKind, Slug), usize>,
 }
@@ -64,6 +71,10 @@ impl StateIndexes {
         }
         if let Some(token) = Token::of_object(object) {
             self.update_token(token, is_present);
+        }
+        if let Some(proxy) = object.proxy_status() {
+            let proxies = &mut self.proxies_by_last_seen;
+            set(proxies, proxy.last_seen, proxy.id.clone(), is_present);
         }
         if let Some(expiry) = expiry_of_record(object) {
             let records = &mut self.records_by_expiry;
@@ -163,6 +174,49 @@ impl StoreState {
     /// Returns the keys of the request records, join tokens and expulsions that have expired at `now`.
     pub fn expired_records(&self, now: Timestamp) -> impl Iterator<Item = &ObjectKey> {
         self.indexes.records_by_expiry.between(None, now)
+    }
+
+    /// Returns the proxies that were last seen longer than `period` before `now`.
+    pub fn proxies_silent_since(
+        &self,
+        now: Timestamp,
+        period: Duration,
+    ) -> impl Iterator<Item = &Slug> {
+        let period = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+        let until = now.0.checked_sub(period.saturating_add(1));
+        let proxies = &self.indexes.proxies_by_last_seen;
+        let silent = until.map(|until| proxies.between(None, Timestamp(until)));
+        silent.into_iter().flatten()
+    }
+
+    /// Returns the parts of the definitions of servers that do not exist.
+    pub fn left_over_parts(&self) -> impl Iterator<Item = &(ObjectName, Digest)> {
+        self.indexes.left_over_parts.iter()
+    }
+
+    /// Updates the parts that are left over, after a write or a deletion of `key`.
+    pub(super) fn update_left_over_parts(&mut self, key: &ObjectKey) {
+        let parts = if let ObjectKey::DefinitionsPart(server, digest) = key {
+            vec![(server.clone(), *digest)]
+        } else if let Some(reference) = key.object()
+            && reference.kind == Server::KIND
+            && let Some(org) = reference.org
+        {
+            let server = ObjectName::new(org.clone(), reference.id.clone());
+            let digests = self.part_digests(&server).into_iter();
+            digests.map(|digest| (server.clone(), digest)).collect()
+        } else {
+            return;
+        };
+        for part in parts {
+            let server = Server::key(part.0.clone());
+            let exists = self.mod_revision_at(&server).is_some();
+            if !exists && self.definitions_parts.contains(&part) {
+                self.indexes.left_over_parts.insert_mut(part);
+            } else {
+                self.indexes.left_over_parts.remove_mut(&part);
+            }
+        }
     }
 
     /// Returns the number of readable objects of a kind that operators write in an organization.

@@ -7,7 +7,7 @@ use toolgate_model::{Token, for_each_kind};
 use crate::{
     key::{ObjectKey, ObjectKind, SnapshotRelevance},
     kind::StateKind as _,
-    object::ControlObject,
+    object::{ControlObject, VersionMarker},
     port::Revision,
 };
 
@@ -59,6 +59,7 @@ impl StoreState {
             self.content_revision = self.content_revision.max(modified);
         }
         self.revisions.insert_mut(key.clone(), modified);
+        let parsed = key.parse::<ObjectKey>().ok();
         if let Err(reason) = self.insert_decoded(&key, modified, object) {
             // An object that something else has overwritten keeps its last readable form.
             let last_form = before.map(|before| self.insert_decoded(&key, modified, Ok(before)));
@@ -68,6 +69,9 @@ impl StoreState {
                 keeps_last_form: last_form.is_some_and(|kept| kept.is_ok()),
             };
             Arc::make_mut(&mut self.quarantine).insert(key, quarantined);
+        }
+        if let Some(key) = parsed {
+            self.update_left_over_parts(&key);
         }
     }
 
@@ -126,6 +130,7 @@ impl StoreState {
             self.indexes.remove(&key, &object);
         }
         self.remove(&key);
+        self.update_left_over_parts(&key);
     }
 }
 
@@ -140,6 +145,7 @@ macro_rules! define_tables {
                     $(ObjectKey::$D(id) => ControlObject::$D(self.$dtable.get(id)?.to_arc()),)*
                     $(ObjectKey::$O(id) => ControlObject::$O(self.$otable.get(id)?.to_arc()),)*
                     ObjectKey::Marker => ControlObject::Marker(self.marker?.0),
+                    ObjectKey::EpochStart => ControlObject::Marker(self.epoch_start?),
                     ObjectKey::GatewayId(id) => {
                         ControlObject::GatewayId((*self.gateway_ids.get(id)?.object).clone())
                     }
@@ -175,7 +181,12 @@ macro_rules! define_tables {
                         self.$otable.put(id, it, modified);
                     })*
                     (ObjectKey::Marker, ControlObject::Marker(it)) => {
-                        self.marker = Some((it, modified));
+                        // The time that compile sees does not decrease.
+                        let last_change = self.last_change().max(it.last_change);
+                        self.marker = Some((VersionMarker { last_change, ..it }, modified));
+                    }
+                    (ObjectKey::EpochStart, ControlObject::Marker(it)) => {
+                        self.epoch_start = Some(it);
                     }
                     (ObjectKey::GatewayId(id), ControlObject::GatewayId(org)) => {
                         self.gateway_ids.put(id, Arc::new(org), modified);
@@ -206,8 +217,8 @@ macro_rules! define_tables {
                 match key {
                     $(ObjectKey::$D(id) => self.$dtable.remove(id),)*
                     $(ObjectKey::$O(id) => self.$otable.remove(id),)*
-                    // Deleting or damaging the marker must not lose the epoch.
-                    ObjectKey::Marker => {}
+                    // Deleting or damaging a marker must not lose the epoch.
+                    ObjectKey::Marker | ObjectKey::EpochStart => {}
                     ObjectKey::GatewayId(id) => self.gateway_ids.remove(id),
                     ObjectKey::SystemKey(name) => self.system_keys.remove(name),
                     ObjectKey::JoinToken(hash) => self.join_tokens.remove(hash),

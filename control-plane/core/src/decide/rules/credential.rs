@@ -1,5 +1,7 @@
 //! Rules of credentials.
 
+use std::collections::BTreeSet;
+
 use toolgate_model::{
     Credential, CredentialHosts, CredentialKind, FieldPlace, ObjectName, SealedField, Server,
     Timestamp,
@@ -45,6 +47,8 @@ const RESERVED_HEADERS: &[&str] = &[
 const SEALED: usize = 17 * 1024;
 
 impl KindRules for Credential {
+    const IS_REFERENCED: bool = true;
+
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         match &self.kind {
             CredentialKind::StaticHeader { header, value } => {
@@ -68,8 +72,12 @@ impl KindRules for Credential {
     /// Checks that the credential keeps its hosts, that every server that refers to it is within new ones, and that none
     /// has a query parameter of it in its URL. A credential of an earlier build may be changed without hosts: its value
     /// must be replaceable at all times.
-    fn check_update(&self, current: &Self, draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn check_update(&self, current: &Self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         refuse_repeated_parameters(self, draft.state)?;
+        if self.hosts != current.hosts || query_parameters(self) != query_parameters(current) {
+            // No other control plane may write a server that refers to the credential meanwhile.
+            draft.guard_compile_inputs();
+        }
         if self.hosts == current.hosts {
             return Ok(());
         }
@@ -95,6 +103,17 @@ impl KindRules for Credential {
         servers_of(state, name)
             .map(|server| Server::key(server.name.clone()))
             .collect()
+    }
+}
+
+/// Returns the names of the query parameters that the credential sets.
+fn query_parameters(credential: &Credential) -> BTreeSet<&str> {
+    match &credential.kind {
+        CredentialKind::StaticHeader { .. } => BTreeSet::new(),
+        CredentialKind::RequestFields(fields) => {
+            let query = fields.iter().filter(|it| it.place == FieldPlace::Query);
+            query.map(|it| it.name.as_str()).collect()
+        }
     }
 }
 

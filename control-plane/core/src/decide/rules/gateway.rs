@@ -3,7 +3,8 @@
 mod shape;
 
 use toolgate_model::{
-    BindingSelection, Gateway, ObjectName, Organization, RateLimitLevel, ServerBinding, Timestamp,
+    BindingSelection, Gateway, ObjectName, Organization, RateLimitLevel, Server, ServerBinding,
+    Slug, Timestamp,
 };
 
 use super::KindRules;
@@ -50,6 +51,14 @@ impl KindRules for Gateway {
         claim_gateway_id(draft, &self.name)
     }
 
+    /// Guards the bound servers.
+    fn guard_references(&self, _current: Option<&Self>, draft: &mut ChangeBuilder<'_>) {
+        let org = &self.name.org;
+        let servers = self.bindings.iter().map(|binding| &binding.server);
+        let servers = servers.map(|id| ObjectName::new(org.clone(), id.clone()));
+        draft.guard_references(servers.map(Server::key));
+    }
+
     fn prepare_delete(draft: &mut ChangeBuilder<'_>, name: &ObjectName) {
         let claim = draft.state.gateway_ids.get(&name.id);
         if claim.is_none_or(|owner| *owner.object == name.org) {
@@ -74,11 +83,12 @@ fn claim_gateway_id(draft: &mut ChangeBuilder<'_>, name: &ObjectName) -> Result<
         Some(owner) => *owner != name.org && state.has_organization(owner),
         None => state.mod_revision_at(&claim).is_some(),
     };
-    if let Some(owner) = owner.filter(|owner| **owner != name.org) {
-        draft.guard(&Organization::key(owner.clone()));
+    let users: Vec<&Slug> = state.organizations_of_gateway_id(&name.id).collect();
+    let others = owner.into_iter().chain(users.iter().copied());
+    for other in others.filter(|org| **org != name.org) {
+        draft.guard(&Organization::key(other.clone()));
     }
-    let mut users = state.organizations_of_gateway_id(&name.id);
-    let used = users.any(|org| state.has_organization(org));
+    let used = users.iter().any(|org| state.has_organization(org));
     if claimed || used {
         let reason = format!(
             "`{}` is taken; gateway ids are unique in the whole deployment, choose another one",

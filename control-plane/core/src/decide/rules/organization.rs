@@ -8,6 +8,8 @@ use crate::{
 };
 
 impl KindRules for Organization {
+    const IS_REFERENCED: bool = true;
+
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         rate_limit::check("spec", RateLimitLevel::Organization, &self.rate_limits)
     }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use toolgate_model::{
-    CallTimeouts, Endpoint, Gateway, ObjectName, RateLimitLevel, Server, ServerDefinitions, Slug,
-    Timestamp,
+    CallTimeouts, Credential, Endpoint, Gateway, ObjectName, RateLimitLevel, Server,
+    ServerDefinitions, Slug, Timestamp,
 };
 
 use super::KindRules;
 use crate::{
     access_right::AccessRight,
     change::Change,
+    compile,
     decide::{
         change_builder::ChangeBuilder,
         dry_run,
@@ -24,6 +25,8 @@ use crate::{
 };
 
 impl KindRules for Server {
+    const IS_REFERENCED: bool = true;
+
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         rate_limit::check("spec", RateLimitLevel::Server, &self.rate_limits)?;
         let endpoints = self.source.endpoints();
@@ -56,7 +59,7 @@ impl KindRules for Server {
     }
 
     /// Checks where the value of the credential is sent, if the update changes that.
-    fn check_update(&self, current: &Self, draft: &ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn check_update(&self, current: &Self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         let Some(id) = &self.credential else {
             return Ok(());
         };
@@ -68,6 +71,24 @@ impl KindRules for Server {
             return credential_use(self, id, action, draft);
         }
         Ok(())
+    }
+
+    /// Guards the credential. If the server is served from now on, or not any more, the gateways that bind it are compiled
+    /// with other tools, and no other control plane may write one of them meanwhile.
+    fn guard_references(&self, current: Option<&Self>, draft: &mut ChangeBuilder<'_>) {
+        let org = &self.name.org;
+        let credential = self.credential.iter();
+        let credential = credential.map(|id| ObjectName::new(org.clone(), id.clone()));
+        draft.guard_references(credential.map(Credential::key));
+        let state = draft.state;
+        let is_served = |server: &Self| compile::server::compile(state, server).is_ok();
+        let is_seen_differently = match current {
+            Some(current) => is_served(self) != is_served(current),
+            None => state.gateways_of_server(&self.name).next().is_some(),
+        };
+        if is_seen_differently {
+            draft.guard_compile_inputs();
+        }
     }
 
     /// Returns the gateways that bind the server.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use toolgate_model::{AllowList, ObjectName, RateLimitLevel, Slug, Timestamp, Token, Uid};
+use toolgate_model::{AllowList, Gateway, ObjectName, RateLimitLevel, Slug, Timestamp, Token, Uid};
 
 use super::KindRules;
 use crate::{
@@ -11,6 +11,8 @@ use crate::{
         change_builder::ChangeBuilder,
         field::{check_limit, check_names, rate_limit},
     },
+    key::ObjectKey,
+    kind::StateKind as _,
     limits,
     rejection::Rejection,
     state::StoreState,
@@ -55,6 +57,18 @@ impl KindRules for Token {
             ));
         }
         self.check_change(draft)
+    }
+
+    /// Guards the gateways that the token lists and did not list before: the token holds their uids.
+    fn guard_references(&self, current: Option<&Self>, draft: &mut ChangeBuilder<'_>) {
+        let AllowList::Only(listed) = &self.gateways else {
+            return;
+        };
+        let is_new = |id: &&Slug| current.is_none_or(|current| !current.lists_gateway(id));
+        let names = listed.iter().filter(is_new);
+        let names = names.map(|id| ObjectName::new(self.name.org.clone(), id.clone()));
+        let keys: Vec<ObjectKey> = names.map(Gateway::key).collect();
+        draft.guard_references(keys.into_iter());
     }
 
     /// Checks that only the system identity changes the bootstrap token. The token belongs to an organization, but the

@@ -18,8 +18,8 @@ use crate::{
     recompile,
 };
 
-const ORGS: &[&str] = &["aa", "bb"];
-const IDS: &[&str] = &["x", "y", "z"];
+pub(super) const ORGS: &[&str] = &["aa", "bb"];
+pub(super) const IDS: &[&str] = &["x", "y", "z"];
 const TOOLS: &[&str] = &["t1", "t2", "t3", "t 4", "run_tool"];
 
 /// Command whose expected revision is chosen when it runs.
@@ -35,7 +35,7 @@ enum HistoryStep {
     Duplicate,
 }
 
-fn one_of(items: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
+pub(super) fn one_of(items: &'static [&'static str]) -> impl Strategy<Value = &'static str> {
     proptest::sample::select(items)
 }
 
@@ -110,7 +110,7 @@ fn some_shape() -> impl Strategy<Value = toolgate_model::ToolShapeSpec> {
     })
 }
 
-fn some_object() -> impl Strategy<Value = OperatorObject> {
+pub(super) fn some_object() -> impl Strategy<Value = OperatorObject> {
     prop_oneof![
         1 => one_of(ORGS).prop_map(|org| OperatorObject::Organization(organization(org))),
         4 => some_server().prop_map(OperatorObject::Server),
