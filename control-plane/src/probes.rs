@@ -110,8 +110,7 @@ impl TargetDerivation {
         affected.len()
     }
 
-    /// Returns the servers whose targets may differ: those that were written, and those that refer to a credential that was
-    /// written.
+    /// Returns the servers whose targets may differ: written servers, and servers that refer to a written credential.
     fn affected(&self, state: &StoreState, selection: &ProbeSelection) -> BTreeSet<ObjectName> {
         let is_same_scope = selection.all == self.selection.all;
         let changes = state.changes_since(&self.state).filter(|_| is_same_scope);

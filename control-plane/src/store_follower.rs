@@ -8,7 +8,7 @@
 //!  \-- compacted, or failed
 //! ```
 //!
-//! When a minute is over, or a resync is requested, the store is listed beside the watch, and the listing is compared with
+//! Every minute, and when a resync is requested, the store is listed beside the watch, and the listing is compared with
 //! the state that the watch has led to meanwhile.
 //!
 //! A listing older than the published state means that the store has been restored from a copy. It is adopted only with

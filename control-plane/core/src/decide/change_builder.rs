@@ -81,8 +81,8 @@ impl<'a> ChangeBuilder<'a> {
         self.tolerated_commits = Some(0);
     }
 
-    /// Guards a count of objects, of which one more is written: together with those that other control planes add
-    /// meanwhile they must not be more than `limit`. `found` is their number in this state, below `limit`.
+    /// Guards a count of objects, of which one more is written: together with the objects of other control planes, there
+    /// must not be more than `limit`. `found` is their number in this state, below `limit`.
     pub(super) fn guard_count(&mut self, found: usize, limit: usize) {
         let tolerated = commits_within(found, limit);
         let least = self

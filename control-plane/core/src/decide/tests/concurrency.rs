@@ -1,5 +1,5 @@
-//! Property test of the guards: whatever another control plane has committed meanwhile, a change that is committed would have
-//! been accepted on the latest state. Commits therefore have the effect of decisions made one after another.
+//! Property test of the guards: after any commits of another control plane, a change that is committed would have been
+//! accepted on the latest state. Commits therefore have the effect of decisions made one after another.
 
 use proptest::prelude::*;
 use toolgate_model::{AllowList, ObjectName, ServerBinding};
