@@ -49,7 +49,7 @@ pub(crate) struct FaultyStore {
     pub(crate) overtaken: AtomicU64,
     /// Number of commits before which another control plane changes other objects.
     pub(crate) other_changes: AtomicU64,
-    /// Number of commits that were tried.
+    /// Number of commits.
     pub(crate) commits: AtomicU64,
     /// Commits succeed, but their response is lost.
     pub(crate) loses_responses: AtomicBool,
@@ -94,13 +94,9 @@ impl FaultyStore {
     }
 
     /// Waits as long as a list takes.
-    fn list_delay(&self) -> impl Future<Output = ()> + use<> {
-        let delay = Duration::from_millis(self.list_delay_millis.load(Ordering::Relaxed));
-        async move {
-            if !delay.is_zero() {
-                tokio::time::sleep(delay).await;
-            }
-        }
+    fn list_delay(&self) -> tokio::time::Sleep {
+        let delay = self.list_delay_millis.load(Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_millis(delay))
     }
 
     fn check_watch(&self) -> Result<(), StoreError> {
@@ -428,18 +424,17 @@ pub(crate) fn server(id: &str) -> Server {
 }
 
 pub(crate) fn credential(id: &str) -> Credential {
-    let sealed = SealedBlob {
-        key_id: "k1".to_owned(),
-        wrapped_key: vec![1],
-        ciphertext: vec![2],
-    };
     Credential {
         name: name(id),
         meta: ObjectMeta::default(),
         hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
-            value: sealed,
+            value: SealedBlob {
+                key_id: "k1".to_owned(),
+                wrapped_key: vec![1],
+                ciphertext: vec![2],
+            },
         },
     }
 }
