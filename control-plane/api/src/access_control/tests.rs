@@ -449,6 +449,9 @@ fn grpc_timeout_headers_are_parsed_or_ignored() {
     assert_eq!(of("5S"), Duration::from_secs(5));
     assert_eq!(of("250m"), Duration::from_millis(250));
     assert_eq!(of("2H"), Duration::from_secs(7200));
+    assert_eq!(of("3M"), Duration::from_secs(180));
+    assert_eq!(of("7u"), Duration::from_micros(7));
+    assert_eq!(of("9n"), Duration::from_nanos(9));
     for text in ["", "S", "5", "x5S", "-5S", "999999999S", "5Ω"] {
         if let Ok(value) = text.parse::<http::HeaderValue>() {
             let mut headers = HeaderMap::new();
