@@ -94,7 +94,7 @@ impl AdminClient {
         Ok(answer.map_err(Box::new)?.into_inner())
     }
 
-    /// Writes the description of a server, if the server is still the one that was read.
+    /// Writes the description of a server, if the server has not changed since it was read.
     pub async fn describe_server(
         &self,
         read: &pb::Server,

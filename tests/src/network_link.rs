@@ -21,7 +21,7 @@ pub enum LinkCut {
     Nothing,
     /// All of them.
     All,
-    /// Those that the process with this id opened.
+    /// Connections of the process with this id.
     OfProcess(u32),
 }
 
@@ -65,7 +65,7 @@ impl NetworkLink {
         self.address
     }
 
-    /// Selects the connections that pass no bytes from now on, those that are opened later included.
+    /// Selects the connections that pass no bytes from now on, new ones included.
     pub fn cut(&self, cut: LinkCut) {
         self.cut.send_replace(cut);
     }

@@ -189,7 +189,7 @@ async fn a_compaction_while_a_control_plane_is_cut_off_loses_no_write_and_no_del
     apply(&cli, &sandbox, &gateways(before..written))
         .await
         .unwrap();
-    // Those that the proxy serves, and as many that it has never seen.
+    // Half of them are served by the proxy, and the other half is new to it.
     let gone = before - deleted / 2..before + deleted / 2;
     let names: Vec<String> = gone.clone().map(|it| format!("gateway-{it}")).collect();
     let mut delete = vec!["delete", "gateway"];

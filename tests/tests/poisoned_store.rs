@@ -93,55 +93,60 @@ fn fixed(json: &str) -> admin::Shape {
 }
 
 /// Records by their kind and id, each invalid in its own way.
-fn poisons() -> Vec<(&'static str, String, Vec<u8>)> {
-    let mut all = Vec::new();
-    let mut add = |kind: &'static str, make: &dyn Fn(&str) -> Vec<u8>| {
-        let id = format!("poison-{}", all.len() + 1);
+#[derive(Default)]
+struct PoisonRecords(Vec<(&'static str, String, Vec<u8>)>);
+
+impl PoisonRecords {
+    fn add(&mut self, kind: &'static str, make: impl Fn(&str) -> Vec<u8>) {
+        let id = format!("poison-{}", self.0.len() + 1);
         let value = make(&id);
-        all.push((kind, id, value));
-    };
-    add("gateway", &|_| b"\xff\xfe not anything \x00\x01".to_vec());
-    add("gateway", &|_| Vec::new());
-    add("gateway", &|id| {
+        self.0.push((kind, id, value));
+    }
+}
+
+fn add_gateways(all: &mut PoisonRecords) {
+    all.add("gateway", |_| b"\xff\xfe not anything \x00\x01".to_vec());
+    all.add("gateway", |_| Vec::new());
+    all.add("gateway", |id| {
         let mut half = gateway(id, |_, _| {});
         half.truncate(half.len() / 2);
         half
     });
-    add("gateway", &|_| {
+    all.add("gateway", |_| {
         record(Object::Gateway(admin::Gateway::default()))
     });
-    add("gateway", &|_| gateway("another", |_, _| {}));
-    add("gateway", &|id| token(id, 32, |_| {}));
-    add("gateway", &|id| gateway(id, |spec, _| spec.prefix = 77));
-    add("gateway", &|id| {
+    all.add("gateway", |_| gateway("another", |_, _| {}));
+    all.add("gateway", |id| token(id, 32, |_| {}));
+    all.add("gateway", |id| gateway(id, |spec, _| spec.prefix = 77));
+    all.add("gateway", |id| {
         gateway(id, |_, binding| binding.server = "Not A Slug!".to_owned())
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         gateway(id, |_, binding| {
             binding.server = "no-such-server".to_owned()
         })
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         // 100,000 names of tools.
         gateway(id, |_, binding| {
             binding.tools = vec!["t".to_owned(); 100_000]
         })
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         gateway(id, |spec, _| spec.instructions = "x".repeat(1_000_000))
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         gateway(id, |_, binding| {
             binding.shapes.insert("echo".to_owned(), fixed("NaN"));
         })
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         gateway(id, |_, binding| {
             let deep = "[".repeat(100_000);
             binding.shapes.insert("echo".to_owned(), fixed(&deep));
         })
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         gateway(id, |_, binding| {
             let shape = admin::Shape {
                 alias: Some("\u{202e}\u{7}".to_owned()),
@@ -150,7 +155,7 @@ fn poisons() -> Vec<(&'static str, String, Vec<u8>)> {
             binding.shapes.insert("echo".to_owned(), shape);
         })
     });
-    add("gateway", &|id| {
+    all.add("gateway", |id| {
         let limit = admin::RateLimit {
             per: 99,
             requests: u32::MAX,
@@ -159,26 +164,28 @@ fn poisons() -> Vec<(&'static str, String, Vec<u8>)> {
         };
         gateway(id, |spec, _| spec.rate_limits.push(limit))
     });
-    add("server", &|id| server(id, |spec| spec.url = String::new()));
-    add("server", &|id| {
+}
+
+fn add_others(all: &mut PoisonRecords) {
+    all.add("server", |id| server(id, |spec| spec.url = String::new()));
+    all.add("server", |id| {
         server(id, |spec| spec.url = "file:///etc/passwd".to_owned())
     });
-    add("server", &|id| {
+    all.add("server", |id| {
         server(id, |spec| spec.url = "http://[::1".to_owned())
     });
-    add("server", &|id| server(id, |spec| spec.era = 99));
-    add("server", &|id| {
+    all.add("server", |id| server(id, |spec| spec.era = 99));
+    all.add("server", |id| {
         server(id, |spec| spec.max_answer_mib = u32::MAX)
     });
-    add("server", &|id| {
+    all.add("server", |id| {
         server(id, |spec| spec.protocol_version = "\u{0}".repeat(70_000))
     });
-    add("token", &|id| token(id, 3, |_| {}));
-    add("token", &|id| {
+    all.add("token", |id| token(id, 3, |_| {}));
+    all.add("token", |id| {
         token(id, 32, |spec| spec.gateways = vec!["../..".to_owned()])
     });
-    add("token", &|_| vec![0xff; 200_000]);
-    all
+    all.add("token", |_| vec![0xff; 200_000]);
 }
 
 /// Everything that the command line shows of faults, as one text.
@@ -212,9 +219,11 @@ async fn twenty_kinds_of_poison_fail_no_call_and_are_reported_by_name() {
         .iter()
         .map(|proxy| Agent::modern(&proxy.url("main"), &fleet.token))
         .collect();
-    let poisons = poisons();
-    assert!(poisons.len() >= 20);
-    for (kind, id, value) in &poisons {
+    let mut poisons = PoisonRecords::default();
+    add_gateways(&mut poisons);
+    add_others(&mut poisons);
+    assert!(poisons.0.len() >= 20);
+    for (kind, id, value) in &poisons.0 {
         let key = format!("{DESIRED}/{kind}/{id}");
         fleet.etcd.put(&key, value).await.unwrap();
         let start = now();

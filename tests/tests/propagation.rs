@@ -95,7 +95,7 @@ async fn every_change_of_a_steady_rate_reaches_every_proxy() {
     }
 }
 
-/// Requests of a steady rate to the proxies in turn, without those that are about to restart.
+/// Requests of a steady rate to the proxies in turn, except a proxy that restarts.
 struct RequestLoad {
     agents: Vec<Agent>,
     /// Index of the proxy that is sent nothing; beyond the last one for none.

@@ -43,7 +43,7 @@ fn repairs(plane: &WritePathFixture) -> u64 {
     count.unwrap().parse().unwrap()
 }
 
-/// One of a hundred events is lost and one is doubled. In a drill, ten thousand changes and the interval of the product.
+/// Of a hundred events, one is lost, and another one is doubled. In a drill, ten thousand changes and the interval of the product.
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_that_a_watch_over_etcd_loses_or_doubles_are_repaired_by_the_next_comparison() {
     let is_drill = std::env::var_os("TOOLGATE_TEST_DRILL").is_some();

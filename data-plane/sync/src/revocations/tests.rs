@@ -86,7 +86,7 @@ fn a_token_that_was_revoked_after_the_copy_of_a_restored_store_stays_revoked() {
     let mut restored = snapshot(2, vec![token("t1", 1)]);
     restored.version.epoch = 2;
     let restored = View::build(&restored, None).0;
-    // The next stream removes those that no token of the restored configuration has.
+    // The next stream removes what belongs to no token of the restored configuration.
     let next = merge(&after, &of_epoch(3, &[3]), &restored);
     assert_eq!(next.hashes, hashes(&[1, 3]));
 }
