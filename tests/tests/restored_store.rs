@@ -23,6 +23,12 @@ async fn status_is(agent: &Agent, status: u16) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the gateway of an agent answers with this status.
+async fn becomes(agent: &Agent, status: u16, most: Duration) -> Result<()> {
+    let what = format!("the status is {status}");
+    eventually(&what, most, || status_is(agent, status)).await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_token() {
     let sandbox = Sandbox::new("restored").unwrap();
@@ -43,9 +49,7 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     let main = Agent::modern(&proxy.url("main"), &lasting);
     let with_revoked = Agent::modern(&proxy.url("main"), &revoked);
     for agent in [&main, &with_revoked] {
-        eventually("the token works", HANG_GUARD, || status_is(agent, 200))
-            .await
-            .unwrap();
+        becomes(agent, 200, HANG_GUARD).await.unwrap();
     }
     let snapshot = sandbox.join("snapshot.db");
     etcd.save(&snapshot).unwrap();
@@ -57,16 +61,8 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     ];
     cli.run(&create).await.unwrap();
     let later = Agent::modern(&proxy.url("later"), &lasting);
-    eventually("the change is served", HANG_GUARD, || {
-        status_is(&later, 200)
-    })
-    .await
-    .unwrap();
-    eventually("the token is refused", HANG_GUARD, || {
-        status_is(&with_revoked, 401)
-    })
-    .await
-    .unwrap();
+    becomes(&later, 200, HANG_GUARD).await.unwrap();
+    becomes(&with_revoked, 401, HANG_GUARD).await.unwrap();
     plane.kill().unwrap();
     etcd.kill(0).unwrap();
 
@@ -83,13 +79,7 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
 
     plane.restart_with(&["--new-epoch"]).await.unwrap();
     let start = now();
-    eventually(
-        "the restored state is served",
-        within(ADOPT_TIMEOUT),
-        || status_is(&later, 404),
-    )
-    .await
-    .unwrap();
+    becomes(&later, 404, within(ADOPT_TIMEOUT)).await.unwrap();
     println!("adopted after {:?}", start.elapsed());
     status_is(&main, 200).await.unwrap();
     throughout("with the new epoch", period, || {
