@@ -17,16 +17,19 @@ use toolgate_control_core::{
         TxnOutcome, WatchBatch, WriteOp,
     },
 };
-use toolgate_model::{
-    AdminRole, AllowList, CallTimeouts, Credential, CredentialHosts, CredentialKind, Definition,
-    Digest, DriftPolicy, Era, EraPolicy, Gateway, ObjectMeta, ObjectName, Organization, PrefixMode,
-    RelayPolicy, SealedBlob, Server, ServerBinding, ServerDefinitions, SessionSharing, Slug,
-    Timestamp, Token, TokenHash, TokenSubject,
-};
+use toolgate_model::{ObjectName, Slug, Timestamp};
 use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
 use toolgate_store::EmbeddedStore;
 
-use crate::{store_follower::StoreFollower, write_path::StoreWriter};
+use crate::{
+    store_follower::{COMPARE_INTERVAL, StoreFollower},
+    write_path::StoreWriter,
+};
+
+pub(crate) mod etcd_process;
+mod objects;
+
+pub(crate) use objects::{catalogue, credential, gateway, organization, server, token};
 
 /// Store with injectable faults.
 pub(crate) struct FaultyStore {
@@ -45,6 +48,8 @@ pub(crate) struct FaultyStore {
     pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
     pub(crate) drops_one_in: AtomicU64,
+    /// Doubles one in this many watch events; 0 for none.
+    pub(crate) doubles_one_in: AtomicU64,
     /// Number of commits that another control plane overtakes: it changes an object that the commit guards.
     pub(crate) overtaken: AtomicU64,
     /// Number of commits before which another control plane changes other objects.
@@ -73,6 +78,7 @@ impl FaultyStore {
             list_delay_millis: AtomicU64::new(0),
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
+            doubles_one_in: AtomicU64::new(0),
             overtaken: AtomicU64::new(0),
             other_changes: AtomicU64::new(0),
             commits: AtomicU64::new(0),
@@ -116,6 +122,22 @@ struct LossyWatcher {
     store: Arc<dyn Store>,
     event_count: Arc<AtomicU64>,
     drops_one_in: u64,
+    doubles_one_in: u64,
+}
+
+impl LossyWatcher {
+    /// Events that are delivered of this one: none, one or two.
+    fn copies(&self, event: StoreEvent) -> Vec<StoreEvent> {
+        let number = self.event_count.fetch_add(1, Ordering::Relaxed);
+        let is_at = |every: u64, at: u64| every > 0 && number % every == at;
+        if is_at(self.drops_one_in, 0) {
+            return Vec::new();
+        }
+        if is_at(self.doubles_one_in, 1) {
+            return vec![event.clone(), event];
+        }
+        vec![event]
+    }
 }
 
 impl StoreWatcher for LossyWatcher {
@@ -123,11 +145,8 @@ impl StoreWatcher for LossyWatcher {
         Box::pin(async move {
             let _alive = &self.store;
             let mut batch = self.inner.next().await?;
-            if self.drops_one_in > 0 {
-                let (faults, every) = (&self.event_count, self.drops_one_in);
-                let kept = |_: &StoreEvent| faults.fetch_add(1, Ordering::Relaxed) % every != 0;
-                batch.events.retain(kept);
-            }
+            let events = std::mem::take(&mut batch.events).into_iter();
+            batch.events = events.flat_map(|event| self.copies(event)).collect();
             Ok(batch)
         })
     }
@@ -248,6 +267,7 @@ impl Store for FaultyStore {
                 store,
                 event_count: Arc::clone(&self.event_count),
                 drops_one_in: self.drops_one_in.load(Ordering::Relaxed),
+                doubles_one_in: self.doubles_one_in.load(Ordering::Relaxed),
             }) as Box<dyn StoreWatcher>)
         })
     }
@@ -312,12 +332,18 @@ impl Drop for WritePathFixture {
 
 /// Starts a write path over `store`. Its first listing may still be in progress.
 pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
+    start_comparing(store, COMPARE_INTERVAL)
+}
+
+/// Same as [`start`], with this interval of the full comparison.
+pub(crate) fn start_comparing(store: Arc<dyn Store>, interval: Duration) -> WritePathFixture {
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let (drain, trigger) = drain::new();
     let (sender, published) = watch::channel(Arc::<PublishedState>::default());
     let unready = readiness.block("store");
     let clock = clock::system();
     let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &metrics);
+    let follower = follower.with_compare_interval(interval);
     let resync = follower.resync();
     let follower = drain.spawn("store follower", follower.run(drain.clone()));
     let notify = Arc::clone(&resync);
@@ -395,103 +421,5 @@ pub(crate) fn put(key: &str, value: &[u8]) -> Txn {
             value: value.to_vec(),
             lease: None,
         }],
-    }
-}
-
-pub(crate) fn organization(id: &str) -> Organization {
-    Organization {
-        id: slug(id),
-        meta: ObjectMeta::default(),
-        rate_limits: Vec::new(),
-    }
-}
-
-pub(crate) fn server(id: &str) -> Server {
-    Server {
-        name: name(id),
-        meta: ObjectMeta::default(),
-        source: toolgate_model::ServerSource::remote("http://127.0.0.1:9/mcp".parse().unwrap()),
-        credential: None,
-        era: EraPolicy::Probe,
-        protocol_version: None,
-        timeouts: CallTimeouts::default(),
-        drift: DriftPolicy::Follow,
-        relay: RelayPolicy::default(),
-        sharing: SessionSharing::default(),
-        max_answer: toolgate_model::MaxAnswer::default(),
-        rate_limits: Vec::new(),
-    }
-}
-
-pub(crate) fn credential(id: &str) -> Credential {
-    Credential {
-        name: name(id),
-        meta: ObjectMeta::default(),
-        hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
-        kind: CredentialKind::StaticHeader {
-            header: "authorization".to_owned(),
-            value: SealedBlob {
-                key_id: "k1".to_owned(),
-                wrapped_key: vec![1],
-                ciphertext: vec![2],
-            },
-        },
-    }
-}
-
-pub(crate) fn gateway(id: &str, server: &str) -> Gateway {
-    Gateway {
-        name: name(id),
-        meta: ObjectMeta::default(),
-        prefix: PrefixMode::Always,
-        listing: toolgate_model::ToolListing::default(),
-        bindings: vec![ServerBinding::all(slug(server))],
-        instructions: "Be kind.".to_owned(),
-        rate_limits: Vec::new(),
-    }
-}
-
-pub(crate) fn catalogue(server: &str) -> ServerDefinitions {
-    let json = r#"{"description":"Reads","inputSchema":{"type":"object"},"name":"read"}"#;
-    ServerDefinitions {
-        server: name(server),
-        era: Some(Era::Modern),
-        protocol_version: "2026-07-28".to_owned(),
-        legacy_version: String::new(),
-        server_name: "files".to_owned(),
-        server_version: "1".to_owned(),
-        instructions: String::new(),
-        capabilities: "{}".to_owned(),
-        tools: vec![Definition {
-            name: "read".to_owned(),
-            digest: Digest::of_bytes(json.as_bytes()),
-            json: json.into(),
-        }],
-        prompts: Vec::new(),
-        resources: Vec::new(),
-        templates: Vec::new(),
-        probed: Timestamp(1_700_000_000_000),
-        problem: None,
-        problem_since: None,
-        omissions: Vec::new(),
-        parts: Vec::new(),
-    }
-}
-
-pub(crate) fn token(id: &str) -> Token {
-    Token {
-        name: name(id),
-        meta: ObjectMeta::default(),
-        gateway_uids: std::collections::BTreeMap::new(),
-        scope: TokenSubject::Organization,
-        gateways: AllowList::All,
-        tools: AllowList::Only(vec!["files__read".to_owned()]),
-        expires: None,
-        role: AdminRole::Viewer,
-        rate_limits: Vec::new(),
-        hash: TokenHash(Digest::of_bytes(id.as_bytes()).0),
-        revoked: None,
-        hint: "archestra_abc".to_owned(),
-        system: false,
     }
 }

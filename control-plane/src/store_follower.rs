@@ -22,12 +22,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use toolgate_control_core::{
-    CompileOutput, ControlObject, ListedObject, Revision, StoreState, compile,
-    key::ROOT,
-    port::{
-        BoxFuture, KeyValue, PublishedState, Store, StoreError, StoreEvent, StoreWatcher,
-        WatchBatch,
-    },
+    CompileOutput, Revision, StoreState, compile,
+    port::{BoxFuture, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
     state::{ObjectEvent, QuarantinedObject},
 };
@@ -39,29 +35,21 @@ use toolgate_runtime::{
     readiness::ReadyGuard,
 };
 
-use crate::{
-    receipt::{RecordReceipt, received},
-    record_codec,
-};
+use crate::receipt::RecordReceipt;
+use listing::{StoreListing, decode, list};
 
+mod listing;
 #[cfg(test)]
 mod tests;
 
 /// Interval of the full comparison with the store.
 pub(crate) const COMPARE_INTERVAL: Duration = Duration::from_secs(60);
-/// Number of entries in one page of a listing.
-const PAGE_ENTRIES: usize = 500;
 /// Maximum number of pending batches merged into one publication.
 const MAX_BATCHES: usize = 64;
 /// Maximum number of unreadable entries logged at once.
 const MAX_LOGGED: usize = 20;
-/// Maximum number of earlier forms that are read of an entry that cannot be read.
-const MAX_FORMS_READ: usize = 3;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-
-/// Entries of the store and the revision that they were listed at.
-type StoreListing = (Vec<ListedObject>, Revision);
 
 /// Comparison of the state with the store, which is listed.
 struct StoreComparison {
@@ -80,6 +68,7 @@ pub(crate) struct StoreFollower {
     /// Blocks readiness until the first publication.
     unready: Option<ReadyGuard>,
     resync: Arc<Notify>,
+    compare_interval: Duration,
     repairs: Counter,
     failures: Counter,
     backwards: Counter,
@@ -102,6 +91,7 @@ impl StoreFollower {
             published,
             unready: Some(unready),
             resync: Arc::default(),
+            compare_interval: COMPARE_INTERVAL,
             repairs: counter(
                 "toolgate.store.repairs",
                 "Differences that a full comparison with the store found",
@@ -114,6 +104,13 @@ impl StoreFollower {
             quarantined: metrics.gauge("toolgate.state.quarantined", "Entries that cannot be read"),
             problems: metrics.gauge("toolgate.state.problems", "Resources that do not compile"),
         }
+    }
+
+    /// Compares everything with the store at another interval.
+    #[cfg(test)]
+    pub(crate) fn with_compare_interval(mut self, interval: Duration) -> Self {
+        self.compare_interval = interval;
+        self
     }
 
     /// Returns the notifier for a resync. Notify it to have the store listed at once, if the watch may have lost an
@@ -167,7 +164,8 @@ impl StoreFollower {
 
     async fn watch(&mut self, watcher: &mut dyn StoreWatcher) -> StoreError {
         let mut comparison: Option<StoreComparison> = None;
-        let mut compare = interval_at(Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
+        let every = self.compare_interval;
+        let mut compare = interval_at(Instant::now() + every, every);
         compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let resync = self.resync();
         loop {
@@ -384,99 +382,6 @@ fn compiled(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
         return compile(state);
     }
     recompile(state, previous)
-}
-
-/// Returns `true` if `known` has the entry at this revision, and could read it.
-fn is_unchanged(known: &StoreState, key: &str, mod_revision: Revision) -> bool {
-    known.mod_revision(key) == Some(mod_revision) && !known.quarantine.contains_key(key)
-}
-
-/// Lists all entries of the store at one revision. Of pages whose entries `known` has at the same revisions only the keys are
-/// read; of other pages, the entries that it has are not decoded again.
-/// An entry that cannot be read is preceded by its last readable form, if the history has it.
-async fn list(
-    store: &dyn Store,
-    known: &StoreState,
-    now: Timestamp,
-) -> Result<StoreListing, StoreError> {
-    let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
-    loop {
-        if known.revision() > 0 {
-            let page = store
-                .list_keys(ROOT, after.as_deref(), PAGE_ENTRIES, at)
-                .await?;
-            at = Some(page.revision);
-            if page
-                .keys
-                .iter()
-                .all(|it| is_unchanged(known, &it.key, it.mod_revision))
-            {
-                after = page.keys.last().map(|it| it.key.clone());
-                listing.extend(page.keys.into_iter().map(|it| ListedObject {
-                    key: it.key,
-                    mod_revision: it.mod_revision,
-                    object: None,
-                }));
-                if !page.more || after.is_none() {
-                    return Ok((listing, page.revision));
-                }
-                continue;
-            }
-        }
-        let page = store.list(ROOT, after.as_deref(), PAGE_ENTRIES, at).await?;
-        at = Some(page.revision);
-        after = page.entries.last().map(|entry| entry.key.clone());
-        for entry in page.entries {
-            let unchanged = is_unchanged(known, &entry.key, entry.mod_revision);
-            let receipt = match known.mod_revision(&entry.key) {
-                Some(_) => RecordReceipt::Written,
-                None => RecordReceipt::Found,
-            };
-            let object = (!unchanged).then(|| decode(&entry, receipt, now));
-            if matches!(object, Some(Err(_))) && known.mod_revision(&entry.key).is_none() {
-                listing.extend(last_readable(store, &entry).await);
-            }
-            listing.push(ListedObject {
-                key: entry.key,
-                mod_revision: entry.mod_revision,
-                object,
-            });
-        }
-        if !page.more || after.is_none() {
-            return Ok((listing, page.revision));
-        }
-    }
-}
-
-/// Returns the last readable form of an entry that cannot be read, from the history of the store.
-async fn last_readable(store: &dyn Store, unreadable: &KeyValue) -> Option<ListedObject> {
-    let mut before = unreadable.mod_revision;
-    for _ in 0..MAX_FORMS_READ {
-        let at = Some(before.checked_sub(1)?);
-        // Compacted history has no earlier form.
-        let page = store.list(&unreadable.key, None, 1, at).await.ok()?;
-        let mut entries = page.entries.into_iter();
-        let entry = entries.find(|entry| entry.key == unreadable.key)?;
-        let object = record_codec::decode(&entry.key, &entry.value).map(|it| it.object);
-        if object.is_ok() {
-            return Some(ListedObject {
-                key: entry.key,
-                mod_revision: entry.mod_revision,
-                object: Some(object),
-            });
-        }
-        before = entry.mod_revision;
-    }
-    None
-}
-
-fn decode(
-    entry: &KeyValue,
-    receipt: RecordReceipt,
-    now: Timestamp,
-) -> Result<ControlObject, String> {
-    let record = record_codec::decode(&entry.key, &entry.value)?;
-    Ok(received(record, receipt, now))
 }
 
 fn decode_event(event: StoreEvent, now: Timestamp) -> ObjectEvent {
