@@ -23,6 +23,7 @@ use tokio::{
 };
 use toolgate_control_core::{
     CompileOutput, Revision, StoreState, compile,
+    key::ROOT,
     port::{BoxFuture, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
     state::{ObjectEvent, QuarantinedObject},
