@@ -6,7 +6,10 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use crate::cli::{client::kind::ApiResourceKind, output::error::CliError};
+use crate::cli::{
+    client::kind::{ApiResourceKind, GATEWAY},
+    output::error::CliError,
+};
 
 /// Verbs that take objects of any kind, with their synonyms.
 const VERBS: [(&str, &[&str]); 8] = [
@@ -34,13 +37,11 @@ const NOUN_VERBS: [(&str, &str, &str); 9] = [
 ];
 
 /// Words without a counterpart, with the command to type instead.
-const ANSWERS: [(&str, &str); 26] = [
+const ANSWERS: [(&str, &str); 25] = [
     (
-        "logs",
-        "`toolgate events` shows changes and problems. Calls are not logged: traces of them go to `--otlp-endpoint` of the \
-         proxies, and /metrics of their private listeners counts them",
+        "log",
+        "`toolgate logs GATEWAY` shows the calls through a gateway; `toolgate events` shows changes and problems",
     ),
-    ("log", "`toolgate events` shows changes and problems"),
     (
         "status",
         "`toolgate doctor` looks for what is wrong; `toolgate get all` lists what there is",
@@ -146,6 +147,9 @@ pub fn translated(words: Vec<OsString>, program: &Command) -> Result<Vec<OsStrin
 /// Command that shows the help of another one.
 const HELP: &str = "help";
 
+/// Command that takes a gateway, and may be written after its noun.
+const LOGS: &str = "logs";
+
 /// Flags before the command.
 #[derive(Debug, Default)]
 struct LeadingFlags {
@@ -226,6 +230,9 @@ fn translate(
         if own.is_none() {
             return Ok(Some((words(&[verb, kind.plural]), 2)));
         }
+    }
+    if two == Some(LOGS) && kind(one).is_some_and(|kind| kind.name == GATEWAY.name) {
+        return Ok(Some((words(&[LOGS]), 2)));
     }
     // A verb first: `add server`, `call tools`.
     if let Some(noun) = two.and_then(|word| noun_named(word, program)) {
