@@ -115,6 +115,7 @@ fn rights_that_change_nothing_are_named_here() {
         matches!(
             right,
             AccessRight::Read(_)
+                | AccessRight::ReadCalls
                 | AccessRight::ReadVersions
                 | AccessRight::Push
                 | AccessRight::ResolveCredential
