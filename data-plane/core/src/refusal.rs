@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde_json::json;
-use toolgate_mcp::{FrameError, RpcError, versions};
+use toolgate_mcp::{FrameError, FrameLimits, RpcError, versions};
 use toolgate_model::RateLimitKey;
 
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
@@ -164,6 +164,8 @@ pub enum UpstreamFailure {
     RateLimited,
     /// The server's message is not a valid response.
     Malformed,
+    /// The response is nested deeper than the limit. The tool may have run.
+    TooDeep,
     /// The response exceeds the size limit. The tool may have run.
     TooLarge,
     /// The server's `requestState` exceeds the size limit for sealed states, regardless of the response limit.
@@ -365,6 +367,11 @@ impl UpstreamFailure {
                 format!("the server of this {noun} asks to slow down: retry later")
             }
             Self::Malformed => format!("the server of this {noun} sent an invalid answer"),
+            Self::TooDeep => format!(
+                "the answer of the server of this {noun} is nested more than {} levels deep; \
+                 the call may have taken effect",
+                FrameLimits::SERVER_MESSAGE.depth
+            ),
             Self::TooLarge => format!(
                 "the answer of the server of this {noun} is too large; \
                  the call may have taken effect"
@@ -405,6 +412,7 @@ impl UpstreamFailure {
             Self::Credential => "upstream_credential",
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",
+            Self::TooDeep => "upstream_too_deep",
             Self::TooLarge => "upstream_too_large",
             Self::TooManyMessages => "upstream_too_much",
             Self::StateTooLarge => "upstream_state_too_large",

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    FrameLimits, RpcError, ServerMessage,
+    FrameErrorKind, FrameLimits, RpcError, ServerMessage,
     envelope::MessageParams,
     message, method,
     server_message::{ServerMessageBody, scan},
@@ -178,8 +178,12 @@ impl ResponseRelay {
         if self.finished {
             return RelayAction::Ignore;
         }
-        let Ok(answer) = scan(message, &FrameLimits::SERVER_MESSAGE) else {
-            return RelayAction::Final(self.fail(UpstreamFailure::Malformed));
+        let answer = match scan(message, &FrameLimits::SERVER_MESSAGE) {
+            Ok(answer) => answer,
+            Err(error) if error.reason == FrameErrorKind::TooDeep => {
+                return self.on_deep_message(message);
+            }
+            Err(_invalid) => return RelayAction::Final(self.fail(UpstreamFailure::Malformed)),
         };
         let ends = matches!(
             &answer.body,
@@ -234,6 +238,33 @@ impl ResponseRelay {
             ServerMessageBody::Request { method, params } => {
                 self.server_request(method.as_str(), params.as_ref(), &answer)
             }
+        }
+    }
+
+    /// Handles a message that is nested too deeply. Only the answer to the call ends it.
+    fn on_deep_message(&mut self, message: &Bytes) -> RelayAction {
+        let Ok(answer) = scan(message, &FrameLimits::LENIENT) else {
+            return RelayAction::Final(self.fail(UpstreamFailure::Malformed));
+        };
+        match (&answer.body, answer.id) {
+            (ServerMessageBody::Result(_) | ServerMessageBody::Error(_), _)
+                if self.matches_request(&answer) =>
+            {
+                self.answered = true;
+                RelayAction::Final(self.fail(UpstreamFailure::TooDeep))
+            }
+            (ServerMessageBody::Request { .. }, Some(id)) => {
+                let most = FrameLimits::SERVER_MESSAGE.depth;
+                let words = format!("a request to a client may be nested at most {most} levels deep");
+                RelayAction::LocalReply(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
+            }
+            (
+                ServerMessageBody::Result(_)
+                | ServerMessageBody::Error(_)
+                | ServerMessageBody::Notification { .. }
+                | ServerMessageBody::Request { .. },
+                _,
+            ) => RelayAction::Ignore,
         }
     }
 
