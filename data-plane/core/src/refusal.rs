@@ -101,6 +101,11 @@ pub enum Refusal {
     /// The gateway resource has fields that this proxy does not understand, so its requests are denied.
     #[error("this gateway is not available here")]
     GatewayDenied,
+    /// The record of the gateway in the store cannot be read.
+    #[error(
+        "the configuration of this gateway cannot be read: its operator finds the reason in the log of the control plane"
+    )]
+    GatewayUnreadable,
     /// The caller's quota is exhausted. Holds the time until a retry, in seconds.
     #[error("too many requests: retry in {0} s")]
     TooManyRequests(u32),
@@ -212,7 +217,10 @@ impl Refusal {
             | Self::UnknownResource { .. }
             | Self::BadCursor
             | Self::Upstream(_) => 200,
-            Self::GatewayDenied | Self::Overloaded | Self::NotConfigured => 503,
+            Self::GatewayDenied
+            | Self::GatewayUnreadable
+            | Self::Overloaded
+            | Self::NotConfigured => 503,
             Self::TooManyRequests(_) | Self::RateLimited { .. } | Self::TooManyOpen(_) => 429,
             Self::PeerLost => 502,
             Self::Internal => 500,
@@ -257,6 +265,7 @@ impl Refusal {
             Self::RateLimited { per, seconds } => RpcError::internal(text)
                 .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
             Self::GatewayDenied
+            | Self::GatewayUnreadable
             | Self::Overloaded
             | Self::NotConfigured
             | Self::TooManyOpen(_)
@@ -306,6 +315,7 @@ impl Refusal {
             Self::BadCursor => "bad_cursor",
             Self::MissingCapability(_) => "missing_capability",
             Self::GatewayDenied => "gateway_denied",
+            Self::GatewayUnreadable => "gateway_unreadable",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::RateLimited { per, .. } => rate_limit_kind(*per),
             Self::Overloaded => "overloaded",

@@ -30,7 +30,7 @@ use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};
 
 use build::{KeyIndex, SharedValues};
 
-pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
+pub use gateway::{GatewayDenial, GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
 pub use prompt::PromptView;
 pub use resource::ResourceView;

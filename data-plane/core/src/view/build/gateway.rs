@@ -15,7 +15,11 @@ use toolgate_model::{
 use crate::{
     GatewayView, ToolView,
     policy::GatewayPolicy,
-    view::{builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, tool_index::ToolIndex},
+    view::{
+        builtin_tools, definition,
+        gateway::{GatewayDenial, INSTRUCTIONS_LIMIT},
+        tool_index::ToolIndex,
+    },
 };
 
 use super::{ViewAssembly, features};
@@ -34,7 +38,11 @@ pub(super) fn gateway(
 ) -> GatewayView {
     let mut problems = Vec::new();
     let denied = denied(resource);
-    problems.extend(denied.iter().map(|reason| reason.to_string()));
+    if let Some(GatewayDenial::UnknownField(field)) = &denied {
+        problems.push(format!(
+            "it must be understood by `{field}`, which this proxy does not know: denied"
+        ));
+    }
     let tools = tools(building, name, resource, &mut problems);
     let prompts = features::prompts(building, name, resource, &mut problems);
     let resources = features::resources(building, name, resource, &mut problems);
@@ -83,13 +91,13 @@ pub(super) fn gateway(
     }
 }
 
-fn denied(resource: &GatewayResource) -> Option<Box<str>> {
+fn denied(resource: &GatewayResource) -> Option<GatewayDenial> {
+    if resource.is_unreadable() {
+        return Some(GatewayDenial::Unreadable);
+    }
     let unknown = unsupported_security_field(&resource.must_understand)?;
     let unknown: String = unknown.chars().take(64).collect();
-    Some(
-        format!("it must be understood by `{unknown}`, which this proxy does not know: denied")
-            .into(),
-    )
+    Some(GatewayDenial::UnknownField(unknown.into()))
 }
 
 fn tools(
