@@ -9,6 +9,7 @@ use toolgate_model::{
     Timestamp, TokenSubject,
     snapshot::{RateLimitScope as Scope, ScopedRateLimit, SnapshotEntry},
 };
+use toolgate_data_plane::DataPlaneOptions;
 use toolgate_runtime::clock::ManualClock;
 
 use crate::{
@@ -162,6 +163,50 @@ async fn a_session_can_be_ended_when_the_limit_is_used_up() {
     assert_eq!(again.status, 404);
     // Requests are limited as before.
     assert_eq!(client.legacy(ping).await.whole().await.status, 429);
+}
+
+/// Cancellations and answers to requests of servers end what waits, in the limits of operators and in that of the proxy.
+#[tokio::test]
+async fn cancellations_and_answers_to_server_requests_pass_when_the_limit_is_used_up() {
+    for limits in [vec![(Scope::Gateway, limit(Key::Principal))], Vec::new()] {
+        let clock = ManualClock::new(Timestamp(1_700_000_000_000));
+        let limited = |options: &mut DataPlaneOptions| {
+            if limits.is_empty() {
+                options.limits.rate_per_token = Some(1);
+                options.limits.burst_per_token = 6;
+            }
+        };
+        let rig = TestRig::with_options(limited, clock).await;
+        set_limits(&rig, &limits);
+        let mut client = rig.client();
+        client.capabilities = json!({"elicitation": {}});
+        client.initialize().await;
+        let ask = exposed(Era::Legacy, "ask");
+        let mut stream = client.call(Era::Legacy, json!("c"), &ask, "x").await;
+        let question = stream.message().await.unwrap();
+        let mut cancelled = client.call(Era::Legacy, json!("h"), &ask, "x").await;
+        assert!(cancelled.message().await.is_some());
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+        while client.legacy(ping.clone()).await.whole().await.status == 200 {}
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": {"requestId": "h"}});
+        let accepted = client.legacy(cancel.clone()).await.whole().await;
+        assert_eq!(accepted.status, 202);
+        assert_eq!(cancelled.message().await, None);
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"],
+            "result": {"action": "accept", "content": {"n": 7}}});
+        assert_eq!(client.legacy(answer).await.whole().await.status, 202);
+        let last = stream.message().await.unwrap();
+        assert_eq!(last["id"], "c", "{last}");
+        // All else is limited as before: requests, other notifications, and anything without a session.
+        let notice = json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"});
+        let batch = json!([cancel, ping]);
+        for other in [ping, notice, batch] {
+            let refused = client.legacy(other.clone()).await.whole().await;
+            assert_eq!(refused.status, 429, "{other}");
+        }
+        assert_eq!(call(&client, &exposed(Era::Modern, "echo")).await.status, 429);
+    }
 }
 
 #[tokio::test]
