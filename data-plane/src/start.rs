@@ -134,6 +134,7 @@ impl DataPlane {
         let calls_per_server = options.calls_per_server;
         let mut listener = options.listener;
         listener.responses = Some(Arc::clone(&answers));
+        listener.metrics = Some(metrics.clone());
         let (listener, shares) = (Listener::bind(listener)?, options.shares);
         let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
         let peers = Peers::new(
