@@ -6,14 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_mcp::{deceptive_text, message::Implementation};
+use toolgate_mcp::message::Implementation;
 use toolgate_model::{
-    Definition, Digest, ObjectName, Slug, ToolListing,
+    Digest, ObjectName, Slug, ToolListing,
     snapshot::{GatewayResource, RESERVED_TOOL_NAMES, unsupported_security_field},
 };
 
 use crate::{
-    GatewayView, ToolView,
+    GatewayView, ServerView, ToolView,
     policy::GatewayPolicy,
     view::{
         builtin_tools, definition,
@@ -22,13 +22,10 @@ use crate::{
     },
 };
 
-use super::{ViewAssembly, features};
+use super::{ServerOffer, ViewAssembly, features};
 
 /// Maximum number of problems reported per gateway; further ones are only counted.
 const MAX_REASONS: usize = 8;
-/// Maximum length of one server's part of the instructions, in bytes. Quoted text is longer than what the server wrote;
-/// it must not push out the parts of other servers.
-const SERVER_INSTRUCTIONS_LIMIT: usize = 12 * 1024;
 
 pub(super) fn gateway(
     building: &ViewAssembly<'_>,
@@ -106,31 +103,31 @@ fn tools(
     resource: &GatewayResource,
     problems: &mut Vec<String>,
 ) -> Vec<Arc<ToolView>> {
-    let mut offered: BTreeMap<&Slug, BTreeMap<&str, &Definition>> = BTreeMap::new();
+    let mut bound: BTreeMap<&Slug, (Option<&Arc<ServerView>>, Option<&Arc<ServerOffer>>)> =
+        BTreeMap::new();
     let mut taken: BTreeSet<&str> = match resource.listing {
         ToolListing::All => BTreeSet::new(),
         ToolListing::Progressive => RESERVED_TOOL_NAMES.into(),
     };
     let mut tools = Vec::with_capacity(resource.tools.len());
     for tool in &resource.tools {
-        let name = ObjectName::new(gateway.org.clone(), tool.server.clone());
-        let definitions = offered.entry(&tool.server).or_insert_with(|| {
-            let definitions = building.definitions(&name).into_iter();
-            let tools = definitions.flat_map(|(_, definitions)| &definitions.tools);
-            tools.map(|tool| (tool.name.as_str(), tool)).collect()
+        let (server, offer) = *bound.entry(&tool.server).or_insert_with(|| {
+            let name = ObjectName::new(gateway.org.clone(), tool.server.clone());
+            (building.server(&name), building.offer(&name))
         });
-        let definition = definitions.get(tool.original.as_str());
-        let found = match (building.server(&name), definition) {
+        let offered =
+            offer.and_then(|offer| offer.tool(&tool.original, resource.uris, &building.reads));
+        let found = match (server, offered) {
             (None, _) => Err("its server is not known"),
             (Some(_), None) => Err("its server's catalogue does not have it"),
-            (Some(_), Some(definition)) if definition.digest != tool.digest => {
+            (Some(_), Some((definition, _))) if definition.digest != tool.digest => {
                 Err("its definition is not the approved one")
             }
             (Some(_), Some(_)) if !taken.insert(tool.exposed.as_str()) => {
                 Err("another tool has this name")
             }
-            (Some(server), Some(definition)) => {
-                definition::expose(tool, server, definition, resource.uris)
+            (Some(server), Some(offered)) => {
+                definition::expose(tool, server, offered, resource.uris)
             }
         };
         match found {
@@ -160,13 +157,14 @@ fn instructions(
     let mut text = resource.instructions.trim().to_owned();
     for id in &resource.servers {
         let name = ObjectName::new(gateway.org.clone(), id.clone());
-        let catalogue = building.definitions(&name);
-        let own = catalogue.map_or("", |(_, catalogue)| catalogue.instructions.trim());
+        let Some(offer) = building.offer(&name).filter(|it| it.has_instructions()) else {
+            continue;
+        };
         let mut exposed = tools
             .iter()
             .filter(|tool| tool.server.name == name)
             .peekable();
-        if own.is_empty() || exposed.peek().is_none() {
+        if exposed.peek().is_none() {
             continue;
         }
         let prefix = format!("{id}__");
@@ -177,9 +175,7 @@ fn instructions(
             id.to_string()
         };
         let gap = if text.is_empty() { "" } else { "\n\n" };
-        // The text of a server is a block quotation: no heading in it ends its section.
-        let quoted = deceptive_text::quoted(own);
-        let quoted = truncated(&quoted, SERVER_INSTRUCTIONS_LIMIT);
+        let quoted = offer.instructions();
         // Writing to a string does not fail.
         let _infallible = write!(text, "{gap}## {heading}\n\n> {quoted}");
     }
@@ -187,7 +183,7 @@ fn instructions(
 }
 
 /// Returns the start of a text, at most `limit` bytes.
-fn truncated(text: &str, limit: usize) -> &str {
+pub(super) fn truncated(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;
