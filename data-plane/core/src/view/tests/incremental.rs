@@ -203,8 +203,7 @@ fn definitions_are_read_once_for_all_gateways_that_expose_them() {
         let fewer = SnapshotEntry::new(SnapshotResource::Gateway(gateway(&test_servers()[..1])));
         snapshot.entries.insert(one, fewer);
         let (gateway_changed, _) = View::build(&snapshot, Some(&start));
-        let server = test_servers()[0].name.id.clone();
-        edit_server(&mut snapshot, server.as_str(), |server| {
+        edit_server(&mut snapshot, "weather", |server| {
             server.endpoints = endpoints("https://new.example/")
         });
         let (server_changed, _) = View::build(&snapshot, Some(&gateway_changed));
