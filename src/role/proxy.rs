@@ -23,10 +23,7 @@ const ACTOR_THREADS: usize = 1;
 const PUSH_PORT: u16 = 7410;
 
 /// Builds the role.
-pub async fn build(
-    options: ProxyOptions,
-    context: &ProcessContext,
-) -> anyhow::Result<RunningRole> {
+pub async fn build(options: ProxyOptions, context: &ProcessContext) -> anyhow::Result<RunningRole> {
     let id = options
         .id
         .as_deref()
@@ -59,7 +56,9 @@ pub async fn start_sync(
 ) -> anyhow::Result<SyncHandle> {
     let context = context.proxy_context();
     let starting = spawn_blocking(move || sync::start(options, &context));
-    Ok(starting.await.context("the configuration cannot be read")??)
+    Ok(starting
+        .await
+        .context("the configuration cannot be read")??)
 }
 
 /// Starts the data plane and its client listener.

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    DefinitionsPart, Digest, GatewayClaim, ObjectMeta, ProxyStatus, SealedBlob, Timestamp, TokenHash,
-    for_each_kind,
+    DefinitionsPart, Digest, GatewayClaim, ObjectMeta, ProxyStatus, SealedBlob, Timestamp,
+    TokenHash, for_each_kind,
     kind::{DesiredObject as _, KindObject as _},
 };
 

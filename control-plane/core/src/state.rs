@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
-    DefinitionsPart, Digest, Gateway, GatewayClaim, KindObject as _, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version,
-    for_each_kind,
+    DefinitionsPart, Digest, Gateway, GatewayClaim, KindObject as _, ObjectName, SealedBlob, Slug,
+    Timestamp, Token, TokenHash, Version, for_each_kind,
 };
 
 use crate::{
@@ -268,7 +268,10 @@ impl StoreState {
     /// claim, there was no such gateway.
     pub fn claim_of_unreadable(&self, name: &ObjectName) -> Option<&GatewayClaim> {
         let is_unreadable = self.quarantined(&Gateway::key(name.clone())).is_some();
-        let claim = self.gateway_ids.get(&name.id).filter(|it| it.org == name.org);
+        let claim = self
+            .gateway_ids
+            .get(&name.id)
+            .filter(|it| it.org == name.org);
         claim
             .filter(|_| is_unreadable && !self.gateways.contains(name))
             .map(|claim| &*claim.object)

@@ -122,7 +122,9 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
     }
     let malformed = listing.rejected.iter().filter(|it| !it.reason.is_limit());
     if let Some(named) = named(malformed) {
-        parts.push(format!("{what} are left out: {named}; have the server fixed"));
+        parts.push(format!(
+            "{what} are left out: {named}; have the server fixed"
+        ));
     }
     if !listing.with_deceptive_text.is_empty() {
         let listed: Vec<&str> = listing

@@ -8,8 +8,8 @@ use toolgate_control_core::{
     object::{JoinToken, RequestRecord, VersionMarker, VersionRecord},
 };
 use toolgate_model::{
-    Credential, CredentialHosts, CredentialKind, Digest, GatewayClaim, ObjectMeta, ProxyStatus, ResourceKey,
-    ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Uid, Version,
+    Credential, CredentialHosts, CredentialKind, Digest, GatewayClaim, ObjectMeta, ProxyStatus,
+    ResourceKey, ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Uid, Version,
 };
 
 use super::*;

@@ -71,7 +71,10 @@ pub(crate) async fn serve<G: RequestHandler>(
         Ok(local) => context.listener.hosts.at(local.ip()),
         Err(_unknown) => context.listener.hosts.clone(),
     };
-    let addresses = ConnectionAddresses { peer: address, hosts };
+    let addresses = ConnectionAddresses {
+        peer: address,
+        hosts,
+    };
     let Some(tls) = context.listener.tls.clone() else {
         let multiplexed = timeout(limits.head_timeout, is_http2(&stream))
             .await

@@ -4,12 +4,12 @@ use std::{num::NonZeroU32, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
+use toolgate_data_plane::DataPlaneOptions;
 use toolgate_model::{
     Era, RateLimit, RateLimitKey as Key, ResourceKey, SnapshotResource, SnapshotResourceKind,
     Timestamp, TokenSubject,
     snapshot::{RateLimitScope as Scope, ScopedRateLimit, SnapshotEntry},
 };
-use toolgate_data_plane::DataPlaneOptions;
 use toolgate_runtime::clock::ManualClock;
 
 use crate::{
@@ -205,7 +205,10 @@ async fn cancellations_and_answers_to_server_requests_pass_when_the_limit_is_use
             let refused = client.legacy(other.clone()).await.whole().await;
             assert_eq!(refused.status, 429, "{other}");
         }
-        assert_eq!(call(&client, &exposed(Era::Modern, "echo")).await.status, 429);
+        assert_eq!(
+            call(&client, &exposed(Era::Modern, "echo")).await.status,
+            429
+        );
     }
 }
 

@@ -78,7 +78,9 @@ impl CachedName {
     /// Returns `true` if the name is being looked up, or has an answer that is used.
     fn is_in_use(&self) -> bool {
         let answer = self.answer.try_lock();
-        answer.map_or(true, |answer| answer.as_ref().is_some_and(NameAnswer::is_fresh))
+        answer.map_or(true, |answer| {
+            answer.as_ref().is_some_and(NameAnswer::is_fresh)
+        })
     }
 }
 

@@ -186,7 +186,11 @@ fn system_to_proto(record: &SystemRecord) -> pb::record::Object {
         SystemRecord::Marker { epoch } => Out::Marker(pb::Marker { epoch: *epoch }),
         SystemRecord::GatewayId(claim) => Out::GatewayId(pb::GatewayIdRecord {
             organization: claim.org.to_string(),
-            uid: claim.uid.as_ref().map(ToString::to_string).unwrap_or_default(),
+            uid: claim
+                .uid
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }),
         SystemRecord::SealedKey(blob) => Out::Sealed(sealed_to_proto(blob)),
         SystemRecord::JoinToken {

@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use toolgate_model::{
-    GatewayClaim, ObjectName, RateLimit, ResourceKey, ServerDefinitions, Slug, SnapshotResourceKind, Timestamp,
-    Uid,
+    GatewayClaim, ObjectName, RateLimit, ResourceKey, ServerDefinitions, Slug,
+    SnapshotResourceKind, Timestamp, Uid,
 };
 
 use crate::{key::ObjectKey, state::StoreState};

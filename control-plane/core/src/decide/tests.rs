@@ -1,8 +1,8 @@
 //! Tests of rejections and their messages, and a property test that accepted commands compile.
 
 use toolgate_model::{
-    AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, GatewayClaim, PrefixMode, Server,
-    ServerSource, Timestamp,
+    AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, GatewayClaim,
+    PrefixMode, Server, ServerSource, Timestamp,
 };
 
 use crate::{
@@ -660,7 +660,10 @@ fn the_version_log_is_bounded_and_names_author_and_change() {
 fn a_poisoned_object_can_be_deleted_and_recreated() {
     let mut world = world();
     let key = ObjectKey::Token(name("acme", "bad"));
-    world.force(&key.to_string(), ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))));
+    world.force(
+        &key.to_string(),
+        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+    );
     let create = Command::Create(OperatorObject::Token(token("acme", "bad")));
     assert!(matches!(
         world.run(create.clone()),

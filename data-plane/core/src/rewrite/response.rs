@@ -255,7 +255,8 @@ impl ResponseRelay {
             }
             (ServerMessageBody::Request { .. }, Some(id)) => {
                 let most = FrameLimits::SERVER_MESSAGE.depth;
-                let words = format!("a request to a client may be nested at most {most} levels deep");
+                let words =
+                    format!("a request to a client may be nested at most {most} levels deep");
                 RelayAction::LocalReply(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
             }
             (

@@ -94,7 +94,8 @@ pub(super) fn expose(
         reserved_arguments: arguments,
         definition: Arc::clone(&facts.definition),
         name_span: facts.name_span,
-        legacy: (facts.differs_for_legacy)
+        legacy: facts
+            .differs_for_legacy
             .then(|| legacy_definition(tool, facts.definition.as_bytes()))
             .flatten(),
     })

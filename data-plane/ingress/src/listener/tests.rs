@@ -272,7 +272,10 @@ async fn a_listener_at_all_addresses_serves_the_address_of_the_connection_and_co
         let mut stream = connect(SocketAddr::from((address, bound.port()))).await;
         let text = format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n");
         let answer = exchange(&mut stream, &text).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{host}: {answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{host}: {answer}"
+        );
     }
     let scraped = metrics.render();
     let line = "toolgate_hosts_refused_total{listener=\"client\"} 2";

@@ -8,9 +8,7 @@ use toolgate_wire::push::ReceivedUpdate;
 use super::{
     FILE,
     delta_log::{self, DeltaLog, LogContent},
-    stored_updates::{
-        StoredUpdates, delta_to_bytes, from_bytes, snapshot_to_bytes, stored_length,
-    },
+    stored_updates::{StoredUpdates, delta_to_bytes, from_bytes, snapshot_to_bytes, stored_length},
 };
 use crate::disk::{DiskError, FileId, PreparedFile, SealedDirectory};
 
@@ -219,8 +217,12 @@ fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
     let put = delta.puts.iter().map(|(key, _)| key);
     let replaced = put.chain(&delta.removes);
     let replaced = replaced.filter_map(|key| Some(stored_length(key, saved.entries.get(key)?)));
-    let added = delta.puts.iter().map(|(key, entry)| stored_length(key, entry));
-    used.saturating_add(added.sum()).saturating_sub(replaced.sum())
+    let added = delta
+        .puts
+        .iter()
+        .map(|(key, entry)| stored_length(key, entry));
+    used.saturating_add(added.sum())
+        .saturating_sub(replaced.sum())
 }
 
 /// Reads the files, without a change of them apart from a damaged base, which is moved aside.
@@ -252,7 +254,10 @@ fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
     let update = updates.into_update();
     if base.length > LONG_READ {
         let resources = update.puts.len();
-        tracing::info!(resources, "the saved configuration is read; the view is built");
+        tracing::info!(
+            resources,
+            "the saved configuration is read; the view is built"
+        );
     }
     Some(StoredConfig {
         update,

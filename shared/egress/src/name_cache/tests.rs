@@ -15,7 +15,10 @@ const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 #[tokio::test(start_paused = true)]
 async fn a_name_is_looked_up_once_while_its_answer_lasts_also_without_an_address() {
     let cache = NameCache::default();
-    for (name, found) in [("known.example", vec![ADDRESS]), ("unknown.example", vec![])] {
+    for (name, found) in [
+        ("known.example", vec![ADDRESS]),
+        ("unknown.example", vec![]),
+    ] {
         let look_ups = AtomicUsize::new(0);
         let get = || {
             cache.get(name, async {
@@ -41,7 +44,9 @@ async fn the_number_of_names_is_bounded_and_old_ones_make_room() {
     let cache = NameCache::default();
     let count = |cache: &NameCache| cache.names.lock().unwrap().len();
     for at in 0..MAX_NAMES + 10 {
-        cache.get(&format!("n{at}.example"), async { vec![ADDRESS] }).await;
+        cache
+            .get(&format!("n{at}.example"), async { vec![ADDRESS] })
+            .await;
     }
     assert_eq!(count(&cache), MAX_NAMES);
     advance(RETENTION).await;

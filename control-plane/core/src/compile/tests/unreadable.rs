@@ -87,7 +87,10 @@ fn a_gateway_whose_record_cannot_be_read_is_denied_and_not_deleted() {
     assert_eq!(admitted(&next, "limited"), AllowList::Only(Vec::new()));
 
     // A deleted gateway is gone.
-    let gone = [Gateway::key(name("acme", "tools")).to_string(), claim_key.clone()];
+    let gone = [
+        Gateway::key(name("acme", "tools")).to_string(),
+        claim_key.clone(),
+    ];
     let gone = gone.map(|key| ObjectEvent::Delete {
         key,
         revision: at + 1,
@@ -122,7 +125,9 @@ fn the_claim_of_a_gateway_id_names_the_gateway_that_holds_it() {
         assert_eq!(claim.uid, Some(stored.meta.uid));
         claim.uid
     };
-    world.create(OperatorObject::Gateway(gateway.clone())).unwrap();
+    world
+        .create(OperatorObject::Gateway(gateway.clone()))
+        .unwrap();
     let first = claim(&world);
     let key = Gateway::key(name("acme", "tools"));
     let expected = None;

@@ -131,7 +131,10 @@ fn force_old(world: &mut StoreFixture) {
     let key = Gateway::key(gateway.name.clone()).to_string();
     world.force(&key, ControlObject::Gateway(gateway.into()));
     let claim = crate::ObjectKey::GatewayId(slug("tools")).to_string();
-    world.force(&claim, ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))));
+    world.force(
+        &claim,
+        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+    );
     let token = for_tools("old");
     let key = Token::key(token.name.clone()).to_string();
     world.force(&key, ControlObject::Token(token.into()));

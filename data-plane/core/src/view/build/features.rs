@@ -76,7 +76,9 @@ pub(super) fn resources(
         let offer = building.offer(&name);
         if let Some(offered) = offer.and_then(|it| it.resources(resource.uris, &building.reads)) {
             resources.listed.extend(offered.listed.iter().cloned());
-            resources.templates.extend(offered.templates.iter().cloned());
+            resources
+                .templates
+                .extend(offered.templates.iter().cloned());
             problems.extend(offered.problems.iter().cloned());
         }
     }

@@ -27,6 +27,9 @@ use super::{ServerOffer, ViewAssembly, features};
 /// Maximum number of problems reported per gateway; further ones are only counted.
 const MAX_REASONS: usize = 8;
 
+/// Server of a binding and what it offers, as far as they are known.
+type BoundServer<'a> = (Option<&'a Arc<ServerView>>, Option<&'a Arc<ServerOffer>>);
+
 pub(super) fn gateway(
     building: &ViewAssembly<'_>,
     name: &ObjectName,
@@ -103,8 +106,7 @@ fn tools(
     resource: &GatewayResource,
     problems: &mut Vec<String>,
 ) -> Vec<Arc<ToolView>> {
-    let mut bound: BTreeMap<&Slug, (Option<&Arc<ServerView>>, Option<&Arc<ServerOffer>>)> =
-        BTreeMap::new();
+    let mut bound: BTreeMap<&Slug, BoundServer<'_>> = BTreeMap::new();
     let mut taken: BTreeSet<&str> = match resource.listing {
         ToolListing::All => BTreeSet::new(),
         ToolListing::Progressive => RESERVED_TOOL_NAMES.into(),

@@ -13,9 +13,12 @@ use toolgate_model::{
 };
 
 use crate::{
-    ResourceView, ServerView,
+    ServerView,
     seal::task::EXTENSION,
-    view::definition::{ToolFacts, with_exposed_uris},
+    view::{
+        definition::{ToolFacts, with_exposed_uris},
+        resource::ResourceView,
+    },
 };
 
 use super::gateway::truncated;
@@ -135,11 +138,16 @@ impl ServerOffer {
             let exposed = server.map(|server| with_exposed_uris(server, definition, uris));
             Box::new(exposed.and_then(ToolFacts::read))
         };
-        Some((definition, facts.get_or_init(read)))
+        let facts: &Result<ToolFacts, &'static str> = facts.get_or_init(read);
+        Some((definition, facts))
     }
 
     /// Returns the resources and templates, if the server is served.
-    pub(super) fn resources(&self, uris: UriMode, reads: &Cell<usize>) -> Option<&OfferedResources> {
+    pub(super) fn resources(
+        &self,
+        uris: UriMode,
+        reads: &Cell<usize>,
+    ) -> Option<&OfferedResources> {
         let server = self.server.as_ref()?;
         let resources = self.resources.get(mode(uris))?;
         Some(resources.get_or_init(|| {
@@ -255,9 +263,9 @@ fn mode(uris: UriMode) -> usize {
 fn definitions(resource: &SnapshotResource) -> &DefinitionsResource {
     match resource {
         SnapshotResource::Catalogue(definitions) => definitions,
-        SnapshotResource::Gateway(_)
-        | SnapshotResource::Server(_)
-        | SnapshotResource::Token(_) => &NO_DEFINITIONS,
+        SnapshotResource::Gateway(_) | SnapshotResource::Server(_) | SnapshotResource::Token(_) => {
+            &NO_DEFINITIONS
+        }
     }
 }
 

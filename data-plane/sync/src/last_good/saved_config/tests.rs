@@ -396,5 +396,9 @@ fn the_files_are_compacted_when_more_than_half_of_them_is_unused() {
     }
     assert!((1..8).contains(&compacted_at.len()), "{compacted_at:?}");
     assert!(compacted_at[0] > 10, "{compacted_at:?}");
-    assert!(length(&history) < before / 4, "{} of {before}", length(&history));
+    assert!(
+        length(&history) < before / 4,
+        "{} of {before}",
+        length(&history)
+    );
 }

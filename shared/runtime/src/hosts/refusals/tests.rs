@@ -32,7 +32,10 @@ fn a_host_is_shown_escaped_and_shortened() {
     headers.insert(header::HOST, HeaderValue::from_str(&long).unwrap());
     let shown = shown_host(&Uri::from_static("/"), &headers);
     assert_eq!(shown.len(), MAX_SHOWN);
-    headers.insert(header::HOST, HeaderValue::from_bytes(b"a\xe2\x80\xaeb").unwrap());
+    headers.insert(
+        header::HOST,
+        HeaderValue::from_bytes(b"a\xe2\x80\xaeb").unwrap(),
+    );
     let shown = shown_host(&Uri::from_static("/"), &headers);
     assert_eq!(shown, "a\\u{202e}b");
     let target = shown_host(&Uri::from_static("http://evil.example/"), &HeaderMap::new());
