@@ -254,10 +254,7 @@ impl ResponseRelay {
                 RelayAction::Final(self.fail(UpstreamFailure::TooDeep))
             }
             (ServerMessageBody::Request { .. }, Some(id)) => {
-                let most = FrameLimits::SERVER_MESSAGE.depth;
-                let words =
-                    format!("a request to a client may be nested at most {most} levels deep");
-                RelayAction::LocalReply(RpcError::invalid_params(words).to_bytes(Some(id.raw)))
+                RelayAction::LocalReply(deep_request_response(id.raw))
             }
             (
                 ServerMessageBody::Result(_)
@@ -387,6 +384,13 @@ pub fn server_request_response(method: &str, id: &str) -> Bytes {
         return message::response(id, "{}");
     }
     RpcError::method_not_found(method).to_bytes(Some(id))
+}
+
+/// Returns the gateway's own response to a server request that is nested too deeply; `id` is the literal of its id.
+pub fn deep_request_response(id: &str) -> Bytes {
+    let most = FrameLimits::SERVER_MESSAGE.depth;
+    let words = format!("a request to a client may be nested at most {most} levels deep");
+    RpcError::invalid_params(words).to_bytes(Some(id))
 }
 
 /// Error text of a failure. Names the server's `max_answer_mib` setting if that caused the failure.
