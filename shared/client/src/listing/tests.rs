@@ -365,16 +365,14 @@ async fn mc_06_schema_references_are_not_fetched_and_schema_bombs_are_left_out()
             fake_server::result(seen, &json!({"tools": tools, "resultType": "complete"}))
         })
     };
-    let listing = bomb(80).await.unwrap();
-    assert_eq!(
-        (&*listing.definitions[0].name, listing.definitions.len()),
-        ("flat", 1)
-    );
-    assert_eq!(listing.rejected[0].name, "deep");
-    assert!(
-        matches!(bomb(400).await, Err(ClientError::Frame(_))),
-        "what is much too deep is not looked into at all"
-    );
+    for levels in [80, 400] {
+        let listing = bomb(levels).await.unwrap();
+        assert_eq!(
+            (&*listing.definitions[0].name, listing.definitions.len()),
+            ("flat", 1)
+        );
+        assert_eq!(listing.rejected[0].name, "deep");
+    }
 }
 
 #[tokio::test]
