@@ -102,7 +102,7 @@ fn resolve_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind(listen)?.local_addr()?)
 }
 
-/// Accepts in-memory connections to the control plane of this process. Those that were dialled before wait for it.
+/// Accepts in-memory connections to the control plane of this process, also those dialled before.
 fn accept_in_memory(
     mut incoming: MemoryListener,
     control_plane: &ControlPlane,

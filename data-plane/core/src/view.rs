@@ -44,7 +44,7 @@ pub struct View {
     entries: SnapshotEntries,
     gateways: RedBlackTreeMapSync<Box<str>, Arc<GatewayView>>,
     servers: RedBlackTreeMapSync<ObjectName, Arc<ServerView>>,
-    /// What gateways need of the definitions of servers.
+    /// Definitions of servers, with what gateways need of them.
     offers: RedBlackTreeMapSync<ObjectName, Arc<ServerOffer>>,
     tokens: RedBlackTreeMapSync<AuthnId, Arc<TokenView>>,
     /// Reasons why entries, or parts of them, are not served in their current form.

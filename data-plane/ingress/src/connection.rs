@@ -126,11 +126,7 @@ where
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
     let responses = listener.responses.clone();
-    let is_pressed = || {
-        responses
-            .as_ref()
-            .is_some_and(|all| all.is_under_pressure())
-    };
+    let is_pressed = || responses.as_ref().is_some_and(|it| it.is_under_pressure());
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
     let offered = handoff.clone();

@@ -104,6 +104,14 @@ impl ListenerOptions {
             threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
+
+    /// Sets what the listener shares with the process: the budget of responses, and metrics.
+    #[must_use]
+    pub fn with_shared(mut self, responses: &Arc<MemoryBudget>, metrics: &Metrics) -> Self {
+        self.responses = Some(Arc::clone(responses));
+        self.metrics = Some(metrics.clone());
+        self
+    }
 }
 
 impl Listener {

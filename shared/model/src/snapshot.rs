@@ -177,7 +177,7 @@ pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 pub const RATE_LIMITS: &str = "rate_limits";
 
 /// Security field of a gateway whose record in the store cannot be read. A proxy that supports it tells clients that the
-/// gateway is out of order; one that does not denies it as well.
+/// gateway is out of order; any other proxy denies it as well.
 pub const UNREADABLE_RECORD: &str = "unreadable_record";
 
 /// Security fields of a gateway that this build supports. A gateway that names any other field is denied.

@@ -35,9 +35,9 @@ pub const INSTRUCTIONS_LIMIT: usize = 32 * 1024;
 /// Reason why a gateway denies all requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GatewayDenial {
-    /// It requires a security field that this proxy does not know.
+    /// Requires a security field that this proxy does not know.
     UnknownField(Box<str>),
-    /// Its record in the store cannot be read.
+    /// Record in the store that cannot be read.
     Unreadable,
 }
 

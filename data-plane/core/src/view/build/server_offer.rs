@@ -1,5 +1,5 @@
-//! What gateways need of the definitions of a server. It is found once for all gateways that bind the server, when the first
-//! one needs it, and kept while the server and its definitions stay the same.
+//! Definitions of a server with what gateways need of them. It is found once for all gateways that bind the server, when the
+//! first one needs it, and kept while the server and its definitions stay the same.
 
 use std::{
     cell::Cell,
