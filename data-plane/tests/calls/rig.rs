@@ -117,6 +117,7 @@ pub struct FixedSource {
     revoked: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     /// Number of proxies that rate limits are divided by.
     pub serving_proxies: Arc<AtomicU32>,
+    call_log: Arc<toolgate_data_plane::sync::CallLog>,
 }
 
 pub struct FixedKeys {
@@ -178,6 +179,7 @@ impl TestRig {
             credentials_panic: Arc::default(),
             revoked: watch::Sender::default(),
             serving_proxies: Arc::new(AtomicU32::new(1)),
+            call_log: Arc::default(),
         };
         Self::assemble(source, (legacy, modern), change, (metrics, clock))
     }
@@ -559,6 +561,10 @@ impl ConfigSource for FixedSource {
     }
 
     fn report_health(&self, _servers: Vec<toolgate_model::ServerHealth>) {}
+
+    fn call_log(&self) -> &Arc<toolgate_data_plane::sync::CallLog> {
+        &self.call_log
+    }
 
     fn proxy_id(&self) -> &Slug {
         &self.proxy
