@@ -154,6 +154,7 @@ async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), 
         },
         ClientCommand::Token(command) => match command {
             TokenCommand::Create(command) => command.run(out).await,
+            TokenCommand::Update(command) => command.run(out).await,
             TokenCommand::Revoke(command) => command.run(out).await,
         },
         ClientCommand::Tools(command) => match command {

@@ -21,7 +21,7 @@ const VERBS: [(&str, &[&str]); 8] = [
 ];
 
 /// Verbs of a noun, with their synonyms.
-const NOUN_VERBS: [(&str, &str, &str); 9] = [
+const NOUN_VERBS: [(&str, &str, &str); 12] = [
     ("server", "create", "add"),
     ("server", "new", "add"),
     ("server", "refresh", "probe"),
@@ -30,11 +30,44 @@ const NOUN_VERBS: [(&str, &str, &str); 9] = [
     ("gateway", "new", "create"),
     ("token", "add", "create"),
     ("token", "new", "create"),
+    ("token", "set", "update"),
     ("credential", "create", "set"),
+    ("credential", "add", "set"),
+    ("credential", "update", "set"),
+];
+
+/// Answer to words that take a change back.
+const UNDO_ANSWER: &str = "`toolgate apply -f FILE` with the former documents writes the former state, and `--prune` deletes what was added; \
+     `toolgate versions` and `toolgate events` show the changes, `toolgate diff -f FILE` what applying would change. \
+     `toolgate connect CLIENT --gateway GATEWAY --undo` takes back the settings of a client";
+
+/// Verbs of a noun without a counterpart, with the command to type instead.
+const NOUN_ANSWERS: [(&str, &[&str], &str); 4] = [
+    (
+        "gateway",
+        &["update", "set"],
+        "`toolgate edit gateway NAME`, `toolgate gateway add-tool`, `toolgate gateway remove-tool`, or `toolgate apply -f FILE`",
+    ),
+    (
+        "token",
+        &["rotate", "renew", "refresh", "reset"],
+        "`toolgate token create OTHER --gateway GATEWAY` makes another token; hand it out, then `toolgate token revoke NAME`. \
+         `toolgate token update NAME` changes what a token opens, and until when",
+    ),
+    (
+        "server",
+        &["logs", "status", "test", "ping"],
+        "`toolgate server probe NAME` asks the server now, `toolgate describe server NAME` shows what is known of it",
+    ),
+    (
+        "credential",
+        &["rotate", "renew", "reset"],
+        "`toolgate credential set NAME` reads a new value",
+    ),
 ];
 
 /// Words without a counterpart, with the command to type instead.
-const ANSWERS: [(&str, &str); 26] = [
+const ANSWERS: [(&str, &str); 30] = [
     (
         "logs",
         "`toolgate events` shows changes and problems. Calls are not logged: traces of them go to `--otlp-endpoint` of the \
@@ -75,8 +108,13 @@ const ANSWERS: [(&str, &str); 26] = [
     ("annotate", "`toolgate label KIND NAME KEY=VALUE`"),
     (
         "rollout",
-        "`toolgate proxies` and `toolgate versions` show how far a change has come",
+        "`toolgate proxies` and `toolgate versions` show how far a change has come; `toolgate apply -f FILE` with the former \
+         documents takes it back",
     ),
+    ("undo", UNDO_ANSWER),
+    ("rollback", UNDO_ANSWER),
+    ("revert", UNDO_ANSWER),
+    ("restore", UNDO_ANSWER),
     ("history", "`toolgate versions`"),
     (
         "top",
@@ -235,10 +273,11 @@ fn translate(
         }
     }
     if let (Some(noun), Some(verb)) = (noun_named(one, program), two) {
-        return Ok(Some((
-            words(&[noun.get_name(), noun_verb(noun.get_name(), verb)]),
-            2,
-        )));
+        let own = noun_verb(noun.get_name(), verb);
+        if noun.find_subcommand(own).is_none() {
+            no_verb(noun.get_name(), verb)?;
+        }
+        return Ok(Some((words(&[noun.get_name(), own]), 2)));
     }
     if is_command(one) {
         return Ok(None);
@@ -276,6 +315,18 @@ fn noun_verb<'a>(noun: &str, word: &'a str) -> &'a str {
         .iter()
         .find(|(of, synonym, _)| *of == noun && *synonym == word);
     synonym.map_or(word, |(_, _, verb)| verb)
+}
+
+/// Answers a verb that a noun does not have, if there is another command for it.
+fn no_verb(noun: &str, verb: &str) -> Result<(), CliError> {
+    let mut answers = NOUN_ANSWERS.iter();
+    match answers.find(|(of, verbs, _)| *of == noun && verbs.contains(&verb)) {
+        Some((_, _, answer)) => Err(CliError::usage(format!(
+            "there is no command `{noun} {verb}`"
+        ))
+        .with_next_step(*answer)),
+        None => Ok(()),
+    }
 }
 
 /// Returns the command for a noun in singular or plural.

@@ -6,6 +6,7 @@ pub mod credential_fields;
 pub mod error;
 pub mod json_path;
 pub mod line_diff;
+pub mod nearest_name;
 pub mod probe_advice;
 pub mod prompt;
 mod yaml_escapes;

@@ -187,4 +187,18 @@ async fn a_definition_that_is_left_out_is_a_problem_of_its_server() {
     let (tool, member) = REJECTED_TOOLS[0];
     assert!(shown.contains(tool) && shown.contains(member), "{shown}");
     assert!(!shown.contains("empty_schema`:"), "{shown}");
+    // The probe has not failed, and the server is ready.
+    let probed = cli.run(&["server", "probe", "malformed"]).await.unwrap();
+    let (found, told) = (text(&probed.stdout), text(&probed.stderr));
+    assert!(
+        found.contains("tools, ") || found.contains("tools found"),
+        "{found}"
+    );
+    assert!(
+        told.contains("warning: ") && !told.contains("failed"),
+        "{told}"
+    );
+    cli.run(&["wait", "server", "malformed", "--timeout", "5s"])
+        .await
+        .unwrap();
 }
