@@ -157,6 +157,7 @@ pub(crate) struct FakeControlPlane {
     /// Ends all subscriptions when it changes.
     pub(crate) disconnect: watch::Sender<u32>,
     pub(crate) hellos: Arc<Mutex<Vec<pb::Hello>>>,
+    pub(crate) hello_times: Arc<Mutex<Vec<tokio::time::Instant>>>,
     pub(crate) answers: Arc<Mutex<Vec<Message>>>,
     pub(crate) resolved: Arc<AtomicUsize>,
     /// Applied to every update before it is sent.
@@ -177,6 +178,7 @@ impl FakeControlPlane {
             revoked: watch::Sender::new(none),
             disconnect: watch::Sender::new(0),
             hellos: Arc::default(),
+            hello_times: Arc::default(),
             answers: Arc::default(),
             resolved: Arc::default(),
             mutator: Arc::default(),
@@ -246,6 +248,8 @@ impl Push for FakeControlPlane {
                         Ok(Some(pb::FromProxy { message: Some(Message::Hello(hello)) })) => {
                             held = toolgate_wire::push::digests(&hello.resources);
                             fake.hellos.lock().unwrap().push(hello);
+                            let now = tokio::time::Instant::now();
+                            fake.hello_times.lock().unwrap().push(now);
                         }
                         Ok(Some(pb::FromProxy { message: Some(answer) })) => {
                             fake.answers.lock().unwrap().push(answer);
