@@ -2,7 +2,7 @@
 //! a peer), frame, era, plan, execute, respond, measure. Each step is a small function; the meaning of a request is decided by
 //! [`plan`].
 
-use std::{future::Future, net::IpAddr, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use http::{Method, Response, request::Parts};
 use toolgate_data_core::{
@@ -31,7 +31,6 @@ use crate::{
     request_limiter::RequestPermit,
     request_metrics::{MethodLabel, RequestMeasurement},
     session_header::SessionHeader,
-    session_refusal_log,
     streamed::{StreamBody, StreamEnd},
     transport_request::{self, TransportRequest},
 };
@@ -84,7 +83,7 @@ async fn serve<S: ConfigSource>(
     request: IncomingRequest,
 ) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
-    let arrival = match arrive(&state, request, &measurement, RequestSource::Client).await {
+    let arrival = match arrive(&state, request, &mut measurement, RequestSource::Client).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, measurement),
     };
@@ -132,7 +131,7 @@ async fn serve_forwarded<S: ConfigSource>(
     request: IncomingRequest,
 ) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
-    let arrival = match arrive(&state, request, &measurement, RequestSource::Peer).await {
+    let arrival = match arrive(&state, request, &mut measurement, RequestSource::Peer).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, measurement),
     };
@@ -161,7 +160,7 @@ enum RequestSource {
 async fn arrive<S: ConfigSource>(
     state: &ProxyState<S>,
     request: IncomingRequest,
-    measurement: &RequestMeasurement,
+    measurement: &mut RequestMeasurement,
     origin: RequestSource,
 ) -> Result<Arrival<S::Keys>, RequestRefusal> {
     let IncomingRequest {
@@ -171,22 +170,16 @@ async fn arrive<S: ConfigSource>(
     } = request;
     let view = state.source.view();
     let routed = route(&view, head.uri.path())?;
+    if let Some(gateway) = routed {
+        measurement.set_gateway(gateway);
+        measurement.set_client(transport_request::user_agent(&head.headers));
+    }
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
-    let unauthenticated = |_: &Refusal| {
-        let counter = &state.session_cache.anonymous_events;
-        session_refusal_log::record_unauthenticated(
-            counter,
-            &head.headers,
-            connection.address,
-            now,
-        );
-    };
-    let caller = authenticate(state, &view, &keys, &head, &connection, now);
-    let caller = caller.inspect_err(unauthenticated)?;
+    let caller = authenticate(state, &view, &keys, &head, &connection, now)?;
     // After authentication: only callers may know if a gateway exists.
-    let gateway = caller.authorize_gateway(routed);
-    let gateway = gateway.inspect_err(unauthenticated)?;
+    let gateway = caller.authorize_gateway(routed)?;
+    measurement.set_caller(&caller);
     let permit = state.acquire_permit(&caller)?;
     if origin == RequestSource::Client {
         let started = measurement.started();
@@ -197,6 +190,7 @@ async fn arrive<S: ConfigSource>(
         }
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
+    measurement.set_request_bytes(received.body_len());
     let session = state.session_cache.check_session_id(
         &head.headers,
         keys.sealer(),
@@ -214,7 +208,6 @@ async fn arrive<S: ConfigSource>(
         keys,
         permit,
         now,
-        address: connection.address,
     })
 }
 
@@ -228,8 +221,6 @@ pub(crate) struct Arrival<K> {
     pub(crate) session: SessionHeader,
     keys: Arc<K>,
     now: Timestamp,
-    /// Address of the client, or of the peer that forwarded its request.
-    address: IpAddr,
 }
 
 impl<K: KeySet> Arrival<K> {
@@ -276,7 +267,7 @@ impl<K: KeySet> Arrival<K> {
             sealer: self.keys.sealer(),
             now: self.now,
         };
-        let planned = match received {
+        match received {
             TransportRequest::Post(bytes) => planning.posted(bytes, measurement),
             TransportRequest::Get => planning.without_body(
                 MethodLabel::STREAM,
@@ -288,16 +279,7 @@ impl<K: KeySet> Arrival<K> {
                 |era| EndpointRequest::Delete { era },
                 measurement,
             ),
-        };
-        planned.inspect_err(|refused| {
-            session_refusal_log::record_refused(
-                &refused.refusal,
-                &self.head.headers,
-                &self.gateway.name.id,
-                &self.caller,
-                self.address,
-            );
-        })
+        }
     }
 }
 
@@ -348,6 +330,9 @@ impl PlanningContext<'_> {
             MethodLabel::of(envelope.method()),
             self.version(&era),
         );
+        if let Some(client) = transport_request::client_name(&envelope) {
+            measurement.set_client(client);
+        }
         let trace = transport_request::trace(&self.head.headers, &envelope);
         if measurement.is_tracing() {
             let incoming = IncomingTraceContext {
@@ -431,10 +416,18 @@ impl PlanningContext<'_> {
 /// Responds with a refusal and counts it.
 pub(crate) fn respond_refused(
     refused: &RequestRefusal,
-    measurement: RequestMeasurement,
+    mut measurement: RequestMeasurement,
 ) -> ClientHttpResponse {
+    let response: ClientHttpResponse = refusal_response(&refused.refusal, refused.id.as_deref());
+    measurement.add_response_bytes(body_bytes(&response));
     measurement.finish_refused(&refused.refusal);
-    refusal_response(&refused.refusal, refused.id.as_deref())
+    response
+}
+
+/// Returns the size of a body in memory; 0 for a stream.
+pub(crate) fn body_bytes(response: &ClientHttpResponse) -> u64 {
+    let size = http_body::Body::size_hint(response.body());
+    size.exact().unwrap_or_default()
 }
 
 impl SessionHeader {

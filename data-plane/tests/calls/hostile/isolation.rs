@@ -6,14 +6,17 @@ use toolgate_model::Era;
 
 use crate::{
     client::TestClient,
-    rig::{NARROW_TOKEN, TOKEN, TestRig, exposed, sized},
+    rig::{NARROW_TOKEN, TOKEN, TestRig, exposed},
 };
 
 const CLIENTS: usize = 64;
 
-/// Calls per client.
+/// Calls per client. With `TOOLGATE_TEST_MILLION` (set by `make million`) one million calls in total.
 fn calls_per_client() -> usize {
-    sized(100, 1_000_000 / CLIENTS)
+    match std::env::var_os("TOOLGATE_TEST_MILLION") {
+        Some(_) => 1_000_000 / CLIENTS,
+        None => 100,
+    }
 }
 
 /// Asserts that every message of a call carries its own canary.
