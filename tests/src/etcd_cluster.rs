@@ -370,6 +370,15 @@ impl TestEtcdCluster {
         Ok((u64::try_from(status.db_size())?, status.errors().to_vec()))
     }
 
+    /// All values of keys with this prefix, in one request.
+    pub async fn values(&self, prefix: &str) -> Result<Vec<Vec<u8>>> {
+        let mut client = self.connect(0).await?;
+        let options = GetOptions::new().with_prefix();
+        let mut found = client.get(prefix, Some(options)).await?;
+        let pairs = found.take_kvs().into_iter();
+        Ok(pairs.map(|pair| pair.into_key_value().1).collect())
+    }
+
     /// All keys with this prefix, and their values. The reserve of the store, which is large and no content, is left out
     /// unless the prefix names it.
     pub async fn list(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {

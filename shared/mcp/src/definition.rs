@@ -5,6 +5,7 @@
 
 mod members;
 pub mod normalize;
+mod references;
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -12,6 +13,7 @@ use url::Url;
 
 use crate::{
     canonical, deceptive_text,
+    error::FrameErrorKind,
     headers::params::{self, HeaderAnnotations},
     limits::FrameLimits,
     method, object,
@@ -81,9 +83,12 @@ pub enum DefinitionError {
     /// A member is of another type than in the schema of the protocol.
     #[error(transparent)]
     Member(#[from] MistypedMember),
-    /// Malformed JSON, for example a duplicate member or nesting that is too deep.
+    /// Nesting deeper than the limit.
+    #[error("it is nested more than {0} levels deep")]
+    TooDeep(u32),
+    /// Malformed JSON, for example a duplicate member.
     #[error("its definition is malformed: {0}")]
-    Malformed(crate::error::FrameErrorKind),
+    Malformed(FrameErrorKind),
     /// Invalid `x-mcp-header` annotation.
     #[error("its `x-mcp-header` annotation is invalid: {0}")]
     Header(params::InvalidAnnotation),
@@ -107,6 +112,8 @@ pub struct DefinitionList {
     pub rejected: Vec<RejectedDefinition>,
     /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
     pub with_deceptive_text: Vec<String>,
+    /// Names of accepted tools whose schemas have a reference that leads nowhere, at most [`MAX_REJECTED`].
+    pub with_unresolved_references: Vec<String>,
     /// Number of definitions on these pages that did not fit.
     pub beyond_limit: usize,
 }
@@ -184,6 +191,20 @@ impl DefinitionKind {
     }
 }
 
+impl DefinitionError {
+    /// Returns `true` if a limit of Toolgate is the reason: the definition is valid, but too large or too deep.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::TooDeep(_))
+    }
+
+    fn of_frame(reason: FrameErrorKind) -> Self {
+        if reason == FrameErrorKind::TooDeep {
+            return Self::TooDeep(FrameLimits::DEFINITION.depth);
+        }
+        Self::Malformed(reason)
+    }
+}
+
 /// Returns `true` if `name` follows the recommendation of the protocol for tool names. Other names are valid too, and some
 /// clients do not take them.
 pub fn is_recommended_tool_name(name: &str) -> bool {
@@ -251,6 +272,13 @@ impl DefinitionCollector {
                 {
                     self.page.with_deceptive_text.push(printable_name(&it.name));
                 }
+                let unresolved = &mut self.page.with_unresolved_references;
+                if self.kind == DefinitionKind::Tool
+                    && unresolved.len() < MAX_REJECTED
+                    && references::is_unresolved(json, &["inputSchema", "outputSchema"])
+                {
+                    unresolved.push(printable_name(&it.name));
+                }
                 self.page.accepted.push(it);
             }
             Ok(it) => self.reject(printable_name(&it.name), DefinitionError::Repeated),
@@ -288,7 +316,7 @@ pub fn parse_definition(
     }
     let digest = |json: &[u8]| {
         canonical::digest(json, &FrameLimits::DEFINITION)
-            .map_err(|error| refuse(DefinitionError::Malformed(error.reason)))
+            .map_err(|error| refuse(DefinitionError::of_frame(error.reason)))
     };
     let received = digest(json)?;
     text("name").ok_or_else(|| refuse(DefinitionError::Shape))?;

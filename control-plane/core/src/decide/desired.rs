@@ -36,9 +36,9 @@ pub(super) fn create<K: KindRules>(
         }
         draft.guard(&org);
     }
-    object.prepare_create(&mut draft)?;
     object.guard_references(None, &mut draft);
     let uid = object.new_uid(&draft);
+    object.prepare_create(uid, &mut draft)?;
     let (now, object) = (draft.now(), object.resolved(None, draft.state)?);
     draft.add_description(format!("create {}", key.describe()));
     draft.put(

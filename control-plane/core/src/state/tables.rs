@@ -188,8 +188,8 @@ macro_rules! define_tables {
                     (ObjectKey::EpochStart, ControlObject::Marker(it)) => {
                         self.epoch_start = Some(it);
                     }
-                    (ObjectKey::GatewayId(id), ControlObject::GatewayId(org)) => {
-                        self.gateway_ids.put(id, Arc::new(org), modified);
+                    (ObjectKey::GatewayId(id), ControlObject::GatewayId(claim)) => {
+                        self.gateway_ids.put(id, Arc::new(claim), modified);
                     }
                     (ObjectKey::SystemKey(name), ControlObject::SystemKey(it)) => {
                         self.system_keys.put(name, Arc::new(it), modified);

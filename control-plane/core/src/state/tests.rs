@@ -11,7 +11,7 @@ use crate::{
         StoreFixture, catalogue, definition, gateway, name, organization, server, slug, token,
     },
 };
-use toolgate_model::{DefinitionsPart, PrefixMode, Timestamp};
+use toolgate_model::{DefinitionsPart, GatewayClaim, PrefixMode, Timestamp};
 
 fn world() -> StoreFixture {
     let mut world = StoreFixture::with(&["acme"]);
@@ -337,7 +337,10 @@ fn only_the_parts_of_servers_that_do_not_exist_are_left_over() {
     let listed = StoreState::from_listing(world.listing(), world.revision);
     assert_eq!(left(&listed), 2);
     // A server that cannot be read keeps its parts.
-    world.force(&gone.to_string(), ControlObject::GatewayId(slug("acme")));
+    world.force(
+        &gone.to_string(),
+        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+    );
     assert_eq!(left(&world.state), 0);
     delete(&mut world, &gone);
     let change = world

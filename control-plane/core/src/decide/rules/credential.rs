@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toolgate_model::{
     Credential, CredentialHosts, CredentialKind, FieldPlace, ObjectName, SealedField, Server,
-    Timestamp,
+    Timestamp, Uid,
 };
 
 use super::KindRules;
@@ -65,7 +65,7 @@ impl KindRules for Credential {
         }
     }
 
-    fn prepare_create(&self, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn prepare_create(&self, _uid: Uid, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         require_hosts(&self.hosts)
     }
 

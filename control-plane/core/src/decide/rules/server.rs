@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toolgate_model::{
     CallTimeouts, Credential, Endpoint, Gateway, ObjectName, RateLimitLevel, Server,
-    ServerDefinitions, Slug, Timestamp,
+    ServerDefinitions, Slug, Timestamp, Uid,
 };
 
 use super::KindRules;
@@ -51,7 +51,7 @@ impl KindRules for Server {
         timeouts(&self.timeouts)
     }
 
-    fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn prepare_create(&self, _uid: Uid, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         match &self.credential {
             Some(id) => credential_use(self, id, "naming a credential", draft),
             None => Ok(()),
