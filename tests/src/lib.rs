@@ -27,5 +27,6 @@ pub mod real_clients;
 pub mod sandbox;
 pub mod shifted_clock;
 pub mod small_disk;
+pub mod strict_server;
 pub mod toolgate;
 pub mod upstream_server;
