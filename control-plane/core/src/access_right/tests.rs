@@ -106,3 +106,36 @@ fn proxies_and_operators_share_no_right() {
         None
     ));
 }
+
+#[test]
+fn rights_that_change_nothing_are_named_here() {
+    let reads = |right: &AccessRight| {
+        matches!(
+            right,
+            AccessRight::Read(_)
+                | AccessRight::ReadVersions
+                | AccessRight::Push
+                | AccessRight::ResolveCredential
+                | AccessRight::ReadKeyring
+        )
+    };
+    for right in all_rights() {
+        assert_eq!(right.is_write(), !reads(&right), "{right:?}");
+    }
+}
+
+#[test]
+fn the_log_of_versions_names_each_author() {
+    let proxy = CallerIdentity::Proxy {
+        id: "p1".parse().unwrap(),
+    };
+    let authors = [
+        (CallerIdentity::System, "system"),
+        (token(AdminRole::Editor), "organizations/acme/tokens/ci"),
+        (proxy, "proxies/p1"),
+        (CallerIdentity::Anonymous, "anonymous"),
+    ];
+    for (identity, author) in authors {
+        assert_eq!(identity.author(), author);
+    }
+}
