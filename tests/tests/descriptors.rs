@@ -74,7 +74,7 @@ async fn hold(from: SocketAddr, to: SocketAddr, opened: &AtomicUsize) -> Result<
     socket.bind(from)?;
     let mut stream = socket.connect(to).await?;
     opened.fetch_add(1, Ordering::Relaxed);
-    stream.read(&mut [0; 16]).await?;
+    let _read = stream.read(&mut [0; 16]).await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! More load than can be served, a principal beyond its quota, and little memory: what exceeds the capacity is refused at
 //! once, and what is served stays as fast.
+#![expect(clippy::print_stdout, reason = "figures of each load")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
