@@ -6,7 +6,10 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use crate::cli::{client::kind::ApiResourceKind, output::error::CliError};
+use crate::cli::{
+    client::kind::{ApiResourceKind, GATEWAY},
+    output::error::CliError,
+};
 
 /// Verbs that take objects of any kind, with their synonyms.
 const VERBS: [(&str, &[&str]); 8] = [
@@ -57,7 +60,8 @@ const NOUN_ANSWERS: [(&str, &[&str], &str); 4] = [
     (
         "server",
         &["logs", "status", "test", "ping"],
-        "`toolgate server probe NAME` asks the server now, `toolgate describe server NAME` shows what is known of it",
+        "`toolgate server probe NAME` asks the server now, `toolgate describe server NAME` shows what is known of it, and \
+         `toolgate logs GATEWAY --server NAME` its calls",
     ),
     (
         "credential",
@@ -67,13 +71,11 @@ const NOUN_ANSWERS: [(&str, &[&str], &str); 4] = [
 ];
 
 /// Words without a counterpart, with the command to type instead.
-const ANSWERS: [(&str, &str); 30] = [
+const ANSWERS: [(&str, &str); 29] = [
     (
-        "logs",
-        "`toolgate events` shows changes and problems. Calls are not logged: traces of them go to `--otlp-endpoint` of the \
-         proxies, and /metrics of their private listeners counts them",
+        "log",
+        "`toolgate logs GATEWAY` shows the calls through a gateway; `toolgate events` shows changes and problems",
     ),
-    ("log", "`toolgate events` shows changes and problems"),
     (
         "status",
         "`toolgate doctor` looks for what is wrong; `toolgate get all` lists what there is",
@@ -184,6 +186,9 @@ pub fn translated(words: Vec<OsString>, program: &Command) -> Result<Vec<OsStrin
 /// Command that shows the help of another one.
 const HELP: &str = "help";
 
+/// Command that takes a gateway, and may be written after its noun.
+const LOGS: &str = "logs";
+
 /// Flags before the command.
 #[derive(Debug, Default)]
 struct LeadingFlags {
@@ -264,6 +269,9 @@ fn translate(
         if own.is_none() {
             return Ok(Some((words(&[verb, kind.plural]), 2)));
         }
+    }
+    if two == Some(LOGS) && kind(one).is_some_and(|kind| kind.name == GATEWAY.name) {
+        return Ok(Some((words(&[LOGS]), 2)));
     }
     // A verb first: `add server`, `call tools`.
     if let Some(noun) = two.and_then(|word| noun_named(word, program)) {

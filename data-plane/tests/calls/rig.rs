@@ -127,6 +127,7 @@ pub struct FixedSource {
     pub faults: Arc<FaultPlan>,
     /// Port of the server `gone`.
     _unreachable: Arc<tokio::net::TcpSocket>,
+    call_log: Arc<toolgate_data_plane::sync::CallLog>,
 }
 
 pub struct FixedKeys {
@@ -208,6 +209,7 @@ impl TestRig {
             serving_proxies: Arc::new(AtomicU32::new(1)),
             faults,
             _unreachable: Arc::new(unreachable),
+            call_log: Arc::default(),
         };
         Self::assemble(source, (legacy, modern), change, (metrics, clock))
     }
@@ -598,6 +600,10 @@ impl ConfigSource for FixedSource {
     }
 
     fn report_health(&self, _servers: Vec<toolgate_model::ServerHealth>) {}
+
+    fn call_log(&self) -> &Arc<toolgate_data_plane::sync::CallLog> {
+        &self.call_log
+    }
 
     fn proxy_id(&self) -> &Slug {
         self.faults.visit();

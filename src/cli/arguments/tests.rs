@@ -58,6 +58,8 @@ fn words_of_kubectl_and_gh_are_understood() {
         ),
         ("apply -f x --dry-run=server", "apply -f x --dry-run"),
         ("apply -f x --dry-run=none", "apply -f x"),
+        ("logs tools -f", "logs tools -f"),
+        ("gateway logs tools --failed", "logs tools --failed"),
         ("get gateways", "get gateways"),
         ("proxies join-token", "proxies join-token"),
         ("nonsense", "nonsense"),

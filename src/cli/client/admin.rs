@@ -1,5 +1,6 @@
 //! Client of the admin API: calls any method with proto JSON requests and responses.
 
+pub mod calls;
 pub mod changes;
 mod failure;
 mod status;

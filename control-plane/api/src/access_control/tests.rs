@@ -106,6 +106,7 @@ fn plausible(method: &str, descriptor: &MessageDescriptor) -> Vec<u8> {
         let value = match (field.name(), field.kind()) {
             ("parent", _) => Value::String("organizations/acme".into()),
             ("name", _) => Value::String(name.clone()),
+            ("gateway", FieldKind::String) => Value::String("organizations/acme/gateways/x".into()),
             // As the certificate names it.
             ("proxy_id", _) => Value::String("p1".into()),
             (id, FieldKind::String) if id.ends_with("_id") && id != "request_id" => {
@@ -173,6 +174,7 @@ const ADMIN_MATRIX: &[(&str, [bool; 5])] = &[
     ("Catalogues/RefreshCatalogue", [N, N, Y, Y, Y]),
     ("Versions/ListVersions", [N, N, N, N, Y]),
     ("Deployment/GetStatus", [N, Y, Y, Y, Y]),
+    ("Calls/TailCalls", [N, N, Y, Y, Y]),
     ("Watch/Watch", [N, Y, Y, Y, Y]),
 ];
 
@@ -183,6 +185,7 @@ const FLEET_MATRIX: &[(&str, [bool; 2])] = &[
     ("toolgate.push.v1.Push/Subscribe", [N, Y]),
     ("toolgate.push.v1.Push/Revocations", [N, Y]),
     ("toolgate.push.v1.Push/Report", [N, Y]),
+    ("toolgate.push.v1.Push/Calls", [N, Y]),
     ("toolgate.credential.v1.Credentials/Resolve", [N, Y]),
     ("toolgate.credential.v1.Credentials/GetKeyring", [N, Y]),
 ];
@@ -354,6 +357,7 @@ async fn the_fleet_listener_accepts_certificates_and_ignores_tokens() {
     let actors = ActorSystem::start(1).unwrap();
     let router = fleet::router(
         control_api.clone(),
+        crate::CallReaders::default(),
         actors,
         toolgate_runtime::Readiness::new(),
         &toolgate_runtime::Metrics::new(),

@@ -11,6 +11,7 @@ fn all_rights() -> Vec<AccessRight> {
         AccessRight::CreateOrganization,
         AccessRight::Probe,
         AccessRight::UseCredential,
+        AccessRight::ReadCalls,
         AccessRight::ReadVersions,
         AccessRight::CreateJoinToken,
         AccessRight::Join,
@@ -67,6 +68,7 @@ fn each_role_includes_the_lower_role_and_adds_its_own_rights() {
     assert!(
         editor.contains(&AccessRight::Write(ObjectKind::Gateway))
             && editor.contains(&AccessRight::Probe)
+            && editor.contains(&AccessRight::ReadCalls)
     );
     assert!(!editor.contains(&AccessRight::Write(ObjectKind::Credential)));
     assert!(!editor.contains(&AccessRight::UseCredential));
@@ -113,6 +115,7 @@ fn rights_that_change_nothing_are_named_here() {
         matches!(
             right,
             AccessRight::Read(_)
+                | AccessRight::ReadCalls
                 | AccessRight::ReadVersions
                 | AccessRight::Push
                 | AccessRight::ResolveCredential

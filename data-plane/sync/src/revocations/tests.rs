@@ -74,14 +74,21 @@ fn a_deleted_token_stays_revoked_until_it_leaves_the_view() {
 }
 
 #[test]
-fn a_newer_epoch_replaces_the_revocations() {
-    let mut restored = message(true, 2, &[3]);
-    restored.version = Some(pb::Version {
-        epoch: 2,
-        revision: 2,
-    });
-    let after = merge(&told(5, &[1]), &restored, &view(5, &[1]));
-    assert_eq!(after.hashes, hashes(&[3]));
+fn a_token_that_was_revoked_after_the_copy_of_a_restored_store_stays_revoked() {
+    let of_epoch = |revision: u64, hashes: &[u8]| pb::Revocations {
+        version: Some(pb::Version { epoch: 2, revision }),
+        ..message(true, revision, hashes)
+    };
+    // The copy has neither revocation, and token 1 only.
+    let after = merge(&told(5, &[1, 2]), &of_epoch(2, &[3]), &view(5, &[]));
+    assert_eq!(after.hashes, hashes(&[1, 2, 3]));
+    assert_eq!(after.version.epoch, 2);
+    let mut restored = snapshot(2, vec![token("t1", 1)]);
+    restored.version.epoch = 2;
+    let restored = View::build(&restored, None).0;
+    // The next stream removes what belongs to no token of the restored configuration.
+    let next = merge(&after, &of_epoch(3, &[3]), &restored);
+    assert_eq!(next.hashes, hashes(&[1, 3]));
 }
 
 #[test]
