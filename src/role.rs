@@ -110,7 +110,7 @@ impl RoleCommand {
         let running = match self {
             Self::Up(options) => up::build(*options, context).await,
             Self::ControlPlane(options) => control_plane::build(*options, context).await,
-            Self::Proxy(options) => proxy::build(*options, context),
+            Self::Proxy(options) => proxy::build(*options, context).await,
         }?;
         context.observe_actors(&running.actors);
         Ok(running)

@@ -63,7 +63,7 @@ macro_rules! define_conversion {
                 ControlObject::Marker(marker) => SystemRecord::Marker {
                     epoch: marker.epoch,
                 },
-                ControlObject::GatewayId(org) => SystemRecord::GatewayId(org.clone()),
+                ControlObject::GatewayId(claim) => SystemRecord::GatewayId(claim.clone()),
                 ControlObject::SystemKey(sealed) => SystemRecord::SealedKey(sealed.clone()),
                 ControlObject::JoinToken(it) => SystemRecord::JoinToken {
                     hash: it.hash,
@@ -109,7 +109,7 @@ fn from_system_record(
             epoch,
             last_change: written,
         }),
-        SystemRecord::GatewayId(org) => ControlObject::GatewayId(org),
+        SystemRecord::GatewayId(claim) => ControlObject::GatewayId(claim),
         SystemRecord::SealedKey(sealed) => ControlObject::SystemKey(sealed),
         SystemRecord::JoinToken {
             hash,

@@ -301,7 +301,8 @@ fn log_unreadable(before: &StoreState, state: &StoreState) {
             revision,
             reason,
             keeps_last_form,
-            "an entry of the store cannot be read"
+            "an entry of the store cannot be read: restore it from a backup, or delete the object and create it again; \
+             requests to a gateway without a last form are answered with 503 until then"
         );
     }
 }

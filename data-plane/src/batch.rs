@@ -115,10 +115,13 @@ async fn member<S: ConfigSource>(
 ) -> Result<ClientHttpResponse, (RequestRefusal, RequestMeasurement)> {
     let permit = state.acquire_permit(&arrival.caller);
     let admitted = permit.and_then(|permit| {
-        if !is_counted {
-            state.admit(&arrival.gateway, &arrival.caller, measurement.started())?;
+        if is_counted {
+            return Ok(permit);
         }
-        Ok(permit)
+        match state.admit(&arrival.gateway, &arrival.caller, measurement.started()) {
+            Err(refusal) if !received.releases_resources() => Err(refusal),
+            Ok(()) | Err(_) => Ok(permit),
+        }
     });
     let permit: RequestPermit = match admitted {
         Ok(permit) => permit,

@@ -181,16 +181,25 @@ async fn arrive<S: ConfigSource>(
     let gateway = caller.authorize_gateway(routed)?;
     measurement.set_caller(&caller);
     let permit = state.acquire_permit(&caller)?;
-    if origin == RequestSource::Client {
-        let started = measurement.started();
-        match head.method {
-            // The end of a session releases what the caller holds, so limits of operators do not delay it.
-            Method::DELETE => state.limiter.check_rate(&caller, started)?,
-            _ => state.admit(gateway, &caller, started)?,
-        }
+    let started = measurement.started();
+    let admission = match (origin, &head.method) {
+        (RequestSource::Peer, _) => Ok(()),
+        // The end of a session releases what the caller holds, so limits of operators do not delay it.
+        (RequestSource::Client, &Method::DELETE) => state.limiter.check_rate(&caller, started),
+        (RequestSource::Client, _) => state.admit(gateway, &caller, started),
+    };
+    // Only the body shows if a limit applies to such a request.
+    if !transport_request::may_release_resources(&head) {
+        admission.clone()?;
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
     measurement.set_request_bytes(received.body_len());
+    if let Err(refusal) = admission
+        && !received.releases_resources()
+    {
+        let id = received.id();
+        return Err(RequestRefusal { refusal, id });
+    }
     let session = state.session_cache.check_session_id(
         &head.headers,
         keys.sealer(),

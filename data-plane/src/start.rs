@@ -132,8 +132,7 @@ impl DataPlane {
         } = context;
         let answers = MemoryBudget::new(options.response_bytes);
         let calls_per_server = options.calls_per_server;
-        let mut listener = options.listener;
-        listener.responses = Some(Arc::clone(&answers));
+        let listener = options.listener.with_shared(&answers, &metrics);
         let (listener, shares) = (Listener::bind(listener)?, options.shares);
         let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
         let peers = Peers::new(

@@ -1,12 +1,13 @@
 //! HTTP requests of the MCP transport: the supported methods, the headers, and the body of a posted message.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use toolgate_data_core::Refusal;
 use toolgate_ingress::RequestBody;
 use toolgate_mcp::{
-    Envelope, FrameLimits, MessageKind, envelope,
+    Envelope, FrameLimits, MessageKind, batch, envelope,
     headers::{self as names, ReceivedHeader, StandardHeaders},
+    method,
     trace::TraceContext,
 };
 use toolgate_runtime::budget::BudgetOwner;
@@ -52,6 +53,39 @@ impl TransportRequest {
             .filter(|_| envelope.kind == MessageKind::Request);
         id.map(Box::from)
     }
+
+    /// Returns `true` if all messages end what waits: cancellations, and answers to requests of servers. Rate limits do not
+    /// delay them. Parses the message: meant for requests beyond a limit.
+    pub(crate) fn releases_resources(&self) -> bool {
+        let Self::Post(bytes) = self else {
+            return false;
+        };
+        let releases = |message: &[u8]| {
+            envelope::parse(message, &FrameLimits::REQUEST).is_ok_and(|it| match it.kind {
+                MessageKind::Request => false,
+                MessageKind::Notification => it.method() == method::CANCELLED,
+                MessageKind::Response => true,
+            })
+        };
+        if !batch::is_array(bytes) {
+            return releases(bytes);
+        }
+        let members = batch::split(bytes, &FrameLimits::REQUEST).unwrap_or_default();
+        !members.is_empty() && members.iter().all(|span| releases(span.of(bytes)))
+    }
+}
+
+/// Returns `false` if the head shows that the request does not release resources, see
+/// [`TransportRequest::releases_resources`].
+pub(crate) fn may_release_resources(head: &Parts) -> bool {
+    let method = head.headers.get(METHOD);
+    let is_cancellation = |value: &HeaderValue| value.as_bytes() == method::CANCELLED.as_bytes();
+    head.method == Method::POST
+        && match method {
+            // Modern requests name their method.
+            Some(method) => is_cancellation(method),
+            None => head.headers.contains_key(SESSION),
+        }
 }
 
 const JSON: &str = "application/json";

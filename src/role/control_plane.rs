@@ -162,7 +162,9 @@ impl AdminListenerBuilder {
         Ok(Self {
             listen: options.admin_listen,
             tls,
-            hosts: hosts.context("--admin-host")?,
+            hosts: hosts
+                .context("--admin-host")?
+                .with_metrics("admin", &context.metrics),
         })
     }
 

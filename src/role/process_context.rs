@@ -92,7 +92,8 @@ impl ProcessContext {
             options.private_hosts.iter().map(String::as_str),
             "--private-host",
         )
-        .context("--private-host")?;
+        .context("--private-host")?
+        .with_metrics("private", &context.metrics);
         let serving = private_port::serve(
             listener,
             states,

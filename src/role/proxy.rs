@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Context as _;
+use tokio::task::spawn_blocking;
 use toolgate_data_plane::{
     DataPlane, DataPlaneOptions, PeerListenerOptions, RequestLimits,
     sync::{self, ControlPlaneTransport, JoinBundle, SyncHandle, SyncOptions},
@@ -22,7 +23,7 @@ const ACTOR_THREADS: usize = 1;
 const PUSH_PORT: u16 = 7410;
 
 /// Builds the role.
-pub fn build(options: ProxyOptions, context: &ProcessContext) -> anyhow::Result<RunningRole> {
+pub async fn build(options: ProxyOptions, context: &ProcessContext) -> anyhow::Result<RunningRole> {
     let id = options
         .id
         .as_deref()
@@ -36,7 +37,7 @@ pub fn build(options: ProxyOptions, context: &ProcessContext) -> anyhow::Result<
         data_dir: Some(options.common.data_dir.clone()),
         ..SyncOptions::new(control_link(&options)?)
     };
-    let source = start_sync(sync, context)?;
+    let source = start_sync(sync, context).await?;
     let policy = egress::policy(&options.egress, false)?;
     let peers = peer_listener(&options)?;
     let data_plane = serve(source, &options.listener, policy, peers, context)?;
@@ -47,9 +48,17 @@ pub fn build(options: ProxyOptions, context: &ProcessContext) -> anyhow::Result<
     })
 }
 
-/// Starts the synchronization of the proxy's configuration.
-pub fn start_sync(options: SyncOptions, context: &ProcessContext) -> anyhow::Result<SyncHandle> {
-    Ok(sync::start(options, &context.proxy_context())?)
+/// Starts the synchronization of the proxy's configuration. A saved configuration is read first, which takes a while if it
+/// is large.
+pub async fn start_sync(
+    options: SyncOptions,
+    context: &ProcessContext,
+) -> anyhow::Result<SyncHandle> {
+    let context = context.proxy_context();
+    let starting = spawn_blocking(move || sync::start(options, &context));
+    Ok(starting
+        .await
+        .context("the configuration cannot be read")??)
 }
 
 /// Starts the data plane and its client listener.

@@ -8,7 +8,7 @@ use tokio::io::{DuplexStream, copy_bidirectional};
 use toolgate_actor::ActorSystem;
 use toolgate_control_plane::{ControlPlane, FirstToken};
 use toolgate_data_plane::sync::{ControlPlaneTransport, SyncOptions};
-use toolgate_runtime::memory::{self, MemoryDialer};
+use toolgate_runtime::memory::{self, MemoryListener};
 
 use super::{
     ProcessContext, RunningRole,
@@ -47,23 +47,25 @@ pub async fn build(
     };
     let admin_listener = control_plane::AdminListenerBuilder::new(&options.admin, context)?;
     let store = control_plane::open_embedded_store(&data_dir, &context.clock)?;
-    let control_plane = control_plane::start(setting, store, context, &actors).await?;
-    let admin = admin_listener.bind(&control_plane, context).await?;
-
-    let posted = AdminAddressFile::create(&data_dir, &admin)?;
-
+    let (dialer, connections) = memory::pair();
     let sync = SyncOptions {
         proxy_id: Some(PROXY_ID.parse()?),
         region: options.listener.region.clone(),
         listen: proxy::advertised_url(&options.listener),
         data_dir: Some(data_dir.join(PROXY_FOLDER)),
-        ..SyncOptions::new(ControlPlaneTransport::Memory(memory_dialer(
-            &control_plane,
-            context,
-        )))
+        ..SyncOptions::new(ControlPlaneTransport::Memory(dialer))
     };
-    let source = proxy::start_sync(sync, context)?;
-    let data_plane = proxy::serve(source, &options.listener, policy, None, context)?;
+    // A saved configuration is served while the control plane reads its store.
+    let data_plane = async {
+        let source = proxy::start_sync(sync, context).await?;
+        proxy::serve(source, &options.listener, policy, None, context)
+    };
+    let control_plane = control_plane::start(setting, store, context, &actors);
+    let (data_plane, control_plane) = tokio::try_join!(data_plane, control_plane)?;
+    accept_in_memory(connections, &control_plane, context);
+    let admin = admin_listener.bind(&control_plane, context).await?;
+
+    let posted = AdminAddressFile::create(&data_dir, &admin)?;
 
     let file = data_dir.join(TOKEN_FILE);
     let admin_token = control_plane::read_trimmed(&file)?;
@@ -100,9 +102,12 @@ fn resolve_port(listen: SocketAddr) -> anyhow::Result<SocketAddr> {
     Ok(std::net::TcpListener::bind(listen)?.local_addr()?)
 }
 
-/// Returns a dialer for in-memory connections to the control plane of this process.
-fn memory_dialer(control_plane: &ControlPlane, context: &ProcessContext) -> MemoryDialer {
-    let (dialer, mut incoming) = memory::pair();
+/// Accepts in-memory connections to the control plane of this process, also those dialled before.
+fn accept_in_memory(
+    mut incoming: MemoryListener,
+    control_plane: &ControlPlane,
+    context: &ProcessContext,
+) {
     let (fleet, drain) = (control_plane.fleet().clone(), context.drain.clone());
     let draining = drain.draining();
     let drain_handle = drain.clone();
@@ -117,7 +122,6 @@ fn memory_dialer(control_plane: &ControlPlane, context: &ProcessContext) -> Memo
             () = draining => {}
         }
     }));
-    dialer
 }
 
 /// Copies data in both directions until either side closes.

@@ -14,6 +14,8 @@ use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Limit until a write is on every proxy: far above the goal, for a busy test machine.
 const CONVERGENCE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of damaged forms of a record: more than the control plane looks for an earlier one.
+const DAMAGED_FORMS: usize = 10;
 /// Limit until a frozen etcd member is abandoned.
 const FAILOVER_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -240,6 +242,45 @@ async fn an_undecodable_store_object_is_isolated() {
     for proxy in &mut fleet.proxies {
         proxy.process().ensure_running().unwrap();
     }
+}
+
+/// The record is damaged more often than the control plane looks back in the history, so that no earlier form of it is known.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_record_cannot_be_read_answers_503_until_it_is_mended() {
+    let mut fleet = EtcdFleet::start("unreadable", 1).await.unwrap();
+    let cli = fleet.plane.cli().unwrap();
+    let create = |id| {
+        [
+            "gateway", "create", id, "--server", "main", "--prefix", "single",
+        ]
+    };
+    cli.run(&create("other")).await.unwrap();
+    let keys = fleet.etcd.list("/").await.unwrap();
+    let mut keys = keys.into_iter().map(|(key, _)| key);
+    let damaged = keys.find(|key| key.ends_with("/gateway/main")).unwrap();
+    fleet.plane.kill().unwrap();
+    for _ in 0..DAMAGED_FORMS {
+        fleet.etcd.put(&damaged, b"\xff damaged").await.unwrap();
+    }
+    fleet.plane.restart().await.unwrap();
+    for proxy in &fleet.proxies {
+        let agent = Agent::modern(&proxy.url("main"), &fleet.token);
+        eventually("the gateway is out of order", HANG_GUARD, || async {
+            let reply = agent.request("tools/list", json!({})).await?;
+            let (status, text) = (reply.status, reply.text());
+            anyhow::ensure!(status.as_u16() == 503, "{status}: {text}");
+            anyhow::ensure!(text.contains("cannot be read"), "{text}");
+            anyhow::ensure!(!text.contains(&damaged), "{text}");
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    fleet.check_served("other", HANG_GUARD).await.unwrap();
+    let cli = fleet.plane.cli().unwrap();
+    cli.run(&["delete", "gateway", "main"]).await.unwrap();
+    cli.run(&create("main")).await.unwrap();
+    fleet.check_served("main", HANG_GUARD).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

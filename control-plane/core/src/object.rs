@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use toolgate_model::{
-    DefinitionsPart, Digest, ObjectMeta, ProxyStatus, SealedBlob, Slug, Timestamp, TokenHash,
-    for_each_kind,
+    DefinitionsPart, Digest, GatewayClaim, ObjectMeta, ProxyStatus, SealedBlob, Timestamp,
+    TokenHash, for_each_kind,
     kind::{DesiredObject as _, KindObject as _},
 };
 
@@ -23,8 +23,8 @@ macro_rules! define_objects {
             $($(#[$odoc])* $O(Arc<$OObject>),)*
             /// Epoch and time of the last change.
             Marker(VersionMarker),
-            /// Organization that owns a gateway id.
-            GatewayId(Slug),
+            /// Claim of a gateway id.
+            GatewayId(GatewayClaim),
             /// Sealed deployment key.
             SystemKey(SealedBlob),
             /// Join token of a proxy.

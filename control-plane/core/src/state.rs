@@ -8,14 +8,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
-    DefinitionsPart, Digest, ObjectName, SealedBlob, Slug, Timestamp, Token, TokenHash, Version,
-    for_each_kind,
+    DefinitionsPart, Digest, Gateway, GatewayClaim, KindObject as _, ObjectName, SealedBlob, Slug,
+    Timestamp, Token, TokenHash, Version, for_each_kind,
 };
 
 use crate::{
     change::Change,
     change_log::ChangeLog,
     key::{ObjectKey, ObjectKind, SnapshotRelevance},
+    kind::StateKind as _,
     object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord},
     object_table::{ObjectTable, VersionedObject},
     port::Revision,
@@ -39,8 +40,8 @@ macro_rules! define_state {
         pub struct StoreState {
             $($(#[$ddoc])* pub $dtable: ObjectTable<$DId, $DObject>,)*
             $($(#[$odoc])* pub $otable: ObjectTable<$OId, $OObject>,)*
-            /// Owning organization of each gateway id.
-            pub gateway_ids: ObjectTable<Slug, Slug>,
+            /// Claims of gateway ids.
+            pub gateway_ids: ObjectTable<Slug, GatewayClaim>,
             /// Sealed deployment keys.
             pub system_keys: ObjectTable<Slug, SealedBlob>,
             /// Join tokens, by hash.
@@ -252,6 +253,28 @@ impl StoreState {
     /// Returns the revision of the last write of a key.
     pub fn mod_revision_at(&self, key: &ObjectKey) -> Option<Revision> {
         self.mod_revision(&key.to_string())
+    }
+
+    /// Returns the names of the gateways whose records cannot be read.
+    pub fn unreadable_gateways(&self) -> impl Iterator<Item = ObjectName> + '_ {
+        self.quarantine.keys().filter_map(|key| {
+            let key: ObjectKey = key.parse().ok()?;
+            let object = key.object().filter(|it| it.kind == Gateway::KIND)?;
+            Some(ObjectName::new(object.org?.clone(), object.id.clone()))
+        })
+    }
+
+    /// Returns the claim of a gateway whose record cannot be read and whose last readable form is not known. Without a
+    /// claim, there was no such gateway.
+    pub fn claim_of_unreadable(&self, name: &ObjectName) -> Option<&GatewayClaim> {
+        let is_unreadable = self.quarantined(&Gateway::key(name.clone())).is_some();
+        let claim = self
+            .gateway_ids
+            .get(&name.id)
+            .filter(|it| it.org == name.org);
+        claim
+            .filter(|_| is_unreadable && !self.gateways.contains(name))
+            .map(|claim| &*claim.object)
     }
 
     /// Returns the quarantine entry of `key`, if it is quarantined.

@@ -267,7 +267,7 @@ fn assemble(
         ..empty_definitions(target)
     };
     let (mut well, mut problems) = (true, Vec::from_iter(facts_problem));
-    let mut omitted = Vec::new();
+    let (mut omitted, mut left_out) = (Vec::new(), Vec::new());
     for (kind, listing) in lists {
         let before = earlier.map_or(&[][..], |earlier| list_of(earlier, *kind));
         let taken = match listing {
@@ -275,6 +275,7 @@ fn assemble(
                 problems.extend(problem_text::of_listing(*kind, listing));
                 if replaces(listing, before) {
                     omitted.extend(beyond_limit(*kind, listing));
+                    left_out.extend(problem_text::beyond_definition_limits(*kind, listing));
                     listed_definitions(listing)
                 } else {
                     well = false;
@@ -298,7 +299,8 @@ fn assemble(
             None => omitted.push(cut),
         }
     }
-    seen.omissions = omitted.iter().map(ToString::to_string).collect();
+    let cut = omitted.iter().map(ToString::to_string);
+    seen.omissions = cut.chain(left_out).collect();
     seen.problem = problem_text::join(&problems);
     Ok((seen, well))
 }

@@ -5,7 +5,7 @@ use toolgate_client::{
     error::{StatusProblem, shorten},
 };
 use toolgate_egress::{CertificateProblem, EgressErrorClass};
-use toolgate_mcp::definition::DefinitionKind;
+use toolgate_mcp::definition::{DefinitionKind, RejectedDefinition};
 
 use crate::{port::HeaderError, target::ProbeTarget};
 
@@ -26,7 +26,21 @@ pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) 
             "it says that it has {what}, and does not list them; have the server fixed"
         );
     }
-    let advice = advice(error, target);
+    let advice = match error {
+        // The server has introduced itself at this URL.
+        ClientError::Rpc(_)
+        | ClientError::Protocol(_)
+        | ClientError::Frame(_)
+        | ClientError::TooManyEvents(_) => "have the server fixed: its own log may say more",
+        ClientError::Egress(_)
+        | ClientError::Status(_)
+        | ClientError::Timeout(_)
+        | ClientError::NoCommonVersion { .. }
+        | ClientError::Request(_)
+        | ClientError::Exhausted
+        | ClientError::TooLarge(_)
+        | ClientError::Broken(_) => advice(error, target),
+    };
     format!("its {what} could not be listed: {reason}; {advice}")
 }
 
@@ -83,7 +97,8 @@ pub fn of_header(error: &HeaderError, target: &ProbeTarget) -> String {
     ))
 }
 
-/// Returns the problem of a listing that was read; usually `None`. A limit that cuts it is not one of them.
+/// Returns the problem of a listing that was read; usually `None`. Limits that cut it, or leave out a definition, are not
+/// among them.
 pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<String> {
     let what = noun(kind);
     let mut parts = Vec::new();
@@ -105,20 +120,10 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
             "the list of its {what} is not complete: {cut}; have the server fixed"
         ));
     }
-    if !listing.rejected.is_empty() {
-        let named = |refused: &toolgate_mcp::definition::RejectedDefinition| {
-            format!("`{}`: {}", refused.name, refused.reason)
-        };
-        let listed: Vec<String> = listing.rejected.iter().take(5).map(named).collect();
-        let rest = listing.rejected.len() - listed.len();
-        let more = if rest > 0 {
-            format!(", and {rest} more")
-        } else {
-            String::new()
-        };
+    let malformed = listing.rejected.iter().filter(|it| !it.reason.is_limit());
+    if let Some(named) = named(malformed) {
         parts.push(format!(
-            "{what} are left out: {}{more}; have the server fixed",
-            listed.join(", ")
+            "{what} are left out: {named}; have the server fixed"
         ));
     }
     if let Some(names) = first_names(&listing.with_deceptive_text) {
@@ -134,6 +139,28 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))
+}
+
+/// Returns what a limit of one definition leaves out of a list; usually `None`.
+pub fn beyond_definition_limits(kind: DefinitionKind, listing: &ServerListing) -> Option<String> {
+    let rejected = listing.rejected.iter().filter(|it| it.reason.is_limit());
+    let (what, named) = (noun(kind), named(rejected)?);
+    let text = format!("{what} are left out: {named}; have the server shorten or flatten them");
+    Some(bounded_line(&text))
+}
+
+/// Names the first rejected definitions with the reasons, and counts the others.
+fn named<'a>(rejected: impl Iterator<Item = &'a RejectedDefinition>) -> Option<String> {
+    let named = rejected.map(|it| format!("`{}`: {}", it.name, it.reason));
+    let mut named: Vec<String> = named.collect();
+    let rest = named.len().saturating_sub(MAX_NAMED);
+    named.truncate(MAX_NAMED);
+    let listed = named.join(", ");
+    match (named.len(), rest) {
+        (0, _) => None,
+        (_, 0) => Some(listed),
+        (_, rest) => Some(format!("{listed}, and {rest} more")),
+    }
 }
 
 /// Quotes the first names of a list, and counts the rest. Returns `None` for an empty list.
@@ -211,6 +238,9 @@ fn of_status(problem: &StatusProblem, target: &ProbeTarget) -> &'static str {
         _ => "check that the URL is that of its MCP endpoint (Streamable HTTP)",
     }
 }
+
+/// Maximum number of definitions that a text names.
+const MAX_NAMED: usize = 5;
 
 /// Maximum length of a problem text, in bytes.
 const MAX_PROBLEM_BYTES: usize = 1500;

@@ -8,8 +8,8 @@ use toolgate_control_core::{
     object::{JoinToken, RequestRecord, VersionMarker, VersionRecord},
 };
 use toolgate_model::{
-    Credential, CredentialHosts, CredentialKind, Digest, ObjectMeta, ProxyStatus, ResourceKey,
-    ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Uid, Version,
+    Credential, CredentialHosts, CredentialKind, Digest, GatewayClaim, ObjectMeta, ProxyStatus,
+    ResourceKey, ResourceRejection, SealedBlob, SnapshotResourceKind, TokenHash, Uid, Version,
 };
 
 use super::*;
@@ -128,7 +128,10 @@ fn system() -> Vec<(ObjectKey, ControlObject)> {
         (ObjectKey::Marker, ControlObject::Marker(marker)),
         (
             ObjectKey::GatewayId(slug("tools")),
-            ControlObject::GatewayId(slug("acme")),
+            ControlObject::GatewayId(GatewayClaim {
+                org: slug("acme"),
+                uid: Some(Uid::of(&1)),
+            }),
         ),
         (
             ObjectKey::SystemKey(slug("authority")),

@@ -149,8 +149,8 @@ pub fn plan(input: &PlanInput<'_>) -> Plan {
 }
 
 fn try_plan(input: &PlanInput<'_>) -> Result<Plan, Refusal> {
-    if input.gateway.denied.is_some() {
-        return Err(Refusal::GatewayDenied);
+    if let Some(denial) = &input.gateway.denied {
+        return Err(denial.refusal());
     }
     match input.request {
         EndpointRequest::Post(post) => match post.era {

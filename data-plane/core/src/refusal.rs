@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde_json::json;
-use toolgate_mcp::{FrameError, RpcError, versions};
+use toolgate_mcp::{FrameError, FrameLimits, RpcError, versions};
 use toolgate_model::RateLimitKey;
 
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
@@ -101,6 +101,11 @@ pub enum Refusal {
     /// The gateway resource has fields that this proxy does not understand, so its requests are denied.
     #[error("this gateway is not available here")]
     GatewayDenied,
+    /// The record of the gateway in the store cannot be read.
+    #[error(
+        "the configuration of this gateway cannot be read: its operator finds the reason in the log of the control plane"
+    )]
+    GatewayUnreadable,
     /// The caller's quota is exhausted. Holds the time until a retry, in seconds.
     #[error("too many requests: retry in {0} s")]
     TooManyRequests(u32),
@@ -164,6 +169,8 @@ pub enum UpstreamFailure {
     RateLimited,
     /// The server's message is not a valid response.
     Malformed,
+    /// The response is nested deeper than the limit. The tool may have run.
+    TooDeep,
     /// The response exceeds the size limit. The tool may have run.
     TooLarge,
     /// The server's `requestState` exceeds the size limit for sealed states, regardless of the response limit.
@@ -210,7 +217,10 @@ impl Refusal {
             | Self::UnknownResource { .. }
             | Self::BadCursor
             | Self::Upstream(_) => 200,
-            Self::GatewayDenied | Self::Overloaded | Self::NotConfigured => 503,
+            Self::GatewayDenied
+            | Self::GatewayUnreadable
+            | Self::Overloaded
+            | Self::NotConfigured => 503,
             Self::TooManyRequests(_) | Self::RateLimited { .. } | Self::TooManyOpen(_) => 429,
             Self::PeerLost => 502,
             Self::Internal => 500,
@@ -255,6 +265,7 @@ impl Refusal {
             Self::RateLimited { per, seconds } => RpcError::internal(text)
                 .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
             Self::GatewayDenied
+            | Self::GatewayUnreadable
             | Self::Overloaded
             | Self::NotConfigured
             | Self::TooManyOpen(_)
@@ -315,6 +326,7 @@ impl Refusal {
             Self::BadCursor => "bad_cursor",
             Self::MissingCapability(_) => "missing_capability",
             Self::GatewayDenied => "gateway_denied",
+            Self::GatewayUnreadable => "gateway_unreadable",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::RateLimited { per, .. } => rate_limit_kind(*per),
             Self::Overloaded => "overloaded",
@@ -376,6 +388,11 @@ impl UpstreamFailure {
                 format!("the server of this {noun} asks to slow down: retry later")
             }
             Self::Malformed => format!("the server of this {noun} sent an invalid answer"),
+            Self::TooDeep => format!(
+                "the answer of the server of this {noun} is nested more than {} levels deep; \
+                 the call may have taken effect",
+                FrameLimits::SERVER_MESSAGE.depth
+            ),
             Self::TooLarge => format!(
                 "the answer of the server of this {noun} is too large; \
                  the call may have taken effect"
@@ -416,6 +433,7 @@ impl UpstreamFailure {
             Self::Credential => "upstream_credential",
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",
+            Self::TooDeep => "upstream_too_deep",
             Self::TooLarge => "upstream_too_large",
             Self::TooManyMessages => "upstream_too_much",
             Self::StateTooLarge => "upstream_state_too_large",

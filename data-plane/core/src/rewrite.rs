@@ -14,7 +14,8 @@ pub use request::{
 };
 pub use response::{
     CallOutcome, ClientResponse, IncompleteResponse, InputRequirement, RelayAction, ResponseRelay,
-    ServerNotification, failure_response, server_request_response, url_elicitation_response,
+    ServerNotification, deep_request_response, failure_response, server_request_response,
+    url_elicitation_response,
 };
 pub use task_notification::{MAX_TASK_NOTIFICATION, bounded_task_params, task_notification_params};
 

@@ -28,9 +28,9 @@ use toolgate_model::{
 
 use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};
 
-use build::{KeyIndex, SharedValues};
+use build::{KeyIndex, ServerOffer, SharedValues};
 
-pub use gateway::{GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
+pub use gateway::{GatewayDenial, GatewayFeatures, GatewayView, INSTRUCTIONS_LIMIT};
 pub use list::{LIST_TTL_MS, ListPage, PAGE_SIZE};
 pub use prompt::PromptView;
 pub use resource::ResourceView;
@@ -44,6 +44,8 @@ pub struct View {
     entries: SnapshotEntries,
     gateways: RedBlackTreeMapSync<Box<str>, Arc<GatewayView>>,
     servers: RedBlackTreeMapSync<ObjectName, Arc<ServerView>>,
+    /// Definitions of servers, with what gateways need of them.
+    offers: RedBlackTreeMapSync<ObjectName, Arc<ServerOffer>>,
     tokens: RedBlackTreeMapSync<AuthnId, Arc<TokenView>>,
     /// Reasons why entries, or parts of them, are not served in their current form.
     rejections: RedBlackTreeMapSync<ResourceKey, Vec<String>>,
@@ -58,6 +60,7 @@ pub struct View {
     /// Gateway up to which the cached lists were checked last.
     checked_until: Option<Slug>,
     visited: usize,
+    definition_reads: usize,
 }
 
 /// Item of a list.
@@ -135,6 +138,7 @@ impl View {
             entries: SnapshotEntries::default(),
             gateways: RedBlackTreeMapSync::new_sync(),
             servers: RedBlackTreeMapSync::new_sync(),
+            offers: RedBlackTreeMapSync::new_sync(),
             tokens: RedBlackTreeMapSync::new_sync(),
             rejections: RedBlackTreeMapSync::new_sync(),
             gateways_by_server: KeyIndex::default(),
@@ -144,6 +148,7 @@ impl View {
             grants: SharedValues::default(),
             checked_until: None,
             visited: 0,
+            definition_reads: 0,
         }
     }
 
@@ -208,6 +213,11 @@ impl View {
     /// Number of entries that the construction of the view looked at.
     pub fn visited(&self) -> usize {
         self.visited
+    }
+
+    /// Number of definitions that the construction of the view read. A definition is read once for all gateways.
+    pub fn definition_reads(&self) -> usize {
+        self.definition_reads
     }
 }
 

@@ -3,20 +3,20 @@
 
 use http::{HeaderMap, header, request::Parts};
 use toolgate_data_core::Refusal;
-use toolgate_runtime::hosts::HostAllowlist;
+use toolgate_runtime::hosts::HostPolicy;
 
 use crate::origins::OriginAllowlist;
 
 /// Returns an error if the request head is rejected.
 pub(crate) fn check_head(
     head: &Parts,
-    hosts: &HostAllowlist,
+    hosts: &HostPolicy,
     origins: &OriginAllowlist,
 ) -> Result<(), Refusal> {
     hosts
         .check(&head.uri, &head.headers)
         .map_err(|_forbidden| Refusal::Host)?;
-    origins.check(&head.headers, hosts)?;
+    origins.check(&head.headers, hosts.allowed())?;
     check_field_names(&head.headers)?;
     check_transfer_coding(&head.headers)?;
     check_content_encoding(&head.headers)

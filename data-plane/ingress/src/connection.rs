@@ -19,6 +19,7 @@ use toolgate_runtime::{
     Drain,
     budget::BudgetOwner,
     connection::{ActivityIo, ConnectionActivity, ConnectionPermit, drive, is_http2},
+    hosts::HostPolicy,
 };
 
 use crate::{
@@ -43,6 +44,13 @@ pub(crate) struct ConnectionContext<G> {
     pub(crate) closing: Receiver<bool>,
 }
 
+/// Both ends of a connection.
+struct ConnectionAddresses {
+    peer: IpAddr,
+    /// Hosts that are served at the address where it arrived.
+    hosts: HostPolicy,
+}
+
 /// Executor for the tasks that hyper spawns for a connection.
 #[derive(Clone)]
 struct DrainExecutor(Drain);
@@ -59,12 +67,20 @@ pub(crate) async fn serve<G: RequestHandler>(
     permit: &ConnectionPermit,
 ) -> Option<DetachedStream> {
     let limits = &context.listener.limits.connection;
+    let hosts = match stream.local_addr() {
+        Ok(local) => context.listener.hosts.at(local.ip()),
+        Err(_unknown) => context.listener.hosts.clone(),
+    };
+    let addresses = ConnectionAddresses {
+        peer: address,
+        hosts,
+    };
     let Some(tls) = context.listener.tls.clone() else {
         let multiplexed = timeout(limits.head_timeout, is_http2(&stream))
             .await
             .ok()?
             .ok()?;
-        return serve_http(context, stream, address, multiplexed, permit).await;
+        return serve_http(context, stream, addresses, multiplexed, permit).await;
     };
     let handshake = TlsAcceptor::from(tls).accept(stream);
     let stream = timeout(limits.handshake_timeout, handshake)
@@ -78,13 +94,13 @@ pub(crate) async fn serve<G: RequestHandler>(
         return None;
     }
     // Boxed, as is HTTP/2 below: plaintext HTTP/1 connections, the majority, do not pay for the larger future.
-    Box::pin(serve_http(context, stream, address, multiplexed, permit)).await
+    Box::pin(serve_http(context, stream, addresses, multiplexed, permit)).await
 }
 
 async fn serve_http<G, T>(
     context: ConnectionContext<G>,
     stream: T,
-    address: IpAddr,
+    addresses: ConnectionAddresses,
     multiplexed: bool,
     permit: &ConnectionPermit,
 ) -> Option<DetachedStream>
@@ -100,7 +116,8 @@ where
     } = context;
     let activity = ConnectionActivity::new(multiplexed, &listener.limits.connection);
     let info = Arc::new(ConnectionInfo {
-        address,
+        address: addresses.peer,
+        hosts: addresses.hosts,
         token_hashes: TokenHashCache::default(),
         cache_slot: CacheSlot::default(),
         activity: Arc::clone(&activity),
@@ -109,11 +126,7 @@ where
     let io = TokioIo::new(ActivityIo::new(stream, Arc::clone(&activity)));
     let limits = listener.limits.clone();
     let responses = listener.responses.clone();
-    let is_pressed = || {
-        responses
-            .as_ref()
-            .is_some_and(|all| all.is_under_pressure())
-    };
+    let is_pressed = || responses.as_ref().is_some_and(|it| it.is_under_pressure());
     // Requests of an HTTP/2 connection share it, so no stream can take it over.
     let handoff = (!multiplexed).then(Arc::<StreamHandoff<_>>::default);
     let offered = handoff.clone();

@@ -77,7 +77,7 @@ pub(crate) async fn handle_request<G: RequestHandler>(
     let cors = listener.origins.grant(&head.headers);
     let mut response = if head.headers.len() > listener.limits.headers {
         empty_response(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
-    } else if let Err(refusal) = check_head(&head, &listener.hosts, &listener.origins) {
+    } else if let Err(refusal) = check_head(&head, &connection.hosts, &listener.origins) {
         refused_head(&refusal, head.version)
     } else if let Some(preflight) = cors.preflight(&head) {
         preflight.unwrap_or_else(|refusal| refusal_response(&refusal, None))

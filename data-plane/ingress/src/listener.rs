@@ -12,7 +12,8 @@ use tokio::{
 use toolgate_runtime::{
     Drain, Liveness, MemoryBudget,
     connection::{ConnectionLimiter, ConnectionPermit, accept},
-    hosts::{HostAllowlist, InvalidHost},
+    hosts::{HostPolicy, InvalidHost},
+    metrics::Metrics,
 };
 
 use crate::{
@@ -33,6 +34,8 @@ pub struct ListenerOptions {
     pub listen: SocketAddr,
     /// Host names accepted in addition to loopback and the listen address: `host` (any port) or `host:port`.
     pub public_hosts: Vec<String>,
+    /// Metrics that count requests for other hosts.
+    pub metrics: Option<Metrics>,
     /// Origins of the web pages that may use the listener from a browser; see [`OriginAllowlist::new`].
     pub allowed_origins: Vec<String>,
     /// TLS configuration; its resolver renews certificate and key. Without it the listener speaks plain HTTP.
@@ -80,7 +83,7 @@ pub enum ListenerError {
 /// State shared by all connections of a listener.
 #[derive(Debug)]
 pub(crate) struct ListenerContext {
-    pub(crate) hosts: HostAllowlist,
+    pub(crate) hosts: HostPolicy,
     pub(crate) origins: OriginAllowlist,
     pub(crate) limits: ListenerLimits,
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -94,6 +97,7 @@ impl ListenerOptions {
         Self {
             listen,
             public_hosts: Vec::new(),
+            metrics: None,
             allowed_origins: Vec::new(),
             tls: None,
             limits: ListenerLimits::default(),
@@ -103,6 +107,14 @@ impl ListenerOptions {
             liveness: Liveness::default(),
         }
     }
+
+    /// Sets what the listener shares with the process: the budget of responses, and metrics.
+    #[must_use]
+    pub fn with_shared(mut self, responses: &Arc<MemoryBudget>, metrics: &Metrics) -> Self {
+        self.responses = Some(Arc::clone(responses));
+        self.metrics = Some(metrics.clone());
+        self
+    }
 }
 
 impl Listener {
@@ -111,7 +123,11 @@ impl Listener {
         let failed = |error| ListenerError::Listen(options.listen, error);
         let listener = listen(options.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let hosts = HostAllowlist::new(address, options.public_hosts.iter().map(String::as_str))?;
+        let names = options.public_hosts.iter().map(String::as_str);
+        let mut hosts = HostPolicy::new(address, names, "--public-host")?;
+        if let Some(metrics) = &options.metrics {
+            hosts = hosts.with_metrics("client", metrics);
+        }
         let origins = OriginAllowlist::new(options.allowed_origins.iter().map(String::as_str))?;
         let limits = options.limits;
         let connection_limiter = ConnectionLimiter::new(&limits.connection);

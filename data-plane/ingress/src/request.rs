@@ -11,6 +11,7 @@ use toolgate_data_core::Refusal;
 use toolgate_runtime::{
     budget::{BudgetExceeded, BudgetOwner},
     connection::{ConnectionActivity, ConnectionSeat},
+    hosts::HostPolicy,
 };
 
 use crate::{
@@ -39,6 +40,8 @@ pub struct ConnectionInfo {
     pub token_hashes: TokenHashCache,
     /// Cached value of the last request on this connection.
     pub cache_slot: CacheSlot,
+    /// Hosts that are served on this connection.
+    pub(crate) hosts: HostPolicy,
     pub(crate) activity: Arc<ConnectionActivity>,
     pub(crate) seat: Arc<ConnectionSeat>,
 }

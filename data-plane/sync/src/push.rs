@@ -10,7 +10,7 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
-use toolgate_model::{Snapshot, Timestamp, Version};
+use toolgate_model::{Snapshot, SnapshotResource, Timestamp, Version};
 use toolgate_proto::push::v1::{self as pb, from_proxy::Message, push_client::PushClient};
 use toolgate_runtime::{Backoff, metrics::Counter, metrics::SnapshotGauge, random};
 use toolgate_wire::push::{
@@ -211,9 +211,25 @@ impl PushTask {
                 "not taken as it is: what was held of it stays, a gateway that is not understood is denied"
             );
         }
+        self.report_unreadable(before);
         let [gateways, servers, tokens] = self.applied.view.counts();
         let (visited, refused) = (self.applied.view.visited(), rejected.len());
         tracing::debug!(%version, gateways, servers, tokens, visited, refused, "serving a new version");
+    }
+
+    /// Logs the gateways whose records can no longer be read.
+    fn report_unreadable(&self, before: &AppliedConfig) {
+        let changes = self.applied.snapshot.changes_from(&before.snapshot);
+        let unreadable = changes.puts.iter().filter(|(_, entry)| {
+            matches!(&*entry.resource, SnapshotResource::Gateway(gateway) if gateway.is_unreadable())
+        });
+        for (resource, _) in unreadable.take(20) {
+            tracing::warn!(
+                %resource,
+                "its record in the store cannot be read: its requests are answered with 503; the log of the control plane and \
+                 `toolgate doctor` name the record: restore it from a backup, or delete the gateway and create it again"
+            );
+        }
     }
 
     fn hello(&self) -> pb::Hello {

@@ -4,6 +4,7 @@ use std::{num::NonZeroU32, sync::Arc, sync::atomic::Ordering, time::Duration};
 
 use http::Method;
 use serde_json::{Value, json};
+use toolgate_data_plane::DataPlaneOptions;
 use toolgate_model::{
     Era, RateLimit, RateLimitKey as Key, ResourceKey, SnapshotResource, SnapshotResourceKind,
     Timestamp, TokenSubject,
@@ -164,6 +165,53 @@ async fn a_session_can_be_ended_when_the_limit_is_used_up() {
     assert_eq!(client.legacy(ping).await.whole().await.status, 429);
 }
 
+/// Cancellations and answers to requests of servers end what waits, in the limits of operators and in that of the proxy.
+#[tokio::test]
+async fn cancellations_and_answers_to_server_requests_pass_when_the_limit_is_used_up() {
+    for limits in [vec![(Scope::Gateway, limit(Key::Principal))], Vec::new()] {
+        let clock = ManualClock::new(Timestamp(1_700_000_000_000));
+        let limited = |options: &mut DataPlaneOptions| {
+            if limits.is_empty() {
+                options.limits.rate_per_token = Some(1);
+                options.limits.burst_per_token = 6;
+            }
+        };
+        let rig = TestRig::with_options(limited, clock).await;
+        set_limits(&rig, &limits);
+        let mut client = rig.client();
+        client.capabilities = json!({"elicitation": {}});
+        client.initialize().await;
+        let ask = exposed(Era::Legacy, "ask");
+        let mut stream = client.call(Era::Legacy, json!("c"), &ask, "x").await;
+        let question = stream.message().await.unwrap();
+        let mut cancelled = client.call(Era::Legacy, json!("h"), &ask, "x").await;
+        assert!(cancelled.message().await.is_some());
+        let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+        while client.legacy(ping.clone()).await.whole().await.status == 200 {}
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+            "params": {"requestId": "h"}});
+        let accepted = client.legacy(cancel.clone()).await.whole().await;
+        assert_eq!(accepted.status, 202);
+        assert_eq!(cancelled.message().await, None);
+        let answer = json!({"jsonrpc": "2.0", "id": question["id"],
+            "result": {"action": "accept", "content": {"n": 7}}});
+        assert_eq!(client.legacy(answer).await.whole().await.status, 202);
+        let last = stream.message().await.unwrap();
+        assert_eq!(last["id"], "c", "{last}");
+        // All else is limited as before: requests, other notifications, and anything without a session.
+        let notice = json!({"jsonrpc": "2.0", "method": "notifications/roots/list_changed"});
+        let batch = json!([cancel, ping]);
+        for other in [ping, notice, batch] {
+            let refused = client.legacy(other.clone()).await.whole().await;
+            assert_eq!(refused.status, 429, "{other}");
+        }
+        assert_eq!(
+            call(&client, &exposed(Era::Modern, "echo")).await.status,
+            429
+        );
+    }
+}
+
 #[tokio::test]
 async fn a_limit_per_team_covers_the_tokens_of_a_team_only() {
     let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Team))]).await;
@@ -286,14 +334,13 @@ async fn a_refusal_names_the_limit_and_the_seconds_in_both_eras() {
     );
     let by_principal = legacy.legacy(message).await.whole().await;
     assert_refused(&by_principal, "principal", 10);
-    // The body was not read.
-    assert_eq!(by_principal.json()["id"], Value::Null);
+    // The body was read: a message of a session may release what its client holds.
+    assert_eq!(by_principal.json()["id"], 7);
     clock.advance(Duration::from_millis(2_500));
-    assert_refused(
-        &call(&legacy, &exposed(Era::Modern, "echo")).await,
-        "principal",
-        8,
-    );
+    let by_principal = call(&legacy, &exposed(Era::Modern, "echo")).await;
+    assert_refused(&by_principal, "principal", 8);
+    // The body of a modern request was not read: its header names its method.
+    assert_eq!(by_principal.json()["id"], Value::Null);
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ impl CallPermit {
             // The server answered, if not as it should: a bad request of one caller must not close it to others.
             UpstreamFailure::Malformed
             | UpstreamFailure::RateLimited
+            | UpstreamFailure::TooDeep
             | UpstreamFailure::TooLarge
             | UpstreamFailure::TooManyMessages
             | UpstreamFailure::StateTooLarge

@@ -13,9 +13,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 use toolgate_client::{EventStream, open_stream};
-use toolgate_data_core::rewrite::server_request_response;
+use toolgate_data_core::rewrite::{deep_request_response, server_request_response};
 use toolgate_mcp::{
-    FrameLimits, method,
+    FrameErrorKind, FrameLimits, method,
     server_message::{ServerMessageBody, scan},
 };
 use toolgate_runtime::Drain;
@@ -173,8 +173,12 @@ impl SharedStream {
     }
 
     fn dispatch(&self, message: &Bytes, session: &Arc<UpstreamSessionHandle>) {
-        let Ok(answer) = scan(message, &FrameLimits::SERVER_MESSAGE) else {
-            return;
+        let answer = match scan(message, &FrameLimits::SERVER_MESSAGE) {
+            Ok(answer) => answer,
+            Err(error) if error.reason == FrameErrorKind::TooDeep => {
+                return self.refuse_deep(message, session);
+            }
+            Err(_invalid) => return,
         };
         match &answer.body {
             ServerMessageBody::Request { method, .. } => {
@@ -195,6 +199,16 @@ impl SharedStream {
                 }
             }
             ServerMessageBody::Result(_) | ServerMessageBody::Error(_) => {}
+        }
+    }
+
+    /// Refuses a request that is nested too deeply, so that the server does not wait.
+    fn refuse_deep(&self, message: &Bytes, session: &Arc<UpstreamSessionHandle>) {
+        let answer = scan(message, &FrameLimits::LENIENT);
+        if let Ok(answer) = answer
+            && let (ServerMessageBody::Request { .. }, Some(id)) = (&answer.body, answer.id)
+        {
+            self.post(session, deep_request_response(id.raw));
         }
     }
 

@@ -22,6 +22,7 @@ use crate::{
     certificate::CertificateProblem,
     error::EgressError,
     forward_proxy::{ForwardProxy, ForwardProxyProblem},
+    name_cache::NameCache,
     policy::{self, EgressPolicy},
     resolve::HostResolver,
 };
@@ -30,6 +31,8 @@ use crate::{
 pub(crate) struct VettingConnector {
     pub(crate) policy: Arc<EgressPolicy>,
     pub(crate) resolver: Arc<dyn HostResolver>,
+    /// Addresses of names that a proxy resolves too.
+    pub(crate) proxied_names: Arc<NameCache>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) connect_timeout: Duration,
 }
@@ -121,15 +124,19 @@ impl VettingConnector {
             Err(_invalid) => return Err(EgressError::Url("its host is not a name")),
         }
         let patience = PROXIED_RESOLUTION.min(self.connect_timeout / 4);
-        let resolved = timeout(patience, self.resolve_host(&target.host)).await;
-        let Ok(Ok(addresses)) = resolved else {
+        let look_up = async {
+            let resolved = timeout(patience, self.resolver.resolve(&target.host)).await;
+            resolved.ok().and_then(Result::ok).unwrap_or_default()
+        };
+        let addresses = self.proxied_names.get(&target.host, look_up).await;
+        if addresses.is_empty() {
             let allowed = target.tls_name.is_some() || self.policy.allow_plain_http;
             return allowed.then_some(()).ok_or(EgressError::Url(
                 "plain http, through a proxy, to a name without an address here: use https, or allow plain http",
             ));
-        };
-        for address in addresses {
-            self.vet_one(address, target)?;
+        }
+        for address in addresses.iter() {
+            self.vet_one(*address, target)?;
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ use crate::{
     error::EgressError,
     forward_proxy::ForwardProxyProblem,
     http1_connection::{Http1Connection, Http1SendError},
+    name_cache::NameCache,
     policy::EgressPolicy,
     pool::{ConnectionPool, HostPool, PoolOptions, PooledConnection},
     resolve::{HostResolver, SystemResolver},
@@ -30,6 +31,7 @@ use crate::{
 pub struct Egress {
     policy: Arc<EgressPolicy>,
     resolver: Arc<dyn HostResolver>,
+    proxied_names: Arc<NameCache>,
     tls: Arc<ClientConfig>,
 }
 
@@ -64,6 +66,7 @@ impl Egress {
         Ok(Self {
             policy: Arc::new(policy),
             resolver,
+            proxied_names: Arc::default(),
             tls,
         })
     }
@@ -79,6 +82,7 @@ impl Egress {
         let connector = VettingConnector {
             policy: Arc::clone(&self.policy),
             resolver: Arc::clone(&self.resolver),
+            proxied_names: Arc::clone(&self.proxied_names),
             tls: Arc::new(tls),
             connect_timeout: options.connect_timeout,
         };

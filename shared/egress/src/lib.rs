@@ -15,6 +15,7 @@ pub mod response_body;
 
 mod connector;
 mod http1_connection;
+mod name_cache;
 mod pool;
 
 use std::error::Error;

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::{
     canonical, deceptive_text,
+    error::FrameErrorKind,
     headers::params::{self, HeaderAnnotations},
     limits::FrameLimits,
     method, object,
@@ -82,9 +83,12 @@ pub enum DefinitionError {
     /// A member is of another type than in the schema of the protocol.
     #[error(transparent)]
     Member(#[from] MistypedMember),
-    /// Malformed JSON, for example a duplicate member or nesting that is too deep.
+    /// Nesting deeper than the limit.
+    #[error("it is nested more than {0} levels deep")]
+    TooDeep(u32),
+    /// Malformed JSON, for example a duplicate member.
     #[error("its definition is malformed: {0}")]
-    Malformed(crate::error::FrameErrorKind),
+    Malformed(FrameErrorKind),
     /// Invalid `x-mcp-header` annotation.
     #[error("its `x-mcp-header` annotation is invalid: {0}")]
     Header(params::InvalidAnnotation),
@@ -184,6 +188,20 @@ impl DefinitionKind {
             Self::Prompt => "prompts",
             Self::Resource | Self::Template => "resources",
         }
+    }
+}
+
+impl DefinitionError {
+    /// Returns `true` if a limit of Toolgate is the reason: the definition is valid, but too large or too deep.
+    pub fn is_limit(&self) -> bool {
+        matches!(self, Self::TooLarge(_) | Self::TooDeep(_))
+    }
+
+    fn of_frame(reason: FrameErrorKind) -> Self {
+        if reason == FrameErrorKind::TooDeep {
+            return Self::TooDeep(FrameLimits::DEFINITION.depth);
+        }
+        Self::Malformed(reason)
     }
 }
 
@@ -298,7 +316,7 @@ pub fn parse_definition(
     }
     let digest = |json: &[u8]| {
         canonical::digest(json, &FrameLimits::DEFINITION)
-            .map_err(|error| refuse(DefinitionError::Malformed(error.reason)))
+            .map_err(|error| refuse(DefinitionError::of_frame(error.reason)))
     };
     let received = digest(json)?;
     text("name").ok_or_else(|| refuse(DefinitionError::Shape))?;

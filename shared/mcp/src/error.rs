@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Value, json, value::RawValue};
 
 use crate::{limits::MAX_ID_LEN, text};
 
@@ -242,16 +242,16 @@ impl RpcError {
         struct ErrorMembers {
             code: i64,
             message: String,
-            data: Option<Value>,
+            data: Option<Box<RawValue>>,
         }
         let ErrorMembers {
             code,
             message,
             data,
-        } = serde_json::from_slice(error)
-            .or_else(|_unreadable| serde_json::from_slice(&text::without_lone_surrogates(error)))
-            .ok()?;
+        } = read(error)?;
         let message = message.into();
+        // Data that is nested too deeply is left out alone.
+        let data = data.and_then(|data| read(data.get().as_bytes()));
         Some(Self {
             code,
             message,
@@ -281,6 +281,13 @@ impl RpcError {
         let error = self.to_json();
         Bytes::from(format!("{{\"jsonrpc\":\"2.0\",{id}\"error\":{error}}}"))
     }
+}
+
+/// Reads JSON that may hold halves of surrogate pairs.
+fn read<T: serde::de::DeserializeOwned>(json: &[u8]) -> Option<T> {
+    serde_json::from_slice(json)
+        .or_else(|_unreadable| serde_json::from_slice(&text::without_lone_surrogates(json)))
+        .ok()
 }
 
 #[cfg(test)]

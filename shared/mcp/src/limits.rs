@@ -22,6 +22,8 @@ pub struct FrameLimits {
     pub null_members: bool,
     /// True if duplicate names are rejected in all objects, at any depth.
     pub unique_names: bool,
+    /// True if a value that is nested deeper than `depth` is skipped instead of rejected.
+    pub skip_deep: bool,
 }
 
 impl FrameLimits {
@@ -35,6 +37,7 @@ impl FrameLimits {
         strict_values: true,
         null_members: false,
         unique_names: false,
+        skip_deep: false,
     };
 
     /// Limits of a message of a server. The maximum message size is a setting of the server and enforced where the
@@ -49,6 +52,7 @@ impl FrameLimits {
         strict_values: false,
         null_members: true,
         unique_names: false,
+        skip_deep: false,
     };
 
     /// Limits of a definition. A definition that some clients cannot read would cost them the whole list.
@@ -61,6 +65,7 @@ impl FrameLimits {
     pub const LENIENT: Self = Self {
         depth: 512,
         number: usize::MAX,
+        skip_deep: true,
         ..Self::SERVER_MESSAGE
     };
 }

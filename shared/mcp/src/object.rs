@@ -70,6 +70,7 @@ pub fn is_value(text: &str) -> bool {
 pub fn is_ambiguous(value: &[u8]) -> bool {
     let limits = FrameLimits {
         unique_names: true,
+        skip_deep: false,
         ..UNLIMITED
     };
     let Ok(text) = std::str::from_utf8(value) else {

@@ -9,6 +9,7 @@ use crate::{
     splice::ByteSpan,
 };
 
+mod deep;
 mod names;
 pub(crate) mod string;
 
@@ -192,9 +193,8 @@ impl<'a> JsonScanner<'a> {
     pub(crate) fn value(&mut self) -> Result<(ByteSpan, ValueType), ScanError> {
         let start = self.pos;
         let shape = match self.peek() {
-            Some(b'"') => {
-                self.string()?;
-                ValueType::String
+            Some(b'{' | b'[') if self.depth >= self.limits.depth && self.limits.skip_deep => {
+                self.skip_nested()?
             }
             Some(b'{') if self.limits.unique_names => {
                 self.unique_object()?;
@@ -221,13 +221,24 @@ impl<'a> JsonScanner<'a> {
                 self.exit();
                 ValueType::Array
             }
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            Some(b't') => self.literal("true", ValueType::True)?,
-            Some(b'f') => self.literal("false", ValueType::False)?,
-            Some(b'n') => self.literal("null", ValueType::Null)?,
-            Some(_) | None => return Err(self.error(FrameErrorKind::Syntax)),
+            Some(_) | None => self.scalar()?,
         };
         Ok((ByteSpan::new(start, self.pos), shape))
+    }
+
+    /// Skips the string, number or literal at the current position.
+    fn scalar(&mut self) -> Result<ValueType, ScanError> {
+        match self.peek() {
+            Some(b'"') => {
+                self.string()?;
+                Ok(ValueType::String)
+            }
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true", ValueType::True),
+            Some(b'f') => self.literal("false", ValueType::False),
+            Some(b'n') => self.literal("null", ValueType::Null),
+            Some(_) | None => Err(self.error(FrameErrorKind::Syntax)),
+        }
     }
 
     /// Skips the object at the current position and rejects duplicate names in it.

@@ -18,11 +18,11 @@ impl Digest {
     /// Returns the digest of the JSON form of a value. The form is deterministic because published types contain
     /// ordered maps only.
     pub fn of<T: Serialize>(value: &T) -> Self {
-        let mut hasher = HashWriter(Sha256::new());
+        let mut hasher = HashWriter::new();
         // Hashing cannot fail, and published types serialize without error. A partial digest would only cause a
         // resource to be sent once more.
         let _infallible = serde_json::to_writer(&mut hasher, value);
-        Self(hasher.0.finalize().into())
+        Self(hasher.finish())
     }
 
     /// Returns the digest in lower-case hexadecimal.
@@ -43,11 +43,41 @@ impl fmt::Debug for Digest {
     }
 }
 
-struct HashWriter(Sha256);
+/// Size at which bytes are hashed together. Serialization writes a few bytes at a time.
+const HASHED_TOGETHER: usize = 4096;
+
+/// Writer that hashes what is written.
+struct HashWriter {
+    hasher: Sha256,
+    /// Bytes that are not hashed yet.
+    pending: Vec<u8>,
+}
+
+impl HashWriter {
+    fn new() -> Self {
+        Self {
+            hasher: Sha256::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    fn finish(mut self) -> [u8; 32] {
+        self.hasher.update(&self.pending);
+        self.hasher.finalize().into()
+    }
+}
 
 impl std::io::Write for HashWriter {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
+        if self.pending.len() + bytes.len() > HASHED_TOGETHER {
+            self.hasher.update(&self.pending);
+            self.pending.clear();
+        }
+        if bytes.len() > HASHED_TOGETHER {
+            self.hasher.update(bytes);
+        } else {
+            self.pending.extend_from_slice(bytes);
+        }
         Ok(bytes.len())
     }
 
@@ -55,3 +85,6 @@ impl std::io::Write for HashWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

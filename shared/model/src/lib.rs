@@ -8,6 +8,7 @@ pub mod credential_kind;
 pub mod desired;
 pub mod digest;
 pub mod endpoint;
+pub mod gateway_claim;
 pub mod kind;
 pub mod name;
 pub mod observed;
@@ -32,6 +33,7 @@ pub use desired::{
 };
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};
+pub use gateway_claim::GatewayClaim;
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{

@@ -51,7 +51,8 @@ pub struct ServerDefinitions {
     pub problem: Option<String>,
     /// Start of the current problem.
     pub problem_since: Option<Timestamp>,
-    /// Lists that a limit of Toolgate cuts, one text for each. The probe succeeded all the same.
+    /// Lists that a limit of Toolgate cuts, and definitions that one leaves out, one text for each list and kind of limit.
+    /// The probe succeeded all the same.
     #[serde(default)]
     pub omissions: Vec<String>,
     /// Digests of the [`DefinitionsPart`]s in which the store holds the lists; empty if one record holds them.
@@ -128,10 +129,10 @@ impl ServerDefinitions {
         }
     }
 
-    /// Sets the start of the current problem, if there is one. If `before` had a problem too, its start is kept.
+    /// Sets the start of the current problem, if there is one. If `before` had the same problem, its start is kept.
     #[must_use]
     pub fn with_problem_since(mut self, before: Option<&Self>) -> Self {
-        let before = before.filter(|before| before.problem.is_some());
+        let before = before.filter(|before| before.problem == self.problem);
         let began = before.map_or(self.probed, |it| it.problem_since.unwrap_or(it.probed));
         self.problem_since = self.problem.as_ref().map(|_| began);
         self

@@ -100,6 +100,23 @@ pub struct GatewayResource {
     pub must_understand: Vec<String>,
 }
 
+impl GatewayResource {
+    /// Returns the placeholder of a gateway whose record in the store cannot be read. All its requests are denied.
+    pub fn unreadable() -> Self {
+        Self {
+            must_understand: vec![UNREADABLE_RECORD.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Returns `true` if this is the placeholder of a gateway whose record cannot be read.
+    pub fn is_unreadable(&self) -> bool {
+        self.must_understand
+            .iter()
+            .any(|field| field == UNREADABLE_RECORD)
+    }
+}
+
 /// Rate limit with the requests that it applies to.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ScopedRateLimit {
@@ -159,8 +176,12 @@ pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 /// Security field of a gateway with rate limits. A proxy that does not support it would not limit.
 pub const RATE_LIMITS: &str = "rate_limits";
 
+/// Security field of a gateway whose record in the store cannot be read. A proxy that supports it tells clients that the
+/// gateway is out of order; any other proxy denies it as well.
+pub const UNREADABLE_RECORD: &str = "unreadable_record";
+
 /// Security fields of a gateway that this build supports. A gateway that names any other field is denied.
-pub const SUPPORTED_SECURITY_FIELDS: [&str; 2] = [SHAPED_ARGUMENTS, RATE_LIMITS];
+pub const SUPPORTED_SECURITY_FIELDS: [&str; 3] = [SHAPED_ARGUMENTS, RATE_LIMITS, UNREADABLE_RECORD];
 
 /// Returns the first of these security fields that this build does not support.
 pub fn unsupported_security_field(must_understand: &[String]) -> Option<&str> {

@@ -8,6 +8,12 @@ use std::{
 
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri, header};
 
+use crate::metrics::Metrics;
+
+mod refusals;
+
+use refusals::HostRefusals;
+
 /// Allowlist of the host names under which a listener may be called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostAllowlist {
@@ -33,13 +39,16 @@ pub struct InvalidHost(String);
 #[error("this host is not served here")]
 pub struct ForbiddenHost;
 
-/// Hosts of a listener that serves a router, with the setting that adds to them.
+/// Hosts of a listener, with the setting that adds to them. Refused requests are logged, and counted with
+/// [`with_metrics`](Self::with_metrics).
 #[derive(Debug, Clone)]
 pub struct HostPolicy {
-    /// Hosts that are served. The address at which a connection arrived is one too.
-    pub allowed: Arc<HostAllowlist>,
+    allowed: Arc<HostAllowlist>,
     /// Setting, as the error names it.
-    pub setting: &'static str,
+    setting: &'static str,
+    /// True if the listener has all addresses of the machine.
+    has_all_addresses: bool,
+    refusals: Arc<HostRefusals>,
 }
 
 /// gRPC status code of a refused host.
@@ -120,21 +129,47 @@ impl HostPolicy {
         names: impl IntoIterator<Item = &'a str>,
         setting: &'static str,
     ) -> Result<Self, InvalidHost> {
-        let allowed = Arc::new(HostAllowlist::new(listen, names)?);
-        Ok(Self { allowed, setting })
+        Ok(Self {
+            allowed: Arc::new(HostAllowlist::new(listen, names)?),
+            setting,
+            has_all_addresses: listen.ip().is_unspecified(),
+            refusals: Arc::new(HostRefusals::new(setting)),
+        })
+    }
+
+    /// Counts the refusals of this listener.
+    #[must_use]
+    pub fn with_metrics(mut self, listener: &'static str, metrics: &Metrics) -> Self {
+        self.refusals = Arc::new(HostRefusals::with_metrics(listener, metrics));
+        self
     }
 
     /// Returns the policy for a connection that arrived at `local`: a listener of all addresses has many of its own.
     #[must_use]
     pub fn at(&self, local: IpAddr) -> Self {
-        let mut allowed = self.allowed.as_ref().clone();
-        allowed
-            .patterns
-            .push(HostPattern::of_address(local.to_canonical()));
-        Self {
-            allowed: Arc::new(allowed),
-            setting: self.setting,
+        let mut policy = self.clone();
+        if self.has_all_addresses {
+            let mut allowed = self.allowed.as_ref().clone();
+            allowed
+                .patterns
+                .push(HostPattern::of_address(local.to_canonical()));
+            policy.allowed = Arc::new(allowed);
         }
+        policy
+    }
+
+    /// Returns the hosts that are served.
+    pub fn allowed(&self) -> &HostAllowlist {
+        &self.allowed
+    }
+
+    /// Returns an error unless the host of the request is served here. A refused request is recorded.
+    pub fn check(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), ForbiddenHost> {
+        let checked = self.allowed.check(uri, headers);
+        if checked.is_err() {
+            self.refusals.record(uri, headers, self.setting);
+        }
+        checked
     }
 
     /// Returns the response to a request whose host is not served here, as a client of HTTP or of gRPC reads it.
@@ -145,7 +180,7 @@ impl HostPolicy {
         if is_absent {
             return None;
         }
-        let forbidden = self.allowed.check(uri, headers).err()?;
+        let forbidden = self.check(uri, headers).err()?;
         let text = format!("{forbidden}; `{}` names those that are", self.setting);
         let is_grpc = headers
             .get(header::CONTENT_TYPE)

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use prost::Message as _;
 use toolgate_model::{
-    DefinitionsPart, Digest, SealedBlob, Slug, Timestamp, TokenHash, for_each_kind,
+    DefinitionsPart, Digest, GatewayClaim, SealedBlob, Timestamp, TokenHash, for_each_kind,
 };
 use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
@@ -124,8 +124,8 @@ pub enum SystemRecord {
         /// Epoch, incremented by a restore.
         epoch: u64,
     },
-    /// Organization that owns a gateway id.
-    GatewayId(Slug),
+    /// Claim of a gateway id.
+    GatewayId(GatewayClaim),
     /// Sealed key of the deployment.
     SealedKey(SealedBlob),
     /// Permission for one proxy to join.
@@ -184,8 +184,13 @@ fn system_to_proto(record: &SystemRecord) -> pb::record::Object {
     use pb::record::Object as Out;
     match record {
         SystemRecord::Marker { epoch } => Out::Marker(pb::Marker { epoch: *epoch }),
-        SystemRecord::GatewayId(org) => Out::GatewayId(pb::GatewayIdRecord {
-            organization: org.to_string(),
+        SystemRecord::GatewayId(claim) => Out::GatewayId(pb::GatewayIdRecord {
+            organization: claim.org.to_string(),
+            uid: claim
+                .uid
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
         }),
         SystemRecord::SealedKey(blob) => Out::Sealed(sealed_to_proto(blob)),
         SystemRecord::JoinToken {

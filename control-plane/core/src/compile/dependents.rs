@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use toolgate_model::{
-    ObjectName, RateLimit, ResourceKey, ServerDefinitions, Slug, SnapshotResourceKind, Timestamp,
-    Uid,
+    GatewayClaim, ObjectName, RateLimit, ResourceKey, ServerDefinitions, Slug,
+    SnapshotResourceKind, Timestamp, Uid,
 };
 
 use crate::{key::ObjectKey, state::StoreState};
@@ -66,6 +66,7 @@ impl AffectedResources<'_> {
             self.add_gateway(name);
         } else if let ObjectKey::GatewayId(id) = key {
             self.add_gateways_of_id(id);
+            self.add_unreadable_gateways_of_id(id);
         } else if let ObjectKey::Server(name) = key {
             self.add_server(name);
         } else if let ObjectKey::Definitions(name) = key {
@@ -111,6 +112,15 @@ impl AffectedResources<'_> {
             if is_bound(self.before) != is_bound(self.after) {
                 self.add(SnapshotResourceKind::Server, &server);
                 self.add(SnapshotResourceKind::Catalogue, &server);
+            }
+        }
+    }
+
+    /// Adds the gateways whose records cannot be read, and whose claims changed.
+    fn add_unreadable_gateways_of_id(&mut self, id: &Slug) {
+        for state in [self.before, self.after] {
+            if let Some(claim) = state.gateway_ids.get(id) {
+                self.add_gateway(&ObjectName::new(claim.org.clone(), id.clone()));
             }
         }
     }
@@ -163,10 +173,14 @@ fn limits_of_organization<'a>(state: &'a StoreState, org: &Slug) -> &'a [RateLim
     stored.map_or(&[][..], |stored| stored.rate_limits.as_slice())
 }
 
-/// Returns the parts of a gateway that decide which tokens it admits.
-fn gateway_identity(state: &StoreState, name: &ObjectName) -> Option<(Uid, Timestamp)> {
-    let stored = state.gateways.get(name)?;
-    Some((stored.meta.uid, stored.meta.created))
+/// Returns the parts of a gateway that decide which tokens it admits, and its claim if its record cannot be read.
+fn gateway_identity<'a>(
+    state: &'a StoreState,
+    name: &ObjectName,
+) -> (Option<(Uid, Timestamp)>, Option<&'a GatewayClaim>) {
+    let stored = state.gateways.get(name);
+    let identity = stored.map(|stored| (stored.meta.uid, stored.meta.created));
+    (identity, state.claim_of_unreadable(name))
 }
 
 /// Returns the parts of a server, apart from its definitions, that its gateways depend on: whether it is served, and its

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use toolgate_model::{
     AllowList, Gateway, ObjectName, ResourceKey, Server, ServerDefinitions, Slug, Snapshot,
     SnapshotResource, SnapshotResourceKind, Token,
-    snapshot::{DefinitionsResource, SnapshotEntry, TokenResource},
+    snapshot::{DefinitionsResource, GatewayResource, SnapshotEntry, TokenResource},
 };
 
 use crate::state::StoreState;
@@ -76,8 +76,9 @@ fn all_keys(state: &StoreState, previous: &CompileOutput) -> BTreeSet<ResourceKe
         kind,
         name: name.clone(),
     };
-    let gateways = state.gateways.iter();
-    let gateways = gateways.map(|(name, _)| key(SnapshotResourceKind::Gateway, name));
+    let gateways = state.gateways.iter().map(|(name, _)| name.clone());
+    let gateways = gateways.chain(state.unreadable_gateways());
+    let gateways = gateways.map(|name| key(SnapshotResourceKind::Gateway, &name));
     let servers = state.servers.iter().flat_map(|(name, _)| {
         let kinds = [
             SnapshotResourceKind::Server,
@@ -105,7 +106,7 @@ fn compile_resource(state: &StoreState, key: &ResourceKey) -> CompiledResource {
                     gateway::compile(state, stored, gateway_owner(state, name));
                 (resource.map(SnapshotResource::Gateway), problems)
             });
-            compiled.unwrap_or_default()
+            compiled.unwrap_or_else(|| (unreadable_gateway(state, name), Vec::new()))
         }
         SnapshotResourceKind::Server => {
             let stored = state.servers.get(name);
@@ -131,10 +132,17 @@ fn compile_resource(state: &StoreState, key: &ResourceKey) -> CompiledResource {
     }
 }
 
+/// Returns the placeholder of a gateway whose record cannot be read and whose last readable form is not known: its clients
+/// are told so, and not that it does not exist.
+fn unreadable_gateway(state: &StoreState, name: &ObjectName) -> Option<SnapshotResource> {
+    let _claim = state.claim_of_unreadable(name)?;
+    Some(SnapshotResource::Gateway(GatewayResource::unreadable()))
+}
+
 /// Returns the organization that owns the id of a gateway. The claim of an id decides. An id without a claim, which only a
 /// direct write to the store produces, belongs to the first organization that has a gateway of this id.
 fn gateway_owner<'a>(state: &'a StoreState, name: &'a ObjectName) -> &'a Slug {
-    let claim = state.gateway_ids.get(&name.id).map(|claim| &*claim.object);
+    let claim = state.gateway_ids.get(&name.id).map(|claim| &claim.org);
     let first = || state.organizations_of_gateway_id(&name.id).next();
     claim.or_else(first).unwrap_or(&name.org)
 }
@@ -186,6 +194,16 @@ fn gateway_of<'a>(state: &'a StoreState, token: &Token, id: &Slug) -> Option<&'a
     state.gateways.get(&name).map(|stored| &*stored.object)
 }
 
+/// Returns `true` if the token may be given a gateway whose record cannot be read: its claim tells which one it is.
+fn may_admit_to_unreadable(state: &StoreState, token: &Token, id: &Slug) -> bool {
+    let name = ObjectName::new(token.name.org.clone(), id.clone());
+    let claim = state.claim_of_unreadable(&name);
+    claim.is_some_and(|claim| match (claim.uid, token.gateway_uids.get(id)) {
+        (Some(uid), Some(given)) => uid == *given,
+        (None, _) | (_, None) => true,
+    })
+}
+
 /// Compiles a token. Gateways that it was not given, because they were made later under the same name, are left out.
 fn token_resource(
     state: &StoreState,
@@ -203,6 +221,11 @@ fn token_resource(
                         continue;
                     }
                     Some(_) => ProblemKind::GatewayReplaced(id.clone()),
+                    // The gateway denies all requests while its record cannot be read.
+                    None if may_admit_to_unreadable(state, token, id) => {
+                        admitted.push(id.clone());
+                        continue;
+                    }
                     None => ProblemKind::GatewayDeleted(id.clone()),
                 };
                 let field = format!("spec.gateways[{index}]");

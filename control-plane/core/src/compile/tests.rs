@@ -13,6 +13,7 @@ mod incremental;
 mod listing;
 mod omissions;
 mod rate_limits;
+mod unreadable;
 use crate::{
     Command, ControlObject, ObjectKey, OperatorObject,
     fixture::{

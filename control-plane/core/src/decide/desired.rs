@@ -36,8 +36,8 @@ pub(super) fn create<K: KindRules>(
     {
         return Err(Rejection::NotFound(org));
     }
-    object.prepare_create(&mut draft)?;
     let uid = object.new_uid(&draft);
+    object.prepare_create(uid, &mut draft)?;
     let (now, object) = (draft.now(), object.resolved(None, draft.state)?);
     draft.add_description(format!("create {}", key.describe()));
     draft.put(

@@ -66,7 +66,7 @@ pub(super) fn new_server_problem(
 
 fn owner<'a>(state: &'a StoreState, name: &'a ObjectName) -> &'a Slug {
     let claim = state.gateway_ids.get(&name.id);
-    claim.map_or(&name.org, |owner| &owner.object)
+    claim.map_or(&name.org, |claim| &claim.org)
 }
 
 fn refuse_new(

@@ -25,6 +25,9 @@ use super::change_builder::ChangeBuilder;
 /// Minimum interval between two records of an unchanged probe result, because every record is a store write.
 const UNCHANGED_INTERVAL: Duration = Duration::from_secs(600);
 
+/// Maximum number of omissions: what a limit cuts of each list, and what is left out of it.
+const MAX_OMISSIONS: usize = 2 * definitions::LISTS.len();
+
 pub(super) fn record_definitions(
     mut draft: ChangeBuilder<'_>,
     seen: &ServerDefinitions,
@@ -212,7 +215,7 @@ fn truncate_to_limits(mut seen: ServerDefinitions) -> ServerDefinitions {
     let omitted = definitions::cut_to_limits(&mut seen);
     seen.omissions
         .extend(omitted.iter().map(ToString::to_string));
-    seen.omissions.truncate(definitions::LISTS.len());
+    seen.omissions.truncate(MAX_OMISSIONS);
     for text in &mut seen.omissions {
         truncate_bytes(text, limits::DESCRIPTION);
     }

@@ -33,8 +33,8 @@ pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
         )
     }
 
-    /// Checks a new object against the state, and adds the writes that accompany its creation.
-    fn prepare_create(&self, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+    /// Checks a new object against the state, and adds the writes that accompany its creation under this uid.
+    fn prepare_create(&self, _uid: Uid, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         Ok(())
     }
 

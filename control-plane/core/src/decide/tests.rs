@@ -1,8 +1,8 @@
 //! Tests of rejections and their messages, and a property test that accepted commands compile.
 
 use toolgate_model::{
-    AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, PrefixMode, Server,
-    ServerSource, Timestamp,
+    AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, GatewayClaim,
+    PrefixMode, Server, ServerSource, Timestamp,
 };
 
 use crate::{
@@ -615,12 +615,20 @@ fn a_probe_without_changes_does_not_advance_the_version() {
     let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem.as_deref(), Some("no answer"));
     assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
-    // The start time of the failure stays the same while the error changes. The first successful probe clears it.
-    same.probed = Timestamp(9_000_000);
-    same.problem = Some("another answer".to_owned());
-    world.run(Command::RecordDefinitions(same.clone())).unwrap();
-    let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
-    assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
+    // The start of a problem is kept while it lasts. Another problem has a start of its own, and the first successful probe
+    // clears it.
+    for (probed, problem, since) in [
+        (9_000_000, "no answer", 7_200_000),
+        (10_000_000, "another answer", 10_000_000),
+        (11_000_000, "another answer", 10_000_000),
+        (12_000_000, "no answer", 12_000_000),
+    ] {
+        same.probed = Timestamp(probed);
+        same.problem = Some(problem.to_owned());
+        world.run(Command::RecordDefinitions(same.clone())).unwrap();
+        let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
+        assert_eq!(kept.problem_since, Some(Timestamp(since)));
+    }
     same.problem = None;
     world.run(Command::RecordDefinitions(same.clone())).unwrap();
     let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
@@ -652,7 +660,10 @@ fn the_version_log_is_bounded_and_names_author_and_change() {
 fn a_poisoned_object_can_be_deleted_and_recreated() {
     let mut world = world();
     let key = ObjectKey::Token(name("acme", "bad"));
-    world.force(&key.to_string(), ControlObject::GatewayId(slug("acme")));
+    world.force(
+        &key.to_string(),
+        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+    );
     let create = Command::Create(OperatorObject::Token(token("acme", "bad")));
     assert!(matches!(
         world.run(create.clone()),

@@ -177,8 +177,8 @@ macro_rules! define_tables {
                     (ObjectKey::Marker, ControlObject::Marker(it)) => {
                         self.marker = Some((it, modified));
                     }
-                    (ObjectKey::GatewayId(id), ControlObject::GatewayId(org)) => {
-                        self.gateway_ids.put(id, Arc::new(org), modified);
+                    (ObjectKey::GatewayId(id), ControlObject::GatewayId(claim)) => {
+                        self.gateway_ids.put(id, Arc::new(claim), modified);
                     }
                     (ObjectKey::SystemKey(name), ControlObject::SystemKey(it)) => {
                         self.system_keys.put(name, Arc::new(it), modified);

@@ -73,6 +73,7 @@ pub(super) fn may_be_running(failure: UpstreamFailure) -> bool {
         | UpstreamFailure::ServerError
         | UpstreamFailure::Credential
         | UpstreamFailure::RateLimited
+        | UpstreamFailure::TooDeep
         | UpstreamFailure::StateTooLarge
         | UpstreamFailure::TooLargeAfterRewrite
         | UpstreamFailure::NeedsInput

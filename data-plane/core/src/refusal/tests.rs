@@ -42,6 +42,7 @@ fn status_and_code_follow_the_protocol() {
         (Refusal::Overloaded, 503, -32603),
         (Refusal::NotConfigured, 503, -32603),
         (Refusal::GatewayDenied, 503, -32603),
+        (Refusal::GatewayUnreadable, 503, -32603),
         (Refusal::Upstream(UpstreamFailure::Timeout), 200, -32603),
         (Refusal::Internal, 500, -32603),
     ] {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use toolgate_mcp::{
-    FrameLimits, RpcError, ServerMessage,
+    FrameErrorKind, FrameLimits, RpcError, ServerMessage,
     envelope::MessageParams,
     message, method,
     server_message::{ServerMessageBody, scan},
@@ -178,8 +178,12 @@ impl ResponseRelay {
         if self.finished {
             return RelayAction::Ignore;
         }
-        let Ok(answer) = scan(message, &FrameLimits::SERVER_MESSAGE) else {
-            return RelayAction::Final(self.fail(UpstreamFailure::Malformed));
+        let answer = match scan(message, &FrameLimits::SERVER_MESSAGE) {
+            Ok(answer) => answer,
+            Err(error) if error.reason == FrameErrorKind::TooDeep => {
+                return self.on_deep_message(message);
+            }
+            Err(_invalid) => return RelayAction::Final(self.fail(UpstreamFailure::Malformed)),
         };
         let ends = matches!(
             &answer.body,
@@ -234,6 +238,31 @@ impl ResponseRelay {
             ServerMessageBody::Request { method, params } => {
                 self.server_request(method.as_str(), params.as_ref(), &answer)
             }
+        }
+    }
+
+    /// Handles a message that is nested too deeply. Only the answer to the call ends it.
+    fn on_deep_message(&mut self, message: &Bytes) -> RelayAction {
+        let Ok(answer) = scan(message, &FrameLimits::LENIENT) else {
+            return RelayAction::Final(self.fail(UpstreamFailure::Malformed));
+        };
+        match (&answer.body, answer.id) {
+            (ServerMessageBody::Result(_) | ServerMessageBody::Error(_), _)
+                if self.matches_request(&answer) =>
+            {
+                self.answered = true;
+                RelayAction::Final(self.fail(UpstreamFailure::TooDeep))
+            }
+            (ServerMessageBody::Request { .. }, Some(id)) => {
+                RelayAction::LocalReply(deep_request_response(id.raw))
+            }
+            (
+                ServerMessageBody::Result(_)
+                | ServerMessageBody::Error(_)
+                | ServerMessageBody::Notification { .. }
+                | ServerMessageBody::Request { .. },
+                _,
+            ) => RelayAction::Ignore,
         }
     }
 
@@ -355,6 +384,13 @@ pub fn server_request_response(method: &str, id: &str) -> Bytes {
         return message::response(id, "{}");
     }
     RpcError::method_not_found(method).to_bytes(Some(id))
+}
+
+/// Returns the gateway's own response to a server request that is nested too deeply; `id` is the literal of its id.
+pub fn deep_request_response(id: &str) -> Bytes {
+    let most = FrameLimits::SERVER_MESSAGE.depth;
+    let words = format!("a request to a client may be nested at most {most} levels deep");
+    RpcError::invalid_params(words).to_bytes(Some(id))
 }
 
 /// Error text of a failure. Names the server's `max_answer_mib` setting if that caused the failure.

@@ -7,10 +7,11 @@
 mod features;
 mod gateway;
 mod key_index;
+mod server_offer;
 mod shared_values;
 mod tokens;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{cell::Cell, collections::BTreeSet, sync::Arc};
 
 use toolgate_model::{
     Digest, Era, ObjectName, ResourceKey, ResourceRejection, Slug, Snapshot, SnapshotResource,
@@ -21,6 +22,7 @@ use toolgate_model::{
 use crate::{GatewayView, ServerView, View};
 
 pub(super) use key_index::KeyIndex;
+pub(super) use server_offer::ServerOffer;
 pub(super) use shared_values::SharedValues;
 
 /// Number of gateways whose cached lists a view checks, in addition to the replaced gateways.
@@ -34,6 +36,8 @@ struct ViewAssembly<'a> {
     view: View,
     /// Keys of the entries that may differ from the former ones.
     written: BTreeSet<&'a ResourceKey>,
+    /// Number of definitions that were read.
+    reads: Cell<usize>,
 }
 
 pub(super) fn build(
@@ -43,9 +47,11 @@ pub(super) fn build(
     let mut building = ViewAssembly::new(snapshot, previous);
     building.view.visited = building.written.len();
     building.servers();
+    building.offers();
     building.gateways();
     building.tokens();
     let mut view = building.view;
+    view.definition_reads = building.reads.get();
     view.version = snapshot.version;
     view.entries = snapshot.entries.clone();
     let rejections = view.rejections.iter().flat_map(|(resource, reasons)| {
@@ -72,6 +78,7 @@ impl<'a> ViewAssembly<'a> {
             previous,
             view,
             written,
+            reads: Cell::new(0),
         }
     }
 
@@ -111,6 +118,39 @@ impl<'a> ViewAssembly<'a> {
             | SnapshotResource::Server(_)
             | SnapshotResource::Token(_) => None,
         }
+    }
+
+    /// Returns what a server offers in its new form.
+    fn offer(&self, name: &ObjectName) -> Option<&Arc<ServerOffer>> {
+        self.view.offers.get(name)
+    }
+
+    /// Replaces the offers of servers that were written, or whose definitions were.
+    fn offers(&mut self) {
+        let servers = self.written_of(SnapshotResourceKind::Server);
+        let definitions = self.written_of(SnapshotResourceKind::Catalogue);
+        for key in servers.into_iter().chain(definitions) {
+            match self.new_offer(&key.name) {
+                Some(offer) => self.view.offers.insert_mut(key.name.clone(), offer),
+                None => {
+                    self.view.offers.remove_mut(&key.name);
+                }
+            }
+        }
+    }
+
+    fn new_offer(&self, name: &ObjectName) -> Option<Arc<ServerOffer>> {
+        let key = ResourceKey {
+            kind: SnapshotResourceKind::Catalogue,
+            name: name.clone(),
+        };
+        let (entry, server) = (self.snapshot.entries.get(&key)?, self.server(name));
+        let before = self.previous.and_then(|view| view.offers.get(name));
+        let same = before.filter(|before| before.is_of(server, entry.digest));
+        Some(match same {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(ServerOffer::new(server.cloned(), entry.clone())),
+        })
     }
 
     fn servers(&mut self) {

@@ -20,6 +20,7 @@ use crate::{
     Grant, PromptView, ServerView, ToolView,
     plan::{ResourceTarget, list_cursor::ListKind},
     policy::GatewayPolicy,
+    refusal::Refusal,
     seal::task,
     view::{
         list::{LIST_TTL_MS, ListCache, ListPage},
@@ -31,12 +32,31 @@ use crate::{
 /// Maximum length of the instructions for agents, in bytes.
 pub const INSTRUCTIONS_LIMIT: usize = 32 * 1024;
 
+/// Reason why a gateway denies all requests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayDenial {
+    /// Requires a security field that this proxy does not know.
+    UnknownField(Box<str>),
+    /// Record in the store that cannot be read.
+    Unreadable,
+}
+
+impl GatewayDenial {
+    /// Returns the refusal of its requests.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::UnknownField(_) => Refusal::GatewayDenied,
+            Self::Unreadable => Refusal::GatewayUnreadable,
+        }
+    }
+}
+
 /// View of a gateway, an endpoint for clients.
 pub struct GatewayView {
     /// Organization and id.
     pub name: ObjectName,
     /// Reason why all requests are denied, if they are.
-    pub denied: Option<Box<str>>,
+    pub denied: Option<GatewayDenial>,
     /// Bound servers, in binding order.
     pub servers: Vec<Arc<ServerView>>,
     /// `serverInfo` of the gateway.

@@ -161,6 +161,19 @@ fn a_gateway_with_unknown_configuration_is_denied_alone() {
 }
 
 #[test]
+fn a_gateway_whose_record_cannot_be_read_is_denied_and_no_fault_of_the_proxy() {
+    let mut snapshot = test_snapshot(&test_servers());
+    edit_gateway(&mut snapshot, |gateway| {
+        *gateway = toolgate_model::snapshot::GatewayResource::unreadable();
+    });
+    let (view, rejections) = View::build(&snapshot, None);
+    let denial = view.gateway("main").unwrap().denied.as_ref();
+    let refusal = denial.map(super::gateway::GatewayDenial::refusal);
+    assert_eq!(refusal, Some(crate::refusal::Refusal::GatewayUnreadable));
+    assert!(rejections.is_empty(), "{rejections:?}");
+}
+
+#[test]
 fn a_server_keeps_its_last_valid_configuration() {
     let mut snapshot = test_snapshot(&test_servers());
     let (good, _) = View::build(&snapshot, None);

@@ -5,7 +5,8 @@ use http::Request;
 use super::*;
 
 fn judge(name: &str, value: &str) -> Result<(), Refusal> {
-    let hosts = HostAllowlist::new("127.0.0.1:1".parse().unwrap(), []).unwrap();
+    let listen = "127.0.0.1:1".parse().unwrap();
+    let hosts = HostPolicy::new(listen, [], "--public-host").unwrap();
     let request = Request::get("/").header("host", "localhost");
     let (head, ()) = request.header(name, value).body(()).unwrap().into_parts();
     check_head(&head, &hosts, &OriginAllowlist::default())

@@ -253,6 +253,35 @@ async fn invalid_heads_are_rejected_before_the_request_handler() {
     }
 }
 
+/// A listener at all addresses is reached at many: each connection has the one where it arrived.
+#[tokio::test]
+async fn a_listener_at_all_addresses_serves_the_address_of_the_connection_and_counts_other_hosts() {
+    let metrics = Metrics::new();
+    let counted = metrics.clone();
+    let (bound, _trigger) = open(|options| {
+        options.listen = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        options.metrics = Some(counted);
+    });
+    for (address, host, status) in [
+        ([127, 0, 0, 2], "127.0.0.2", "200"),
+        ([127, 0, 0, 3], "127.0.0.3", "200"),
+        ([127, 0, 0, 3], "localhost", "200"),
+        ([127, 0, 0, 3], "127.0.0.2", "403"),
+        ([127, 0, 0, 3], "evil.example", "403"),
+    ] {
+        let mut stream = connect(SocketAddr::from((address, bound.port()))).await;
+        let text = format!("POST / HTTP/1.1\r\nhost: {host}\r\ncontent-length: 0\r\n\r\n");
+        let answer = exchange(&mut stream, &text).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{host}: {answer}"
+        );
+    }
+    let scraped = metrics.render();
+    let line = "toolgate_hosts_refused_total{listener=\"client\"} 2";
+    assert!(scraped.contains(line), "{scraped}");
+}
+
 #[tokio::test]
 async fn a_refused_transfer_coding_closes_the_connection() {
     let (address, _trigger) = open(|_| {});

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
-use toolgate_model::Snapshot;
+use toolgate_model::{Delta, ResourceKey, Snapshot, snapshot::SnapshotEntry};
 use toolgate_wire::push::ReceivedUpdate;
 
 use super::{
     FILE,
     delta_log::{self, DeltaLog, LogContent},
-    stored_updates::{StoredUpdates, delta_to_bytes, from_bytes, snapshot_to_bytes},
+    stored_updates::{StoredUpdates, delta_to_bytes, from_bytes, snapshot_to_bytes, stored_length},
 };
 use crate::disk::{DiskError, FileId, PreparedFile, SealedDirectory};
 
 /// Length up to which a log is not replaced by a new base, in bytes.
 const MIN_LOG: u64 = 4 * 1024 * 1024;
+
+/// Length of a base from which on its reading is logged, in bytes.
+const LONG_READ: u64 = 8 * 1024 * 1024;
 
 /// Temporary file of a base that is saved at once.
 const SAVING_FILE: &str = "view.new";
@@ -29,7 +32,10 @@ pub(crate) struct SavedConfig {
     log: Option<DeltaLog>,
     /// Length of the base.
     base_length: u64,
-    /// Length up to which the log is not replaced by a new base.
+    /// Length of what the files hold of the saved snapshot. The rest is of resources that were replaced or removed since.
+    /// `None` until it is measured for the first change after the start.
+    used_length: Option<u64>,
+    /// Length up to which the log is not replaced by a new base, and up to which unused content does not count.
     min_log: u64,
 }
 
@@ -58,6 +64,7 @@ impl SavedConfig {
             saved: Arc::default(),
             log: None,
             base_length: 0,
+            used_length: None,
             min_log: MIN_LOG,
         }
     }
@@ -102,11 +109,14 @@ impl SavedConfig {
     pub(super) fn save(&mut self, snapshot: &Arc<Snapshot>) -> Result<(), DiskError> {
         let limit = self.max_log();
         if let Some(log) = &mut self.log {
-            let bytes = delta_to_bytes(snapshot.changes_from(&self.saved));
+            let delta = snapshot.changes_from(&self.saved);
+            let used = used_after(&self.saved, self.used_length, &delta);
+            let bytes = delta_to_bytes(delta);
             if bytes.len() as u64 <= limit {
                 let appended = log.append(&self.disk, &bytes);
                 if appended.is_ok() {
                     self.saved = Arc::clone(snapshot);
+                    self.used_length = Some(used);
                 } else if log.repair().is_err() {
                     self.log = None;
                 }
@@ -117,10 +127,15 @@ impl SavedConfig {
         self.replace_base(base, snapshot)
     }
 
-    /// Returns `true` if a new base would be shorter than the log.
+    /// Returns `true` if a new base would be shorter than the log, or if more than half of the files is of resources that
+    /// were replaced or removed.
     pub(super) fn needs_compaction(&self) -> bool {
-        let length = self.log.as_ref().map(DeltaLog::length);
-        length.is_some_and(|length| length > self.max_log())
+        let Some(log) = self.log.as_ref().map(DeltaLog::length) else {
+            return false;
+        };
+        let total = self.base_length + log;
+        let is_mostly_unused = |used: u64| total > self.min_log && used < total / 2;
+        log > self.max_log() || self.used_length.is_some_and(is_mostly_unused)
     }
 
     /// Writes a base with `snapshot` that is to replace a long log, beside the files in use.
@@ -162,6 +177,9 @@ impl SavedConfig {
         self.log = Some(log);
         delta_log::remove_others(&self.disk, Some(id));
         self.base_length = length;
+        if !Arc::ptr_eq(&self.saved, snapshot) {
+            self.used_length = Some(length);
+        }
         self.saved = Arc::clone(snapshot);
         Ok(())
     }
@@ -192,9 +210,28 @@ impl SavedConfig {
     }
 }
 
+/// Returns the length of the resources of `saved` after `delta`. `used` is that before, if it was measured.
+fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
+    let length = |(key, entry): (&ResourceKey, &SnapshotEntry)| stored_length(key, entry);
+    let used = used.unwrap_or_else(|| saved.entries.iter().map(length).sum());
+    let put = delta.puts.iter().map(|(key, _)| key);
+    let replaced = put.chain(&delta.removes);
+    let replaced = replaced.filter_map(|key| Some(stored_length(key, saved.entries.get(key)?)));
+    let added = delta
+        .puts
+        .iter()
+        .map(|(key, entry)| stored_length(key, entry));
+    used.saturating_add(added.sum())
+        .saturating_sub(replaced.sum())
+}
+
 /// Reads the files, without a change of them apart from a damaged base, which is moved aside.
 fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
     let base = disk.load_file(FILE)?;
+    if base.length > LONG_READ {
+        let mebibytes = base.length >> 20;
+        tracing::info!(mebibytes, "reading the saved configuration");
+    }
     let Some(update) = from_bytes(&base.content) else {
         disk.quarantine(FILE);
         return None;
@@ -214,8 +251,16 @@ fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
         };
         updates.add(update);
     }
+    let update = updates.into_update();
+    if base.length > LONG_READ {
+        let resources = update.puts.len();
+        tracing::info!(
+            resources,
+            "the saved configuration is read; the view is built"
+        );
+    }
     Some(StoredConfig {
-        update: updates.into_update(),
+        update,
         base: base.id,
         base_length: base.length,
         log,

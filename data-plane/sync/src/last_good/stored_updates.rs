@@ -6,13 +6,22 @@ use prost::Message as _;
 use toolgate_model::{Delta, ResourceKey, Snapshot, Version, snapshot::SnapshotEntry};
 use toolgate_proto::push::v1 as pb;
 use toolgate_wire::push::{
-    ReceivedUpdate, RejectedResource, UpdateAssembler, continued_updates, updates,
+    ReceivedUpdate, RejectedResource, UpdateAssembler, continued_updates, resource_to_proto,
+    updates,
 };
+
+/// Number of bytes after which the progress of reading is logged.
+const PROGRESS: usize = 64 * 1024 * 1024;
 
 /// Encodes the whole snapshot as a push. Large resources are not divided: builds that cannot put them together read this
 /// form.
 pub(super) fn snapshot_to_bytes(snapshot: &Snapshot) -> Vec<u8> {
     encode(updates(0, snapshot.since(&BTreeMap::new())))
+}
+
+/// Returns the length of a resource in a push, approximately.
+pub(super) fn stored_length(key: &ResourceKey, entry: &SnapshotEntry) -> u64 {
+    resource_to_proto(key, entry).encoded_len() as u64
 }
 
 /// Encodes a delta as a push.
@@ -32,7 +41,14 @@ fn encode(updates: impl Iterator<Item = pb::Update>) -> Vec<u8> {
 /// Decodes a push; returns `None` unless the bytes are exactly one complete push.
 pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<ReceivedUpdate> {
     let mut assembly = UpdateAssembler::default();
+    let (all, mut reported) = (bytes.len(), 0);
     while !bytes.is_empty() {
+        let read = all - bytes.len();
+        if read - reported > PROGRESS {
+            reported = read;
+            let (mebibytes, of) = (read >> 20, all >> 20);
+            tracing::info!(mebibytes, of, "reading the saved configuration");
+        }
         let update = pb::Update::decode_length_delimited(&mut bytes).ok()?;
         if let Some(incoming) = assembly.add_part(update).ok()? {
             return bytes.is_empty().then_some(incoming);

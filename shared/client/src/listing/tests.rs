@@ -1,6 +1,7 @@
 //! Tests of listing: complete listings, and truncation of listings that exceed a limit.
 
 use serde_json::{Value, json};
+use toolgate_model::Era;
 use toolgate_runtime::drain;
 
 use super::*;
@@ -16,9 +17,24 @@ async fn listed<S>(caps: ListingLimits, script: S) -> Result<ServerListing, Clie
 where
     S: Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
 {
+    listed_in(Era::Modern, caps, script).await
+}
+
+/// Lists the tools of a server of this era.
+async fn listed_in<S>(
+    era: Era,
+    caps: ListingLimits,
+    script: S,
+) -> Result<ServerListing, ClientError>
+where
+    S: Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
+{
     let (drain, _trigger) = drain::new();
-    let url = fake_server::start(&drain, move |seen| match seen.rpc_method() {
-        "server/discover" => fake_server::discovered(&seen),
+    let url = fake_server::start(&drain, move |seen| match (seen.rpc_method(), era) {
+        ("server/discover", Era::Modern) => fake_server::discovered(&seen),
+        ("server/discover", Era::Legacy) => fake_server::error(200, &seen, -32601, &json!(null)),
+        ("initialize", Era::Legacy) => fake_server::initialized(&seen),
+        ("notifications/initialized", Era::Legacy) => fake_server::accepted(),
         _ => script(&seen),
     });
     let url = url.await.unwrap();
@@ -30,6 +46,7 @@ where
         &drain,
     )
     .await?;
+    assert_eq!(matches!(peer, ServerClient::Modern(_)), era == Era::Modern);
     peer.list(DefinitionKind::Tool, &caps).await
 }
 
@@ -114,6 +131,39 @@ async fn an_invalid_definition_is_left_out_alone() {
     let expected: Vec<String> = (0..count).map(|number| format!("bad{number}")).collect();
     assert_eq!(refused, expected);
     assert_eq!(listing.truncation, None);
+}
+
+/// The depth of a definition costs that definition alone, also if it exceeds the depth that a whole message may have.
+#[tokio::test]
+async fn a_definition_nested_at_any_depth_is_left_out_alone() {
+    for era in [Era::Legacy, Era::Modern] {
+        for levels in [400, 520, 10_000, 100_000] {
+            let listing = listed_in(era, ListingLimits::default(), move |seen| {
+                let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+                let schema = r#""inputSchema":{"type":"object"}"#;
+                let id = &seen.message["id"];
+                let message = format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","tools":[
+                        {{"name":"first",{schema}}},
+                        {{"x":{deep},"name":"deep",{schema}}},
+                        {{"name":"last",{schema}}}]}}}}"#
+                );
+                fake_server::reply(200, "application/json", message)
+            })
+            .await
+            .unwrap();
+            let names: Vec<&str> = listing.definitions.iter().map(|tool| &*tool.name).collect();
+            assert_eq!(names, ["first", "last"], "{era:?}, {levels} levels");
+            let rejected: Vec<String> = listing
+                .rejected
+                .iter()
+                .map(|it| format!("{} {}", it.name, it.reason))
+                .collect();
+            let expected = ["deep it is nested more than 64 levels deep"];
+            assert_eq!(rejected, expected, "{era:?}, {levels} levels");
+            assert_eq!(listing.truncation, None);
+        }
+    }
 }
 
 #[tokio::test]
@@ -317,16 +367,14 @@ async fn mc_06_schema_references_are_not_fetched_and_schema_bombs_are_left_out()
             fake_server::result(seen, &json!({"tools": tools, "resultType": "complete"}))
         })
     };
-    let listing = bomb(80).await.unwrap();
-    assert_eq!(
-        (&*listing.definitions[0].name, listing.definitions.len()),
-        ("flat", 1)
-    );
-    assert_eq!(listing.rejected[0].name, "deep");
-    assert!(
-        matches!(bomb(400).await, Err(ClientError::Frame(_))),
-        "what is much too deep is not looked into at all"
-    );
+    for levels in [80, 400] {
+        let listing = bomb(levels).await.unwrap();
+        assert_eq!(
+            (&*listing.definitions[0].name, listing.definitions.len()),
+            ("flat", 1)
+        );
+        assert_eq!(listing.rejected[0].name, "deep");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::{
     future::Future,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use http::Response;
@@ -237,4 +240,44 @@ async fn a_request_over_plain_http_is_given_to_the_proxy_as_a_whole() {
         !error.connect_failed() && error.to_string().contains(&format!("`{proxy}`")),
         "{error}"
     );
+}
+
+/// Resolver that knows no name, and counts the look-ups.
+#[derive(Default)]
+struct NoName(AtomicUsize);
+
+impl HostResolver for NoName {
+    fn resolve<'a>(
+        &'a self,
+        _host: &'a str,
+    ) -> Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send + 'a>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Err(io::Error::other("no such name")) })
+    }
+}
+
+/// The clients of an egress, each with connections of its own, share what is known of a name.
+#[tokio::test]
+async fn a_name_without_an_address_here_is_not_looked_up_for_each_connection() {
+    let (proxy, heads) =
+        scripted_proxy(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+    let policy = EgressPolicy {
+        proxies: proxies(&ForwardProxySettings {
+            all: format!("http://{proxy}"),
+            ..ForwardProxySettings::default()
+        }),
+        ..EgressPolicy::default()
+    };
+    let resolver = Arc::<NoName>::default();
+    let egress = Egress::with_resolver(policy, Arc::clone(&resolver) as _).unwrap();
+    for _ in 0..2 {
+        let client = egress.http(PoolOptions::default());
+        for host in ["one", "two", "one"] {
+            let request = Request::get(format!("https://{host}.example/"));
+            let request = request.body(EgressRequestBody::empty()).unwrap();
+            client.request(request).await.unwrap_err();
+        }
+    }
+    assert_eq!(heads.lock().unwrap().len(), 6, "connections");
+    assert_eq!(resolver.0.load(Ordering::SeqCst), 2, "look-ups");
 }

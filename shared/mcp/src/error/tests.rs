@@ -26,3 +26,16 @@ fn a_value_that_is_not_an_error_object_is_rejected() {
         assert_eq!(RpcError::parse(bad.as_bytes()), None, "{bad}");
     }
 }
+
+#[test]
+fn data_nested_at_any_depth_does_not_cost_the_code_and_the_message() {
+    for levels in [100, 400, 520, 10_000] {
+        let data = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let error = format!(r#"{{"code":-32000,"message":"no","data":{data}}}"#);
+        let parsed = RpcError::parse(error.as_bytes()).unwrap();
+        assert_eq!((parsed.code, &*parsed.message), (-32000, "no"), "{levels}");
+        assert_eq!(parsed.data.is_some(), levels == 100, "{levels}");
+    }
+    let surrogate = RpcError::parse(br#"{"code":1,"message":"no","data":["\ud800"]}"#).unwrap();
+    assert!(surrogate.data.is_some());
+}

@@ -136,6 +136,34 @@ fn nesting_is_limited_exactly() {
 }
 
 #[test]
+fn a_lenient_scan_skips_a_value_of_any_depth_and_checks_its_syntax() {
+    let scan = |text: &str| {
+        let mut scanner = JsonScanner::within(text, 0, &FrameLimits::LENIENT);
+        let (span, _) = scanner.value().map_err(|fault| fault.reason)?;
+        scanner.end().map_err(|fault| fault.reason)?;
+        Ok(span.len())
+    };
+    for levels in [400, 511, 512, 513, 520, 10_000, 200_000] {
+        let arrays = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(scan(&arrays), Ok(arrays.len()), "{levels}");
+        let open = r#"{"a" : [1,"]", {}, "#.repeat(levels);
+        let close = r#" , [] , null ] , "b":-1e5}"#.repeat(levels);
+        let mixed = format!("{open}{{}}{close}");
+        assert_eq!(scan(&mixed), Ok(mixed.len()), "{levels}");
+        for bad in [
+            format!("{open}{close}"),
+            mixed.replacen("-1e5", "-", 1),
+            format!("{open}{{}}"),
+            format!("{}{}", "[".repeat(levels), "}".repeat(levels)),
+            format!("{}1 1{}", "[".repeat(levels), "]".repeat(levels)),
+            format!("{}{}", "[".repeat(levels), "]".repeat(levels - 1)),
+        ] {
+            assert_eq!(scan(&bad), Err(FrameErrorKind::Syntax), "{levels}");
+        }
+    }
+}
+
+#[test]
 fn numbers_are_bounded() {
     assert!(scan(&"9".repeat(308)).is_ok());
     assert_eq!(scan(&"9".repeat(400)), Err(FrameErrorKind::Number));

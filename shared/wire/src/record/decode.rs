@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use toolgate_model::{KindObject as _, Timestamp, Uid, for_each_kind};
+use toolgate_model::{GatewayClaim, KindObject as _, Timestamp, Uid, for_each_kind};
 use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
 use super::{
@@ -127,9 +127,7 @@ macro_rules! define_read {
                 }
                 In::CataloguePart(it) => SystemRecord::DefinitionsPart(Arc::new(part(it)?)),
                 In::Marker(it) => SystemRecord::Marker { epoch: it.epoch },
-                In::GatewayId(it) => {
-                    SystemRecord::GatewayId(field::slug("organization", &it.organization)?)
-                }
+                In::GatewayId(it) => SystemRecord::GatewayId(claim(it)?),
                 In::Sealed(it) => SystemRecord::SealedKey(sealed(it)?),
                 In::JoinToken(it) => SystemRecord::JoinToken {
                     hash: field::token_hash("hash", &it.hash)?,
@@ -160,4 +158,16 @@ fn version_log_entry(given: &pb::VersionRecord) -> Result<SystemRecord, FieldVio
     let changes = given.changes.clone();
     let epoch = given.epoch;
     Ok(SystemRecord::VersionLogEntry { epoch, changes })
+}
+
+fn claim(given: &pb::GatewayIdRecord) -> Result<GatewayClaim, FieldViolation> {
+    let uid = match given.uid.as_str() {
+        // Written by an earlier build.
+        "" => None,
+        uid => Some(uid.parse().map_err(|e| FieldViolation::new("uid", e))?),
+    };
+    Ok(GatewayClaim {
+        org: field::slug("organization", &given.organization)?,
+        uid,
+    })
 }

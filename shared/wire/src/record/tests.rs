@@ -3,7 +3,7 @@
 use proptest::{collection, prelude::*};
 use prost::Message as _;
 
-use toolgate_model::Uid;
+use toolgate_model::{GatewayClaim, Uid};
 
 use super::*;
 use crate::strategies as s;
@@ -24,7 +24,10 @@ fn object() -> impl Strategy<Value = StoredObject> {
 fn system() -> impl Strategy<Value = SystemRecord> {
     prop_oneof![
         any::<u64>().prop_map(|epoch| SystemRecord::Marker { epoch }),
-        s::slug().prop_map(SystemRecord::GatewayId),
+        (s::slug(), proptest::option::of(any::<u64>())).prop_map(|(org, uid)| {
+            let uid = uid.map(|unique| Uid::of(&unique));
+            SystemRecord::GatewayId(GatewayClaim { org, uid })
+        }),
         s::timestamp().prop_map(|expires| SystemRecord::ExpelledProxy { expires }),
         s::sealed().prop_map(SystemRecord::SealedKey),
         (s::digest(), "[a-z]{0,9}", s::timestamp()).prop_map(|(hash, region, expires)| {

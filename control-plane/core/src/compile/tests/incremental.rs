@@ -5,8 +5,9 @@ use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, Credential, CredentialHosts, DriftPolicy, Gateway, Organization, PrefixMode,
-    RateLimit, RateLimitKey, Server, ServerBinding, ServerDefinitions, Slug, Timestamp, Token, Uid,
+    AllowList, Credential, CredentialHosts, DriftPolicy, Gateway, GatewayClaim, Organization,
+    PrefixMode, RateLimit, RateLimitKey, Server, ServerBinding, ServerDefinitions, Slug, Timestamp,
+    Token, Uid,
 };
 
 use super::*;
@@ -132,7 +133,10 @@ fn some_put() -> impl Strategy<Value = RawWrite> {
     });
     let claim = (one_of(IDS), one_of(ORGS)).prop_map(|(id, org)| {
         let key = ObjectKey::GatewayId(slug(id));
-        RawWrite::Put(key, ControlObject::GatewayId(slug(org)))
+        RawWrite::Put(
+            key,
+            ControlObject::GatewayId(GatewayClaim::without_uid(slug(org))),
+        )
     });
     prop_oneof![
         2 => some_organization().prop_map(put),
@@ -243,7 +247,10 @@ fn large_state(gateways: usize) -> StoreState {
         let bound: Vec<&str> = bound.iter().map(String::as_str).collect();
         let made = gateway("acme", &id, PrefixMode::Always, &bound);
         let claim = ObjectKey::GatewayId(slug(&id));
-        writes.push(RawWrite::Put(claim, ControlObject::GatewayId(slug("acme"))));
+        writes.push(RawWrite::Put(
+            claim,
+            ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+        ));
         writes.push(put(made));
         let mut token = token("acme", &format!("token-{number}"));
         token.gateways = AllowList::of(vec![slug(&id)]);

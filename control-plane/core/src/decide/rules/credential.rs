@@ -2,7 +2,7 @@
 
 use toolgate_model::{
     Credential, CredentialHosts, CredentialKind, FieldPlace, ObjectName, SealedField, Server,
-    Timestamp,
+    Timestamp, Uid,
 };
 
 use super::KindRules;
@@ -61,7 +61,7 @@ impl KindRules for Credential {
         }
     }
 
-    fn prepare_create(&self, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn prepare_create(&self, _uid: Uid, _draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         require_hosts(&self.hosts)
     }
 

@@ -3,7 +3,8 @@
 mod shape;
 
 use toolgate_model::{
-    BindingSelection, Gateway, ObjectName, Organization, RateLimitLevel, ServerBinding, Timestamp,
+    BindingSelection, Gateway, GatewayClaim, ObjectName, Organization, RateLimitLevel,
+    ServerBinding, Timestamp, Uid,
 };
 
 use super::KindRules;
@@ -46,13 +47,13 @@ impl KindRules for Gateway {
         rate_limit::check("spec", RateLimitLevel::Gateway, &self.rate_limits)
     }
 
-    fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
-        claim_gateway_id(draft, &self.name)
+    fn prepare_create(&self, uid: Uid, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+        claim_gateway_id(draft, &self.name, uid)
     }
 
     fn prepare_delete(draft: &mut ChangeBuilder<'_>, name: &ObjectName) {
         let claim = draft.state.gateway_ids.get(&name.id);
-        if claim.is_none_or(|owner| *owner.object == name.org) {
+        if claim.is_none_or(|claim| claim.org == name.org) {
             draft.delete(ObjectKey::GatewayId(name.id.clone()));
         }
     }
@@ -65,10 +66,14 @@ impl KindRules for Gateway {
 
 /// Claims the gateway id. Gateway ids are unique in the deployment because the path of an endpoint contains no
 /// organization.
-fn claim_gateway_id(draft: &mut ChangeBuilder<'_>, name: &ObjectName) -> Result<(), Rejection> {
+fn claim_gateway_id(
+    draft: &mut ChangeBuilder<'_>,
+    name: &ObjectName,
+    uid: Uid,
+) -> Result<(), Rejection> {
     let claim = ObjectKey::GatewayId(name.id.clone());
     let state = draft.state;
-    let owner = state.gateway_ids.get(&name.id).map(|it| &*it.object);
+    let owner = state.gateway_ids.get(&name.id).map(|it| &it.org);
     let claimed = match owner {
         // What a deleted organization has left behind takes no ids.
         Some(owner) => *owner != name.org && state.has_organization(owner),
@@ -86,7 +91,8 @@ fn claim_gateway_id(draft: &mut ChangeBuilder<'_>, name: &ObjectName) -> Result<
         );
         return Err(Rejection::invalid("gateway_id", reason));
     }
-    draft.put(claim, ControlObject::GatewayId(name.org.clone()));
+    let (org, uid) = (name.org.clone(), Some(uid));
+    draft.put(claim, ControlObject::GatewayId(GatewayClaim { org, uid }));
     Ok(())
 }
 

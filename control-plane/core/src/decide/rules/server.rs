@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use toolgate_model::{
     CallTimeouts, Endpoint, Gateway, ObjectName, RateLimitLevel, Server, ServerDefinitions, Slug,
-    Timestamp,
+    Timestamp, Uid,
 };
 
 use super::KindRules;
@@ -48,7 +48,7 @@ impl KindRules for Server {
         timeouts(&self.timeouts)
     }
 
-    fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn prepare_create(&self, _uid: Uid, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         match &self.credential {
             Some(id) => credential_use(self, id, "naming a credential", draft),
             None => Ok(()),

@@ -47,7 +47,7 @@ impl KindRules for Token {
         }
     }
 
-    fn prepare_create(&self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+    fn prepare_create(&self, _uid: Uid, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         if draft.state.token_by_hash(&self.hash).is_some() {
             return Err(Rejection::invalid(
                 "token",

@@ -1,7 +1,7 @@
 //! Tests of identities: what refers to an object by name does not mean another object of that name.
 
 use toolgate_model::{
-    AllowList, Gateway, ObjectName, PrefixMode, ResourceKey, Slug, SnapshotResource,
+    AllowList, Gateway, GatewayClaim, ObjectName, PrefixMode, ResourceKey, Slug, SnapshotResource,
     SnapshotResourceKind, Token, Uid,
 };
 
@@ -131,7 +131,10 @@ fn force_old(world: &mut StoreFixture) {
     let key = Gateway::key(gateway.name.clone()).to_string();
     world.force(&key, ControlObject::Gateway(gateway.into()));
     let claim = crate::ObjectKey::GatewayId(slug("tools")).to_string();
-    world.force(&claim, ControlObject::GatewayId(slug("acme")));
+    world.force(
+        &claim,
+        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+    );
     let token = for_tools("old");
     let key = Token::key(token.name.clone()).to_string();
     world.force(&key, ControlObject::Token(token.into()));

@@ -90,3 +90,36 @@ async fn definitions_are_cut_to_the_size_limit_of_the_store() {
     );
     assert_eq!(found.problem, None);
 }
+
+/// A valid definition that is too large or too deep does not make the server faulty: it is told with the limits, which are
+/// problems of the gateways too.
+#[tokio::test]
+async fn definitions_left_out_by_size_or_depth_are_omissions_at_any_depth() {
+    for levels in [100, 520, 10_000] {
+        let house = fixture(MemorySink::default());
+        let url = house
+            .serve(move |seen| {
+                if seen.rpc_method() != "tools/list" {
+                    return modern(&seen);
+                }
+                let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+                let (large, id) = ("x".repeat(300_000), &seen.message["id"]);
+                let schema = r#""inputSchema":{"type":"object"}"#;
+                let message = format!(
+                    r#"{{"jsonrpc":"2.0","id":{id},"result":{{"resultType":"complete","tools":[
+                        {{"name":"deep",{schema},"x":{deep}}},
+                        {{"name":"good",{schema}}},
+                        {{"name":"large",{schema},"description":"{large}"}}]}}}}"#
+                );
+                fake_server::reply(200, "application/json", message)
+            })
+            .await;
+        house.want([target("s", &url)]);
+        let found = house.kept("s", |_| true).await;
+        assert_eq!(names(&found), ["good"], "{levels} levels");
+        assert_eq!(found.problem, None, "{levels} levels");
+        let expected = "tools are left out: `deep`: it is nested more than 64 levels deep, `large`: its definition is \
+                        larger than 262144 bytes; have the server shorten or flatten them";
+        assert_eq!(found.omissions, [expected], "{levels} levels");
+    }
+}

@@ -260,10 +260,20 @@ fn pages_are_bound_to_one_principal_and_one_list_state() {
 }
 
 #[test]
-fn a_gateway_with_unknown_configuration_rejects_every_request() {
+fn a_gateway_with_unknown_or_unreadable_configuration_rejects_every_request() {
+    for (field, refusal) in [
+        ("geofence", Refusal::GatewayDenied),
+        ("unreadable_record", Refusal::GatewayUnreadable),
+    ] {
+        rejects_every_request(field, &refusal);
+    }
+}
+
+/// Checks that a gateway with this security field rejects every request alike.
+fn rejects_every_request(field: &str, refusal: &Refusal) {
     let mut snapshot = test_snapshot(&test_servers());
     let mut denied = gateway(&test_servers());
-    denied.must_understand.push("geofence".to_owned());
+    denied.must_understand.push(field.to_owned());
     snapshot
         .entries
         .remove(&key(SnapshotResourceKind::Gateway, "acme", "main"));
@@ -283,6 +293,6 @@ fn a_gateway_with_unknown_configuration_rejects_every_request() {
         body("tools/list", ""),
         body("initialize", ""),
     ] {
-        assert_eq!(refused(world.legacy("all", &text)), Refusal::GatewayDenied);
+        assert_eq!(refused(world.legacy("all", &text)), *refusal);
     }
 }

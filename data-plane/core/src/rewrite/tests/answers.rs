@@ -9,7 +9,7 @@ use crate::{
     call::request_state::STATE_LIMIT,
     fixture::GatewayFixture,
     refusal::UpstreamFailure,
-    rewrite::{CallOutcome, ClientResponse, IncompleteResponse, ResponseRelay},
+    rewrite::{CallOutcome, ClientResponse, IncompleteResponse, RelayAction, ResponseRelay},
 };
 
 const CELLS: [(Era, Era); 4] = [
@@ -297,6 +297,44 @@ fn invalid_results_become_a_tool_error_without_server_details() {
             assert!(!told.to_string().contains("files.example"), "{told}");
             let modern = told["result"].get("resultType").is_some();
             assert_eq!(modern, client == Era::Modern);
+        }
+    }
+}
+
+#[test]
+fn an_answer_nested_too_deeply_is_reported_as_such_and_other_deep_messages_do_not_end_the_call() {
+    for levels in [100, 400, 520, 10_000] {
+        let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let answers = [
+            format!(r#"{{"jsonrpc":"2.0","id":42,"result":{{"content":[],"x":{deep}}}}}"#),
+            format!(
+                r#"{{"jsonrpc":"2.0","id":42,"error":{{"code":1,"message":"no","data":{deep}}}}}"#
+            ),
+        ];
+        for (client, server) in CELLS {
+            for answer in &answers {
+                let reply = reply(client, server, answer);
+                let failed = CallOutcome::Failed(UpstreamFailure::TooDeep);
+                assert_eq!(reply.outcome, failed, "{levels} levels");
+                let text = body(&reply)["result"]["content"][0]["text"].to_string();
+                assert!(text.contains("nested more than 64 levels deep"), "{text}");
+            }
+            let mut relay = relay(client, server, "");
+            let mut on = |message: String| relay.on(&Bytes::from(message));
+            let notice = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"error","data":{deep}}}}}"#
+            );
+            assert_eq!(on(notice), RelayAction::Ignore);
+            let other = format!(r#"{{"jsonrpc":"2.0","id":7,"result":{{"x":{deep}}}}}"#);
+            assert_eq!(on(other), RelayAction::Ignore);
+            let request =
+                format!(r#"{{"jsonrpc":"2.0","id":"q","method":"x","params":{{"x":{deep}}}}}"#);
+            let RelayAction::LocalReply(refusal) = on(request) else {
+                panic!("the server waits for an answer");
+            };
+            assert_eq!(json(&refusal)["id"], "q");
+            let answer = r#"{"jsonrpc":"2.0","id":42,"result":{"content":[]}}"#;
+            assert!(matches!(on(answer.to_owned()), RelayAction::Final(_)));
         }
     }
 }

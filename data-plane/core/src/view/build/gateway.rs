@@ -6,25 +6,29 @@ use std::{
     sync::Arc,
 };
 
-use toolgate_mcp::{deceptive_text, message::Implementation};
+use toolgate_mcp::message::Implementation;
 use toolgate_model::{
-    Definition, Digest, ObjectName, Slug, ToolListing,
+    Digest, ObjectName, Slug, ToolListing,
     snapshot::{GatewayResource, RESERVED_TOOL_NAMES, unsupported_security_field},
 };
 
 use crate::{
-    GatewayView, ToolView,
+    GatewayView, ServerView, ToolView,
     policy::GatewayPolicy,
-    view::{builtin_tools, definition, gateway::INSTRUCTIONS_LIMIT, tool_index::ToolIndex},
+    view::{
+        builtin_tools, definition,
+        gateway::{GatewayDenial, INSTRUCTIONS_LIMIT},
+        tool_index::ToolIndex,
+    },
 };
 
-use super::{ViewAssembly, features};
+use super::{ServerOffer, ViewAssembly, features};
 
 /// Maximum number of problems reported per gateway; further ones are only counted.
 const MAX_REASONS: usize = 8;
-/// Maximum length of one server's part of the instructions, in bytes. Quoted text is longer than what the server wrote;
-/// it must not push out the parts of other servers.
-const SERVER_INSTRUCTIONS_LIMIT: usize = 12 * 1024;
+
+/// Server of a binding and what it offers, as far as they are known.
+type BoundServer<'a> = (Option<&'a Arc<ServerView>>, Option<&'a Arc<ServerOffer>>);
 
 pub(super) fn gateway(
     building: &ViewAssembly<'_>,
@@ -34,7 +38,11 @@ pub(super) fn gateway(
 ) -> GatewayView {
     let mut problems = Vec::new();
     let denied = denied(resource);
-    problems.extend(denied.iter().map(|reason| reason.to_string()));
+    if let Some(GatewayDenial::UnknownField(field)) = &denied {
+        problems.push(format!(
+            "it must be understood by `{field}`, which this proxy does not know: denied"
+        ));
+    }
     let tools = tools(building, name, resource, &mut problems);
     let prompts = features::prompts(building, name, resource, &mut problems);
     let resources = features::resources(building, name, resource, &mut problems);
@@ -83,13 +91,13 @@ pub(super) fn gateway(
     }
 }
 
-fn denied(resource: &GatewayResource) -> Option<Box<str>> {
+fn denied(resource: &GatewayResource) -> Option<GatewayDenial> {
+    if resource.is_unreadable() {
+        return Some(GatewayDenial::Unreadable);
+    }
     let unknown = unsupported_security_field(&resource.must_understand)?;
     let unknown: String = unknown.chars().take(64).collect();
-    Some(
-        format!("it must be understood by `{unknown}`, which this proxy does not know: denied")
-            .into(),
-    )
+    Some(GatewayDenial::UnknownField(unknown.into()))
 }
 
 fn tools(
@@ -98,31 +106,30 @@ fn tools(
     resource: &GatewayResource,
     problems: &mut Vec<String>,
 ) -> Vec<Arc<ToolView>> {
-    let mut offered: BTreeMap<&Slug, BTreeMap<&str, &Definition>> = BTreeMap::new();
+    let mut bound: BTreeMap<&Slug, BoundServer<'_>> = BTreeMap::new();
     let mut taken: BTreeSet<&str> = match resource.listing {
         ToolListing::All => BTreeSet::new(),
         ToolListing::Progressive => RESERVED_TOOL_NAMES.into(),
     };
     let mut tools = Vec::with_capacity(resource.tools.len());
     for tool in &resource.tools {
-        let name = ObjectName::new(gateway.org.clone(), tool.server.clone());
-        let definitions = offered.entry(&tool.server).or_insert_with(|| {
-            let definitions = building.definitions(&name).into_iter();
-            let tools = definitions.flat_map(|(_, definitions)| &definitions.tools);
-            tools.map(|tool| (tool.name.as_str(), tool)).collect()
+        let (server, offer) = *bound.entry(&tool.server).or_insert_with(|| {
+            let name = ObjectName::new(gateway.org.clone(), tool.server.clone());
+            (building.server(&name), building.offer(&name))
         });
-        let definition = definitions.get(tool.original.as_str());
-        let found = match (building.server(&name), definition) {
+        let offered =
+            offer.and_then(|offer| offer.tool(&tool.original, resource.uris, &building.reads));
+        let found = match (server, offered) {
             (None, _) => Err("its server is not known"),
             (Some(_), None) => Err("its server's catalogue does not have it"),
-            (Some(_), Some(definition)) if definition.digest != tool.digest => {
+            (Some(_), Some((definition, _))) if definition.digest != tool.digest => {
                 Err("its definition is not the approved one")
             }
             (Some(_), Some(_)) if !taken.insert(tool.exposed.as_str()) => {
                 Err("another tool has this name")
             }
-            (Some(server), Some(definition)) => {
-                definition::expose(tool, server, definition, resource.uris)
+            (Some(server), Some(offered)) => {
+                definition::expose(tool, server, offered, resource.uris)
             }
         };
         match found {
@@ -152,13 +159,14 @@ fn instructions(
     let mut text = resource.instructions.trim().to_owned();
     for id in &resource.servers {
         let name = ObjectName::new(gateway.org.clone(), id.clone());
-        let catalogue = building.definitions(&name);
-        let own = catalogue.map_or("", |(_, catalogue)| catalogue.instructions.trim());
+        let Some(offer) = building.offer(&name).filter(|it| it.has_instructions()) else {
+            continue;
+        };
         let mut exposed = tools
             .iter()
             .filter(|tool| tool.server.name == name)
             .peekable();
-        if own.is_empty() || exposed.peek().is_none() {
+        if exposed.peek().is_none() {
             continue;
         }
         let prefix = format!("{id}__");
@@ -169,9 +177,7 @@ fn instructions(
             id.to_string()
         };
         let gap = if text.is_empty() { "" } else { "\n\n" };
-        // The text of a server is a block quotation: no heading in it ends its section.
-        let quoted = deceptive_text::quoted(own);
-        let quoted = truncated(&quoted, SERVER_INSTRUCTIONS_LIMIT);
+        let quoted = offer.instructions();
         // Writing to a string does not fail.
         let _infallible = write!(text, "{gap}## {heading}\n\n> {quoted}");
     }
@@ -179,7 +185,7 @@ fn instructions(
 }
 
 /// Returns the start of a text, at most `limit` bytes.
-fn truncated(text: &str, limit: usize) -> &str {
+pub(super) fn truncated(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -185,3 +185,32 @@ fn a_change_costs_what_it_touches_and_not_what_is_there() {
     });
     assert_eq!(visited, [[1, 1], [1, 1]]);
 }
+
+/// A definition is read for the first gateway that exposes it. The number of gateways does not multiply the cost of large
+/// definitions, neither at the start nor with a change.
+#[test]
+fn definitions_are_read_once_for_all_gateways_that_expose_them() {
+    let reads = [1, 300].map(|size| {
+        let mut snapshot = test_snapshot(&test_servers());
+        let all = SnapshotEntry::new(SnapshotResource::Gateway(gateway(&test_servers())));
+        for number in 0..size {
+            let key = key(SnapshotResourceKind::Gateway, "acme", &format!("g{number}"));
+            snapshot.entries.insert(key, all.clone());
+        }
+        let (start, rejections) = View::build(&snapshot, None);
+        assert!(rejections.is_empty(), "{rejections:?}");
+        let one = key(SnapshotResourceKind::Gateway, "acme", "g0");
+        let fewer = SnapshotEntry::new(SnapshotResource::Gateway(gateway(&test_servers()[..1])));
+        snapshot.entries.insert(one, fewer);
+        let (gateway_changed, _) = View::build(&snapshot, Some(&start));
+        edit_server(&mut snapshot, "weather", |server| {
+            server.endpoints = endpoints("https://new.example/")
+        });
+        let (server_changed, _) = View::build(&snapshot, Some(&gateway_changed));
+        [&start, &gateway_changed, &server_changed].map(View::definition_reads)
+    });
+    assert_eq!(reads[0], reads[1]);
+    let [start, gateway_changed, server_changed] = reads[0];
+    assert_eq!(gateway_changed, 0);
+    assert!((1..start).contains(&server_changed), "{reads:?}");
+}

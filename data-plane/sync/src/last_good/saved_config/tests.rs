@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     applied_config::AppliedConfig,
-    fixture::{small, snapshot, token, version},
+    fixture::{catalogue, small, snapshot, token, version},
 };
 
 /// Saved configuration in a folder, with the states that were saved: the reference model.
@@ -363,4 +363,42 @@ fn a_file_that_cannot_be_read_at_one_start_is_read_at_the_next() {
         fs::rename(aside, &path).unwrap();
         assert_eq!(stored(&history.disk).entries, expected.entries, "{path:?}");
     }
+}
+
+/// The files shrink when most of what they hold was removed or replaced, although the changes themselves are short. A restart
+/// does not change that.
+#[test]
+fn the_files_are_compacted_when_more_than_half_of_them_is_unused() {
+    let servers = (0..40).map(|n| catalogue(&format!("s{n}")));
+    let full = snapshot(1, servers.collect());
+    let mut history = SavedHistory::of(vec![full.clone()]);
+    history.files.min_log = 64;
+    let length = |history: &SavedHistory| history.files.base_length;
+    let before = length(&history);
+    let mut state = full;
+    let mut compacted_at = Vec::new();
+    for removed in 0..38_u64 {
+        state.version = version(2 + removed);
+        let (key, _) = catalogue(&format!("s{removed}"));
+        state.entries.remove(&key);
+        if removed == 10 {
+            history.files = restarted(&history);
+            history.files.min_log = 64;
+        }
+        history.save(state.clone());
+        if history.files.needs_compaction() {
+            let base = SavedConfig::prepare(&history.disk, history.files.saved()).unwrap();
+            history.files.compact(base).unwrap();
+            assert!(!history.files.needs_compaction());
+            compacted_at.push(removed);
+        }
+        assert_eq!(&history.stored(), history.states.last().unwrap());
+    }
+    assert!((1..8).contains(&compacted_at.len()), "{compacted_at:?}");
+    assert!(compacted_at[0] > 10, "{compacted_at:?}");
+    assert!(
+        length(&history) < before / 4,
+        "{} of {before}",
+        length(&history)
+    );
 }
