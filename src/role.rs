@@ -107,10 +107,12 @@ impl RoleCommand {
 
     /// Builds the role. Returns when it is running.
     pub async fn build(self, context: &ProcessContext) -> anyhow::Result<RunningRole> {
-        match self {
+        let running = match self {
             Self::Up(options) => up::build(*options, context).await,
             Self::ControlPlane(options) => control_plane::build(*options, context).await,
             Self::Proxy(options) => proxy::build(*options, context).await,
-        }
+        }?;
+        context.observe_actors(&running.actors);
+        Ok(running)
     }
 }

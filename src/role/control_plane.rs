@@ -148,8 +148,12 @@ pub struct AdminListenerBuilder {
 impl AdminListenerBuilder {
     /// Checks the options and loads the certificate.
     pub fn new(options: &AdminListenerOptions, context: &ProcessContext) -> anyhow::Result<Self> {
-        let (cert, key) = (options.admin_cert.as_ref(), options.admin_key.as_ref());
-        let tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &context.drain)?;
+        let certificate = listen::CertificateFiles {
+            subject: "certificate of the admin API",
+            chain: options.admin_cert.as_ref(),
+            key: options.admin_key.as_ref(),
+        };
+        let tls = listen::tls_config(certificate, tls::ALPN_BOTH, context)?;
         if tls.is_none() {
             check_plaintext(options)?;
         }

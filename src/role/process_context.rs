@@ -14,9 +14,10 @@ use anyhow::Context as _;
 use axum::Router;
 #[cfg(target_os = "linux")]
 use rustix::process::DumpableBehavior;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use toolgate_actor::ActorSystem;
 use toolgate_runtime::{
-    Drain, DrainOutcome, DrainTrigger, Metrics, Readiness, SharedClock, clock, drain,
+    Drain, DrainOutcome, DrainTrigger, Liveness, Metrics, Readiness, SharedClock, clock, drain,
     hosts::HostPolicy,
     private_port,
     readiness::ReadyGuard,
@@ -41,6 +42,8 @@ pub struct ProcessContext {
     pub metrics: Metrics,
     /// Readiness of the process to serve requests.
     pub readiness: Readiness,
+    /// Liveness of the threads that serve.
+    pub liveness: Liveness,
     /// Drain of the process's tasks.
     pub drain: Drain,
     /// Address at which the private port listens, with its actual port.
@@ -60,6 +63,7 @@ impl ProcessContext {
         let telemetry = telemetry::init(&telemetry_options(role, options))?;
         disable_huge_pages();
         disable_core_dumps();
+        raise_descriptor_limit();
         listen::ensure_free(&role.listeners())?;
         create_private_folder(&options.data_dir)?;
         let listener = listen::bind(options.private_listen, "the private port").await?;
@@ -69,6 +73,7 @@ impl ProcessContext {
             clock: clock::system(),
             metrics: telemetry.metrics(),
             readiness: Readiness::new(),
+            liveness: Liveness::default(),
             drain,
             private_address,
             trigger,
@@ -76,7 +81,12 @@ impl ProcessContext {
             _telemetry: telemetry,
         };
         let starting = context.readiness.block("start");
-        let (readiness, metrics) = (context.readiness.clone(), context.metrics.clone());
+        let heartbeat = context.liveness.register("main");
+        drop(context.drain.spawn_unguarded(heartbeat.run()));
+        let clock = Arc::clone(&context.clock);
+        context.liveness.start(clock, &context.metrics)?;
+        let states = (context.readiness.clone(), context.liveness.clone());
+        let metrics = context.metrics.clone();
         let hosts = HostPolicy::new(
             private_address,
             options.private_hosts.iter().map(String::as_str),
@@ -86,7 +96,7 @@ impl ProcessContext {
         .with_metrics("private", &context.metrics);
         let serving = private_port::serve(
             listener,
-            readiness,
+            states,
             metrics,
             Router::new(),
             hosts,
@@ -105,6 +115,18 @@ impl ProcessContext {
             metrics: self.metrics.clone(),
             readiness: self.readiness.clone(),
             drain: self.drain.clone(),
+        }
+    }
+
+    /// Observes the threads of actors like those of connections.
+    pub fn observe_actors(&self, systems: &[ActorSystem]) {
+        let mut number = 0;
+        for system in systems {
+            system.spawn_on_each_thread(|| {
+                let name = format!("actors-{number}");
+                number += 1;
+                self.liveness.register(&name).run()
+            });
         }
     }
 
@@ -154,6 +176,19 @@ fn disable_core_dumps() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "the process stays dumpable: a core file would hold its keys");
+    }
+}
+
+/// Raises the limit of open files as far as the system permits: each connection needs one. Many systems start processes with
+/// 1,024, for programs that cannot handle more.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, most) {
+        tracing::debug!(%error, "the limit of open files stays {:?}", limit.current);
     }
 }
 

@@ -69,7 +69,11 @@ pub fn serve(
     peers: Option<PeerListenerOptions>,
     context: &ProcessContext,
 ) -> anyhow::Result<DataPlane> {
-    let (cert, key) = (settings.tls_cert.as_ref(), settings.tls_key.as_ref());
+    let certificate = listen::CertificateFiles {
+        subject: "certificate of the client listener",
+        chain: settings.tls_cert.as_ref(),
+        key: settings.tls_key.as_ref(),
+    };
     let mut options = DataPlaneOptions::new(settings.listen);
     options
         .listener
@@ -79,7 +83,8 @@ pub fn serve(
         .listener
         .allowed_origins
         .clone_from(&settings.allowed_origins);
-    options.listener.tls = listen::tls_config(cert, key, tls::ALPN_BOTH, &context.drain)?;
+    options.listener.tls = listen::tls_config(certificate, tls::ALPN_BOTH, context)?;
+    options.listener.liveness = context.liveness.clone();
     options.listener.linger = settings.linger;
     options.limits = request_limits(&settings.limits);
     options.listener.limits.total_body_bytes = mebibytes(settings.limits.body_memory);

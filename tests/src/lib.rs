@@ -35,5 +35,6 @@ pub mod referring_server;
 pub mod sandbox;
 pub mod shifted_clock;
 pub mod small_disk;
+pub mod strict_server;
 pub mod toolgate;
 pub mod upstream_server;

@@ -139,6 +139,23 @@ impl TestProcess {
         fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
     }
 
+    /// Number of open file descriptors.
+    pub fn descriptors(&self) -> Result<usize> {
+        Ok(fs::read_dir(format!("/proc/{}/fd", self.id()))?.count())
+    }
+
+    /// Sets the soft limit of open file descriptors of the running process.
+    pub fn limit_descriptors(&self, count: usize) -> Result<()> {
+        let (pid, limit) = (self.id().to_string(), format!("--nofile={count}:"));
+        let status = Command::new("prlimit")
+            .args(["--pid", &pid, &limit])
+            .status()?;
+        if !status.success() {
+            bail!("prlimit {limit} of {} ended with {status}", self.name);
+        }
+        Ok(())
+    }
+
     fn status(&self, field: &str) -> Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field));

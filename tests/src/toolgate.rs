@@ -107,6 +107,34 @@ impl ToolgateUp {
         Ok(up)
     }
 
+    /// Same as [`Self::start`], with at most this number of open file descriptors.
+    pub async fn start_with_descriptors(sandbox: &Sandbox, count: usize) -> Result<Self> {
+        let (mcp, admin, private) = (port::free()?, port::free()?, port::free()?);
+        let (data, home) = (sandbox.join("data"), sandbox.path().to_owned());
+        let whole = Self::command(&data, mcp, admin, private, &[], None)?;
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={count}:{count}"));
+        command.arg(whole.get_program()).args(whole.get_args());
+        for (name, value) in whole.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        let process = TestProcess::start("up", sandbox.path(), command)?;
+        let mut up = Self {
+            process,
+            mcp,
+            admin,
+            private,
+            data,
+            home,
+            disk: None,
+        };
+        await_ready(&mut up.process, up.private).await?;
+        Ok(up)
+    }
+
     /// Starts the process without waiting for readiness.
     pub fn launch(sandbox: &Sandbox, flags: &[&str]) -> Result<Self> {
         Self::launch_on(sandbox, None, flags, &[])
@@ -198,6 +226,22 @@ impl ToolgateUp {
         })
         .await?;
         Ok(token)
+    }
+
+    /// Waits until no request is served.
+    pub async fn wait_until_idle(&self) -> Result<()> {
+        let url = format!("http://{}/metrics", self.private);
+        let http = TestHttpClient::default();
+        clock::eventually("all requests have ended", clock::HANG_GUARD, || async {
+            let shown = http.get(&url).await?.text();
+            let running = shown
+                .lines()
+                .find(|line| line.starts_with("toolgate_requests_running "));
+            let running = running.context("no such number")?;
+            anyhow::ensure!(running.ends_with(" 0"), "{running}");
+            Ok(())
+        })
+        .await
     }
 
     /// Endpoint of a gateway.

@@ -391,22 +391,6 @@ async fn gateway(up: &ToolgateUp, sandbox: &Sandbox, rows: &[ServerRow]) -> Resu
     Ok(token)
 }
 
-/// Waits until the gateway has no open requests.
-async fn assert_idle(up: &ToolgateUp) -> Result<()> {
-    let url = format!("http://{}/metrics", up.private());
-    let http = TestHttpClient::default();
-    eventually("all requests have ended", HANG_GUARD, || async {
-        let shown = http.get(&url).await?.text();
-        let running = shown
-            .lines()
-            .find(|line| line.starts_with("toolgate_requests_running "));
-        let running = running.context("no such number")?;
-        ensure!(running.ends_with(" 0"), "{running}");
-        Ok(())
-    })
-    .await
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_call_runs_twice_across_ten_thousand_cuts() {
     let start = now();
@@ -422,7 +406,7 @@ async fn no_call_runs_twice_across_ten_thousand_cuts() {
         running.spawn(row.run(Arc::clone(&up), token.clone()));
     }
     let all = running.join_all().await;
-    assert_idle(&up).await.unwrap();
+    up.wait_until_idle().await.unwrap();
     let (mut cuts, mut wrong) = (0, Vec::new());
     for row in all {
         let (kind, server, seen) = row.unwrap();

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
@@ -11,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::HANG_GUARD;
+use toolgate_tests::clock::{HANG_GUARD, is_drill, now};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 
@@ -21,6 +22,12 @@ const MAX_STEPS: u32 = 20_000;
 const CONNECTIONS: usize = 10;
 /// Bound on the growth of resident memory in a flood, in bytes.
 const MAX_GROWTH: u64 = 20 * 1024 * 1024;
+/// Calls whose median time is compared.
+const CALLS: usize = 50;
+/// Largest ratio of the median times beside a flood and without one; asserted by `make drill`.
+const MAX_RATIO: f64 = 1.5;
+/// Largest share of a processor that heads may take, relative to the time of their sender; asserted by `make drill`.
+const MAX_SHARE: f64 = 0.5;
 /// Maximum size of a frame that a server accepts by default.
 const FRAME: usize = 16 * 1024;
 
@@ -130,7 +137,40 @@ async fn flood(address: SocketAddr, step: FloodStep, steps: u32) -> Result<(u32,
     Ok((number, true))
 }
 
-/// Floods a listener from several connections. Other clients are served after each, and memory stays bounded.
+/// Median time of calls, one after the other.
+async fn median_call(agent: &Agent) -> Result<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..CALLS {
+        let start = now();
+        agent.call("demo__echo", json!({"text": "hello"})).await?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    Ok(times.get(CALLS / 2).copied().unwrap_or_default())
+}
+
+/// Median time of calls beside a flood that goes on, connection after connection.
+async fn median_beside(
+    agent: &Agent,
+    address: SocketAddr,
+    step: FloodStep,
+    steps: u32,
+) -> Result<Duration> {
+    let flooding = async {
+        loop {
+            if let Err(error) = flood(address, step, steps).await {
+                return error;
+            }
+        }
+    };
+    tokio::select! {
+        median = median_call(agent) => median,
+        error = flooding => Err(error),
+    }
+}
+
+/// Floods a listener from several connections. Other clients are served after each, and memory and processor time stay
+/// bounded.
 async fn check(
     up: &mut ToolgateUp,
     address: SocketAddr,
@@ -142,18 +182,33 @@ async fn check(
     let expands = name == "expanding heads";
     let steps = if expands { 200 } else { MAX_STEPS };
     flood(address, step, steps).await?;
+    let alone = median_call(&agent).await?;
     let before = up.process().resident()?;
-    let mut most = 0;
+    let (mut most, start, spent) = (0, now(), up.process().cpu_time()?);
     for _ in 0..CONNECTIONS {
         let (number, closed) = flood(address, step, steps).await?;
         ensure!(closed || expands, "still open after {number} steps");
         most = most.max(number);
         agent.call("demo__echo", json!({"text": "served"})).await?;
     }
+    let spent = up.process().cpu_time()?.saturating_sub(spent);
+    let share = spent.as_secs_f64() / start.elapsed().as_secs_f64();
     let growth = up.process().resident()?.saturating_sub(before);
     ensure!(growth < MAX_GROWTH, "{growth} bytes more");
+    let beside = median_beside(&agent, address, step, steps).await?;
+    let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+    ensure!(
+        !is_drill() || ratio <= MAX_RATIO,
+        "a call beside: {ratio:.2}"
+    );
+    let of_heads = name.ends_with("head") || name.ends_with("heads");
+    ensure!(
+        !is_drill() || !of_heads || share <= MAX_SHARE,
+        "{share:.2} of a processor"
+    );
     Ok(format!(
-        "{name} at {address}: at most {most} steps, {growth} bytes more"
+        "{name} at {address}: at most {most} steps, {growth} bytes more, {share:.2} of a processor; \
+         a call {alone:?}, beside {beside:?} ({ratio:.2})"
     ))
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt as _, stream};
@@ -187,4 +187,92 @@ async fn sessions_go_on_when_one_of_three_proxies_is_killed() {
     let ran = fleet.server.counts().await.unwrap().tools["echo"] - before;
     assert_eq!(usize::try_from(ran).unwrap() + failed.len(), count);
     assert!(!is_drill() || took < RECOVERY, "{took:?}");
+}
+
+/// Call of `mark` with a key of its own.
+#[derive(Debug)]
+struct MarkedCall {
+    key: String,
+    begun: Instant,
+    error: Option<String>,
+}
+
+/// Calls `mark` one time after the other until told to stop.
+async fn mark_calls(agent: Agent, name: String, stop: Arc<AtomicBool>) -> Vec<MarkedCall> {
+    let mut calls = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("{name}-{}", calls.len());
+        let begun = now();
+        let called = agent.call("mark", json!({"key": key})).await;
+        let error = called.err().map(|error| format!("{error:#}"));
+        calls.push(MarkedCall { key, begun, error });
+    }
+    calls
+}
+
+/// Calls that last a while, of both eras, when a proxy is killed: those at the proxy fail.
+async fn long_calls_at_kill(fleet: &mut ProxyFleet, url: &str) -> Result<(usize, Instant)> {
+    let mut long = start_long_calls(fleet, url).await?;
+    fleet.proxies[1].process().kill()?;
+    let killed = now();
+    let mut failed = 0;
+    while let Some(ended) = long.join_next().await {
+        failed += usize::from(ended?.is_err());
+    }
+    Ok((failed, killed))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_calls_in_flight_fail_when_a_proxy_is_killed_under_load_and_none_runs_twice() {
+    let mut fleet = ProxyFleet::start("killed-busy", &[]).await.unwrap();
+    let balancer = fleet.start_load_balancer_without_reuse().await.unwrap();
+    let url = format!("http://{}/v1/mcp/main", balancer.address());
+    let (stop, mut clients) = (Arc::<AtomicBool>::default(), JoinSet::new());
+    for number in 0..CLIENTS {
+        let modern = Agent::modern(&url, &fleet.token);
+        let legacy = Agent::legacy(&url, &fleet.token).await.unwrap();
+        for (era, agent) in [("modern", modern), ("legacy", legacy)] {
+            clients.spawn(mark_calls(
+                agent,
+                format!("{era}-{number}"),
+                Arc::clone(&stop),
+            ));
+        }
+    }
+    let (lost, killed) = long_calls_at_kill(&mut fleet, &url).await.unwrap();
+    // Some of the long calls were at the killed proxy, and most were not.
+    assert!(
+        (1..2 * LONG_CALLS).contains(&lost),
+        "{lost} of {} long calls failed",
+        2 * LONG_CALLS
+    );
+    stop.store(true, Ordering::Relaxed);
+    let calls: Vec<MarkedCall> = clients.join_all().await.into_iter().flatten().collect();
+    let (failed, succeeded): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.error.is_some());
+    println!(
+        "{} calls, {} failed; {lost} of {} long ones",
+        calls.len(),
+        failed.len(),
+        2 * LONG_CALLS
+    );
+    assert!(
+        failed.len() <= 2 * CLIENTS,
+        "each client has one call in flight: {failed:#?}"
+    );
+    let later: Vec<_> = failed.iter().filter(|call| call.begun > killed).collect();
+    assert!(
+        later.is_empty(),
+        "begun after the proxy was killed: {later:#?}"
+    );
+    assert!(
+        succeeded.iter().any(|call| call.begun > killed),
+        "clients go on"
+    );
+    let marks = fleet.server.counts().await.unwrap().marks;
+    let twice: Vec<_> = marks.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(twice.is_empty(), "ran twice: {twice:?}");
+    let missing = succeeded
+        .iter()
+        .filter(|call| !marks.contains_key(&call.key));
+    assert_eq!(missing.count(), 0, "succeeded without an execution");
 }

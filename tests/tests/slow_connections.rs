@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill, now};
 use toolgate_tests::sandbox::Sandbox;
@@ -27,6 +27,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 const CALLS: usize = 200;
 /// Largest ratio of the median times with and without the connections; asserted by `make drill`.
 const MAX_RATIO: f64 = 1.25;
+
+/// Connections that one address opens in a second.
+const RATE: u32 = 5_000;
+/// Clients that connect meanwhile, and the time in which they get an answer; asserted by `make drill`.
+const CLIENTS: usize = 100;
+const MAX_DELAY: Duration = Duration::from_millis(200);
 
 /// Connections that are kept open until this is dropped.
 struct SlowConnections {
@@ -136,4 +142,53 @@ async fn two_thousand_slow_connections_are_closed_and_do_not_keep_others_from_be
         .call("demo__echo", json!({"text": "still served"}))
         .await
         .unwrap();
+}
+
+/// Opens connections from one address at this rate and leaves them open, until the returned tasks are dropped.
+fn open_at_rate(to: SocketAddr, opened: Arc<AtomicUsize>) -> JoinSet<()> {
+    let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0));
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        let mut connections = JoinSet::new();
+        let mut ticks = interval(Duration::from_millis(10));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            for _ in 0..RATE / 100 {
+                let opened = Arc::clone(&opened);
+                connections.spawn(async move {
+                    let open = AtomicUsize::new(0);
+                    let _closed = hold(from, to, &[], &opened, &open).await;
+                });
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    });
+    tasks
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn others_connect_while_one_address_opens_connections_without_end() {
+    let sandbox = Sandbox::new("one-address").unwrap();
+    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let token = std::fs::read_to_string(up.data().join("demo-token")).unwrap();
+    let url = up.url("demo");
+    let opened = Arc::<AtomicUsize>::default();
+    let flood = open_at_rate(up.mcp(), Arc::clone(&opened));
+    let mut times = Vec::new();
+    for number in 0..CLIENTS {
+        let start = now();
+        // A client with a connection of its own.
+        let agent = Agent::modern(&url, token.trim());
+        let called = agent.call("demo__echo", json!({"text": "hello"})).await;
+        called.unwrap_or_else(|error| panic!("client {number}: {error:#}"));
+        times.push(start.elapsed());
+        sleep(Duration::from_millis(20)).await;
+    }
+    drop(flood);
+    times.sort();
+    let (slowest, opened) = (times[CLIENTS * 99 / 100], opened.load(Ordering::Relaxed));
+    println!("p99 of an answer to a new client: {slowest:?}, beside {opened} connections");
+    assert!(opened > CLIENTS, "no flood: {opened}");
+    assert!(!is_drill() || slowest <= MAX_DELAY, "{slowest:?}");
 }

@@ -10,7 +10,7 @@ use tokio::{
     time::sleep,
 };
 use toolgate_runtime::{
-    Drain, MemoryBudget,
+    Drain, Liveness, MemoryBudget,
     connection::{ConnectionLimiter, ConnectionPermit, accept},
     hosts::{HostPolicy, InvalidHost},
     metrics::Metrics,
@@ -48,6 +48,8 @@ pub struct ListenerOptions {
     pub responses: Option<Arc<MemoryBudget>>,
     /// Number of worker threads that serve connections; defaults to the number of processors.
     pub threads: usize,
+    /// Liveness of the process, which observes the workers.
+    pub liveness: Liveness,
 }
 
 /// Bound HTTP listener.
@@ -102,6 +104,7 @@ impl ListenerOptions {
             linger: Duration::ZERO,
             responses: None,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
+            liveness: Liveness::default(),
         }
     }
 
@@ -139,7 +142,8 @@ impl Listener {
             responses: options.responses,
         };
         let linger = options.linger;
-        let workers = WorkerPool::start(options.threads).map_err(ListenerError::Threads)?;
+        let workers = WorkerPool::start(options.threads, &options.liveness)
+            .map_err(ListenerError::Threads)?;
         Ok(Self {
             listener,
             address,

@@ -19,6 +19,7 @@ use tokio::{
     sync::oneshot,
     task::AbortHandle,
 };
+use toolgate_runtime::Liveness;
 
 /// Workers of a listener. Dropping the pool ends them together with every task that still runs on them.
 #[derive(Debug)]
@@ -38,10 +39,10 @@ struct Worker {
 struct WorkerLoadGuard(Arc<AtomicUsize>);
 
 impl WorkerPool {
-    /// Starts `count` workers, at least one.
-    pub(crate) fn start(count: usize) -> io::Result<Self> {
+    /// Starts `count` workers, at least one. A worker that is blocked does not beat.
+    pub(crate) fn start(count: usize, liveness: &Liveness) -> io::Result<Self> {
         let all = (0..count.max(1))
-            .map(Worker::start)
+            .map(|number| Worker::start(number, liveness))
             .collect::<io::Result<_>>()?;
         Ok(Self { workers: all })
     }
@@ -68,20 +69,20 @@ impl WorkerPool {
 }
 
 impl Worker {
-    fn start(number: usize) -> io::Result<Self> {
+    fn start(number: usize, liveness: &Liveness) -> io::Result<Self> {
+        let name = format!("worker-{number}");
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let handle = runtime.handle().clone();
+        drop(handle.spawn(liveness.register(&name).run()));
         let (end, ended) = oneshot::channel::<()>();
         let run = move || {
             // No value is ever sent: the receiver completes when the sender is dropped.
             let _gone = runtime.block_on(ended);
             runtime.shutdown_background();
         };
-        thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(run)?;
+        thread::Builder::new().name(name).spawn(run)?;
         Ok(Self {
             runtime: handle,
             connections: Arc::default(),

@@ -1,12 +1,11 @@
 //! Servers with several endpoints: calls go to an endpoint that answers.
 
 use serde_json::json;
-use toolgate_model::{Endpoint, EndpointList, Era};
+use toolgate_model::{Endpoint, EndpointList, Era, Timestamp};
+use toolgate_runtime::clock::ManualClock;
+use toolgate_upstream::circuit_breaker::{FAILURES, OPEN_DURATION};
 
 use crate::rig::{TestRig, exposed};
-
-/// Guards against hanging: the circuit of the first endpoint opens after five failures, then pauses for about a second.
-const ATTEMPTS: u32 = 600;
 
 /// Adds `url` to the endpoints of the server `gone`, whose only endpoint has no listener.
 fn add_endpoint(rig: &TestRig, url: &str) {
@@ -20,36 +19,37 @@ fn add_endpoint(rig: &TestRig, url: &str) {
     });
 }
 
+/// Calls `gone__echo` and reports if the call succeeded.
+async fn is_answered(rig: &TestRig, id: u32) -> bool {
+    let client = rig.client();
+    let called = client.call(Era::Modern, json!(id), "gone__echo", "x");
+    let frame = called.await.whole().await.json();
+    assert_eq!(frame["id"], id, "{frame}");
+    frame["result"]["isError"] != true
+}
+
 #[tokio::test]
 async fn calls_move_to_another_endpoint_when_the_circuit_opens_over_the_first() {
-    let rig = TestRig::start().await;
-    let client = rig.client();
+    let clock = ManualClock::new(Timestamp(1_700_000_000_000));
+    let rig = TestRig::with_clock(clock.clone()).await;
     add_endpoint(&rig, &rig.modern.url());
-    let mut failed = 0;
-    for attempt in 0..ATTEMPTS {
-        let called = client.call(Era::Modern, json!(attempt), "gone__echo", "x");
-        let frame = called.await.whole().await.json();
-        if frame["result"]["isError"] != true {
-            assert_eq!(frame["id"], attempt, "{frame}");
-            break;
-        }
-        failed += 1;
-        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    // One more is refused by the open circuit: which endpoint is called is decided by the next one that is sent.
+    for call in 0..=FAILURES {
+        assert!(!is_answered(&rig, call).await, "call {call}");
     }
-    assert!(
-        failed < ATTEMPTS,
-        "no call ever reached the second endpoint"
-    );
-    assert!(
-        failed > 0,
+    assert_eq!(
+        rig.modern.calls("echo"),
+        0,
         "the first endpoint is preferred until it has failed"
     );
+    clock.advance(OPEN_DURATION.0);
+    assert!(is_answered(&rig, 100).await, "the second endpoint answers");
     assert_eq!(rig.modern.calls("echo"), 1, "the call ran once");
     // It stays there.
-    let called = client.call(Era::Modern, json!("on"), "gone__echo", "x");
-    assert!(called.await.whole().await.json()["result"]["isError"] != true);
+    assert!(is_answered(&rig, 101).await);
     assert_eq!(rig.modern.calls("echo"), 2);
     // The server that has this endpoint as its own is not affected.
+    let client = rig.client();
     let tool = exposed(Era::Modern, "echo");
     let called = client.call(Era::Modern, json!("own"), &tool, "x");
     assert!(called.await.whole().await.json()["result"]["isError"] != true);

@@ -33,7 +33,12 @@ use toolgate_model::{
 };
 use toolgate_runtime::{DrainTrigger, Metrics, Readiness, SharedClock, clock, drain};
 
-use crate::{client::TestClient, prompts_and_resources, server::FakeServer};
+use crate::{
+    client::TestClient,
+    fault_plan::{FaultPlan, FaultyClock},
+    prompts_and_resources,
+    server::FakeServer,
+};
 
 pub const TOKEN: &str = "archestra_a-good-token";
 /// Token of another principal with access to everything.
@@ -48,7 +53,7 @@ const RELAY: RelayPolicy = RelayPolicy {
     roots: false,
 };
 
-pub const TOOLS: [&str; 42] = [
+pub const TOOLS: [&str; 43] = [
     "echo",
     "canary",
     "fail",
@@ -91,6 +96,7 @@ pub const TOOLS: [&str; 42] = [
     "visit_stream",
     "visit_always",
     "visit_nowhere",
+    "tick",
 ];
 
 /// Running proxy with its servers.
@@ -117,6 +123,10 @@ pub struct FixedSource {
     revoked: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     /// Number of proxies that rate limits are divided by.
     pub serving_proxies: Arc<AtomicU32>,
+    /// Panics at chosen places of the proxy.
+    pub faults: Arc<FaultPlan>,
+    /// Port of the server `gone`.
+    _unreachable: Arc<tokio::net::TcpSocket>,
     call_log: Arc<toolgate_data_plane::sync::CallLog>,
 }
 
@@ -153,16 +163,34 @@ impl TestRig {
         Self::start_with(change, CallTimeouts::default(), Metrics::new(), clock).await
     }
 
+    /// Starts with a clock and a source of configuration that panic as planned.
+    pub async fn with_faults(faults: Arc<FaultPlan>) -> Self {
+        let clock = Arc::new(FaultyClock(Arc::clone(&faults)));
+        let parts = (Metrics::new(), clock as SharedClock, faults);
+        Self::start_from(|_| {}, CallTimeouts::default(), parts).await
+    }
+
     async fn start_with(
         change: impl FnOnce(&mut DataPlaneOptions),
         timeouts: CallTimeouts,
         metrics: Metrics,
         clock: SharedClock,
     ) -> Self {
+        let parts = (metrics, clock, Arc::<FaultPlan>::default());
+        Self::start_from(change, timeouts, parts).await
+    }
+
+    async fn start_from(
+        change: impl FnOnce(&mut DataPlaneOptions),
+        timeouts: CallTimeouts,
+        (metrics, clock, faults): (Metrics, SharedClock, Arc<FaultPlan>),
+    ) -> Self {
         let legacy = FakeServer::start(Era::Legacy).await;
         let modern = FakeServer::start(Era::Modern).await;
         let hasher = TokenHasher::new(&[7; 32]).unwrap();
-        let snapshot = snapshot(&hasher, &legacy, &modern, unreachable_url().await, timeouts);
+        let unreachable = unreachable_socket();
+        let gone = format!("http://{}/mcp", unreachable.local_addr().unwrap());
+        let snapshot = snapshot(&hasher, &legacy, &modern, gone, timeouts);
         let (view, refusals) = View::build(&snapshot, None);
         assert!(refusals.is_empty(), "{refusals:?}");
         let seal = SealingKey {
@@ -179,6 +207,8 @@ impl TestRig {
             credentials_panic: Arc::default(),
             revoked: watch::Sender::default(),
             serving_proxies: Arc::new(AtomicU32::new(1)),
+            faults,
+            _unreachable: Arc::new(unreachable),
             call_log: Arc::default(),
         };
         Self::assemble(source, (legacy, modern), change, (metrics, clock))
@@ -275,21 +305,24 @@ impl TestRig {
     }
 }
 
-/// URL without a listener.
-async fn unreachable_url() -> String {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    format!("http://{}/mcp", listener.local_addr().unwrap())
+/// Socket that is bound and does not listen: connections to it are refused, and no other listener gets its port.
+fn unreachable_socket() -> tokio::net::TcpSocket {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    socket
 }
 
 /// Upper bound of every wait that only guards against a hang: far above any time that is promised.
 pub const HANG_GUARD: Duration = Duration::from_secs(60);
 
+/// Returns `true` in `make drill`, which asserts figures of time.
+pub fn is_drill() -> bool {
+    std::env::var_os("TOOLGATE_TEST_DRILL").is_some()
+}
+
 /// Returns `figure` in `make drill`, which asserts what is promised within a time, and [`HANG_GUARD`] otherwise.
 pub fn within(figure: Duration) -> Duration {
-    match std::env::var_os("TOOLGATE_TEST_DRILL") {
-        Some(_) => figure,
-        None => HANG_GUARD,
-    }
+    if is_drill() { figure } else { HANG_GUARD }
 }
 
 /// Waits until something is so.
@@ -530,22 +563,27 @@ impl ConfigSource for FixedSource {
     type Keys = FixedKeys;
 
     fn view(&self) -> Arc<View> {
+        self.faults.visit();
         self.view.load_full()
     }
 
     fn keys(&self) -> Option<Arc<FixedKeys>> {
+        self.faults.visit();
         Some(Arc::clone(&self.keys))
     }
 
     fn changes(&self) -> watch::Receiver<Version> {
+        self.faults.visit();
         self.changes.subscribe()
     }
 
     fn revocations(&self) -> watch::Receiver<Arc<BTreeSet<AuthnId>>> {
+        self.faults.visit();
         self.revoked.subscribe()
     }
 
     fn serving_proxies(&self) -> std::num::NonZeroU32 {
+        self.faults.visit();
         let proxies = self.serving_proxies.load(Ordering::Relaxed);
         std::num::NonZeroU32::new(proxies).unwrap()
     }
@@ -557,6 +595,7 @@ impl ConfigSource for FixedSource {
     }
 
     fn region(&self) -> &str {
+        self.faults.visit();
         ""
     }
 
@@ -567,6 +606,7 @@ impl ConfigSource for FixedSource {
     }
 
     fn proxy_id(&self) -> &Slug {
+        self.faults.visit();
         &self.proxy
     }
 }
@@ -583,12 +623,14 @@ impl KeySet for FixedKeys {
 
 impl RevocationList for FixedSource {
     fn is_revoked(&self, hash: &AuthnId) -> bool {
+        self.faults.visit();
         self.revoked.borrow().contains(hash)
     }
 }
 
 impl CredentialResolver for FixedSource {
     fn held(&self, _request: CredentialRequest<'_>) -> Option<Arc<UpstreamCredential>> {
+        self.faults.visit();
         None
     }
 
@@ -596,6 +638,7 @@ impl CredentialResolver for FixedSource {
         &self,
         request: CredentialRequest<'_>,
     ) -> BoxedFuture<'_, Result<Arc<UpstreamCredential>, UpstreamFailure>> {
+        self.faults.visit();
         assert!(
             !self.credentials_panic.load(Ordering::Relaxed),
             "a fault of ours"

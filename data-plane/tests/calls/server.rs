@@ -267,6 +267,7 @@ impl FakeServer {
             "oversize" => self.oversize(message),
             "canary" => echo_as_log_progress_and_result(message, &result),
             "flood" => self.flood(message),
+            "tick" => self.tick(message),
             "polled" => self.serve_polled_call(message),
             name if name.starts_with("ask") => self.serve_ask(message),
             name if name.starts_with("visit") => self.serve_url_elicitation(name, message).await,
@@ -321,6 +322,24 @@ impl FakeServer {
                 "params": {"progressToken": token, "progress": 2, "message": text}});
             event(&sink, &large).await;
             sink.closed().await;
+        });
+        events(body)
+    }
+
+    /// Sends progress twenty times a second until the connection is closed.
+    fn tick(&self, message: &Value) -> Response<FakeResponseBody> {
+        let (sink, body) = channel();
+        let (seen, message) = (Arc::clone(&self.seen), message.clone());
+        tokio::spawn(async move {
+            for step in 1.. {
+                progress(&sink, &message, step).await;
+                let pause = tokio::time::sleep(Duration::from_millis(50));
+                tokio::select! {
+                    () = sink.closed() => break,
+                    () = pause => {}
+                }
+            }
+            seen.lock().unwrap().dropped += 1;
         });
         events(body)
     }

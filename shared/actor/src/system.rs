@@ -117,6 +117,17 @@ impl ActorSystem {
         handle
     }
 
+    /// Runs a future on each thread, until the thread ends.
+    pub fn spawn_on_each_thread<F>(&self, mut make: impl FnMut() -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        for arbiter in &self.shared.arbiters {
+            // A thread that has ended takes nothing.
+            let _taken = arbiter.spawn(make());
+        }
+    }
+
     /// Returns snapshots of running actors, at most [`MAX_SNAPSHOTS`].
     pub async fn observe(&self) -> Vec<ActorSnapshot> {
         let living = self.shared.registry.all(MAX_SNAPSHOTS);

@@ -353,3 +353,25 @@ async fn a_hundred_thousand_messages_from_many_tasks_all_arrive() {
     until(|| handle.queued() == 0).await;
     assert_eq!(total(&handle).await, Ok(100_000));
 }
+
+#[tokio::test]
+async fn a_future_runs_on_each_thread_and_ends_with_it() {
+    let system = ActorSystem::start(3).unwrap();
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(3);
+    system.spawn_on_each_thread(|| {
+        let sender = sender.clone();
+        async move {
+            let _sent = sender.send(std::thread::current().id()).await;
+            std::future::pending::<()>().await;
+        }
+    });
+    drop(sender);
+    let mut threads = Vec::new();
+    for _ in 0..3 {
+        threads.push(receiver.recv().await.unwrap());
+    }
+    threads.dedup();
+    assert_eq!(threads.len(), 3);
+    drop(system);
+    assert_eq!(receiver.recv().await, None);
+}

@@ -27,8 +27,9 @@ use crate::{
 /// Maximum number of pooled hosts. Most clients use one.
 const MAX_HOSTS: usize = 256;
 
-/// Maximum number of bytes read at once from a large response.
-const READ_BUFFER_BYTES: usize = 256 * 1024;
+/// Maximum number of bytes read at once from a large response. A stream whose client reads slowly holds up to three such
+/// reads: in the connection, between connection and body, and with the reader.
+const READ_BUFFER_BYTES: usize = 64 * 1024;
 
 /// Number of thread slots. Each slot keeps the connections opened by its threads; more threads than slots share them.
 const THREAD_SLOTS: usize = 16;

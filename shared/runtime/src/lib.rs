@@ -1,5 +1,5 @@
 //! Runtime services of every role: clock and randomness, drain and readiness, signals, TLS, telemetry, the private
-//! port, backoff, memory budgets and quotas, connections of listeners. Nothing here depends on what Toolgate does.
+//! port, backoff, memory budgets and quotas, connections of listeners, liveness of threads. Nothing here depends on what Toolgate does.
 
 pub mod backoff;
 pub mod budget;
@@ -7,6 +7,7 @@ pub mod clock;
 pub mod connection;
 pub mod drain;
 pub mod hosts;
+pub mod liveness;
 pub mod memory;
 pub mod metrics;
 pub mod private_port;
@@ -22,6 +23,7 @@ pub use backoff::Backoff;
 pub use budget::MemoryBudget;
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock};
 pub use drain::{Drain, DrainOutcome, DrainTrigger};
+pub use liveness::Liveness;
 pub use metrics::Metrics;
 pub use quota::{Quota, QuotaPermit};
 pub use readiness::Readiness;

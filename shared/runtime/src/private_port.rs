@@ -18,6 +18,7 @@ use crate::{
     },
     drain::Drain,
     hosts::HostPolicy,
+    liveness::Liveness,
     metrics::Metrics,
     readiness::Readiness,
 };
@@ -34,6 +35,7 @@ const MAX_HEADERS: u32 = 16 * 1024;
 #[derive(Clone)]
 struct PrivatePortState {
     readiness: Readiness,
+    liveness: Liveness,
     metrics: Metrics,
     drain: Drain,
 }
@@ -47,13 +49,13 @@ struct ReadyzQuery {
 /// the process drains and reports it as not ready; run it with [`Drain::spawn_unguarded`].
 pub async fn serve(
     listener: TcpListener,
-    readiness: Readiness,
+    (readiness, liveness): (Readiness, Liveness),
     metrics: Metrics,
     extra: Router,
     hosts: HostPolicy,
     drain: Drain,
 ) {
-    let router = router(readiness, metrics, extra, drain.clone());
+    let router = router((readiness, liveness), metrics, extra, drain.clone());
     let options = Arc::new(options(hosts));
     let limiter = ConnectionLimiter::new(&options.limits);
     accept(
@@ -92,18 +94,39 @@ fn options(hosts: HostPolicy) -> RouterOptions {
     }
 }
 
-fn router(readiness: Readiness, metrics: Metrics, extra: Router, drain: Drain) -> Router {
+fn router(
+    (readiness, liveness): (Readiness, Liveness),
+    metrics: Metrics,
+    extra: Router,
+    drain: Drain,
+) -> Router {
     let state = PrivatePortState {
         readiness,
+        liveness,
         metrics,
         drain,
     };
     Router::new()
-        .route("/livez", get(async || "ok\n"))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(scrape))
         .with_state(state)
         .merge(extra)
+}
+
+async fn livez(State(state): State<PrivatePortState>) -> impl IntoResponse {
+    if state.liveness.is_alive() {
+        return (StatusCode::OK, "ok\n".to_owned());
+    }
+    let mut text = "not alive: restart the process\n".to_owned();
+    for blocked in state.liveness.blocked() {
+        let seconds = blocked.silence.as_secs();
+        text.push_str(&format!(
+            "{} has not responded for {seconds} s\n",
+            blocked.name
+        ));
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 async fn readyz(

@@ -13,10 +13,12 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 
+mod expiry;
 mod fleet_membership;
 mod reloadable;
 mod validity;
 
+pub use expiry::ExpiryStage;
 pub use fleet_membership::FleetMembership;
 pub use reloadable::ReloadableIdentity;
 pub use validity::ValidityProblem;

@@ -151,6 +151,24 @@ impl CommandLine {
             .await
     }
 
+    /// Same as [`Self::expose`], with this spec of the server, in the flow style of YAML.
+    pub async fn expose_spec(&self, name: &str, spec: &str, prefix: &str) -> Result<String> {
+        let head = "apiVersion: toolgate/v1\nkind: Server";
+        let file = self.folder.join(format!("{name}.yaml"));
+        std::fs::write(
+            &file,
+            format!("{head}\nmetadata: {{name: {name}}}\nspec: {spec}\n"),
+        )?;
+        let file = file.to_str().context("a path that is no text")?;
+        self.run(&["apply", "-f", file]).await?;
+        let gateway = [
+            "gateway", "create", name, "--server", name, "--prefix", prefix,
+        ];
+        self.run(&gateway).await?;
+        self.token(&format!("{name}-token"), &["--gateway", name])
+            .await
+    }
+
     /// Allows all kinds of server requests in the relay policy of a server.
     pub async fn allow_all_requests(&self, name: &str, url: &str) -> Result<()> {
         let relay = "{elicitation: true, sampling: true, roots: true}";

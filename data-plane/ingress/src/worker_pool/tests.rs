@@ -2,11 +2,13 @@
 
 use std::{sync::mpsc, time::Duration};
 
+use toolgate_runtime::{Metrics, clock};
+
 use super::*;
 
 #[test]
 fn connections_are_spread_evenly_and_slots_are_released() {
-    let pool = WorkerPool::start(3).unwrap();
+    let pool = WorkerPool::start(3, &Liveness::default()).unwrap();
     let (say, said) = mpsc::sync_channel(16);
     let mut ends = Vec::new();
     for _ in 0..6 {
@@ -39,7 +41,7 @@ fn connections_are_spread_evenly_and_slots_are_released() {
 
 #[test]
 fn tasks_end_with_their_worker_pool() {
-    let pool = WorkerPool::start(1).unwrap();
+    let pool = WorkerPool::start(1, &Liveness::default()).unwrap();
     let (say, said) = mpsc::sync_channel::<()>(1);
     pool.spawn(move || async move {
         let _kept = say;
@@ -49,4 +51,31 @@ fn tasks_end_with_their_worker_pool() {
     // The task's sender was dropped with the worker.
     let gone = said.recv_timeout(crate::HANG_GUARD);
     assert_eq!(gone, Err(mpsc::RecvTimeoutError::Disconnected));
+}
+
+#[test]
+fn a_blocked_worker_is_reported_until_it_responds_again() {
+    let liveness = Liveness::default();
+    let pool = WorkerPool::start(2, &liveness).unwrap();
+    liveness.start(clock::system(), &Metrics::new()).unwrap();
+    let (release, released) = mpsc::sync_channel::<()>(1);
+    pool.spawn(move || async move {
+        // Blocks the thread, as a computation without end does.
+        let _released = released.recv_timeout(crate::HANG_GUARD);
+    });
+    let wait = |blocked: usize| {
+        let ends = clock::system().monotonic() + crate::HANG_GUARD;
+        while liveness.blocked().len() != blocked {
+            let now = clock::system().monotonic();
+            assert!(now < ends, "{:?}", liveness.blocked());
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait(1);
+    let blocked = liveness.blocked();
+    assert_eq!(blocked.first().unwrap().name, "worker-0");
+    assert!(liveness.is_alive(), "{blocked:?}");
+    release.send(()).unwrap();
+    wait(0);
+    drop(pool);
 }

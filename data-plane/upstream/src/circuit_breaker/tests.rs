@@ -146,3 +146,37 @@ fn open_durations_double_up_to_a_minute() {
     }
     assert_eq!(durations, [1, 2, 4, 8, 16, 32, 60, 60]);
 }
+
+/// A server that is away for every other half minute, with twenty calls a second: of the calls while it is away, few are
+/// sent, and the first probe after its return closes the circuit.
+#[test]
+fn at_most_one_call_in_twenty_waits_for_a_flapping_server_that_is_away() {
+    let (interval, half) = (50, 30_000);
+    let is_away = |now: u64| now / half % 2 == 1;
+    let mut circuit = CircuitBreaker::default();
+    let (mut away, mut sent) = (0, 0);
+    // Times between the return of the server and the first call that it answers.
+    let mut recoveries = Vec::new();
+    let mut returned = None;
+    for now in (0..20 * half).step_by(interval) {
+        if now % half == 0 && !is_away(now) {
+            returned = Some(now);
+        }
+        let admission = circuit.admit(now);
+        away += u32::from(is_away(now));
+        if admission == BreakerAdmission::Refused {
+            continue;
+        }
+        if is_away(now) {
+            sent += 1;
+            circuit.record_failure(admission == BreakerAdmission::Probe, now, now * 7_919);
+        } else {
+            circuit.record_success();
+            recoveries.extend(returned.take().map(|at| now - at));
+        }
+    }
+    assert!(sent * 20 <= away, "{sent} of {away}");
+    assert_eq!(recoveries.len(), 10);
+    // The server was away for half a minute: no pause is longer than twice that time.
+    assert!(recoveries.iter().all(|took| *took < half), "{recoveries:?}");
+}

@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use rustix::process::{Resource, getrlimit};
 use tokio::{task::AbortHandle, time::Instant};
 
 use super::{
@@ -55,9 +56,11 @@ pub struct ConnectionSeat {
 pub struct SeatGuard(Arc<ConnectionSeat>);
 
 impl ConnectionLimiter {
-    /// Creates the limiter of a listener.
+    /// Creates the limiter of a listener. The limit of open files of the process applies too.
     pub fn new(limits: &ConnectionLimits) -> Arc<Self> {
-        let table = AdmissionTable::new(limits);
+        let descriptors = getrlimit(Resource::Nofile).current;
+        let limits = limits.clone().within_descriptors(descriptors);
+        let table = AdmissionTable::new(&limits);
         Arc::new(Self {
             created_at: Instant::now(),
             admitted: Mutex::new(AdmittedConnections {

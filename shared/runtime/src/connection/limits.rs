@@ -51,3 +51,22 @@ impl Default for ConnectionLimits {
         }
     }
 }
+
+impl ConnectionLimits {
+    /// Returns these limits for a process that may have so many descriptors open; `None` if it may have any number.
+    /// Clients get half of them: a request may need a connection to a server, and the process needs some of its own.
+    #[must_use]
+    pub fn within_descriptors(mut self, descriptors: Option<u64>) -> Self {
+        let half = descriptors.map(|all| usize::try_from(all / 2).unwrap_or(usize::MAX));
+        let connections = half.map_or(self.connections, |half| {
+            half.clamp(1, self.connections.max(1))
+        });
+        let reserved = self.reserved_connections.saturating_mul(connections);
+        self.reserved_connections = reserved.checked_div(self.connections).unwrap_or(0);
+        self.connections = connections;
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests;

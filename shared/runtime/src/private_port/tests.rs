@@ -34,7 +34,14 @@ async fn readyz_names_pending_conditions_and_fails_while_draining() {
     let extra = Router::new().route("/extra", axum::routing::get(async || "more"));
     metrics.refusals("rate").increment();
     let hosts = HostPolicy::new(address, ["health.example.com"], "--private-host").unwrap();
-    let serving = serve(listener, readiness, metrics, extra, hosts, drain.clone());
+    let serving = serve(
+        listener,
+        (readiness, Liveness::default()),
+        metrics,
+        extra,
+        hosts,
+        drain.clone(),
+    );
     drain.spawn_unguarded(serving);
 
     assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200"));

@@ -14,8 +14,9 @@ use rustls::{
     sign::CertifiedKey,
 };
 use tokio::time::{MissedTickBehavior, interval};
+use toolgate_model::Timestamp;
 
-use super::{TlsError, TlsIdentity};
+use super::{TlsError, TlsIdentity, expiry};
 use crate::drain::Drain;
 
 /// Current TLS identity. Clones share it; connections made after [`set`](Self::set) present the new one.
@@ -85,6 +86,11 @@ impl ReloadableIdentity {
             }
         });
         Ok(identity)
+    }
+
+    /// Returns the end of the validity of the current certificate, or `None` if it cannot be read.
+    pub fn not_after(&self) -> Option<Timestamp> {
+        expiry::not_after(self.resolver.current().cert.first()?)
     }
 
     pub(super) fn resolver(&self) -> Arc<impl ResolvesServerCert + ResolvesClientCert + use<>> {

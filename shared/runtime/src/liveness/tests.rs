@@ -1,0 +1,76 @@
+//! Tests of the observation of threads: blocked ones, ones that end, and a process that was stopped.
+
+use super::*;
+
+const STEP: Duration = BEAT_INTERVAL;
+
+/// Observes at regular times; a thread in `beating` beats before each of them.
+fn observe(liveness: &Liveness, at: &mut Instant, times: u32, beating: &[&Heartbeat]) {
+    for _ in 0..times {
+        *at += STEP;
+        for heartbeat in beating {
+            heartbeat.beat();
+        }
+        liveness.observe(*at);
+    }
+}
+
+fn start() -> Instant {
+    crate::clock::system().monotonic()
+}
+
+#[test]
+fn a_blocked_thread_is_reported_within_three_seconds_and_fails_the_process_within_fifteen() {
+    let (liveness, mut at) = (Liveness::default(), start());
+    let (one, two) = (liveness.register("worker-0"), liveness.register("worker-1"));
+    observe(&liveness, &mut at, 20, &[&one, &two]);
+    assert_eq!(liveness.blocked(), []);
+    let stopped = at;
+    while liveness.blocked().is_empty() {
+        observe(&liveness, &mut at, 1, &[&one]);
+    }
+    assert!(at - stopped <= Duration::from_secs(3), "{:?}", at - stopped);
+    assert_eq!(liveness.blocked().first().unwrap().name, "worker-1");
+    assert!(liveness.is_alive());
+    while liveness.is_alive() {
+        observe(&liveness, &mut at, 1, &[&one]);
+    }
+    assert!(
+        at - stopped <= Duration::from_secs(15),
+        "{:?}",
+        at - stopped
+    );
+    observe(&liveness, &mut at, 1, &[&one, &two]);
+    assert_eq!(liveness.blocked(), []);
+    assert!(liveness.is_alive());
+    assert_eq!(liveness.shared.blockages.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn threads_that_beat_or_have_ended_are_not_reported() {
+    let (liveness, mut at) = (Liveness::default(), start());
+    let (one, two) = (liveness.register("one"), liveness.register("two"));
+    observe(&liveness, &mut at, 4, &[&one, &two]);
+    drop(two);
+    observe(&liveness, &mut at, 1_200, &[&one]);
+    assert_eq!(liveness.blocked(), []);
+    assert_eq!(liveness.observed().threads.len(), 1);
+    // One beat in three is enough: a busy machine delays them.
+    for _ in 0..100 {
+        observe(&liveness, &mut at, 2, &[]);
+        observe(&liveness, &mut at, 1, &[&one]);
+        assert_eq!(liveness.blocked(), []);
+    }
+}
+
+#[test]
+fn a_process_that_was_stopped_has_no_blocked_threads() {
+    let (liveness, mut at) = (Liveness::default(), start());
+    let one = liveness.register("one");
+    observe(&liveness, &mut at, 10, &[&one]);
+    at += Duration::from_secs(3_600);
+    liveness.observe(at);
+    assert_eq!(liveness.blocked(), []);
+    observe(&liveness, &mut at, 10, &[&one]);
+    assert_eq!(liveness.shared.blockages.load(Ordering::Relaxed), 0);
+}

@@ -1,0 +1,353 @@
+//! Requests that two HTTP parsers delimit differently, through haproxy and nginx to a strict server: the server gets no
+//! request that the balancer has not seen, and each client gets its own answer.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use futures_util::future::{join_all, try_join_all};
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::http_client::socket;
+use toolgate_tests::process::TestProcess;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::strict_server::StrictServer;
+use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::{external_programs, port};
+
+/// Time without a byte after which a connection is taken for answered.
+const QUIET: Duration = Duration::from_millis(400);
+/// Payloads that are sent at a time, each on a connection of its own. As many other clients call afterwards.
+const AT_A_TIME: usize = 16;
+/// Header by which the balancer logs which request it has seen.
+const PROBE: &str = "X-Probe";
+
+/// Fields that a parser may read as a chunked body, and another one not.
+const CODINGS: [&str; 24] = [
+    "Transfer-Encoding: chunked",
+    "transfer-encoding: CHUNKED",
+    "Transfer-Encoding:chunked",
+    "Transfer-Encoding:\tchunked",
+    "Transfer-Encoding: chunked\t",
+    "Transfer-Encoding : chunked",
+    "Transfer-Encoding\t: chunked",
+    " Transfer-Encoding: chunked",
+    "X: y\r\n Transfer-Encoding: chunked",
+    "X: y\nTransfer-Encoding: chunked",
+    "X: y\rTransfer-Encoding: chunked",
+    "Transfer-Encoding:\r\n chunked",
+    "Transfer-Encoding: \u{b}chunked",
+    "Transfer-Encoding: \"chunked\"",
+    "Transfer-Encoding: xchunked",
+    "Transfer-Encoding: chunked;q=1",
+    "Transfer-Encoding: chunked, identity",
+    "Transfer-Encoding: identity, chunked",
+    "Transfer-Encoding: identity",
+    "Transfer-Encoding: chunked, chunked",
+    "Transfer-Encoding: cow\r\nTransfer-Encoding: chunked",
+    "Transfer-Encoding: chunked\r\nTransfer-Encoding: cow",
+    "Transfer_Encoding: chunked",
+    "Transfer-Encoding: chunked\0",
+];
+
+/// Lengths of a body that a parser may read as zero; `N` is the length of all that follows.
+const LENGTHS: [&str; 14] = [
+    "Content-Length: 0\r\nContent-Length: N",
+    "Content-Length: N\r\nContent-Length: 0",
+    "Content-Length: 0, N",
+    "Content-Length: N, 0",
+    "Content-Length: +N",
+    "Content-Length: -N",
+    "Content-Length: 0xN",
+    "Content-Length: 0 N",
+    "Content-Length: N.0",
+    "Content-Length : N",
+    "Content-Length: 0\r\n N",
+    "Content-Length: \u{b}N",
+    "Content-Length: 99999999999999999999N",
+    "Content_Length: N\r\nContent-Length: -0",
+];
+
+/// Chunks that a parser may read as the last one, each before a second request.
+const CHUNKS: [&str; 12] = [
+    "0x0\r\n\r\n",
+    "+0\r\n\r\n",
+    "-0\r\n\r\n",
+    " 0\r\n\r\n",
+    "0 \u{b}\r\n\r\n",
+    "0\n\n",
+    "0\r\r",
+    "0;a=\n\r\n",
+    "10000000000000000\r\n\r\n",
+    "\r\n\r\n",
+    "2\r\n{}0\r\n\r\n",
+    "0\r\nX: y\n\r\n\n",
+];
+
+/// Proxy in front of the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BalancerKind {
+    /// haproxy, which lets through what it would refuse by default.
+    LenientHaproxy,
+    Haproxy,
+    Nginx,
+}
+
+/// Running balancer.
+struct Balancer {
+    address: SocketAddr,
+    process: TestProcess,
+    sandbox: Sandbox,
+}
+
+impl Balancer {
+    async fn start(kind: BalancerKind, gateway: SocketAddr) -> Result<Self> {
+        let sandbox = Sandbox::new("balancer")?;
+        let address = port::free()?;
+        let process = match kind {
+            BalancerKind::Nginx => start_nginx(&sandbox, address, gateway)?,
+            BalancerKind::Haproxy => start_haproxy(&sandbox, address, gateway, "")?,
+            BalancerKind::LenientHaproxy => {
+                let lenient = "  option accept-invalid-http-request\n";
+                start_haproxy(&sandbox, address, gateway, lenient)?
+            }
+        };
+        Ok(Self {
+            address,
+            process,
+            sandbox,
+        })
+    }
+
+    /// Reports if the balancer has logged a request with this value of [`PROBE`].
+    fn has_seen(&self, probe: &str) -> bool {
+        let file = fs::read_to_string(self.sandbox.join("access.log")).unwrap_or_default();
+        let log = self.process.stdout() + &file;
+        log.contains(&format!("{{{probe}}}"))
+    }
+}
+
+/// Starts haproxy. Requests of different clients share its connections to the gateway.
+fn start_haproxy(
+    sandbox: &Sandbox,
+    address: SocketAddr,
+    gateway: SocketAddr,
+    options: &str,
+) -> Result<TestProcess> {
+    let config = format!(
+        "global\n  log stdout format raw local0\n\
+         defaults\n  mode http\n  log global\n  option httplog\n  timeout connect 5s\n  timeout client 30s\n  \
+         timeout server 30s\n  http-reuse always\n\
+         frontend mcp\n  bind {address}\n{options}  capture request header {PROBE} len 32\n  default_backend gateway\n\
+         backend gateway\n  server one {gateway}\n"
+    );
+    let file = sandbox.join("haproxy.cfg");
+    fs::write(&file, config)?;
+    let mut command = Command::new(external_programs::program("haproxy")?);
+    command.arg("-db").arg("-f").arg(&file);
+    TestProcess::start("haproxy", sandbox.path(), command)
+}
+
+/// Starts nginx, which forwards headers that it would leave out by default.
+fn start_nginx(sandbox: &Sandbox, address: SocketAddr, gateway: SocketAddr) -> Result<TestProcess> {
+    let folder = sandbox.path().display();
+    let config = format!(
+        "daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}}\n\
+         http {{ log_format probe '{{$http_x_probe}}'; access_log {folder}/access.log probe; \
+         client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; \
+         uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; ignore_invalid_headers off; underscores_in_headers on;\n\
+         upstream gateway {{ server {gateway}; keepalive 8; }}\n\
+         server {{ listen {address}; location / {{ proxy_pass http://gateway; proxy_http_version 1.1; \
+         proxy_set_header Host $http_host; proxy_set_header Connection \"\"; proxy_request_buffering off; \
+         proxy_buffering off; }} }} }}\n"
+    );
+    let file = sandbox.join("nginx.conf");
+    fs::write(&file, config)?;
+    let mut command = Command::new(external_programs::program("nginx")?);
+    command.arg("-c").arg(&file).arg("-p").arg(sandbox.path());
+    TestProcess::start("nginx", sandbox.path(), command)
+}
+
+/// Writer of requests to one gateway through a balancer.
+struct RequestWriter<'a> {
+    host: SocketAddr,
+    token: &'a str,
+}
+
+impl RequestWriter<'_> {
+    /// Body of a call with this text.
+    fn body(&self, text: &str) -> String {
+        json!({"jsonrpc": "2.0", "id": text, "method": "tools/call", "params": {
+            "name": "say", "arguments": {"text": text}, "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientCapabilities": {}}}})
+        .to_string()
+    }
+
+    /// Call with these fields that delimit its body, and `rest` behind its head.
+    fn request(&self, probe: &str, fields: &str, rest: &str) -> String {
+        format!(
+            "POST /v1/mcp/main HTTP/1.1\r\nHost: {}\r\n{PROBE}: {probe}\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n\
+             Mcp-Protocol-Version: 2026-07-28\r\nMcp-Method: tools/call\r\nMcp-Name: say\r\n{fields}\r\n\r\n{rest}",
+            self.host, self.token
+        )
+    }
+
+    fn whole(&self, probe: &str) -> String {
+        let body = self.body(probe);
+        self.request(probe, &format!("Content-Length: {}", body.len()), &body)
+    }
+
+    /// Payload with this number: fields and rest are made from the first call and the hidden request.
+    fn payload(&self, number: usize, make: impl Fn(&str, &str) -> (String, String)) -> String {
+        let first = format!("first-{number}");
+        let hidden = self.whole(&format!("hidden-{number}"));
+        let (fields, rest) = make(&self.body(&first), &hidden);
+        self.request(&first, &fields, &rest)
+    }
+
+    fn payloads(&self) -> Vec<String> {
+        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
+        let mut all = Vec::new();
+        for coding in CODINGS {
+            for length_first in [true, false] {
+                let fields = |length: usize| match length_first {
+                    true => format!("Content-Length: {length}\r\n{coding}"),
+                    false => format!("{coding}\r\nContent-Length: {length}"),
+                };
+                // One parser reads chunks and finds the second request behind them, the other reads all of it as the body.
+                all.push(self.payload(all.len(), |first, hidden| {
+                    let rest = format!("{}0\r\n\r\n{hidden}", chunk(first));
+                    (fields(rest.len()), rest)
+                }));
+                // And the reverse: the second request is a chunk, and a body of the given length ends before it.
+                all.push(self.payload(all.len(), |_, hidden| {
+                    let size = format!("{:x}\r\n", hidden.len()).len();
+                    (fields(size), format!("{}0\r\n\r\n", chunk(hidden)))
+                }));
+            }
+        }
+        for length in LENGTHS {
+            all.push(self.payload(all.len(), |_, hidden| {
+                (
+                    length.replace('N', &hidden.len().to_string()),
+                    hidden.to_owned(),
+                )
+            }));
+        }
+        for last in CHUNKS {
+            all.push(self.payload(all.len(), |first, hidden| {
+                let rest = format!("{}{last}{hidden}", chunk(first));
+                ("Transfer-Encoding: chunked".to_owned(), rest)
+            }));
+        }
+        all
+    }
+}
+
+/// Writes everything on a connection of its own, and reads until it is closed or quiet.
+async fn send(to: SocketAddr, bytes: &[u8]) -> Result<()> {
+    let mut stream = socket(to).await?;
+    // The balancer may close the connection before the request is fully read.
+    let _closed = stream.write_all(bytes).await;
+    let mut answer = [0; 4_096];
+    while matches!(timeout(QUIET, stream.read(&mut answer)).await, Ok(Ok(1..))) {}
+    Ok(())
+}
+
+/// Calls of another client, which have to get their own answers.
+async fn check_others(agent: &Agent, first: usize) -> Result<()> {
+    let calls = (first..first + AT_A_TIME).map(|number| async move {
+        let text = format!("other-{number}");
+        let answer = agent.call("say", json!({"text": text})).await?;
+        ensure!(
+            answer["content"][0]["text"] == text.as_str(),
+            "{text}: {answer}"
+        );
+        Ok(())
+    });
+    try_join_all(calls).await.map(drop)
+}
+
+/// Sends all payloads through a balancer and compares what it has seen with what the server got.
+async fn check(kind: BalancerKind) -> Result<String> {
+    let sandbox = Sandbox::new("smuggling")?;
+    let server = StrictServer::start().await?;
+    let up = ToolgateUp::start(&sandbox, &[]).await?;
+    let token = up.expose("main", &server.url(), "single").await?;
+    let balancer = Balancer::start(kind, up.mcp()).await?;
+    let url = format!("http://{}/v1/mcp/main", balancer.address);
+    let agent = Agent::modern(&url, &token);
+    eventually("the balancer serves", HANG_GUARD, || agent.tools())
+        .await
+        .with_context(|| balancer.process.stderr())?;
+    let writer = RequestWriter {
+        host: balancer.address,
+        token: &token,
+    };
+    // A request that is one: the check below would find it.
+    send(balancer.address, writer.whole("control").as_bytes()).await?;
+    let payloads = writer.payloads();
+    ensure!(payloads.len() >= 120, "{} payloads", payloads.len());
+    for (round, some) in payloads.chunks(AT_A_TIME).enumerate() {
+        let sent = some
+            .iter()
+            .map(|text| send(balancer.address, text.as_bytes()));
+        join_all(sent).await.into_iter().collect::<Result<()>>()?;
+        check_others(&agent, round * AT_A_TIME).await?;
+    }
+    let record = server.record();
+    ensure!(record.deviations.is_empty(), "{:#?}", record.deviations);
+    ensure!(
+        record.calls.iter().any(|text| text == "control"),
+        "the control call"
+    );
+    let of_payloads: Vec<&String> = record
+        .calls
+        .iter()
+        .filter(|text| !text.starts_with("other-"))
+        .collect();
+    eventually(
+        "the balancer has seen each request",
+        Duration::from_secs(10),
+        || async {
+            let unseen: Vec<_> = of_payloads
+                .iter()
+                .filter(|text| !balancer.has_seen(text))
+                .collect();
+            ensure!(unseen.is_empty(), "hidden from the balancer: {unseen:?}");
+            Ok(())
+        },
+    )
+    .await?;
+    let mut twice = of_payloads.clone();
+    twice.sort();
+    twice.dedup();
+    ensure!(
+        twice.len() == of_payloads.len(),
+        "one ran twice: {of_payloads:?}"
+    );
+    Ok(format!(
+        "{kind:?}: {} payloads, {} calls of them",
+        payloads.len(),
+        of_payloads.len() - 1
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_hidden_in_another_behind_haproxy() {
+    for kind in [BalancerKind::Haproxy, BalancerKind::LenientHaproxy] {
+        println!("{}", check(kind).await.unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_is_hidden_in_another_behind_nginx() {
+    println!("{}", check(BalancerKind::Nginx).await.unwrap());
+}
