@@ -121,26 +121,30 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
             listed.join(", ")
         ));
     }
-    if !listing.with_deceptive_text.is_empty() {
-        let listed: Vec<&str> = listing
-            .with_deceptive_text
-            .iter()
-            .take(5)
-            .map(String::as_str)
-            .collect();
-        let more = listing.with_deceptive_text.len() - listed.len();
-        let more = if more > 0 {
-            format!(", and {more} more")
-        } else {
-            String::new()
-        };
+    if let Some(names) = first_names(&listing.with_deceptive_text) {
         parts.push(format!(
-            "{what} hold characters that are invisible or deceive a reader, which are shown as escapes: `{}`{more}; read \
-             them before it is trusted",
-            listed.join("`, `")
+            "{what} hold characters that are invisible or deceive a reader, which are shown as escapes: {names}; read \
+             them before it is trusted"
+        ));
+    }
+    if let Some(names) = first_names(&listing.with_unresolved_references) {
+        parts.push(format!(
+            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; clients may \
+             not be able to check arguments; have the server send complete schemas"
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))
+}
+
+/// Quotes the first names of a list, and counts the rest. Returns `None` for an empty list.
+fn first_names(names: &[String]) -> Option<String> {
+    let shown = names.len().min(5);
+    let more = match names.len() - shown {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    let listed = names.get(..shown).unwrap_or_default();
+    (shown > 0).then(|| format!("`{}`{more}", listed.join("`, `")))
 }
 
 /// Returns the problem of what a server reports about itself; usually `None`.

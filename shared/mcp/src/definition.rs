@@ -5,6 +5,7 @@
 
 mod members;
 pub mod normalize;
+mod references;
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -107,6 +108,8 @@ pub struct DefinitionList {
     pub rejected: Vec<RejectedDefinition>,
     /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
     pub with_deceptive_text: Vec<String>,
+    /// Names of accepted tools whose schemas have a reference that leads nowhere, at most [`MAX_REJECTED`].
+    pub with_unresolved_references: Vec<String>,
     /// Number of definitions on these pages that did not fit.
     pub beyond_limit: usize,
 }
@@ -250,6 +253,13 @@ impl DefinitionCollector {
                     && deceptive_text::contained_in_json(json)
                 {
                     self.page.with_deceptive_text.push(printable_name(&it.name));
+                }
+                let unresolved = &mut self.page.with_unresolved_references;
+                if self.kind == DefinitionKind::Tool
+                    && unresolved.len() < MAX_REJECTED
+                    && references::is_unresolved(json, &["inputSchema", "outputSchema"])
+                {
+                    unresolved.push(printable_name(&it.name));
                 }
                 self.page.accepted.push(it);
             }

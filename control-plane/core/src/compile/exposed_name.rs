@@ -35,6 +35,21 @@ pub fn exposed_name(mode: PrefixMode, kind: ExposedKind, server: &Slug, own: &st
     }
 }
 
+/// Returns the name that readers know if the exposed one is a shortened form of it, in which characters are replaced;
+/// `None` if the exposed name is the whole one.
+pub(super) fn shortened_from(
+    mode: PrefixMode,
+    server: &Slug,
+    own: &str,
+    exposed: &str,
+) -> Option<String> {
+    let whole = match mode {
+        PrefixMode::Single | PrefixMode::Never => own.to_owned(),
+        PrefixMode::Always => format!("{server}{SEPARATOR}{own}"),
+    };
+    (whole != exposed).then_some(whole)
+}
+
 /// Returns `true` if `name` satisfies the rule for prefixed exposed names, so that it may be used as an alias.
 pub(crate) fn is_exposed_name(name: &str) -> bool {
     (1..=limits::EXPOSED_NAME).contains(&name.len()) && name.chars().all(is_safe)

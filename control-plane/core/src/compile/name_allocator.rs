@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use toolgate_mcp::deceptive_text::confusable;
 use toolgate_model::{Definition, Digest, PrefixMode, Slug, ToolShapeSpec, snapshot::ToolShape};
 
-use super::{ConfusableNames, ExposedKind, NameCollision, NameOrigin, ProblemKind, exposed_name};
+use super::{
+    ConfusableNames, ExposedKind, NameCollision, NameOrigin, ProblemKind,
+    exposed_name::{exposed_name, shortened_from},
+};
 
 /// Exposed name and the tool or prompt that holds it.
 pub(super) struct ClaimedName {
@@ -14,6 +17,8 @@ pub(super) struct ClaimedName {
     pub(super) original: String,
     pub(super) digest: Digest,
     pub(super) shape: Option<ToolShape>,
+    /// Whole name, if `exposed` is a shortened form of it.
+    shortened_from: Option<String>,
 }
 
 /// Exposed names of one kind, tools or prompts, in one gateway.
@@ -61,7 +66,14 @@ impl NameAllocator {
     ) -> Result<(), ProblemKind> {
         let alias = shape.and_then(|shape| shape.alias.clone());
         let (mode, kind, own) = (self.mode, self.kind, &definition.name);
-        let exposed = alias.unwrap_or_else(|| exposed_name(mode, kind, server, own));
+        let (exposed, shortened_from) = match alias {
+            Some(alias) => (alias, None),
+            None => {
+                let exposed = exposed_name(mode, kind, server, own);
+                let whole = shortened_from(mode, server, own, &exposed);
+                (exposed, whole)
+            }
+        };
         if let Some(exposed) = self.reserved.iter().find(|own| **own == exposed) {
             return Err(ProblemKind::ReservedName {
                 exposed,
@@ -94,6 +106,7 @@ impl NameAllocator {
             original: definition.name.clone(),
             digest: definition.digest,
             shape: shape.and_then(tool_shape),
+            shortened_from,
         });
         Ok(())
     }
@@ -108,7 +121,8 @@ impl NameAllocator {
         })
     }
 
-    /// Returns a problem for each name that renders like an earlier one.
+    /// Returns a problem for each name that renders like an earlier one. Names that were shortened are compared as they
+    /// were before: their hashes differ although a reader sees no difference.
     pub(super) fn confusable_names(&self) -> Vec<ProblemKind> {
         let reserved = self.reserved.iter();
         let mut seen: BTreeMap<String, (&str, NameOrigin)> = reserved
@@ -116,7 +130,8 @@ impl NameAllocator {
             .collect();
         let mut problems = Vec::new();
         for claim in &self.granted {
-            match seen.entry(confusable::skeleton(&claim.exposed)) {
+            let whole = claim.shortened_from.as_deref();
+            match seen.entry(confusable::skeleton(whole.unwrap_or(&claim.exposed))) {
                 Entry::Vacant(free) => {
                     free.insert((&claim.exposed, NameOrigin::Server(claim.server.clone())));
                 }

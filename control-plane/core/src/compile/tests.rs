@@ -184,6 +184,34 @@ fn names_that_render_alike_are_reported_and_stay_exposed() {
     );
 }
 
+/// Names that differ in their normal form only are exposed under names that do not look alike, because their hashes differ;
+/// in lists of their own titles a reader cannot tell them apart.
+#[test]
+fn mc_03_tools_whose_names_have_the_same_normal_form_are_reported() {
+    let mut world = world(&[
+        ("one", &["caf\u{e9}", "\u{ff52}ead", "gr\u{f6}\u{df}e"]),
+        ("two", &["cafe\u{301}", "read", "cafe"]),
+    ]);
+    for (id, mode) in [("never", PrefixMode::Never), ("always", PrefixMode::Always)] {
+        let tools = gateway("acme", id, mode, &["one", "two"]);
+        world.create(OperatorObject::Gateway(tools)).unwrap();
+    }
+    let compiled = compile(&world.state);
+    assert_eq!(exposed(&compiled, "never").len(), 6);
+    let alike: Vec<String> = kinds(&compiled, "never")
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(alike.len(), 2, "{alike:?}");
+    assert!(
+        alike.iter().all(|text| text.contains("looks like")),
+        "{alike:?}"
+    );
+    // The prefix of the server tells them apart.
+    assert_eq!(exposed(&compiled, "always").len(), 6);
+    assert!(kinds(&compiled, "always").is_empty());
+}
+
 #[test]
 fn an_unprobed_server_serves_nothing_and_is_reported() {
     let mut world = world(&[("files", &["read"])]);

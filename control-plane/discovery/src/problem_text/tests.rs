@@ -188,3 +188,18 @@ fn mc_03_deceptive_instructions_and_server_names_are_flagged() {
     );
     assert_eq!(hidden.server_name, "a\\u{e0041}");
 }
+
+#[test]
+fn mc_06_tools_whose_schemas_refer_elsewhere_are_named() {
+    let referring = |count: usize| ServerListing {
+        with_unresolved_references: (0..count).map(|n| format!("t{n}")).collect(),
+        ..ServerListing::default()
+    };
+    let problem = of_listing(DefinitionKind::Tool, &referring(2)).unwrap();
+    assert!(
+        problem.contains("are not fetched") && problem.contains(": `t0`, `t1`;"),
+        "{problem}"
+    );
+    let problem = of_listing(DefinitionKind::Tool, &referring(7)).unwrap();
+    assert!(problem.contains("`t4`, and 2 more;"), "{problem}");
+}

@@ -276,6 +276,7 @@ async fn mc_06_schema_references_are_not_fetched_and_schema_bombs_are_left_out()
                 "remote",
                 json!({"$ref": url, "$schema": url, "$id": url, "properties": {"a": {"$dynamicRef": url}}}),
             ),
+            tool("elsewhere", json!({"properties": {"a": {"$ref": url}}})),
             tool(
                 "itself",
                 json!({"$defs": {"a": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}),
@@ -296,13 +297,14 @@ async fn mc_06_schema_references_are_not_fetched_and_schema_bombs_are_left_out()
         .iter()
         .map(|tool| tool.name.as_str())
         .collect();
-    assert_eq!(names, ["remote", "itself", "slow", "last"]);
+    assert_eq!(names, ["remote", "elsewhere", "itself", "slow", "last"]);
     let refused: Vec<&str> = listing
         .rejected
         .iter()
         .map(|tool| tool.name.as_str())
         .collect();
     assert_eq!(refused, ["wide", "array"]);
+    assert_eq!(listing.with_unresolved_references, ["elsewhere"]);
     let asked = tokio::time::timeout(Duration::from_millis(200), away.accept()).await;
     assert!(asked.is_err(), "nobody went there");
     let bomb = |levels: usize| {

@@ -2,11 +2,14 @@
 
 use std::sync::OnceLock;
 
-/// Returns the skeleton of a name (UTS #39, section 4): two names with the same skeleton are confusable. It serves for
-/// comparison only and is not shown.
+use unicode_normalization::UnicodeNormalization as _;
+
+/// Returns the skeleton of a name (UTS #39, section 4): two names with the same skeleton are confusable, and so are names
+/// that have the same normal form, compatibility forms included. It serves for comparison only and is not shown.
 pub fn skeleton(name: &str) -> String {
     if !name.is_ascii() {
-        return unicode_security::skeleton(name).collect();
+        let compatible: String = name.nfkc().collect();
+        return unicode_security::skeleton(&compatible).collect();
     }
     // Most names are ASCII, which needs no normalization: the skeleton is that of each character.
     let prototypes = ascii_prototypes();

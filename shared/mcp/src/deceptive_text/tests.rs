@@ -144,6 +144,37 @@ fn names_that_render_alike_have_one_skeleton() {
     assert_ne!(confusable::skeleton("read"), confusable::skeleton("write"));
 }
 
+/// Pairs of names, each with a form that a reader cannot tell apart, and none that differs by a form only.
+const NORMAL_FORMS: [(&str, &str); 12] = [
+    // Composed and decomposed (NFC, NFD).
+    ("caf\u{e9}", "cafe\u{301}"),
+    ("gr\u{f6}\u{df}e", "gro\u{308}\u{df}e"),
+    ("\u{ac00}", "\u{1100}\u{1161}"),
+    // Marks in another order.
+    ("q\u{307}\u{323}", "q\u{323}\u{307}"),
+    // Singletons: ohm and omega, kelvin and k, angstrom and a with a ring.
+    ("\u{2126}", "\u{3a9}"),
+    ("\u{212a}ey", "Key"),
+    ("\u{212b}", "\u{c5}"),
+    // Compatibility forms (NFKC): full width, ligature, circled, superscript, mathematical.
+    ("\u{ff52}\u{ff45}\u{ff41}\u{ff44}", "read"),
+    ("\u{fb01}nd", "find"),
+    ("\u{2460}\u{2461}", "12"),
+    ("x\u{b2}", "x2"),
+    ("\u{1d41a}dd", "add"),
+];
+
+#[test]
+fn mc_03_names_with_the_same_normal_form_have_one_skeleton() {
+    for (one, other) in NORMAL_FORMS {
+        let (one, other) = (confusable::skeleton(one), confusable::skeleton(other));
+        assert_eq!(one, other);
+    }
+    for (one, other) in [("caf\u{e9}", "cafe"), ("x\u{b2}", "x3"), ("\u{f6}l", "ol")] {
+        assert_ne!(confusable::skeleton(one), confusable::skeleton(other));
+    }
+}
+
 proptest! {
     #[test]
     fn the_skeleton_of_ascii_equals_that_of_the_standard(name in "[ -~]{0,24}") {
