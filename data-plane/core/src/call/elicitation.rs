@@ -3,6 +3,7 @@
 //! server sends a round, and its call is sent again when the whole round is answered.
 
 mod request;
+mod secret_fields;
 
 use std::time::Duration;
 

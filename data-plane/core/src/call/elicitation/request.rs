@@ -8,6 +8,7 @@ use toolgate_mcp::{FrameLimits, deceptive_text, message, object, text::quote};
 use toolgate_model::Slug;
 use url::Url;
 
+use super::secret_fields;
 use crate::session::session_id::ClientCapabilities;
 
 /// Maximum size in bytes of an elicitation, or of all elicitations of one round together. They are held until the
@@ -188,7 +189,11 @@ impl Elicitation {
                 let site = site(&self.params).unwrap_or_default();
                 Some(quote(&format!("[{server}] ({site}) {}", text())))
             }
-            ElicitationKind::Form => Some(quote(&format!("[{server}] {}", text()))),
+            ElicitationKind::Form => {
+                let warning = secret_fields::warning(&self.params);
+                let warning = warning.map_or_else(String::new, |warning| warning + " ");
+                Some(quote(&format!("[{server}] {warning}{}", text())))
+            }
             ElicitationKind::Sampling
             | ElicitationKind::SamplingWithTools
             | ElicitationKind::Roots => None,

@@ -310,6 +310,29 @@ fn mc_07_elicitations_show_deceptive_characters_and_cannot_forge_a_label() {
 }
 
 #[test]
+fn mc_07_a_form_that_asks_for_a_secret_warns_ahead_of_the_text_of_its_server() {
+    let form = json!({
+        "message": "Sign in to continue",
+        "requestedSchema": {"type": "object", "properties": {
+            "user": {"type": "string"},
+            "apiKey": {"type": "string", "title": "Your key"},
+        }},
+    });
+    let read = Elicitation::read("elicitation/create", Some(form.to_string().as_bytes())).unwrap();
+    let input = value(&read.to_input(&slug("files"), b"{}"));
+    let asked = value(&read.to_request(&own(3), &slug("files")));
+    let error = read.to_elicitation(&slug("files"));
+    for params in [&input["params"], &asked["params"], &error] {
+        assert_eq!(
+            params["message"],
+            "[files] (Enter no password, key or token: `apiKey` may ask for one, which a form must not do.) \
+             Sign in to continue"
+        );
+        assert_eq!(params["requestedSchema"], form["requestedSchema"]);
+    }
+}
+
+#[test]
 fn mc_07_every_spelling_of_a_url_elicitation_is_checked() {
     let read = |params: &str| Elicitation::read("elicitation/create", Some(params.as_bytes()));
     let kind = |params: &str| read(params).map(|question| question.kind());
