@@ -7,7 +7,10 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _};
 use opentelemetry_sdk::{metrics::SdkMeterProvider, trace::SdkTracerProvider};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    EnvFilter, Layer, Registry,
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 use crate::{
@@ -91,7 +94,9 @@ pub fn init(options: &TelemetryOptions) -> Result<Telemetry, TelemetryError> {
         .as_ref()
         .map(|provider| Tracer::new(provider.tracer("toolgate")));
     let metrics = metrics.with_tracer(tracer.unwrap_or_default());
-    let lines = log_layer(options.format, std::io::stderr().is_terminal());
+    let format = options.format;
+    let colours = std::io::stderr().is_terminal();
+    let lines = log_layer(format, colours, move || SingleLineWriter::stderr(format));
     let subscriber = Registry::default().with(lines).with(filter);
     subscriber
         .try_init()
@@ -143,8 +148,12 @@ fn instruments(
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-fn log_layer(format: LogFormat, colours: bool) -> BoxedLayer {
-    let lines = fmt::layer().with_writer(SingleLineWriter::stderr);
+fn log_layer(
+    format: LogFormat,
+    colours: bool,
+    writer: impl for<'w> MakeWriter<'w> + Send + Sync + 'static,
+) -> BoxedLayer {
+    let lines = fmt::layer().with_writer(writer);
     match format {
         // Colour escapes are control characters, which the writer escapes: colours stay off.
         LogFormat::Text => lines.with_ansi(false).with_target(!colours).boxed(),

@@ -8,25 +8,43 @@ use std::{
 
 use toolgate_mcp::deceptive_text;
 
-/// Writer that escapes every control or deceptive character of an event except the final line break.
+use super::LogFormat;
+
+/// Writer that escapes every control or deceptive character of an event except the final line break. In JSON, such characters
+/// are in strings only, and the escapes are those of JSON.
 #[derive(Debug)]
 pub struct SingleLineWriter<W> {
     to: W,
+    format: LogFormat,
 }
 
 impl SingleLineWriter<io::Stderr> {
     /// Writes to standard error.
-    pub fn stderr() -> Self {
-        Self { to: io::stderr() }
+    pub fn stderr(format: LogFormat) -> Self {
+        Self {
+            to: io::stderr(),
+            format,
+        }
     }
 }
 
 #[cfg(test)]
 impl<W> SingleLineWriter<W> {
     /// Writes to `to`.
-    pub fn onto(to: W) -> Self {
-        Self { to }
+    pub fn onto(to: W, format: LogFormat) -> Self {
+        Self { to, format }
     }
+}
+
+/// Returns `true` for control characters and for the separators that viewers show as line breaks.
+fn breaks_line(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Returns the escape of a character in a JSON string.
+fn json_escape(c: char) -> String {
+    let units = |unit: &u16| format!("\\u{unit:04x}");
+    c.encode_utf16(&mut [0; 2]).iter().map(units).collect()
 }
 
 impl<W: Write> Write for SingleLineWriter<W> {
@@ -39,8 +57,11 @@ impl<W: Write> Write for SingleLineWriter<W> {
             self.to.write_all(b"(not UTF-8)\n")?;
             return Ok(event.len());
         };
-        let escape = |c: char| c.escape_default().to_string();
-        match deceptive_text::escaped_with(text, char::is_control, escape) {
+        let escape = |c: char| match self.format {
+            LogFormat::Text => c.escape_default().to_string(),
+            LogFormat::Json => json_escape(c),
+        };
+        match deceptive_text::escaped_with(text, breaks_line, escape) {
             Cow::Borrowed(_) => self.to.write_all(event)?,
             Cow::Owned(escaped) => self.to.write_all((escaped + end).as_bytes())?,
         }
