@@ -1,6 +1,7 @@
 //! A real etcd cluster of one or three members.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -98,6 +99,18 @@ impl TestEtcdCluster {
             .collect()
     }
 
+    /// Saves a snapshot of a member, as a backup does.
+    pub async fn save(&self, number: usize, file: &Path) -> Result<()> {
+        let mut maintenance = self.connect(number).await?.maintenance_client();
+        let mut snapshot = maintenance.snapshot().await?;
+        let mut bytes = Vec::new();
+        while let Some(piece) = snapshot.message().await? {
+            bytes.extend_from_slice(piece.blob());
+        }
+        std::fs::write(file, bytes)?;
+        Ok(())
+    }
+
     fn member(&self, number: usize) -> Result<&TestEtcdMember> {
         self.members
             .get(number)
@@ -132,6 +145,15 @@ impl TestEtcdCluster {
         let mut client = self.connect(number).await?.maintenance_client();
         let status = client.status().await?;
         Ok((u64::try_from(status.db_size())?, status.errors().to_vec()))
+    }
+
+    /// All values of keys with this prefix, in one request.
+    pub async fn values(&self, prefix: &str) -> Result<Vec<Vec<u8>>> {
+        let mut client = self.connect(0).await?;
+        let options = GetOptions::new().with_prefix();
+        let mut found = client.get(prefix, Some(options)).await?;
+        let pairs = found.take_kvs().into_iter();
+        Ok(pairs.map(|pair| pair.into_key_value().1).collect())
     }
 
     /// All keys with this prefix, and their values. The reserve of the store, which is large and no content, is left out

@@ -350,12 +350,18 @@ impl ControlPlaneProcess {
 
     /// Kills the process, unless it has ended, and starts it again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
+        self.launch_again()?;
+        await_ready(&mut self.process, self.private).await
+    }
+
+    /// Same as [`Self::restart`], without waiting for the process.
+    pub fn launch_again(&mut self) -> Result<()> {
         self.process.kill()?;
         let (data, endpoints) = (&self.data, &self.endpoints);
         let mut command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
         command.args(&self.flags);
         self.process = TestProcess::start(&self.name, &self.home, command)?;
-        await_ready(&mut self.process, self.private).await
+        Ok(())
     }
 
     /// Data folder.

@@ -5,12 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
+use prost::Message as _;
 use serde_json::{Value, json};
+use toolgate_proto::store::v1::{Record, SealedBlob, record};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::keyed_server::{KEY_HEADERS, KEY_PARAMETER, KeyedAnswer, KeyedServer};
+use toolgate_tests::otlp_recorder::OtlpRecorder;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, ToolgateUp, text};
 use toolgate_tests::upstream_server::UpstreamServer;
@@ -53,10 +57,7 @@ fn files_containing(folder: &Path, secrets: &[&str]) -> Vec<String> {
             .map_or(0, |last| last + 1);
         let bytes = &bytes[..end];
         for needle in &needles {
-            if bytes
-                .windows(needle.len())
-                .any(|window| window == needle.as_bytes())
-            {
+            if memchr::memmem::find(bytes, needle.as_bytes()).is_some() {
                 found.push(format!("{}: {needle}", path.display()));
             }
         }
@@ -175,6 +176,138 @@ async fn store_and_disks_of_a_fleet_contain_no_plain_secret() {
     );
     assert_eq!(
         files_containing(sandbox.path(), &[CANARY, &token]),
+        Vec::<String>::new()
+    );
+}
+
+/// Record of a credential in the store.
+async fn stored_credential(etcd: &TestEtcdCluster, name: &str) -> anyhow::Result<(String, Record)> {
+    let key = format!("/toolgate/v1/desired/default/credential/{name}");
+    let value = etcd.values(&key).await?.pop().context("no credential")?;
+    Ok((key, Record::decode(&*value)?))
+}
+
+fn sealed_value(record: &mut Record) -> Option<&mut Option<SealedBlob>> {
+    match &mut record.object {
+        Some(record::Object::Credential(credential)) => Some(&mut credential.value),
+        _ => None,
+    }
+}
+
+/// The sealed value of one credential is written into the record of another one: it does not open there. Calls to that server
+/// fail, its probe names the credential, and the other server is not affected.
+#[tokio::test(flavor = "multi_thread")]
+async fn se_02_a_sealed_value_that_is_moved_in_the_store_affects_one_server_and_is_reported() {
+    let sandbox = Sandbox::new("moved-value").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    let token = cli.token("caller", &[]).await.unwrap();
+    let agent = |name: &str| Agent::modern(&proxy.url(name), &token);
+    for name in ["one", "two"] {
+        let header = format!("Authorization=Bearer {CANARY}-{name}");
+        let add = [
+            "server",
+            "add",
+            name,
+            "--url",
+            server.url(),
+            "--header",
+            &header,
+        ];
+        cli.run(&add).await.unwrap();
+        let create = [
+            "gateway", "create", name, "--server", name, "--prefix", "single",
+        ];
+        cli.run(&create).await.unwrap();
+        let agent = agent(name);
+        let headers = eventually("a call", HANG_GUARD, || headers_at_server(&agent));
+        let headers = headers.await.unwrap();
+        assert_eq!(headers["authorization"], format!("Bearer {CANARY}-{name}"));
+    }
+    let (_, mut one) = stored_credential(&etcd, "one").await.unwrap();
+    let (key, mut two) = stored_credential(&etcd, "two").await.unwrap();
+    *sealed_value(&mut two).unwrap() = sealed_value(&mut one).unwrap().clone();
+    etcd.put(&key, &two.encode_to_vec()).await.unwrap();
+    let told = eventually("the probe fails", HANG_GUARD, || async {
+        Ok(cli.fails(&["server", "probe", "two"]).await?.1)
+    })
+    .await
+    .unwrap();
+    assert!(
+        told.contains("its credential `two` cannot be used")
+            && told.contains("set its value again"),
+        "{told}"
+    );
+    assert!(!told.contains(CANARY), "{told}");
+    // No call of the moved value reaches a server; the other server is served with its own.
+    for _ in 0..5 {
+        let headers = headers_at_server(&agent("one")).await.unwrap();
+        assert_eq!(headers["authorization"], format!("Bearer {CANARY}-one"));
+        if let Ok(headers) = headers_at_server(&agent("two")).await {
+            assert_eq!(headers["authorization"], format!("Bearer {CANARY}-two"));
+        }
+    }
+    cli.run(&["server", "probe", "one"]).await.unwrap();
+}
+
+/// Number of credentials in the store whose disks are searched.
+const CREDENTIALS: usize = 1_000;
+
+/// Documents of credentials, each with a canary of its own.
+fn credential_documents() -> String {
+    let document = |number: usize| {
+        format!(
+            "---\napiVersion: toolgate/v1\nkind: Credential\nmetadata:\n  name: stored-{number}\nspec:\n  \
+             description: number {number} of many\n  hosts: ['https://stored-{number}.example']\n  \
+             staticHeader:\n    header: Authorization\n    value: Bearer {CANARY}-{number:04}\n"
+        )
+    };
+    (0..CREDENTIALS).map(document).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn se_01_a_thousand_secrets_are_in_no_file_of_a_fleet_and_in_no_backup_of_its_store() {
+    let sandbox = Sandbox::new("thousand-secrets").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let flags = ["--log", "trace"];
+    let plane = ControlPlaneProcess::start_with(&sandbox, "plane", &etcd.endpoints(), &flags)
+        .await
+        .unwrap();
+    let _proxy = ProxyProcess::join_with(&sandbox, "proxy-1", &plane, &flags)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    // The documents hold the secrets, so they are not in the folder that is searched.
+    let elsewhere = Sandbox::new("documents").unwrap();
+    let file = elsewhere.join("credentials.yaml");
+    fs::write(&file, credential_documents()).unwrap();
+    let applied = cli.run(&["apply", "-f", file.to_str().unwrap()]).await;
+    let shown = applied.unwrap();
+    assert!(!text(&shown.stdout).contains(CANARY) && !text(&shown.stderr).contains(CANARY));
+    let listed = cli.json(&["get", "credentials"]).await.unwrap();
+    let stored = listed.as_array().unwrap().iter().filter(|it| {
+        let name = it["name"].as_str().unwrap_or_default();
+        name.contains("/stored-")
+    });
+    assert_eq!(stored.count(), CREDENTIALS);
+    etcd.save(0, &sandbox.join("backup.db")).await.unwrap();
+    let backup = fs::read(sandbox.join("backup.db")).unwrap();
+    let last = format!("number {} of many", CREDENTIALS - 1);
+    assert!(
+        memchr::memmem::find(&backup, last.as_bytes()).is_some(),
+        "the backup holds the credentials, and plain text of them is found"
+    );
+    assert_eq!(
+        files_containing(sandbox.path(), &[CANARY]),
         Vec::<String>::new()
     );
 }
@@ -322,6 +455,61 @@ async fn a_secret_query_parameter_shows_in_no_log_error_metric_file_or_output() 
         .unwrap()
         .text();
     assert!(!shown.contains(CANARY), "{shown}");
+    assert_eq!(
+        files_containing(sandbox.path(), &[CANARY, &token]),
+        Vec::<String>::new()
+    );
+}
+
+/// Calls that succeed and calls that fail, in both eras; their traces and metrics are exported when the process ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn se_05_no_exported_trace_or_metric_holds_a_secret() {
+    let sandbox = Sandbox::new("exported-secrets").unwrap();
+    let fixture = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let server = KeyedServer::start(fixture.address()).await.unwrap();
+    let collector = OtlpRecorder::start().await.unwrap();
+    let url = collector.url();
+    let flags = ["--log", "trace", "--otlp-endpoint", &url];
+    let mut up = ToolgateUp::start(&sandbox, &flags).await.unwrap();
+    let cli = up.cli().unwrap();
+    add_keyed(&cli, "keyed", &server).await.unwrap();
+    let token = cli.token("caller", &[]).await.unwrap();
+    let modern = Agent::modern(&up.url("keyed"), &token);
+    eventually("a call", HANG_GUARD, || headers_at_server(&modern))
+        .await
+        .unwrap();
+    let legacy = Agent::legacy(&up.url("keyed"), &token).await.unwrap();
+    headers_at_server(&legacy).await.unwrap();
+    for answer in [KeyedAnswer::Quote, KeyedAnswer::Redirect] {
+        server.answer(answer);
+        for agent in [&modern, &legacy] {
+            let failed = agent.call("test_simple_text", json!({})).await;
+            let shown = format!("{failed:?}");
+            assert!(!shown.contains(CANARY), "{shown}");
+        }
+    }
+    let unknown = Agent::modern(&up.url("keyed"), &format!("archestra_{CANARY}"));
+    assert!(unknown.tools().await.is_err());
+    up.process().signal("TERM").unwrap();
+    up.process().wait_for_exit(HANG_GUARD).await.unwrap();
+    let (traces, metrics) = (
+        collector.exports("TraceService"),
+        collector.exports("MetricsService"),
+    );
+    let holds = |exports: &[bytes::Bytes], text: &str| {
+        let mut exports = exports.iter();
+        exports.any(|export| memchr::memmem::find(export, text.as_bytes()).is_some())
+    };
+    assert!(holds(&traces, "tools/call"), "{} exports", traces.len());
+    assert!(holds(&metrics, "toolgate"), "{} exports", metrics.len());
+    let session = legacy.session().unwrap();
+    for exports in [&traces, &metrics] {
+        for secret in [CANARY, ENCODED[0], &token, session] {
+            assert!(!holds(exports, secret), "{secret}");
+        }
+    }
     assert_eq!(
         files_containing(sandbox.path(), &[CANARY, &token]),
         Vec::<String>::new()
