@@ -174,7 +174,7 @@ async fn arrive<S: ConfigSource>(
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
     let unauthenticated = |_: &Refusal| {
-        let counter = &state.anonymous_events;
+        let counter = &state.session_cache.anonymous_events;
         session_refusal_log::record_unauthenticated(
             counter,
             &head.headers,

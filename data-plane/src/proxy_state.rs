@@ -24,7 +24,6 @@ use crate::{
     request_limiter::{RequestLimiter, RequestPermit},
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
-    session_refusal_log::AnonymousEventCounter,
 };
 
 /// State of a proxy's request path.
@@ -35,7 +34,6 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) limiter: RequestLimiter,
     pub(crate) rate_limits: RateLimiter,
     pub(crate) session_cache: SessionIdCache,
-    pub(crate) anonymous_events: AnonymousEventCounter,
     pub(crate) sessions: SessionRegistry,
     pub(crate) subscriptions: SubscriptionRegistry,
     pub(crate) change_feeds: ChangeFeeds,

@@ -30,7 +30,6 @@ use crate::{
     request_limiter::{RequestLimiter, RequestLimits},
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
-    session_refusal_log::AnonymousEventCounter,
 };
 
 /// Maximum number of connections of the listener for peers, half of them for peers that have shown their certificate.
@@ -166,7 +165,6 @@ impl DataPlane {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
-            anonymous_events: AnonymousEventCounter::default(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             change_feeds,
             subscriptions: SubscriptionRegistry::new(

@@ -128,13 +128,14 @@ async fn a_token_made_again_under_its_name_does_not_continue_sessions_of_the_fir
 /// Text of the events about refused session ids.
 const REFUSED: &str = "a session id is refused";
 
-/// Uses the id of a session with a ping; returns the status.
-async fn use_session(agent: &Agent, session: &str) -> Result<u16> {
+/// Sends a ping of the legacy era with this session id and this token; returns the status.
+async fn use_session(agent: &Agent, session: &str, token: &str) -> Result<u16> {
     let frame = agent.frame("ping", json!({}));
-    let changes = [
-        ("mcp-session-id", session),
-        ("mcp-protocol-version", "2025-11-25"),
-    ];
+    let bearer = match token {
+        "" => String::new(),
+        token => format!("Bearer {token}"),
+    };
+    let changes = [("mcp-session-id", session), ("authorization", &*bearer)];
     let reply = agent.post(&frame, &changes).await?;
     Ok(reply.status.as_u16())
 }
@@ -158,26 +159,23 @@ async fn ti_04_each_refused_use_of_a_session_id_is_recorded_without_the_id() {
         let events = log.lines().filter(|line| line.contains(REFUSED));
         events.map(str::to_owned).collect()
     };
-    assert_eq!(use_session(&legacy, &mine).await.unwrap(), 200);
+    let used = async |session: &str, token: &str| use_session(&legacy, session, token).await;
+    assert_eq!(used(&mine, &owner).await.unwrap(), 200);
     assert_eq!(events(&mut scenario), Vec::<String>::new());
 
     // Another principal, an id that was made up, and the owner after the end of the session.
-    let foreign = Agent::modern(&url, &thief);
     for session in [&mine, "made-up"] {
-        assert_eq!(use_session(&foreign, session).await.unwrap(), 404);
+        assert_eq!(used(session, &thief).await.unwrap(), 404);
     }
     legacy.delete().await.unwrap();
-    assert_eq!(use_session(&legacy, &mine).await.unwrap(), 404);
+    assert_eq!(used(&mine, &owner).await.unwrap(), 404);
     // No token, an unknown one, and a gateway that the token may not enter.
-    let elsewhere = scenario.up.url("other");
-    for (url, token, status) in [
-        (&url, "", 401),
-        (&url, "archestra_nobody-has-this", 401),
-        (&elsewhere, &owner, 404),
-    ] {
-        let agent = Agent::modern(url, token);
-        assert_eq!(use_session(&agent, &mine).await.unwrap(), status);
+    for token in ["", "archestra_nobody-has-this"] {
+        assert_eq!(used(&mine, token).await.unwrap(), 401);
     }
+    let elsewhere = legacy.at_url(&scenario.up.url("other"));
+    let status = use_session(&elsewhere, &mine, &owner).await.unwrap();
+    assert_eq!(status, 404);
     let recorded = events(&mut scenario);
     assert_eq!(recorded.len(), 6, "{recorded:#?}");
     for (event, principal) in recorded.iter().zip(["thief", "thief", "owner"]) {
