@@ -43,6 +43,13 @@ impl DeploymentSize {
     }
 }
 
+/// Longest `apply` of all gateways or all tokens; asserted by `make drill`.
+const APPLY_GOAL: Duration = Duration::from_secs(60);
+/// Longest time until a proxy that is started again serves; asserted by `make drill`.
+const COLD_START_GOAL: Duration = Duration::from_secs(5);
+/// Most processor time of a write, with its command and the requests of the test, on the control plane and on a proxy;
+/// asserted by `make drill`.
+const WRITE_GOAL: Duration = Duration::from_millis(6);
 /// Upper bound of one `apply` at full size.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(900);
 
@@ -148,12 +155,13 @@ fn processor_times(fleet: &mut ProxyFleet) -> Result<(Duration, Duration)> {
     Ok((plane, times.sum::<Result<Duration>>()?))
 }
 
-/// Creates gateways one at a time. Describes their cost, and how long proxies take to serve them.
+/// Creates gateways one at a time. Returns the processor time of a write on the process where it is highest, and a
+/// description with the time until proxies serve.
 async fn measure_writes(
     fleet: &mut ProxyFleet,
     cli: &CommandLine,
     size: DeploymentSize,
-) -> Result<String> {
+) -> Result<(Duration, String)> {
     let mut delays = Vec::new();
     let before = processor_times(fleet)?;
     for number in 0..size.writes {
@@ -165,15 +173,16 @@ async fn measure_writes(
         delays.push(until_served(fleet, &name).await?);
     }
     let after = processor_times(fleet)?;
+    let plane = (after.0 - before.0) / size.writes;
+    let proxy = (after.1 - before.1) / size.writes / 3;
     delays.sort();
-    Ok(format!(
-        "a write: {:?} of the control plane, {:?} of a proxy, with the requests of the test; served after {:?} (median), \
-         {:?} (most)",
-        (after.0 - before.0) / size.writes,
-        (after.1 - before.1) / size.writes / 3,
+    let description = format!(
+        "a write: {plane:?} of the control plane, {proxy:?} of a proxy, with the requests of the test; served after \
+         {:?} (median), {:?} (most)",
         delays.get(delays.len() / 2),
         delays.last(),
-    ))
+    );
+    Ok((plane.max(proxy), description))
 }
 
 /// Describes the resident memory of the control plane and of a proxy.
@@ -214,6 +223,7 @@ async fn a_large_deployment_is_applied_in_one_command_and_served_by_every_proxy(
         size.gateways, size.bindings
     );
     assert_eq!(printed.matches("created").count(), size.gateways);
+    assert!(!is_drill() || took < APPLY_GOAL, "{took:?}");
     let start: Instant = now();
     for number in [0, size.gateways / 2, size.gateways - 1] {
         serve(&fleet, &format!("gateway-{number}"), size.bindings)
@@ -236,12 +246,16 @@ async fn a_large_deployment_is_applied_in_one_command_and_served_by_every_proxy(
             .await
             .unwrap();
     }
-    let cost = measure_writes(&mut fleet, &cli, size).await.unwrap();
-    println!("{cost}");
+    assert!(!is_drill() || took < APPLY_GOAL, "{took:?}");
+    let (cost, description) = measure_writes(&mut fleet, &cli, size).await.unwrap();
+    println!("{description}");
+    assert!(!is_drill() || cost < WRITE_GOAL, "{cost:?}");
     let start = now();
     fleet.proxies[2].restart().await.unwrap();
     serve(&fleet, "late-0", 1).await.unwrap();
-    println!("a restarted proxy serves after {:?}", start.elapsed());
+    let took = start.elapsed();
+    println!("a restarted proxy serves after {took:?}");
+    assert!(!is_drill() || took < COLD_START_GOAL, "{took:?}");
     println!("{}", memory(&mut fleet, "at the end").unwrap());
     // The same documents again change nothing.
     let (_took, printed) = apply(&cli, &fleet, "gateways", &gateways(size))

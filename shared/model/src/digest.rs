@@ -27,7 +27,13 @@ impl Digest {
 
     /// Returns the digest in lower-case hexadecimal.
     pub fn to_hex(self) -> String {
-        self.0.iter().map(|b| format!("{b:02x}")).collect()
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
+        let nibbles = self.0.iter().flat_map(|byte| [byte >> 4, byte & 0x0f]);
+        nibbles
+            .filter_map(|nibble| DIGITS.get(usize::from(nibble)))
+            .collect()
     }
 }
 

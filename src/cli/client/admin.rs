@@ -3,7 +3,7 @@
 pub mod changes;
 mod status;
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
 use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
@@ -353,6 +353,16 @@ impl AdminClient {
             Err(fault) if fault.kind == CliErrorKind::NotFound => Ok(None),
             Err(fault) => Err(fault),
         }
+    }
+
+    /// Returns the objects with these ids that can be read: one request for each, however many objects there are.
+    pub async fn find_each(&mut self, kind: &ApiResourceKind, ids: BTreeSet<&str>) -> Vec<Value> {
+        let mut found = Vec::new();
+        for id in ids {
+            let name = kind.resource_name(&self.organization, id);
+            found.extend(self.find(kind, &name).await.ok().flatten());
+        }
+        found
     }
 
     /// Returns all objects of a kind, page by page.

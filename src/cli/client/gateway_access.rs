@@ -167,15 +167,14 @@ impl GatewayTarget {
                 .and_then(Value::as_array);
             problems.extend(known.into_iter().flatten().cloned());
             // A server whose probes fail may also be reported as never probed; the failure is more informative.
-            let bound = crate::cli::output::cell::joined(&gateway, "/spec/bindings", "server");
-            for catalogue in admin.list(&CATALOGUE).await.unwrap_or_default() {
+            let bindings = gateway.pointer("/spec/bindings");
+            let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
+            let servers = bindings.filter_map(|it| it["server"].as_str()).collect();
+            for catalogue in admin.find_each(&CATALOGUE, servers).await {
                 let server = crate::cli::output::cell::id(&catalogue, "/name");
                 let problem = catalogue["problem"].as_str().unwrap_or_default();
                 let is_same = |known: &Value| known.as_str().is_some_and(|it| it.contains(problem));
-                if !problem.is_empty()
-                    && bound.split(',').any(|id| id == server)
-                    && !problems.iter().any(is_same)
-                {
+                if !problem.is_empty() && !problems.iter().any(is_same) {
                     problems.push(json!(format!(
                         "server {server}: the last probe failed: {problem}"
                     )));

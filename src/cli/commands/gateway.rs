@@ -149,7 +149,10 @@ impl CreateGatewayArgs {
         } });
         let mut admin = self.admin.connect()?;
         let catalogues = match choice.selects_by_name() {
-            true => admin.list(&CATALOGUE).await.unwrap_or_default(),
+            true => {
+                let servers = self.servers.iter().map(String::as_str).collect();
+                admin.find_each(&CATALOGUE, servers).await
+            }
             false => Vec::new(),
         };
         let mut warnings = Vec::new();

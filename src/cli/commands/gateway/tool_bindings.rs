@@ -92,7 +92,8 @@ impl ToolBindingChange {
         for (server, tool) in &tools {
             change(&mut bindings, server, tool)?;
         }
-        let catalogues = admin.list(&CATALOGUE).await.unwrap_or_default();
+        let servers = tools.iter().map(|(server, _)| *server).collect();
+        let catalogues = admin.find_each(&CATALOGUE, servers).await;
         let named: Vec<_> = tools
             .iter()
             .map(|(server, tool)| json!({ "server": server, "tools": [tool] }))
