@@ -53,7 +53,7 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	export TOOLGATE_TEST_BINARY="$(target)/release/toolgate"; \
 	  $(CARGO) test --profile drill --package toolgate-tests --no-fail-fast --test bad_input --test changes \
 	  --test connection_floods --test drains --test first_minute --test fleet --test floods --test giants --test rate_limits \
-	  --test rolling_restarts --test slow_connections \
+	  --test revocations --test rolling_restarts --test slow_connections \
 	  --test scale -- --test-threads 1
 	$(CARGO) test --package toolgate-store --test etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1

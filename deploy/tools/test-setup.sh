@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the dependencies of the tests: etcd, haproxy, nginx, faketime and curl with apt, node packages (including node 22)
-# with npm, and one Python environment for each generation of the `mcp` package. Everything except system packages is in
-# target/test-tools (or TOOLGATE_TEST_TOOLS). Returns quickly if everything is installed.
+# Installs the dependencies of the tests: etcd, haproxy, nginx, faketime, curl and iproute2 with apt, node packages
+# (including node 22) with npm, and one Python environment for each generation of the `mcp` package. Everything except system
+# packages is in target/test-tools (or TOOLGATE_TEST_TOOLS). Returns quickly if everything is installed.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -36,6 +36,7 @@ nginx nginx-light
 faketime faketime
 tinyproxy tinyproxy-bin
 curl curl
+ip iproute2
 npm npm
 python3 python3'
 missing=$(printf '%s\n' "$needed" | while read -r program package; do
