@@ -244,7 +244,7 @@ impl CredentialCache {
         let lacking: Vec<PendingKey> = shared
             .filter(|key| !table.is_fresh(&key.server, &key.credential, soon))
             .collect();
-        let resolved = stream::iter(&lacking).map(|key| self.resolve_once(key.clone()));
+        let resolved = stream::iter(lacking.clone()).map(|key| self.resolve_once(key));
         let _results: Vec<ResolveResult> = resolved
             .buffer_unordered(MAX_CONCURRENT_RESOLVES)
             .collect()

@@ -70,7 +70,6 @@ fn add_rival(snapshot: &mut Snapshot) {
         templates: vec![definition("uriTemplate", &format!("{CANARY}://{{id}}"))],
         instructions: CANARY.to_owned(),
         capabilities: json!({"tools": {}, "prompts": {}, "resources": {}}).to_string(),
-        ..DefinitionsResource::default()
     };
     let id: Slug = slug("rival-server");
     let gateway = GatewayResource {
