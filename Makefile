@@ -52,10 +52,12 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	$(CARGO) build --profile drill --package toolgate-tests --bins
 	export TOOLGATE_TEST_BINARY="$(target)/release/toolgate"; \
 	  $(CARGO) test --profile drill --package toolgate-tests --no-fail-fast --test bad_input --test changes \
-	  --test connection_floods --test drains --test first_minute --test fleet --test floods --test giants --test rate_limits \
-	  --test revocations --test rolling_restarts --test slow_connections \
-	  --test scale -- --test-threads 1
+	  --test connection_floods --test cut_links --test drains --test first_minute --test fleet --test floods --test giants \
+	  --test lost_leaders --test poisoned_store --test propagation --test push_storms --test rate_limits \
+	  --test restored_store --test revocations --test rolling_restarts --test scale --test slow_connections --test update_histories \
+	  -- --test-threads 1
 	$(CARGO) test --package toolgate-store --test etcd -- --test-threads 1
+	$(CARGO) test --package toolgate-control-plane --lib over_etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1
 	$(CARGO) test --package toolgate-client --package toolgate-ingress --package toolgate-sync --lib -- --test-threads 1
 

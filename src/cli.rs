@@ -103,6 +103,8 @@ pub enum ClientCommand {
     Versions(commands::fleet::VersionsArgs),
     /// Show changes of the configuration and the problems that exist.
     Events(commands::events::EventsArgs),
+    /// Show the calls through a gateway as they happen.
+    Logs(commands::logs::LogsArgs),
     /// Show the control plane and the token that commands use.
     Whoami(commands::whoami::WhoamiArgs),
     /// Look for what is wrong and say how to fix it.
@@ -154,6 +156,7 @@ async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), 
         },
         ClientCommand::Token(command) => match command {
             TokenCommand::Create(command) => command.run(out).await,
+            TokenCommand::Update(command) => command.run(out).await,
             TokenCommand::Revoke(command) => command.run(out).await,
         },
         ClientCommand::Tools(command) => match command {
@@ -173,6 +176,7 @@ async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), 
         ClientCommand::Proxies(command) => command.run(out).await,
         ClientCommand::Versions(command) => command.run(out).await,
         ClientCommand::Events(command) => command.run(out).await,
+        ClientCommand::Logs(command) => command.run(out).await,
         ClientCommand::Whoami(command) => command.run(out).await,
         ClientCommand::Doctor(command) => command.run(out).await,
         ClientCommand::Completion(command) => command.run(out),

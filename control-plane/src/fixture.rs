@@ -24,7 +24,12 @@ use toolgate_model::{
 use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain};
 use toolgate_store::EmbeddedStore;
 
-use crate::{store_follower::StoreFollower, write_path::StoreWriter};
+use crate::{
+    store_follower::{COMPARE_INTERVAL, StoreFollower},
+    write_path::StoreWriter,
+};
+
+pub(crate) mod etcd_process;
 
 /// Store with injectable faults.
 pub(crate) struct FaultyStore {
@@ -37,6 +42,8 @@ pub(crate) struct FaultyStore {
     pub(crate) commit_delay_millis: AtomicU64,
     /// Drops one in this many watch events; 0 for none.
     pub(crate) drops_one_in: AtomicU64,
+    /// Doubles one in this many watch events; 0 for none.
+    pub(crate) doubles_one_in: AtomicU64,
     /// Number of commits that another control plane overtakes.
     pub(crate) overtaken: AtomicU64,
     /// Commits succeed, but their response is lost.
@@ -58,6 +65,7 @@ impl FaultyStore {
             list_unavailable: AtomicBool::new(false),
             commit_delay_millis: AtomicU64::new(0),
             drops_one_in: AtomicU64::new(0),
+            doubles_one_in: AtomicU64::new(0),
             overtaken: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
             stuck: AtomicU64::new(0),
@@ -93,6 +101,22 @@ struct LossyWatcher {
     store: Arc<dyn Store>,
     event_count: Arc<AtomicU64>,
     drops_one_in: u64,
+    doubles_one_in: u64,
+}
+
+impl LossyWatcher {
+    /// Events that are delivered of this one: none, one or two.
+    fn copies(&self, event: StoreEvent) -> Vec<StoreEvent> {
+        let number = self.event_count.fetch_add(1, Ordering::Relaxed);
+        let is_at = |every: u64, at: u64| every > 0 && number % every == at;
+        if is_at(self.drops_one_in, 0) {
+            return Vec::new();
+        }
+        if is_at(self.doubles_one_in, 1) {
+            return vec![event.clone(), event];
+        }
+        vec![event]
+    }
 }
 
 impl StoreWatcher for LossyWatcher {
@@ -100,11 +124,8 @@ impl StoreWatcher for LossyWatcher {
         Box::pin(async move {
             let _alive = &self.store;
             let mut batch = self.inner.next().await?;
-            if self.drops_one_in > 0 {
-                let (faults, every) = (&self.event_count, self.drops_one_in);
-                let kept = |_: &StoreEvent| faults.fetch_add(1, Ordering::Relaxed) % every != 0;
-                batch.events.retain(kept);
-            }
+            let events = std::mem::take(&mut batch.events).into_iter();
+            batch.events = events.flat_map(|event| self.copies(event)).collect();
             Ok(batch)
         })
     }
@@ -183,6 +204,7 @@ impl Store for FaultyStore {
                 store,
                 event_count: Arc::clone(&self.event_count),
                 drops_one_in: self.drops_one_in.load(Ordering::Relaxed),
+                doubles_one_in: self.doubles_one_in.load(Ordering::Relaxed),
             }) as Box<dyn StoreWatcher>)
         })
     }
@@ -247,12 +269,18 @@ impl Drop for WritePathFixture {
 
 /// Starts a write path over `store`. Its first listing may still be in progress.
 pub(crate) fn start(store: Arc<dyn Store>) -> WritePathFixture {
+    start_comparing(store, COMPARE_INTERVAL)
+}
+
+/// Same as [`start`], with this interval of the full comparison.
+pub(crate) fn start_comparing(store: Arc<dyn Store>, interval: Duration) -> WritePathFixture {
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let (drain, trigger) = drain::new();
     let (sender, published) = watch::channel(Arc::<PublishedState>::default());
     let unready = readiness.block("store");
     let clock = clock::system();
     let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &metrics);
+    let follower = follower.with_compare_interval(interval);
     let resync = follower.resync();
     let follower = drain.spawn("store follower", follower.run(drain.clone()));
     let notify = Arc::clone(&resync);

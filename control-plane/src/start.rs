@@ -231,6 +231,10 @@ impl ControlPlane {
 
     /// Serves the admin API until the drain starts.
     pub fn serve_admin(&self, listener: TcpListener, options: AdminOptions) {
+        let options = AdminOptions {
+            call_readers: self.fleet.call_readers().clone(),
+            ..options
+        };
         let (control_api, drain) = (Arc::clone(&self.write_path), self.context.drain.clone());
         let serving = admin::serve(listener, control_api, options, drain);
         drop(self.context.drain.spawn("admin API", serving));

@@ -13,7 +13,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, future::join_all};
 use tokio::{
     sync::{Notify, watch},
     time::{Instant, MissedTickBehavior, interval_at, sleep},
@@ -51,6 +51,8 @@ const MAX_BATCHES: usize = 64;
 const MAX_LOGGED: usize = 20;
 /// Maximum number of earlier forms that are read of an entry that cannot be read.
 const MAX_FORMS_READ: usize = 3;
+/// Maximum number of reads of earlier forms at a time.
+const MAX_CONCURRENT_READS: usize = 32;
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
@@ -62,6 +64,7 @@ pub(crate) struct StoreFollower {
     /// Blocks readiness until the first publication.
     unready: Option<ReadyGuard>,
     resync: Arc<Notify>,
+    compare_interval: Duration,
     repairs: Counter,
     failures: Counter,
     backwards: Counter,
@@ -84,6 +87,7 @@ impl StoreFollower {
             published,
             unready: Some(unready),
             resync: Arc::default(),
+            compare_interval: COMPARE_INTERVAL,
             repairs: counter(
                 "toolgate.store.repairs",
                 "Differences that a full comparison with the store found",
@@ -96,6 +100,13 @@ impl StoreFollower {
             quarantined: metrics.gauge("toolgate.state.quarantined", "Entries that cannot be read"),
             problems: metrics.gauge("toolgate.state.problems", "Resources that do not compile"),
         }
+    }
+
+    /// Compares everything with the store at another interval.
+    #[cfg(test)]
+    pub(crate) fn with_compare_interval(mut self, interval: Duration) -> Self {
+        self.compare_interval = interval;
+        self
     }
 
     /// Returns the notifier for a resync. Notify it to have the store listed at once, if the watch may have lost an
@@ -148,7 +159,8 @@ impl StoreFollower {
     }
 
     async fn watch(&mut self, watcher: &mut dyn StoreWatcher) -> StoreError {
-        let mut compare = interval_at(Instant::now() + COMPARE_INTERVAL, COMPARE_INTERVAL);
+        let every = self.compare_interval;
+        let mut compare = interval_at(Instant::now() + every, every);
         compare.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let resync = self.resync();
         loop {
@@ -306,13 +318,14 @@ fn compiled(state: &StoreState, previous: &CompileOutput) -> CompileOutput {
 }
 
 /// Lists all entries of the store at one revision. Entries that `known` has at the same revision are not decoded again.
-/// An entry that cannot be read is preceded by its last readable form, if the history has it.
+/// The last readable forms of entries that cannot be read, if the history has them, precede all entries.
 async fn list(
     store: &dyn Store,
     known: &StoreState,
     now: Timestamp,
 ) -> Result<(Vec<ListedObject>, Revision), StoreError> {
-    let (mut listing, mut at, mut after) = (Vec::new(), None, None::<String>);
+    let (mut listing, mut unreadable) = (Vec::new(), Vec::new());
+    let (mut at, mut after) = (None, None::<String>);
     loop {
         let page = store.list(ROOT, after.as_deref(), PAGE_ENTRIES, at).await?;
         at = Some(page.revision);
@@ -326,8 +339,8 @@ async fn list(
                 None => RecordReceipt::Found,
             };
             let object = (!unchanged).then(|| decode(&entry, receipt, now));
-            if matches!(object, Some(Err(_))) && known.mod_revision(&entry.key).is_none() {
-                listing.extend(last_readable(store, &entry).await);
+            if matches!(object, Some(Err(_))) && before.is_none() {
+                unreadable.push((entry.key.clone(), entry.mod_revision));
             }
             listing.push(ListedObject {
                 key: entry.key,
@@ -336,20 +349,35 @@ async fn list(
             });
         }
         if !page.more || after.is_none() {
-            return Ok((listing, page.revision));
+            let mut all = earlier_forms(store, &unreadable).await;
+            all.append(&mut listing);
+            return Ok((all, page.revision));
         }
     }
 }
 
+/// Returns the last readable forms of entries that cannot be read. Many are read at a time, so that they do not delay a
+/// start.
+async fn earlier_forms(store: &dyn Store, unreadable: &[(String, Revision)]) -> Vec<ListedObject> {
+    let mut forms = Vec::new();
+    for entries in unreadable.chunks(MAX_CONCURRENT_READS) {
+        let reads = entries
+            .iter()
+            .map(|(key, modified)| last_readable(store, key, *modified));
+        forms.extend(join_all(reads).await.into_iter().flatten());
+    }
+    forms
+}
+
 /// Returns the last readable form of an entry that cannot be read, from the history of the store.
-async fn last_readable(store: &dyn Store, unreadable: &KeyValue) -> Option<ListedObject> {
-    let mut before = unreadable.mod_revision;
+async fn last_readable(store: &dyn Store, key: &str, modified: Revision) -> Option<ListedObject> {
+    let mut before = modified;
     for _ in 0..MAX_FORMS_READ {
         let at = Some(before.checked_sub(1)?);
         // Compacted history has no earlier form.
-        let page = store.list(&unreadable.key, None, 1, at).await.ok()?;
+        let page = store.list(key, None, 1, at).await.ok()?;
         let mut entries = page.entries.into_iter();
-        let entry = entries.find(|entry| entry.key == unreadable.key)?;
+        let entry = entries.find(|entry| entry.key == key)?;
         let object = record_codec::decode(&entry.key, &entry.value).map(|it| it.object);
         if object.is_ok() {
             return Some(ListedObject {

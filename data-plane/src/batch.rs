@@ -46,6 +46,21 @@ impl<K: KeySet> Arrival<K> {
     }
 }
 
+impl<K: KeySet> Arrival<K> {
+    /// Sets gateway, caller and size in the measurement of a member.
+    fn describe(
+        &self,
+        mut measurement: RequestMeasurement,
+        received: &TransportRequest,
+    ) -> RequestMeasurement {
+        measurement.set_gateway(&self.gateway);
+        measurement.set_caller(&self.caller);
+        measurement.set_client(transport_request::user_agent(&self.head.headers));
+        measurement.set_request_bytes(received.body_len());
+        measurement
+    }
+}
+
 /// Serves a batch and answers it with one array.
 pub(crate) async fn serve<S: ConfigSource>(
     state: &Arc<ProxyState<S>>,
@@ -72,6 +87,7 @@ pub(crate) async fn serve<S: ConfigSource>(
         let is_counted = first.is_some();
         let measurement = first.take().unwrap_or_else(|| state.metrics.open());
         let received = TransportRequest::Post(body.slice(span.start..span.end));
+        let measurement = arrival.describe(measurement, &received);
         let id = received.id();
         let done = member(state, &arrival, received, measurement, is_counted).await;
         let (answer, framed) = match done {

@@ -132,6 +132,7 @@ pub(crate) async fn serve<S: ConfigSource>(
         Err((refusal, measurement)) => refused(refusal, measurement),
         Ok(CallAnswer::Reply(reply, mut measurement)) => {
             measurement.set_upstream_wait(sent);
+            measurement.add_response_bytes(reply.body.len() as u64);
             measurement.finish_call(reply.outcome);
             let mut answer = json(reply.status, Bytes::new());
             *answer.body_mut() = body(reply.body);

@@ -8,7 +8,7 @@ use toolgate_data_core::{
     port::{CredentialResolver, RevocationList},
 };
 use toolgate_model::{ServerHealth, Slug, Version};
-use toolgate_sync::{FleetMembership, SharedKeys, SyncHandle};
+use toolgate_sync::{CallLog, FleetMembership, SharedKeys, SyncHandle};
 
 /// Configuration and keys of a proxy. Readers neither wait nor lock.
 pub trait ConfigSource:
@@ -43,6 +43,9 @@ pub trait ConfigSource:
 
     /// Hands over the health of the servers that fail or have failed lately.
     fn report_health(&self, servers: Vec<ServerHealth>);
+
+    /// Returns the log of requests.
+    fn call_log(&self) -> &Arc<CallLog>;
 }
 
 /// Keys that all proxies of a deployment share.
@@ -91,6 +94,10 @@ impl ConfigSource for SyncHandle {
 
     fn report_health(&self, servers: Vec<ServerHealth>) {
         Self::report_health(self, servers);
+    }
+
+    fn call_log(&self) -> &Arc<CallLog> {
+        Self::call_log(self)
     }
 }
 

@@ -23,7 +23,7 @@ use toolgate_session::{AnswerRecipient, SessionContext};
 use crate::{
     call,
     config_source::{ConfigSource, KeySet as _},
-    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
+    pipeline::{ClientHttpResponse, RequestRefusal, body_bytes, respond_refused},
     proxy_state::{ElicitingCall, ProxyState},
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
@@ -59,6 +59,8 @@ pub(crate) async fn execute<S: ConfigSource>(
             false => Ok(()),
         };
         if let Err(refusal) = permitted {
+            let mut measurement = measurement;
+            measurement.set_refused_call(plan);
             return conclude(Err(refusal), &request.received, measurement);
         }
         let context = call::context(state, Arc::clone(plan), &request, &measurement);
@@ -125,10 +127,11 @@ pub(crate) async fn execute<S: ConfigSource>(
 fn conclude(
     done: Result<ClientHttpResponse, Refusal>,
     received: &TransportRequest,
-    measurement: RequestMeasurement,
+    mut measurement: RequestMeasurement,
 ) -> ClientHttpResponse {
     match done {
         Ok(answer) => {
+            measurement.add_response_bytes(body_bytes(&answer));
             measurement.answered();
             answer
         }

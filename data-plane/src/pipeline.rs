@@ -84,7 +84,7 @@ async fn serve<S: ConfigSource>(
     request: IncomingRequest,
 ) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
-    let arrival = match arrive(&state, request, &measurement, RequestSource::Client).await {
+    let arrival = match arrive(&state, request, &mut measurement, RequestSource::Client).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, measurement),
     };
@@ -132,7 +132,7 @@ async fn serve_forwarded<S: ConfigSource>(
     request: IncomingRequest,
 ) -> ClientHttpResponse {
     let mut measurement = state.metrics.open();
-    let arrival = match arrive(&state, request, &measurement, RequestSource::Peer).await {
+    let arrival = match arrive(&state, request, &mut measurement, RequestSource::Peer).await {
         Ok(arrival) => arrival,
         Err(refused) => return respond_refused(&refused, measurement),
     };
@@ -161,7 +161,7 @@ enum RequestSource {
 async fn arrive<S: ConfigSource>(
     state: &ProxyState<S>,
     request: IncomingRequest,
-    measurement: &RequestMeasurement,
+    measurement: &mut RequestMeasurement,
     origin: RequestSource,
 ) -> Result<Arrival<S::Keys>, RequestRefusal> {
     let IncomingRequest {
@@ -171,6 +171,10 @@ async fn arrive<S: ConfigSource>(
     } = request;
     let view = state.source.view();
     let routed = route(&view, head.uri.path())?;
+    if let Some(gateway) = routed {
+        measurement.set_gateway(gateway);
+        measurement.set_client(transport_request::user_agent(&head.headers));
+    }
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
     let unauthenticated = |_: &Refusal| {
@@ -187,6 +191,7 @@ async fn arrive<S: ConfigSource>(
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed);
     let gateway = gateway.inspect_err(unauthenticated)?;
+    measurement.set_caller(&caller);
     let permit = state.acquire_permit(&caller)?;
     if origin == RequestSource::Client {
         let started = measurement.started();
@@ -197,6 +202,7 @@ async fn arrive<S: ConfigSource>(
         }
     }
     let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
+    measurement.set_request_bytes(received.body_len());
     let session = state.session_cache.check_session_id(
         &head.headers,
         keys.sealer(),
@@ -348,6 +354,9 @@ impl PlanningContext<'_> {
             MethodLabel::of(envelope.method()),
             self.version(&era),
         );
+        if let Some(client) = transport_request::client_name(&envelope) {
+            measurement.set_client(client);
+        }
         let trace = transport_request::trace(&self.head.headers, &envelope);
         if measurement.is_tracing() {
             let incoming = IncomingTraceContext {
@@ -431,10 +440,18 @@ impl PlanningContext<'_> {
 /// Responds with a refusal and counts it.
 pub(crate) fn respond_refused(
     refused: &RequestRefusal,
-    measurement: RequestMeasurement,
+    mut measurement: RequestMeasurement,
 ) -> ClientHttpResponse {
+    let response: ClientHttpResponse = refusal_response(&refused.refusal, refused.id.as_deref());
+    measurement.add_response_bytes(body_bytes(&response));
     measurement.finish_refused(&refused.refusal);
-    refusal_response(&refused.refusal, refused.id.as_deref())
+    response
+}
+
+/// Returns the size of a body in memory; 0 for a stream.
+pub(crate) fn body_bytes(response: &ClientHttpResponse) -> u64 {
+    let size = http_body::Body::size_hint(response.body());
+    size.exact().unwrap_or_default()
 }
 
 impl SessionHeader {

@@ -1,8 +1,9 @@
-//! Metrics and spans of requests. Metric handles are resolved on first use and cached per gateway, so that recording is
-//! an atomic addition afterwards.
+//! Metrics, spans and records of requests. Metric handles are resolved on first use and cached per gateway, so that
+//! recording is an atomic addition afterwards.
 
 mod labels;
 mod meter;
+mod request_facts;
 
 use std::{
     collections::BTreeMap,
@@ -10,16 +11,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use toolgate_data_core::{GatewayView, Refusal, View, plan::CallPlan, rewrite::CallOutcome};
-use toolgate_model::Timestamp;
+use toolgate_data_core::{
+    Caller, GatewayView, Refusal, View, plan::CallPlan, rewrite::CallOutcome,
+};
+use toolgate_model::{CallEndKind, Timestamp};
 use toolgate_runtime::{
     Metrics, SharedClock,
     metrics::Counter,
     trace::{IncomingTraceContext, SpanParent, TraceSpan},
 };
+use toolgate_sync::{CallLog, CallLogEntry, CallSubject, ClientName};
 
 pub(crate) use labels::MethodLabel;
+use labels::RequestEnd;
 use meter::{GatewayMeter, MeterRegistry, ProtocolVersions};
+use request_facts::RequestFacts;
 
 /// `error.type` of requests that were cancelled or whose client disconnected.
 const CANCELLED: &str = "cancelled";
@@ -32,6 +38,7 @@ pub(crate) struct RequestMetrics {
     clock: SharedClock,
     meters: MeterRegistry,
     refusals: RwLock<BTreeMap<&'static str, Counter>>,
+    log: Arc<CallLog>,
 }
 
 /// Measurement of one request, from its arrival.
@@ -40,8 +47,12 @@ pub(crate) struct RequestMeasurement {
     started: Instant,
     /// Wall-clock time of arrival.
     received_at: Timestamp,
+    /// Handles of the gateway; set once it is known.
+    meter: Option<Arc<GatewayMeter>>,
     /// Labels; set once method and gateway are known.
     labels: Option<RequestLabels>,
+    /// Facts for the record of the request.
+    facts: RequestFacts,
     /// Time spent waiting for the upstream server, if known.
     upstream_time: Option<Duration>,
     /// Span of the request; `None` without a trace exporter.
@@ -50,19 +61,19 @@ pub(crate) struct RequestMeasurement {
 }
 
 struct RequestLabels {
-    meter: Arc<GatewayMeter>,
     method: MethodLabel,
     version: &'static str,
     call: Option<Arc<CallPlan>>,
 }
 
 impl RequestMetrics {
-    pub(crate) fn new(metrics: Metrics, clock: SharedClock) -> Arc<Self> {
+    pub(crate) fn new(metrics: &Metrics, clock: &SharedClock, log: &Arc<CallLog>) -> Arc<Self> {
         Arc::new(Self {
             meters: MeterRegistry::new(metrics.clone()),
-            metrics,
-            clock,
+            metrics: metrics.clone(),
+            clock: Arc::clone(clock),
             refusals: RwLock::default(),
+            log: Arc::clone(log),
         })
     }
 
@@ -72,7 +83,9 @@ impl RequestMetrics {
             metrics: Arc::clone(self),
             started: self.clock.monotonic(),
             received_at: self.clock.now(),
+            meter: None,
             labels: None,
+            facts: RequestFacts::default(),
             upstream_time: None,
             span: None,
             closed: false,
@@ -112,6 +125,36 @@ impl RequestMeasurement {
         self.received_at
     }
 
+    /// Sets the gateway that the request names.
+    pub(crate) fn set_gateway(&mut self, gateway: &GatewayView) {
+        self.meter = Some(self.metrics.meters.gateway(&gateway.name));
+    }
+
+    /// Sets the caller, which may enter the gateway.
+    pub(crate) fn set_caller(&mut self, caller: &Caller) {
+        self.facts.caller = Some(caller.clone());
+    }
+
+    /// Sets the name of the client program.
+    pub(crate) fn set_client(&mut self, client: ClientName) {
+        self.facts.client = client;
+    }
+
+    /// Sets the size of the message of the client.
+    pub(crate) fn set_request_bytes(&mut self, bytes: usize) {
+        self.facts.request_bytes = bytes as u64;
+    }
+
+    /// Adds to the size of the answer.
+    pub(crate) fn add_response_bytes(&mut self, bytes: u64) {
+        self.facts.response_bytes += bytes;
+    }
+
+    /// Sets the call of a request that is refused before the call is made, for its record.
+    pub(crate) fn set_refused_call(&mut self, call: &Arc<CallPlan>) {
+        self.facts.refused_call = Some(Arc::clone(call));
+    }
+
     /// Sets method, gateway and protocol version.
     pub(crate) fn set_method(
         &mut self,
@@ -119,8 +162,10 @@ impl RequestMeasurement {
         method: MethodLabel,
         version: &'static str,
     ) {
+        if self.meter.is_none() {
+            self.set_gateway(gateway);
+        }
         self.labels = Some(RequestLabels {
-            meter: self.metrics.meters.gateway(&gateway.name.id),
             method,
             version,
             call: None,
@@ -169,7 +214,7 @@ impl RequestMeasurement {
 
     /// Records a request that was answered without an upstream call.
     pub(crate) fn answered(self) {
-        self.close(None);
+        self.close(RequestEnd::ANSWERED);
     }
 
     /// Ends the measurement without a record: the peer that executes the request records it.
@@ -182,14 +227,17 @@ impl RequestMeasurement {
         if let CallOutcome::Failed(failure) = outcome {
             self.metrics.refusal(failure.kind());
         }
-        self.close(labels::error_label(outcome));
+        self.close(RequestEnd::of_call(outcome));
     }
 
     /// Records a refused request.
-    pub(crate) fn finish_refused(self, refusal: &Refusal) {
+    pub(crate) fn finish_refused(mut self, refusal: &Refusal) {
         self.metrics.refusal(refusal.kind());
-        let error = refusal.kind();
-        self.close(Some(error));
+        self.facts.set_refusal(refusal);
+        self.close(RequestEnd {
+            kind: CallEndKind::Refused,
+            error: Some(refusal.kind()),
+        });
     }
 
     /// Returns the current time, for [`set_upstream_wait`](Self::set_upstream_wait).
@@ -197,40 +245,73 @@ impl RequestMeasurement {
         self.metrics.clock.monotonic()
     }
 
-    fn close(mut self, error: Option<&'static str>) {
+    fn close(mut self, end: RequestEnd) {
         self.closed = true;
-        self.count(error);
+        self.count(end);
     }
 
-    fn count(&self, error: Option<&'static str>) {
+    fn count(&mut self, end: RequestEnd) {
+        let error = end.error;
         if let (Some(span), Some(error)) = (&self.span, error) {
             span.set_error(error);
         }
-        let Some(labels) = &self.labels else {
+        let Some(meter) = &self.meter else {
             return;
         };
         let took = self.now().saturating_duration_since(self.started);
-        let RequestLabels {
-            meter,
-            method,
-            version,
-            call,
-        } = labels;
-        match call {
-            Some(call) => {
+        let Some(labels) = &self.labels else {
+            let subject = meter.subject(MethodLabel::NONE);
+            return self.record(subject, "", end, took);
+        };
+        let subject = match (&labels.call, &self.facts.refused_call) {
+            (Some(call), _) => {
                 let waited = self.upstream_time.unwrap_or(took);
                 let server = call.server().spoken_version();
-                let client = *version;
+                let client = labels.version;
                 let spoken = ProtocolVersions { client, server };
-                meter.target(call).record(error, spoken, took, waited);
+                let target = meter.target(call);
+                target.record(error, spoken, took, waited);
+                target.subject()
             }
-            None => meter.method(*method, error, version, took),
-        }
+            (None, refused_call) => {
+                meter.method(labels.method, error, labels.version, took);
+                match refused_call {
+                    Some(call) => meter.target(call).subject(),
+                    None => meter.subject(labels.method),
+                }
+            }
+        };
         // Overhead is unknown for calls that were streamed or cancelled.
-        if call.is_none() || self.upstream_time.is_some() {
+        if labels.call.is_none() || self.upstream_time.is_some() {
             let own = took.saturating_sub(self.upstream_time.unwrap_or_default());
-            self.metrics.meters.overhead(*method, own);
+            self.metrics.meters.overhead(labels.method, own);
         }
+        let version = labels.version;
+        self.record(subject, version, end, took);
+    }
+
+    /// Writes the record of the request.
+    fn record(
+        &mut self,
+        subject: Arc<CallSubject>,
+        version: &'static str,
+        end: RequestEnd,
+        took: Duration,
+    ) {
+        let facts = std::mem::take(&mut self.facts);
+        self.metrics.log.record(CallLogEntry {
+            subject,
+            received: self.received_at,
+            duration: took,
+            caller: facts.caller,
+            client: facts.client,
+            version,
+            result: end.kind,
+            reason: end.reason(),
+            requested: facts.requested,
+            request_bytes: facts.request_bytes,
+            response_bytes: facts.response_bytes,
+        });
     }
 }
 
@@ -241,7 +322,12 @@ impl Drop for RequestMeasurement {
             return;
         }
         let panicking = std::thread::panicking();
-        self.count(Some(if panicking { PANICKED } else { CANCELLED }));
+        let (kind, error) = match panicking {
+            true => (CallEndKind::Failed, PANICKED),
+            false => (CallEndKind::Cancelled, CANCELLED),
+        };
+        let error = Some(error);
+        self.count(RequestEnd { kind, error });
     }
 }
 

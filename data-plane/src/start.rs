@@ -183,7 +183,7 @@ impl DataPlane {
                 Arc::clone(&clock),
                 shares.suspended_calls,
             ),
-            metrics: RequestMetrics::new(metrics.clone(), Arc::clone(&clock)),
+            metrics: RequestMetrics::new(&metrics, &clock, source.call_log()),
             source,
             clock,
             drain: drain.clone(),

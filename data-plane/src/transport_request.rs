@@ -10,6 +10,7 @@ use toolgate_mcp::{
     trace::TraceContext,
 };
 use toolgate_runtime::budget::BudgetOwner;
+use toolgate_sync::ClientName;
 
 /// Request of the MCP transport, received completely.
 #[derive(Debug)]
@@ -28,6 +29,14 @@ impl TransportRequest {
         match self {
             Self::Post(body) => body.clone(),
             Self::Get | Self::Delete => Bytes::new(),
+        }
+    }
+
+    /// Returns the size of the posted message in bytes.
+    pub(crate) fn body_len(&self) -> usize {
+        match self {
+            Self::Post(body) => body.len(),
+            Self::Get | Self::Delete => 0,
         }
     }
 
@@ -52,6 +61,8 @@ const COMMON_ACCEPT: &[u8] = b"application/json, text/event-stream";
 const VERSION: HeaderName = HeaderName::from_static(names::VERSION);
 const METHOD: HeaderName = HeaderName::from_static(names::METHOD);
 const NAME: HeaderName = HeaderName::from_static(names::NAME);
+/// Number of bytes of `clientInfo` in which the name of the client is looked for.
+const CLIENT_INFO_BYTES: usize = 512;
 /// Header with the id of a legacy session.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 
@@ -104,6 +115,32 @@ pub(crate) fn trace<'a>(
     let header =
         |name| ReceivedHeader::of(headers.get_all(name).iter().map(|value| value.as_bytes()));
     TraceContext::of(envelope.meta(), header)
+}
+
+/// Returns the name of the client program in the `User-Agent` header: its first word, without the version.
+pub(crate) fn user_agent(headers: &HeaderMap) -> ClientName {
+    let agent = headers.get(header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    let product = agent.and_then(|agent| agent.split(['/', ' ']).next());
+    product.map(ClientName::new).unwrap_or_default()
+}
+
+/// Returns the name of the client program in a message, if it has one: the first member `name` in the first bytes of
+/// `clientInfo`, as written. It is a label, which the client chooses, and is found without an allocation.
+pub(crate) fn client_name(envelope: &Envelope<'_>) -> Option<ClientName> {
+    const KEY: &[u8] = b"\"name\"";
+    let of_request = envelope.meta().and_then(|meta| meta.client_info);
+    let of_handshake = envelope.params.as_ref().and_then(|it| it.client_info);
+    let info = envelope.slice(of_request.or(of_handshake)?);
+    let info = info.get(..CLIENT_INFO_BYTES).unwrap_or(info);
+    let start = info.windows(KEY.len()).position(|window| window == KEY)?;
+    let value = info.get(start + KEY.len()..)?.trim_ascii_start();
+    let value = value.strip_prefix(b":")?.trim_ascii_start();
+    let name = value
+        .strip_prefix(b"\"")?
+        .split(|byte| *byte == b'"')
+        .next()?;
+    std::str::from_utf8(name).ok().map(ClientName::new)
 }
 
 /// Returns the protocol version header.

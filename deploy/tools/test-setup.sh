@@ -31,6 +31,7 @@ has() {
 
 # Program and package, one pair per line.
 needed='etcd etcd-server
+etcdctl etcd-client
 haproxy haproxy
 nginx nginx-light
 faketime faketime

@@ -6,7 +6,10 @@ use std::ffi::OsString;
 
 use clap::{Arg, Command};
 
-use crate::cli::{client::kind::ApiResourceKind, output::error::CliError};
+use crate::cli::{
+    client::kind::{ApiResourceKind, GATEWAY},
+    output::error::CliError,
+};
 
 /// Verbs that take objects of any kind, with their synonyms.
 const VERBS: [(&str, &[&str]); 8] = [
@@ -21,7 +24,7 @@ const VERBS: [(&str, &[&str]); 8] = [
 ];
 
 /// Verbs of a noun, with their synonyms.
-const NOUN_VERBS: [(&str, &str, &str); 9] = [
+const NOUN_VERBS: [(&str, &str, &str); 12] = [
     ("server", "create", "add"),
     ("server", "new", "add"),
     ("server", "refresh", "probe"),
@@ -30,17 +33,49 @@ const NOUN_VERBS: [(&str, &str, &str); 9] = [
     ("gateway", "new", "create"),
     ("token", "add", "create"),
     ("token", "new", "create"),
+    ("token", "set", "update"),
     ("credential", "create", "set"),
+    ("credential", "add", "set"),
+    ("credential", "update", "set"),
+];
+
+/// Answer to words that take a change back.
+const UNDO_ANSWER: &str = "`toolgate apply -f FILE` with the former documents writes the former state, and `--prune` deletes what was added; \
+     `toolgate versions` and `toolgate events` show the changes, `toolgate diff -f FILE` what applying would change. \
+     `toolgate connect CLIENT --gateway GATEWAY --undo` takes back the settings of a client";
+
+/// Verbs of a noun without a counterpart, with the command to type instead.
+const NOUN_ANSWERS: [(&str, &[&str], &str); 4] = [
+    (
+        "gateway",
+        &["update", "set"],
+        "`toolgate edit gateway NAME`, `toolgate gateway add-tool`, `toolgate gateway remove-tool`, or `toolgate apply -f FILE`",
+    ),
+    (
+        "token",
+        &["rotate", "renew", "refresh", "reset"],
+        "`toolgate token create OTHER --gateway GATEWAY` makes another token; hand it out, then `toolgate token revoke NAME`. \
+         `toolgate token update NAME` changes what a token opens, and until when",
+    ),
+    (
+        "server",
+        &["logs", "status", "test", "ping"],
+        "`toolgate server probe NAME` asks the server now, `toolgate describe server NAME` shows what is known of it, and \
+         `toolgate logs GATEWAY --server NAME` its calls",
+    ),
+    (
+        "credential",
+        &["rotate", "renew", "reset"],
+        "`toolgate credential set NAME` reads a new value",
+    ),
 ];
 
 /// Words without a counterpart, with the command to type instead.
-const ANSWERS: [(&str, &str); 26] = [
+const ANSWERS: [(&str, &str); 29] = [
     (
-        "logs",
-        "`toolgate events` shows changes and problems. Calls are not logged: traces of them go to `--otlp-endpoint` of the \
-         proxies, and /metrics of their private listeners counts them",
+        "log",
+        "`toolgate logs GATEWAY` shows the calls through a gateway; `toolgate events` shows changes and problems",
     ),
-    ("log", "`toolgate events` shows changes and problems"),
     (
         "status",
         "`toolgate doctor` looks for what is wrong; `toolgate get all` lists what there is",
@@ -75,8 +110,13 @@ const ANSWERS: [(&str, &str); 26] = [
     ("annotate", "`toolgate label KIND NAME KEY=VALUE`"),
     (
         "rollout",
-        "`toolgate proxies` and `toolgate versions` show how far a change has come",
+        "`toolgate proxies` and `toolgate versions` show how far a change has come; `toolgate apply -f FILE` with the former \
+         documents takes it back",
     ),
+    ("undo", UNDO_ANSWER),
+    ("rollback", UNDO_ANSWER),
+    ("revert", UNDO_ANSWER),
+    ("restore", UNDO_ANSWER),
     ("history", "`toolgate versions`"),
     (
         "top",
@@ -145,6 +185,9 @@ pub fn translated(words: Vec<OsString>, program: &Command) -> Result<Vec<OsStrin
 
 /// Command that shows the help of another one.
 const HELP: &str = "help";
+
+/// Command that takes a gateway, and may be written after its noun.
+const LOGS: &str = "logs";
 
 /// Flags before the command.
 #[derive(Debug, Default)]
@@ -227,6 +270,9 @@ fn translate(
             return Ok(Some((words(&[verb, kind.plural]), 2)));
         }
     }
+    if two == Some(LOGS) && kind(one).is_some_and(|kind| kind.name == GATEWAY.name) {
+        return Ok(Some((words(&[LOGS]), 2)));
+    }
     // A verb first: `add server`, `call tools`.
     if let Some(noun) = two.and_then(|word| noun_named(word, program)) {
         let verb = noun_verb(noun.get_name(), one);
@@ -235,10 +281,11 @@ fn translate(
         }
     }
     if let (Some(noun), Some(verb)) = (noun_named(one, program), two) {
-        return Ok(Some((
-            words(&[noun.get_name(), noun_verb(noun.get_name(), verb)]),
-            2,
-        )));
+        let own = noun_verb(noun.get_name(), verb);
+        if noun.find_subcommand(own).is_none() {
+            no_verb(noun.get_name(), verb)?;
+        }
+        return Ok(Some((words(&[noun.get_name(), own]), 2)));
     }
     if is_command(one) {
         return Ok(None);
@@ -276,6 +323,18 @@ fn noun_verb<'a>(noun: &str, word: &'a str) -> &'a str {
         .iter()
         .find(|(of, synonym, _)| *of == noun && *synonym == word);
     synonym.map_or(word, |(_, _, verb)| verb)
+}
+
+/// Answers a verb that a noun does not have, if there is another command for it.
+fn no_verb(noun: &str, verb: &str) -> Result<(), CliError> {
+    let mut answers = NOUN_ANSWERS.iter();
+    match answers.find(|(of, verbs, _)| *of == noun && verbs.contains(&verb)) {
+        Some((_, _, answer)) => Err(CliError::usage(format!(
+            "there is no command `{noun} {verb}`"
+        ))
+        .with_next_step(*answer)),
+        None => Ok(()),
+    }
 }
 
 /// Returns the command for a noun in singular or plural.

@@ -3,6 +3,8 @@
 pub mod admin;
 pub mod dial;
 pub mod gateway_access;
+pub mod gateway_health;
+pub mod gateway_tokens;
 pub mod kind;
 pub mod known_token;
 pub mod label_selector;
@@ -13,3 +15,4 @@ pub mod proxy_clock;
 pub mod schema;
 pub mod server_health;
 pub mod suggestions;
+pub mod token_scope;

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod fleet;
 pub mod gateway;
 pub mod label;
+pub mod logs;
 pub mod mcp_resources;
 pub mod objects;
 pub mod prompts;

@@ -6,6 +6,7 @@ pub mod credential_fields;
 pub mod error;
 pub mod json_path;
 pub mod line_diff;
+pub mod nearest_name;
 pub mod probe_advice;
 pub mod prompt;
 mod yaml_escapes;
@@ -117,6 +118,8 @@ pub struct OutputWriter {
     draws_progress: bool,
     /// Width of the terminal that results go to.
     width: Option<u16>,
+    /// True once the reader of the results has closed its pipe.
+    is_closed: bool,
 }
 
 impl OutputWriter {
@@ -132,7 +135,13 @@ impl OutputWriter {
             notices,
             options,
             draws_progress,
+            is_closed: false,
         }
+    }
+
+    /// Returns `true` once the reader of the results has closed its pipe: a command that follows something can end.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed
     }
 
     /// Requested format.
@@ -147,11 +156,8 @@ impl OutputWriter {
 
     /// Writes a line of the result.
     pub fn line(&mut self, text: impl Display) -> Result<(), CliError> {
-        ignore_broken_pipe(writeln!(
-            self.results,
-            "{}",
-            escape_for_terminal(&text.to_string())
-        ))
+        let written = writeln!(self.results, "{}", escape_for_terminal(&text.to_string()));
+        self.check_written(written)
     }
 
     /// Writes the header line of a table, unless `--no-headers` is set.
@@ -184,11 +190,9 @@ impl OutputWriter {
 
     /// Writes raw bytes of the result.
     pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
-        ignore_broken_pipe(
-            self.results
-                .write_all(bytes)
-                .and_then(|()| self.results.flush()),
-        )
+        let written = self.results.write_all(bytes);
+        let written = written.and_then(|()| self.results.flush());
+        self.check_written(written)
     }
 
     /// Writes a value as indented JSON.
@@ -201,18 +205,36 @@ impl OutputWriter {
                 "\n"
             };
             let text = escape_for_terminal(&text);
-            return ignore_broken_pipe(write!(self.results, "{text}{end}"));
+            let written = write!(self.results, "{text}{end}");
+            return self.check_written(written);
         }
         let text = format!("{value:#}");
         let escaped = escape(&text, json_escape);
-        ignore_broken_pipe(writeln!(self.results, "{escaped}"))
+        let written = writeln!(self.results, "{escaped}");
+        self.check_written(written)
     }
 
     /// Writes a value of a stream as JSON in one line.
     pub fn json_line(&mut self, value: &Value) -> Result<(), CliError> {
         match &self.options.output.template {
             Some(_) => self.json(value),
-            None => self.line(value),
+            None => {
+                let text = value.to_string();
+                let written = writeln!(self.results, "{}", escape(&text, json_escape));
+                self.check_written(written)
+            }
+        }
+    }
+
+    /// Reports an error of writing, unless it is that the reader has closed its pipe.
+    fn check_written(&mut self, written: io::Result<()>) -> Result<(), CliError> {
+        match written {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.is_closed = true;
+                Ok(())
+            }
+            Err(error) => Err(CliError::error(format!("cannot write the result: {error}"))),
         }
     }
 
@@ -288,15 +310,6 @@ pub fn to_yaml(value: &Value) -> Result<String, CliError> {
         text.push('\n');
     }
     Ok(text)
-}
-
-fn ignore_broken_pipe(written: io::Result<()>) -> Result<(), CliError> {
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::error(format!("cannot write the result: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]

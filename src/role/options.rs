@@ -8,7 +8,10 @@ use url::Url;
 
 use crate::cli::{
     client::admin::DATA_DIR,
-    commands::token::{parse_duration, parse_pause},
+    commands::{
+        fleet::parse_region,
+        token::{parse_duration, parse_pause},
+    },
 };
 
 /// Options of every role.
@@ -171,7 +174,7 @@ pub struct ClientListenerOptions {
     )]
     pub linger: Duration,
     /// Region this proxy stands in.
-    #[arg(long, env = "TOOLGATE_REGION", default_value = "")]
+    #[arg(long, env = "TOOLGATE_REGION", default_value = "", value_parser = parse_region)]
     pub region: String,
     /// Limits of requests.
     #[command(flatten)]

@@ -1,10 +1,13 @@
-"""A Python client that lists everything: `lists.py sdk1|sdk2|fastmcp MODE URL TOKEN`. Prints one JSON object.
+"""A Python client that lists everything: `lists.py sdk1|sdk2|fastmcp|langchain|mcp_use MODE URL TOKEN`. Prints one
+JSON object, with the lists that the client has.
 
 MODE is the era of the clients that speak both: `auto` or `legacy`.
 """
 
 import asyncio
 import json
+import logging
+import os
 import sys
 
 
@@ -53,6 +56,36 @@ async def fastmcp(mode, url, token):
         return await everything(client)
 
 
+async def langchain(mode, url, token):
+    from langchain_mcp_adapters.client import MultiServerMCPClient
+
+    headers = {"Authorization": f"Bearer {token}"}
+    client = MultiServerMCPClient({"gateway": {"transport": "streamable_http", "url": url, "headers": headers}})
+    return {"tools": [tool.name for tool in await client.get_tools()]}
+
+
+async def mcp_use(mode, url, token):
+    os.environ["MCP_USE_ANONYMIZED_TELEMETRY"] = "false"
+    # It logs to standard output.
+    logging.disable(logging.CRITICAL)
+    from mcp_use import MCPClient
+    from mcp_use.agents.adapters.langchain_adapter import LangChainAdapter
+
+    headers = {"Authorization": f"Bearer {token}"}
+    client = MCPClient({"mcpServers": {"gateway": {"url": url, "headers": headers}}})
+    session = await client.create_session("gateway")
+    try:
+        # Its agents use the tools in this form.
+        await LangChainAdapter().create_tools(client)
+        return {
+            "tools": [tool.name for tool in await session.list_tools()],
+            "prompts": [prompt.name for prompt in await session.list_prompts()],
+            "resources": [str(resource.uri) for resource in await session.list_resources()],
+        }
+    finally:
+        await client.close_all_sessions()
+
+
 def reason(error):
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -60,7 +93,8 @@ def reason(error):
 
 
 def main():
-    run = {"sdk1": sdk1, "sdk2": sdk2, "fastmcp": fastmcp}[sys.argv[1]]
+    clients = {"sdk1": sdk1, "sdk2": sdk2, "fastmcp": fastmcp, "langchain": langchain, "mcp_use": mcp_use}
+    run = clients[sys.argv[1]]
     try:
         report = asyncio.run(asyncio.wait_for(run(*sys.argv[2:5]), 60))
     except BaseException as error:

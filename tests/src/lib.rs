@@ -2,6 +2,7 @@
 //! of both eras, and a fixture server.
 
 pub mod address_recorder;
+pub mod admin_client;
 pub mod agent;
 pub mod announcement_server;
 pub mod bearer_proxy;
@@ -17,6 +18,7 @@ pub mod invalid_server;
 pub mod keyed_server;
 pub mod malformed_server;
 pub mod name_server;
+pub mod network_link;
 pub mod notification_flood;
 pub mod notification_stream;
 pub mod odd_server;
@@ -27,6 +29,7 @@ pub mod port;
 pub mod private_network;
 pub mod process;
 pub mod proxy_fleet;
+pub mod push_client;
 pub mod real_clients;
 pub mod referring_server;
 pub mod sandbox;

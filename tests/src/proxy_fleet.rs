@@ -1,4 +1,4 @@
-//! A fleet: three proxies of one control plane with a real etcd, and haproxy, which sends each request to the next
+//! A fleet: the proxies of one control plane with a real etcd, and haproxy, which sends each request to the next
 //! proxy.
 
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::toolgate::{ControlPlaneProcess, ProxyProcess};
 use crate::upstream_server::UpstreamServer;
 use crate::{external_programs, port};
 
-/// Three proxies that serve the gateway `main` before one fixture.
+/// Proxies, three by default, that serve the gateway `main` before one fixture.
 #[derive(Debug)]
 pub struct ProxyFleet {
     /// All proxies; each is a peer of the others.
@@ -27,7 +27,8 @@ pub struct ProxyFleet {
     pub token: String,
     /// Control plane of the fleet.
     pub plane: ControlPlaneProcess,
-    _etcd: TestEtcdCluster,
+    /// Store of the fleet.
+    pub etcd: TestEtcdCluster,
     sandbox: Sandbox,
 }
 
@@ -39,12 +40,21 @@ impl ProxyFleet {
 
     /// Same as [`Self::start`], with these flags of each proxy.
     pub async fn start_with(name: &str, fixture: &[&str], flags: &[&str]) -> Result<Self> {
+        Self::launch(name, 3, fixture, flags).await
+    }
+
+    /// Same as [`Self::start`], with this number of proxies and a fixture without flags.
+    pub async fn start_sized(name: &str, proxies: usize) -> Result<Self> {
+        Self::launch(name, proxies, &[], &[]).await
+    }
+
+    async fn launch(name: &str, count: usize, fixture: &[&str], flags: &[&str]) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
         let etcd = TestEtcdCluster::start(&sandbox, 1).await?;
         let server = UpstreamServer::fixture(&sandbox, "fixture", fixture).await?;
         let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints()).await?;
         let mut proxies = Vec::new();
-        for number in 1..=3 {
+        for number in 1..=count {
             let name = format!("proxy-{number}");
             proxies.push(ProxyProcess::join_with(&sandbox, &name, &plane, flags).await?);
         }
@@ -63,7 +73,7 @@ impl ProxyFleet {
             server,
             token,
             plane,
-            _etcd: etcd,
+            etcd,
             sandbox,
         })
     }

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 mod command_line;
 mod proxy;
 
+use crate::admin_client::AdminClient;
 use crate::agent::Agent;
 use crate::http_client::TestHttpClient;
 use crate::process::TestProcess;
@@ -297,6 +298,21 @@ impl ControlPlaneProcess {
         name: &str,
         clock: Option<&ShiftedClock>,
     ) -> Result<Self> {
+        self.launch_replica(name, self.endpoints.clone(), clock)
+            .await
+    }
+
+    /// Starts another control plane with the same keys, which reaches the same store at other addresses.
+    pub async fn start_replica_over(&self, name: &str, endpoints: &[String]) -> Result<Self> {
+        self.launch_replica(name, endpoints.join(","), None).await
+    }
+
+    async fn launch_replica(
+        &self,
+        name: &str,
+        endpoints: String,
+        clock: Option<&ShiftedClock>,
+    ) -> Result<Self> {
         let data = self.home.join(name);
         std::fs::create_dir_all(&data)?;
         for file in std::fs::read_dir(&self.data)? {
@@ -306,7 +322,7 @@ impl ControlPlaneProcess {
             }
         }
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
-        let mut command = Self::command(&data, admin, push, private, &self.endpoints)?;
+        let mut command = Self::command(&data, admin, push, private, &endpoints)?;
         command.args(&self.flags);
         if let Some(clock) = clock {
             clock.apply(&mut command);
@@ -320,7 +336,7 @@ impl ControlPlaneProcess {
             data,
             home: self.home.clone(),
             name: name.to_owned(),
-            endpoints: self.endpoints.clone(),
+            endpoints,
             flags: self.flags.clone(),
         };
         await_ready(&mut replica.process, replica.private).await?;
@@ -350,18 +366,28 @@ impl ControlPlaneProcess {
 
     /// Kills the process, unless it has ended, and starts it again on the same ports and data.
     pub async fn restart(&mut self) -> Result<()> {
-        self.launch_again()?;
+        self.restart_with(&[]).await
+    }
+
+    /// Same as [`Self::restart`], with further flags for this start.
+    pub async fn restart_with(&mut self, flags: &[&str]) -> Result<()> {
+        self.launch_again(flags)?;
         await_ready(&mut self.process, self.private).await
     }
 
-    /// Same as [`Self::restart`], without waiting for the process.
-    pub fn launch_again(&mut self) -> Result<()> {
+    /// Same as [`Self::restart_with`], without waiting for the process.
+    pub fn launch_again(&mut self, flags: &[&str]) -> Result<()> {
         self.process.kill()?;
         let (data, endpoints) = (&self.data, &self.endpoints);
         let mut command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
-        command.args(&self.flags);
+        command.args(&self.flags).args(flags);
         self.process = TestProcess::start(&self.name, &self.home, command)?;
         Ok(())
+    }
+
+    /// Uses another store from the next start on.
+    pub fn set_endpoints(&mut self, endpoints: &[String]) {
+        self.endpoints = endpoints.join(",");
     }
 
     /// Data folder.
@@ -379,6 +405,23 @@ impl ControlPlaneProcess {
             token.trim(),
             &self.home,
         ))
+    }
+
+    /// Log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.stderr()
+    }
+
+    /// Text of `/metrics`.
+    pub async fn metrics(&self) -> Result<String> {
+        let url = format!("http://{}/metrics", self.private);
+        Ok(TestHttpClient::default().get(&url).await?.text())
+    }
+
+    /// Client of the admin API with the token of the bootstrap administrator.
+    pub fn admin_client(&self) -> Result<AdminClient> {
+        AdminClient::new(self.admin, &self.cli()?)
     }
 
     /// Text of `/readyz?verbose`.

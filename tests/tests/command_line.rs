@@ -181,7 +181,7 @@ async fn exit_codes_and_next_steps_are_as_documented() {
         (
             &["server", "add", "x", "--url", "ftp://127.0.0.1/"],
             1,
-            "spec.url",
+            "error: --url: ",
         ),
     ];
     for (arguments, expected, said) in cases {

@@ -229,7 +229,7 @@ spec:
     // A value is kept by its name, and a new name needs one.
     std::fs::write(&file, document.replace("name: api_key", "name: key")).unwrap();
     let (_, told) = cli.fails(&apply).await.unwrap();
-    assert!(told.contains("request_fields.query[0].value"), "{told}");
+    assert!(told.contains("requestFields.query[0].value"), "{told}");
     std::fs::write(&file, document.replace("name: api_key", "name: X-APP-KEY")).unwrap();
     cli.fails(&apply).await.unwrap();
 

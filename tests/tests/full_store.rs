@@ -2,9 +2,11 @@
 //! full disk ends writes only as long as it is full.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
+use etcd_client::DeleteOptions;
 use toolgate_tests::{
     agent::Agent,
     announcement_server::AnnouncementServer,
@@ -12,7 +14,7 @@ use toolgate_tests::{
     etcd_cluster::TestEtcdCluster,
     sandbox::Sandbox,
     small_disk::SmallDisk,
-    toolgate::{CommandLine, ControlPlaneProcess, ToolgateUp},
+    toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, ToolgateUp},
     upstream_server::UpstreamServer,
 };
 
@@ -84,17 +86,7 @@ async fn a_token_is_revoked_in_a_store_full_of_live_entries() {
     })
     .await
     .unwrap();
-    let mut count = 0;
-    while etcd
-        .put(&format!("/other/{count}"), &[b'x'; 200_000])
-        .await
-        .is_ok()
-    {
-        count += 1;
-        assert!(count < 1_000, "the quota is never reached");
-        // etcd measures itself every 100 ms.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    fill(&etcd).await.unwrap();
     cli.run(&["token", "revoke", "ci"]).await.unwrap();
     let shown = cli.json(&["get", "token", "ci"]).await.unwrap();
     assert_eq!(shown["status"]["revoked"], true, "{shown}");
@@ -102,6 +94,80 @@ async fn a_token_is_revoked_in_a_store_full_of_live_entries() {
     assert!(shown.contains("--quota-backend-bytes"), "{shown}");
     let ready = plane.readyz().await.unwrap();
     assert!(ready.starts_with("ok\nwarning: store: "), "{ready}");
+    let (_, alarms) = etcd.size(0).await.unwrap();
+    assert_eq!(alarms, Vec::<String>::new(), "the alarm is disarmed");
+}
+
+/// Writes entries of another program until etcd takes no more.
+async fn fill(etcd: &TestEtcdCluster) -> Result<()> {
+    let mut client = etcd.connect(0).await?;
+    for count in 0..1_000 {
+        let (key, value) = (format!("/other/{count}"), vec![b'x'; 200_000]);
+        if client.put(key, value, None).await.is_err() {
+            return Ok(());
+        }
+        // etcd measures itself every 100 ms.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("the quota is never reached")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_go_on_beside_a_full_etcd_and_writes_after_a_deletion() {
+    let sandbox = Sandbox::new("calls-full-etcd").unwrap();
+    let (etcd, plane) = etcd_of(&sandbox, 32).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    let secret = cli.expose("files", server.url(), "single").await.unwrap();
+    let agent = Agent::modern(&proxy.url("files"), &secret);
+    eventually("the gateway is served", HANG_GUARD, || agent.tools())
+        .await
+        .unwrap();
+    let has_ended = AtomicBool::new(false);
+    let calling = async {
+        let mut calls = 0;
+        while !has_ended.load(Ordering::SeqCst) {
+            agent.echo("echo", "beside a full store").await?;
+            calls += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(calls)
+    };
+    let filling = async {
+        fill(&etcd).await?;
+        let (_, told) = cli.fails(&["token", "create", "refused"]).await?;
+        anyhow::ensure!(told.contains("--quota-backend-bytes"), "{told}");
+        cli.json(&["get", "tokens"]).await?;
+        let metrics = plane.metrics().await?;
+        for name in ["toolgate_store_used_bytes", "toolgate_store_quota_bytes"] {
+            anyhow::ensure!(metrics.contains(name), "{metrics}");
+        }
+        // The operator deletes what is not needed. The rest happens by itself.
+        let others = DeleteOptions::new().with_prefix();
+        etcd.connect(0)
+            .await?
+            .delete("/other/", Some(others))
+            .await?;
+        eventually("writes go on", HANG_GUARD, || async {
+            cli.run(&["token", "create", "after", "-o", "name"])
+                .await
+                .map(drop)
+        })
+        .await
+    };
+    let filling = async {
+        let filled = Box::pin(filling).await;
+        has_ended.store(true, Ordering::SeqCst);
+        filled
+    };
+    let (calls, filled) = tokio::join!(calling, filling);
+    filled.unwrap();
+    println!("{} calls beside the full store", calls.unwrap());
     let (_, alarms) = etcd.size(0).await.unwrap();
     assert_eq!(alarms, Vec::<String>::new(), "the alarm is disarmed");
 }

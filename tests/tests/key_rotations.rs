@@ -162,7 +162,7 @@ async fn se_03_a_rotation_under_load_that_is_killed_five_times_fails_no_call_and
     scenario.write_keys(&[&new, &old]).unwrap();
     let (mut last, mut in_the_middle) = (0, 0);
     for kill in 1..=KILLS {
-        scenario.plane.launch_again().unwrap();
+        scenario.plane.launch_again(&[]).unwrap();
         // Killed in the middle: some more records are sealed with the new key, and not all of them.
         let wanted = last + sealed / (KILLS + 1);
         last = eventually("more is sealed with the new key", HANG_GUARD, || async {

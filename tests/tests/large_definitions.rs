@@ -148,4 +148,11 @@ async fn tools_beyond_the_limit_are_counted_at_the_server_and_at_the_gateway() {
     }
     assert!(texts[0].contains("10000 tools found"), "{}", texts[0]);
     lists(&up.url("big"), &token, MOST).await.unwrap();
+    // Both are ready, with a warning.
+    for kind in ["server", "gateway"] {
+        let wait = ["wait", kind, "big", "--for", "ready", "--timeout", "5s"];
+        let waited = cli.run(&wait).await.unwrap();
+        let told = text(&waited.stderr);
+        assert!(told.contains("warning: ") && told.contains(said), "{told}");
+    }
 }

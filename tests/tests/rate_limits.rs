@@ -102,23 +102,23 @@ async fn a_limit_that_makes_no_sense_is_rejected_with_its_field() {
     for (limit, words) in [
         (
             "{per: RATE_LIMIT_KEY_TOOL, requests: 3, interval: 60s}",
-            "spec.rate_limits[0].per",
+            "spec.rateLimits[0].per",
         ),
         (
             "{per: RATE_LIMIT_KEY_GATEWAY, interval: 60s}",
-            "spec.rate_limits[0].requests",
+            "spec.rateLimits[0].requests",
         ),
         (
             "{per: RATE_LIMIT_KEY_GATEWAY, requests: 3}",
-            "spec.rate_limits[0].interval",
+            "spec.rateLimits[0].interval",
         ),
         (
             "{per: RATE_LIMIT_KEY_GATEWAY, requests: 3, interval: 60s, burst: 4}",
-            "spec.rate_limits[0].burst",
+            "spec.rateLimits[0].burst",
         ),
         (
             "{per: RATE_LIMIT_KEY_GATEWAY, requests: 3, interval: 60s, tools: [add]}",
-            "spec.rate_limits[0].tools",
+            "spec.rateLimits[0].tools",
         ),
         (
             "{per: caller, requests: 3, interval: 60s}",

@@ -297,7 +297,7 @@ async fn se_01_a_thousand_secrets_are_in_no_file_of_a_fleet_and_in_no_backup_of_
     let listed = listed.as_array().unwrap().iter();
     let stored = listed.filter(|it| it.to_string().contains("of many"));
     assert_eq!(stored.count(), CREDENTIALS);
-    etcd.save(0, &sandbox.join("backup.db")).await.unwrap();
+    etcd.save(&sandbox.join("backup.db")).unwrap();
     let backup = fs::read(sandbox.join("backup.db")).unwrap();
     let last = format!("number {} of many", CREDENTIALS - 1);
     assert!(

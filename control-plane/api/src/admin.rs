@@ -16,9 +16,9 @@ use tonic::service::Routes;
 use tonic_web::GrpcWebLayer;
 use toolgate_proto::{
     admin::v1::{
-        catalogues_server::CataloguesServer, deployment_server::DeploymentServer,
-        proxies_server::ProxiesServer, tokens_server::TokensServer,
-        versions_server::VersionsServer, watch_server::WatchServer,
+        calls_server::CallsServer, catalogues_server::CataloguesServer,
+        deployment_server::DeploymentServer, proxies_server::ProxiesServer,
+        tokens_server::TokensServer, versions_server::VersionsServer, watch_server::WatchServer,
     },
     for_each_kind_service,
 };
@@ -28,6 +28,7 @@ use tower::ServiceExt as _;
 use crate::{
     access_control::{self, AccessControl, UnknownTokens},
     api_context::ApiContext,
+    call_readers::CallReaders,
     caller::ConnectionPeer,
     control_api::ControlApi,
     deployment::DeploymentService,
@@ -58,6 +59,8 @@ pub struct AdminOptions {
     pub pages: Router,
     /// Hosts under which the listener is called. `None` serves every host.
     pub hosts: Option<HostPolicy>,
+    /// Registry of the readers of calls, shared with the listener for proxies.
+    pub call_readers: CallReaders,
 }
 
 /// Serves the admin API until the drain starts. Run it with [`Drain::spawn`].
@@ -90,7 +93,8 @@ pub fn router(control_api: Arc<dyn ControlApi>, options: AdminOptions, drain: Dr
         unknown_tokens: UnknownTokens::default(),
         deadline: DEADLINE,
     });
-    let edge = ApiContext::new(&control_api, drain);
+    let call_readers = options.call_readers.clone();
+    let edge = ApiContext::new(&control_api, call_readers, drain);
     let grpc = routes(&edge, options.hide_schema, options.readiness)
         .into_axum_router()
         .layer(from_fn_with_state(access_control, access_control::enforce))
@@ -123,6 +127,7 @@ fn routes(edge: &ApiContext, hide_schema: bool, readiness: Readiness) -> Routes 
         .add_service(capped!(CataloguesServer))
         .add_service(capped!(VersionsServer))
         .add_service(capped!(WatchServer))
+        .add_service(capped!(CallsServer))
         .add_service(DeploymentServer::new(DeploymentService {
             state: Arc::clone(&edge.state),
             readiness: readiness.clone(),

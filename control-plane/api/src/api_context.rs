@@ -17,7 +17,10 @@ use toolgate_control_core::{
 use toolgate_model::Digest;
 use toolgate_runtime::Drain;
 
-use crate::{caller::AdminCaller, control_api::ControlApi, status, watch_limiter::WatchLimiter};
+use crate::{
+    call_readers::CallReaders, caller::AdminCaller, control_api::ControlApi, status,
+    watch_limiter::WatchLimiter,
+};
 
 /// Maximum time a response waits for its own write to be published, so that the caller can read it at once.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -32,6 +35,7 @@ pub(crate) struct ApiContext {
     pub(crate) authority: Arc<dyn CertificateAuthority>,
     pub(crate) drain: Drain,
     pub(crate) watch_limiter: Arc<WatchLimiter>,
+    pub(crate) call_readers: CallReaders,
     writer: Arc<dyn CommandWriter>,
 }
 
@@ -71,7 +75,11 @@ pub(crate) async fn wait_published(state: &dyn StateReader, revision: Revision) 
 
 impl ApiContext {
     /// Creates the context of a listener.
-    pub(crate) fn new(control_api: &Arc<dyn ControlApi>, drain: Drain) -> Self {
+    pub(crate) fn new(
+        control_api: &Arc<dyn ControlApi>,
+        call_readers: CallReaders,
+        drain: Drain,
+    ) -> Self {
         Self {
             state: Arc::<dyn ControlApi>::clone(control_api),
             cursors: Arc::<dyn ControlApi>::clone(control_api),
@@ -83,6 +91,7 @@ impl ApiContext {
             authority: Arc::<dyn ControlApi>::clone(control_api),
             drain,
             watch_limiter: Arc::default(),
+            call_readers,
             writer: Arc::<dyn ControlApi>::clone(control_api),
         }
     }

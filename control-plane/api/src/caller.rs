@@ -101,6 +101,17 @@ pub(crate) fn not_expelled(state: &StoreState, id: &Slug, now: Timestamp) -> Res
     Err(status::expelled(id))
 }
 
+/// Checks that a proxy calls itself what its certificate names.
+pub(crate) fn check_proxy_id(peer: &ConnectionPeer, given: &Slug) -> Result<(), Status> {
+    match peer {
+        ConnectionPeer::Proxy(id) if id != given => {
+            let reason = format!("is not `{id}`, which the certificate names");
+            Err(Status::permission_denied(format!("proxy_id: {reason}")))
+        }
+        ConnectionPeer::Proxy(_) | ConnectionPeer::Trusted | ConnectionPeer::Unknown => Ok(()),
+    }
+}
+
 /// Returns the identity of the token with this hash.
 pub(crate) fn identify(
     state: &StoreState,

@@ -19,6 +19,7 @@ use toolgate_runtime::{Drain, Metrics, Readiness};
 
 use crate::{
     access_control::{self, AccessControl, UnknownTokens},
+    call_readers::CallReaders,
     caller::ConnectionPeer,
     control_api::{ControlApi, KeyringReader},
     health,
@@ -26,6 +27,7 @@ use crate::{
     rights::ListenerKind,
 };
 
+mod calls;
 mod credentials;
 mod feed;
 mod membership;
@@ -60,6 +62,7 @@ pub enum PeerAuthentication {
 pub struct FleetService {
     serve: ServeOptions,
     authority: Arc<dyn CertificateAuthority>,
+    call_readers: CallReaders,
 }
 
 /// Implementation of the services of this listener.
@@ -75,6 +78,7 @@ pub(crate) struct ProxyServices {
     pub(crate) actors: ActorSystem,
     pub(crate) feeds: Arc<subscribe::FeedRegistry>,
     pub(crate) unreferenced: Arc<unreferenced::UnreferencedResolves>,
+    pub(crate) call_readers: CallReaders,
 }
 
 impl FleetService {
@@ -87,9 +91,11 @@ impl FleetService {
         metrics: &Metrics,
         drain: Drain,
     ) -> Self {
+        let call_readers = CallReaders::default();
         let serve = ServeOptions {
             router: router(
                 Arc::clone(&control_api),
+                call_readers.clone(),
                 actors,
                 readiness,
                 metrics,
@@ -103,7 +109,16 @@ impl FleetService {
             hosts: None,
         };
         let authority = control_api;
-        Self { serve, authority }
+        Self {
+            serve,
+            authority,
+            call_readers,
+        }
+    }
+
+    /// Returns the registry of the readers of calls, for the listener for operators.
+    pub fn call_readers(&self) -> &CallReaders {
+        &self.call_readers
     }
 
     /// Serves a listener until the drain starts. Run it with [`Drain::spawn`].
@@ -145,6 +160,7 @@ impl FleetService {
 /// Builds the services as a router.
 pub(crate) fn router(
     control_api: Arc<dyn ControlApi>,
+    call_readers: CallReaders,
     actors: ActorSystem,
     readiness: Readiness,
     metrics: &Metrics,
@@ -169,6 +185,7 @@ pub(crate) fn router(
         actors,
         feeds: Arc::default(),
         unreferenced: Arc::new(unreferenced::UnreferencedResolves::new(metrics)),
+        call_readers,
     };
     Routes::new(FleetServer::new(members.clone()).max_decoding_message_size(MAX_MESSAGE))
         .add_service(PushServer::new(members.clone()).max_decoding_message_size(MAX_MESSAGE))

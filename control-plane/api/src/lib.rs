@@ -9,7 +9,9 @@ pub mod rights;
 
 mod access_control;
 mod api_context;
+mod call_readers;
 mod caller;
+mod calls;
 mod crud;
 mod deployment;
 mod health;
@@ -28,6 +30,7 @@ mod watch;
 mod watch_limiter;
 
 pub use admin::AdminOptions;
+pub use call_readers::CallReaders;
 pub use control_api::{ControlApi, KeyringReader};
 pub use deployment::{CLOCKS, OBJECTS, ObjectFault, faults_of_objects};
 pub use fleet::{FleetService, PeerAuthentication};

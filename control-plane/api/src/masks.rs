@@ -108,7 +108,7 @@ fn unknown(path: &str, descriptor: &MessageDescriptor, field: &str) -> Status {
     let fields = fields.into_iter().flat_map(MessageDescriptor::fields);
     let known: Vec<String> = fields.map(|f| format!("spec.{}", f.name())).collect();
     let reason = format!(
-        "`{path}` is not a path of a {field} that can be updated: use {}, metadata.labels, metadata.display_name",
+        "`{path}` is no path that an update of the {field} can change: use {}, metadata.labels, metadata.display_name",
         known.join(", ")
     );
     status::invalid("update_mask", reason)

@@ -134,6 +134,7 @@ macro_rules! define_rules {
             "toolgate.admin.v1.Deployment/GetStatus",
             Read(Organization),
         ),
+        admin_rule("toolgate.admin.v1.Calls/TailCalls", AccessRight::ReadCalls),
         // A watch shows only the kinds that the caller may read. This is the least right among them.
         admin_rule("toolgate.admin.v1.Watch/Watch", Read(Organization)),
         fleet_rule("toolgate.push.v1.Fleet/Join", AccessRight::Join),
@@ -144,6 +145,7 @@ macro_rules! define_rules {
         fleet_rule("toolgate.push.v1.Push/Subscribe", AccessRight::Push),
         fleet_rule("toolgate.push.v1.Push/Revocations", AccessRight::Push),
         fleet_rule("toolgate.push.v1.Push/Report", AccessRight::Push),
+        fleet_rule("toolgate.push.v1.Push/Calls", AccessRight::Push),
         fleet_rule(
             "toolgate.credential.v1.Credentials/Resolve",
             AccessRight::ResolveCredential,

@@ -4,7 +4,7 @@
 //! ```text
 //!            own organization                                   whole deployment
 //! viewer     read all objects
-//! editor     + write gateways and servers, probe
+//! editor     + write gateways and servers, probe, read calls
 //! admin      + write credentials and tokens, use credentials in servers, update the organization
 //! system     everything, in every organization                  + organizations, proxies, versions, join tokens
 //! proxy                                                          push, credentials, keyring, renewal
@@ -32,6 +32,8 @@ pub enum AccessRight {
     /// Choose where the value of a credential is sent: name a credential in a server, or change the endpoints of a
     /// server that has one.
     UseCredential,
+    /// Read the records of requests through a gateway, which tell what each user calls.
+    ReadCalls,
     /// Read the version log.
     ReadVersions,
     /// Create a join token.
@@ -88,7 +90,7 @@ fn least_role(right: AccessRight) -> Option<AdminRole> {
     let least = match right {
         AccessRight::Read(kind) => kind.read_role(),
         AccessRight::Write(kind) => kind.write_role(),
-        AccessRight::Probe => AdminRole::Editor,
+        AccessRight::Probe | AccessRight::ReadCalls => AdminRole::Editor,
         AccessRight::UseCredential => AdminRole::Admin,
         AccessRight::CreateOrganization
         | AccessRight::ReadVersions
@@ -115,6 +117,7 @@ fn is_proxy_only(right: AccessRight) -> bool {
         | AccessRight::CreateOrganization
         | AccessRight::Probe
         | AccessRight::UseCredential
+        | AccessRight::ReadCalls
         | AccessRight::ReadVersions
         | AccessRight::CreateJoinToken
         | AccessRight::Join => false,
@@ -126,6 +129,7 @@ impl AccessRight {
     pub fn is_write(self) -> bool {
         match self {
             Self::Read(_)
+            | Self::ReadCalls
             | Self::ReadVersions
             | Self::Push
             | Self::ResolveCredential

@@ -52,10 +52,10 @@ fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
         },
         ClientError::Status(problem) => of_status(problem, target),
         ClientError::Timeout(TimeoutPhase::FirstByte) => {
-            "check that it is up, or raise its `first_byte` timeout"
+            "check that it is up, or raise its `timeouts.firstByte`"
         }
         ClientError::Timeout(TimeoutPhase::Idle | TimeoutPhase::Total) => {
-            "check its load, or raise its timeouts"
+            "check its load, or raise its `timeouts`"
         }
         ClientError::NoCommonVersion { .. } => {
             "it has to speak 2026-07-28, 2025-11-25, 2025-06-18 or 2025-03-26"

@@ -17,6 +17,8 @@ use crate::{
     record_codec,
 };
 
+mod over_etcd;
+
 async fn furnished(store: Arc<dyn Store>) -> WritePathFixture {
     let plane = ready(store).await;
     plane

@@ -276,6 +276,17 @@ impl Refusal {
         .then_some(1)
     }
 
+    /// Returns the tool, prompt or method that the refused request named.
+    pub fn requested_name(&self) -> Option<&str> {
+        if let Self::UnknownTool(name)
+        | Self::UnknownPrompt(name)
+        | Self::MethodNotFound { method: name, .. } = self
+        {
+            return Some(name);
+        }
+        None
+    }
+
     /// Label for metrics and logs: one of a small fixed set, never text from a client.
     pub fn kind(&self) -> &'static str {
         match self {

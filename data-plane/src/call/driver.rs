@@ -264,6 +264,7 @@ impl<S: ConfigSource> CallDriver<S> {
         }
         if let LoopExit::End(CallEnd::ClientResponse(reply)) = self.run_loop(Some(&sink)).await {
             let answer = sse::event(&reply.body.to_bytes());
+            self.measurement.add_response_bytes(answer.len() as u64);
             let cancelled = cancellation(self.cancellation_guard.as_ref(), &self.permit);
             tokio::select! {
                 biased;
@@ -301,10 +302,15 @@ impl<S: ConfigSource> CallDriver<S> {
     /// Sends what waits for the client. The server waits meanwhile.
     async fn flush(&mut self, sink: &Sender<Bytes>, cancelled: &mut Cancellation) {
         while let Some(message) = self.outbox.pop_front() {
+            let event = sse::event(&message);
+            let bytes = event.len() as u64;
             tokio::select! {
                 biased;
-                sent = sink.send(sse::event(&message)) => match sent {
-                    Ok(()) => self.sent = self.measurement.now(),
+                sent = sink.send(event) => match sent {
+                    Ok(()) => {
+                        self.measurement.add_response_bytes(bytes);
+                        self.sent = self.measurement.now();
+                    }
                     Err(_closed) => self.on_disconnect(),
                 },
                 () = &mut *cancelled => self.on_cancelled(),

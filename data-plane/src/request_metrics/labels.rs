@@ -2,6 +2,7 @@
 
 use toolgate_data_core::rewrite::CallOutcome;
 use toolgate_mcp::method;
+use toolgate_model::CallEndKind;
 
 /// Label of a request's method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +37,8 @@ impl MethodLabel {
     pub(crate) const STREAM: Self = Self("GET");
     /// DELETE: terminates a session.
     pub(crate) const END: Self = Self("DELETE");
+    /// No method: the request was refused before its message was read. Not a label of a metric.
+    pub(crate) const NONE: Self = Self("");
     /// Any other method.
     pub(crate) const OTHER: Self = Self("_OTHER");
 
@@ -51,12 +54,43 @@ impl MethodLabel {
     }
 }
 
-/// Returns the error label of a call, or `None` if it succeeded.
-pub(crate) fn error_label(outcome: CallOutcome) -> Option<&'static str> {
-    match outcome {
-        CallOutcome::Done | CallOutcome::InputRequired => None,
-        CallOutcome::ToolError => Some("tool_error"),
-        CallOutcome::Error => Some("rpc_error"),
-        CallOutcome::Failed(failure) => Some(failure.kind()),
+/// End of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RequestEnd {
+    /// Kind of the end, for the record.
+    pub(super) kind: CallEndKind,
+    /// Error label; `None` if the request succeeded.
+    pub(super) error: Option<&'static str>,
+}
+
+impl RequestEnd {
+    /// End of a request that was answered without a call.
+    pub(super) const ANSWERED: Self = Self {
+        kind: CallEndKind::Answered,
+        error: None,
+    };
+
+    /// Returns the end of a call.
+    pub(super) fn of_call(outcome: CallOutcome) -> Self {
+        let (kind, error) = match outcome {
+            CallOutcome::Done => (CallEndKind::Answered, None),
+            CallOutcome::InputRequired => (CallEndKind::InputRequired, None),
+            CallOutcome::ToolError => (CallEndKind::ToolError, Some("tool_error")),
+            CallOutcome::Error => (CallEndKind::RpcError, Some("rpc_error")),
+            CallOutcome::Failed(failure) => (CallEndKind::Failed, Some(failure.kind())),
+        };
+        Self { kind, error }
+    }
+
+    /// Returns the reason of a failure or refusal, if the kind does not say it.
+    pub(super) fn reason(self) -> &'static str {
+        match self.kind {
+            CallEndKind::Failed | CallEndKind::Refused => self.error.unwrap_or_default(),
+            CallEndKind::Answered
+            | CallEndKind::InputRequired
+            | CallEndKind::ToolError
+            | CallEndKind::RpcError
+            | CallEndKind::Cancelled => "",
+        }
     }
 }

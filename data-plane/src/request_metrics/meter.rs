@@ -5,37 +5,37 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use toolgate_data_core::{View, plan::CallPlan};
-use toolgate_model::Slug;
+use toolgate_model::{ObjectName, Slug};
 use toolgate_runtime::{
     Metrics,
     metrics::{LatencyHistogram, OperationLabels},
 };
+use toolgate_sync::CallSubject;
 
 use super::MethodLabel;
 
 /// Handles of all gateways.
 pub(super) struct MeterRegistry {
     metrics: Metrics,
-    gateways: CopyOnWriteMap<Slug, Arc<GatewayMeter>>,
+    gateways: CopyOnWriteMap<ObjectName, Arc<GatewayMeter>>,
     overhead: CopyOnWriteMap<MethodLabel, LatencyHistogram>,
 }
 
 /// Handles of one gateway.
 pub(super) struct GatewayMeter {
     metrics: Metrics,
-    gateway: Slug,
+    gateway: ObjectName,
     tools: CopyOnWriteMap<Box<str>, Arc<TargetMeter>>,
     others: CopyOnWriteMap<(&'static str, Slug), Arc<TargetMeter>>,
     methods: CopyOnWriteMap<(MethodLabel, Option<&'static str>, &'static str), LatencyHistogram>,
+    /// Subjects of requests that call no server.
+    subjects: CopyOnWriteMap<MethodLabel, Arc<CallSubject>>,
 }
 
 /// Handles of one tool, or of one method of one server.
 pub(super) struct TargetMeter {
     metrics: Metrics,
-    gateway: Slug,
-    method: &'static str,
-    tool: Option<Box<str>>,
-    server: Slug,
+    subject: Arc<CallSubject>,
     outcomes: CopyOnWriteMap<
         (Option<&'static str>, ProtocolVersions),
         (LatencyHistogram, LatencyHistogram),
@@ -107,7 +107,7 @@ impl MeterRegistry {
         }
     }
 
-    pub(super) fn gateway(&self, gateway: &Slug) -> Arc<GatewayMeter> {
+    pub(super) fn gateway(&self, gateway: &ObjectName) -> Arc<GatewayMeter> {
         self.gateways.get(gateway, || {
             let meter = GatewayMeter {
                 metrics: self.metrics.clone(),
@@ -115,6 +115,7 @@ impl MeterRegistry {
                 tools: CopyOnWriteMap::new(),
                 others: CopyOnWriteMap::new(),
                 methods: CopyOnWriteMap::new(),
+                subjects: CopyOnWriteMap::new(),
             };
             (gateway.clone(), Arc::new(meter))
         })
@@ -127,8 +128,10 @@ impl MeterRegistry {
     }
 
     pub(super) fn retain(&self, view: &View) {
-        self.gateways
-            .retain(|gateway| view.gateway(gateway.as_str()).is_some());
+        self.gateways.retain(|name| {
+            let gateway = view.gateway(name.id.as_str());
+            gateway.is_some_and(|gateway| gateway.name == *name)
+        });
     }
 }
 
@@ -137,10 +140,12 @@ impl GatewayMeter {
         let server = || call.server().name.id.clone();
         let meter = |tool: Option<Box<str>>| TargetMeter {
             metrics: self.metrics.clone(),
-            gateway: self.gateway.clone(),
-            method: call.target.method(),
-            tool,
-            server: server(),
+            subject: Arc::new(CallSubject {
+                gateway: self.gateway.clone(),
+                method: call.target.method(),
+                tool,
+                server: Some(server()),
+            }),
             outcomes: CopyOnWriteMap::new(),
         };
         if let Some(tool) = call.target.tool() {
@@ -167,16 +172,34 @@ impl GatewayMeter {
                 tool: None,
                 error,
                 version,
-                gateway: self.gateway.as_str(),
+                gateway: self.gateway.id.as_str(),
                 server: "",
             };
             (key, self.metrics.server_operation(&operation))
         };
         self.methods.with(&key, make, |timing| timing.record(took));
     }
+
+    /// Returns the subject of requests with this method that call no server.
+    pub(super) fn subject(&self, method: MethodLabel) -> Arc<CallSubject> {
+        self.subjects.get(&method, || {
+            let subject = CallSubject {
+                gateway: self.gateway.clone(),
+                method: method.as_str(),
+                tool: None,
+                server: None,
+            };
+            (method, Arc::new(subject))
+        })
+    }
 }
 
 impl TargetMeter {
+    /// Returns the subject of the calls.
+    pub(super) fn subject(&self) -> Arc<CallSubject> {
+        Arc::clone(&self.subject)
+    }
+
     /// Records a call that took `took` in total, of which it waited `waited` for the server.
     pub(super) fn record(
         &self,
@@ -187,13 +210,14 @@ impl TargetMeter {
     ) {
         let key = (error, spoken);
         let make = || {
+            let subject = &self.subject;
             let operation = |version| OperationLabels {
-                method: self.method,
-                tool: self.tool.as_deref(),
+                method: subject.method,
+                tool: subject.tool.as_deref(),
                 error,
                 version,
-                gateway: self.gateway.as_str(),
-                server: self.server.as_str(),
+                gateway: subject.gateway.id.as_str(),
+                server: subject.server.as_ref().map_or("", Slug::as_str),
             };
             let server_histogram = self.metrics.server_operation(&operation(spoken.client));
             let client_histogram = self.metrics.client_operation(&operation(spoken.server));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use toolgate_data_core::refusal::UpstreamFailure;
 use toolgate_mcp::method;
+use toolgate_model::{CallFilter, ObjectName};
 use toolgate_runtime::clock;
 
 use super::*;
@@ -16,25 +17,84 @@ fn unknown_methods_share_one_label() {
 
 #[test]
 fn a_successful_call_has_no_error_label() {
-    assert_eq!(labels::error_label(CallOutcome::Done), None);
-    let failed = CallOutcome::Failed(UpstreamFailure::Timeout);
-    assert_eq!(labels::error_label(failed), Some("upstream_timeout"));
+    assert_eq!(RequestEnd::of_call(CallOutcome::Done).error, None);
+    let failed = RequestEnd::of_call(CallOutcome::Failed(UpstreamFailure::Timeout));
+    assert_eq!(failed.error, Some("upstream_timeout"));
+    assert_eq!(failed.reason(), "upstream_timeout");
 }
 
 #[test]
 fn rejections_and_requests_appear_in_the_metrics() {
     let metrics = Metrics::new();
-    let request_metrics = RequestMetrics::new(metrics.clone(), clock::system());
+    let request_metrics = RequestMetrics::new(&metrics, &clock::system(), &Arc::default());
     request_metrics
         .open()
         .finish_refused(&Refusal::Unauthenticated);
     request_metrics
         .open()
         .finish_refused(&Refusal::Unauthenticated);
-    let meter = request_metrics.meters.gateway(&"one".parse().unwrap());
+    let meter = request_metrics.meters.gateway(&ObjectName::new(
+        "acme".parse().unwrap(),
+        "one".parse().unwrap(),
+    ));
     let ping = MethodLabel::of(method::PING);
     meter.method(ping, None, "2025-11-25", Duration::from_millis(1));
     let text = metrics.render();
     assert!(text.contains("reason=\"unauthenticated\"} 2"), "{text}");
     assert!(text.contains("mcp_method_name=\"ping\""), "{text}");
+}
+
+#[test]
+fn each_request_of_a_gateway_has_one_record_that_tells_its_end() {
+    let log = Arc::<CallLog>::default();
+    let metrics = RequestMetrics::new(&Metrics::new(), &clock::system(), &log);
+    let gateway = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
+    let open = || {
+        let mut measurement = metrics.open();
+        measurement.meter = Some(metrics.meters.gateway(&gateway));
+        measurement
+    };
+    // Of no gateway, and of the proxy that it was forwarded to.
+    metrics.open().answered();
+    open().finish_forwarded();
+    let mut answered = open();
+    answered.set_request_bytes(10);
+    answered.add_response_bytes(15);
+    answered.add_response_bytes(5);
+    answered.answered();
+    open().finish_call(CallOutcome::InputRequired);
+    open().finish_call(CallOutcome::ToolError);
+    open().finish_call(CallOutcome::Error);
+    open().finish_call(CallOutcome::Failed(UpstreamFailure::Timeout));
+    open().finish_refused(&Refusal::UnknownTool("lokup".into()));
+    drop(open());
+    let lost = open();
+    let panicking = std::panic::AssertUnwindSafe(move || {
+        let _lost = lost;
+        panic!("a fault of ours");
+    });
+    std::panic::catch_unwind(panicking).unwrap_err();
+    let all = CallFilter::of_gateway(gateway.clone());
+    let records = log.past(log.end(), &all, Timestamp(0), 100);
+    let ends: Vec<_> = records
+        .iter()
+        .map(|record| (record.result, record.reason.as_str(), record.tool.as_str()))
+        .collect();
+    assert_eq!(
+        ends,
+        [
+            (CallEndKind::Answered, "", ""),
+            (CallEndKind::InputRequired, "", ""),
+            (CallEndKind::ToolError, "", ""),
+            (CallEndKind::RpcError, "", ""),
+            (CallEndKind::Failed, "upstream_timeout", ""),
+            (CallEndKind::Refused, "unknown_tool", "lokup"),
+            (CallEndKind::Cancelled, "", ""),
+            (CallEndKind::Failed, "internal", ""),
+        ]
+    );
+    assert_eq!(
+        (records[0].request_bytes, records[0].response_bytes),
+        (10, 20)
+    );
 }

@@ -79,6 +79,11 @@ impl ControlChannels {
 }
 
 impl ControlChannels {
+    /// Returns a receiver of the connector, which is `None` until it is set.
+    pub(crate) fn connector(&self) -> watch::Receiver<Option<RoundRobinConnector>> {
+        self.connector.clone()
+    }
+
     /// Returns the channel shared by unary requests, apart from those of the streams.
     pub(crate) async fn shared_channel(&self) -> Channel {
         self.shared.get_or_init(|| self.new_channel()).await.clone()
@@ -123,6 +128,13 @@ impl RoundRobinConnector {
             .map(connector)
             .collect::<Result<_, TlsError>>()?;
         Ok(Self::new(connectors))
+    }
+
+    /// Returns a connector for each of the control planes.
+    pub(crate) fn each(&self) -> Vec<Self> {
+        let each = self.connectors.iter();
+        each.map(|connector| Self::new(vec![connector.clone()]))
+            .collect()
     }
 
     pub(crate) fn channel(self) -> Channel {

@@ -157,11 +157,16 @@ pub(crate) struct FakeControlPlane {
     /// Ends all subscriptions when it changes.
     pub(crate) disconnect: watch::Sender<u32>,
     pub(crate) hellos: Arc<Mutex<Vec<pb::Hello>>>,
+    pub(crate) hello_times: Arc<Mutex<Vec<tokio::time::Instant>>>,
     pub(crate) answers: Arc<Mutex<Vec<Message>>>,
     pub(crate) resolved: Arc<AtomicUsize>,
     /// Applied to every update before it is sent.
     pub(crate) mutator: Arc<Mutex<Option<UpdateMutator>>>,
     reports: Arc<Mutex<Vec<pb::ProxyReport>>>,
+    /// Queries for records of requests.
+    pub(crate) queries: watch::Sender<pb::CallQueries>,
+    /// Messages of the streams of records.
+    pub(crate) call_reports: Arc<Mutex<Vec<pb::CallReport>>>,
     /// Time of its clock minus that of the machine, in milliseconds.
     clock_ahead: Arc<AtomicI64>,
 }
@@ -177,10 +182,13 @@ impl FakeControlPlane {
             revoked: watch::Sender::new(none),
             disconnect: watch::Sender::new(0),
             hellos: Arc::default(),
+            hello_times: Arc::default(),
             answers: Arc::default(),
             resolved: Arc::default(),
             mutator: Arc::default(),
             reports: Arc::default(),
+            queries: watch::Sender::default(),
+            call_reports: Arc::default(),
             clock_ahead: Arc::default(),
         }
     }
@@ -225,6 +233,7 @@ type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Push for FakeControlPlane {
     type SubscribeStream = BoxedStream<pb::Update>;
     type RevocationsStream = BoxedStream<pb::Revocations>;
+    type CallsStream = BoxedStream<pb::CallQueries>;
 
     #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
     async fn subscribe(
@@ -246,6 +255,8 @@ impl Push for FakeControlPlane {
                         Ok(Some(pb::FromProxy { message: Some(Message::Hello(hello)) })) => {
                             held = toolgate_wire::push::digests(&hello.resources);
                             fake.hellos.lock().unwrap().push(hello);
+                            let now = tokio::time::Instant::now();
+                            fake.hello_times.lock().unwrap().push(now);
                         }
                         Ok(Some(pb::FromProxy { message: Some(answer) })) => {
                             fake.answers.lock().unwrap().push(answer);
@@ -289,6 +300,22 @@ impl Push for FakeControlPlane {
         Ok(Response::new(pb::ReportResponse {
             received_time_ms: now,
         }))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "ends with the test's runtime")]
+    async fn calls(
+        &self,
+        request: Request<Streaming<pb::CallReport>>,
+    ) -> Result<Response<Self::CallsStream>, Status> {
+        let mut incoming = request.into_inner();
+        let reports = Arc::clone(&self.call_reports);
+        tokio::spawn(async move {
+            while let Ok(Some(report)) = incoming.message().await {
+                reports.lock().unwrap().push(report);
+            }
+        });
+        let queries = WatchStream::new(self.queries.subscribe()).map(Ok);
+        Ok(Response::new(queries.boxed()))
     }
 }
 

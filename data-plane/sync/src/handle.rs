@@ -23,7 +23,7 @@ use toolgate_model::{ServerHealth, Slug, Timestamp, Version};
 
 use toolgate_runtime::{Readiness, readiness::ReadyGuard, tls::FleetMembership};
 
-use crate::{credentials::CredentialCache, keys::SharedKeys};
+use crate::{call_log::CallLog, credentials::CredentialCache, keys::SharedKeys};
 
 /// Handle to the synchronized state. Cheap to clone.
 #[derive(Clone)]
@@ -54,6 +54,7 @@ pub(crate) struct SyncState {
     revocations: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     membership: watch::Sender<Option<FleetMembership>>,
     health: watch::Sender<Arc<[ServerHealth]>>,
+    pub(crate) call_log: Arc<CallLog>,
     pub(crate) status: ArcSwap<SyncStatus>,
     serving_proxies: AtomicU32,
     /// End of the proxy's certificate in Unix milliseconds; 0 without one.
@@ -102,6 +103,11 @@ impl SyncHandle {
     /// Hands over the health of the servers that fail or have failed lately, for the control plane.
     pub fn report_health(&self, servers: Vec<ServerHealth>) {
         self.state.health.send_replace(servers.into());
+    }
+
+    /// Returns the log of the requests of this proxy, which control planes read for operators.
+    pub fn call_log(&self) -> &Arc<CallLog> {
+        &self.state.call_log
     }
 
     /// Returns the current status.
@@ -155,6 +161,7 @@ impl SyncState {
             revocations: watch::Sender::default(),
             membership: watch::Sender::default(),
             health: watch::Sender::new(Arc::new([])),
+            call_log: Arc::default(),
             status: ArcSwap::from_pointee(status),
             serving_proxies: AtomicU32::new(1),
             certificate_end: AtomicU64::new(0),

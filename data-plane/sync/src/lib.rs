@@ -14,6 +14,8 @@
 //! Only the readers of [`SyncHandle`] run on the request path, and they neither wait nor lock.
 
 mod applied_config;
+mod call_log;
+mod call_stream;
 mod connection_problem;
 mod control_channels;
 mod credentials;
@@ -32,6 +34,7 @@ mod revocations;
 mod secret;
 mod start;
 
+pub use call_log::{CallLog, CallLogEntry, CallSubject, ClientName, LogPosition, requested_name};
 pub use disk::DiskError;
 pub use handle::{SyncHandle, SyncStatus};
 pub use keys::SharedKeys;

@@ -126,14 +126,16 @@ async fn run_stream(
 ///
 /// Every message adds its tokens. A complete message that is not older also removes the tokens it does not list, except
 /// tokens that the view contains, or may still get because it is older than the set: the control plane may omit a
-/// revoked token because the token was deleted, or because its store was restored from a copy that was made before the
-/// revocation. With a new epoch, which begins then, tokens are removed only under a view of that epoch.
+/// revoked token because the token was deleted. At a new epoch, which begins when a store is restored from a copy, every
+/// revocation is kept: the copy may have a token that was revoked after it was made. Those of tokens that the restored
+/// configuration does not contain are removed by the next complete message.
 fn merge(held: &RevokedTokens, message: &pb::Revocations, view: &View) -> RevokedTokens {
     let version = version_of(message.version.as_ref());
     let mut hashes = held.hashes.as_ref().clone();
     if message.complete && version >= held.version {
-        let current = view.version() >= held.version && view.version().epoch >= version.epoch;
-        hashes.retain(|hash| !current || view.caller(hash).is_some());
+        // A view of an earlier epoch does not tell which tokens the restored configuration has.
+        let is_current = version.epoch == held.version.epoch && view.version() >= held.version;
+        hashes.retain(|hash| !is_current || view.caller(hash).is_some());
     }
     for hash in &message.token_hashes {
         match <[u8; 32]>::try_from(hash.as_slice()) {

@@ -10,6 +10,7 @@ use toolgate_runtime::random;
 
 use crate::{
     applied_config::AppliedConfig,
+    call_stream::CallStreamTask,
     control_channels::{self, ConnectorSetter, ControlChannels, RoundRobinConnector},
     credentials::CredentialCache,
     disk::{DiskError, SealedDirectory},
@@ -302,6 +303,14 @@ impl TaskContext {
             *reconnect,
         );
         context.drain.spawn_last("revocations", revocations);
+        let calls = CallStreamTask {
+            proxy_id: proxy_id.clone(),
+            log: Arc::clone(&shared.call_log),
+            channels: channels.clone(),
+            context: context.clone(),
+            reconnect: *reconnect,
+        };
+        context.drain.spawn_last("call records", calls.run());
         let credentials = credentials.clone().follow(
             Arc::clone(shared),
             versions.clone(),

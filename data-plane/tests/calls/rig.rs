@@ -119,6 +119,7 @@ pub struct FixedSource {
     revoked: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     /// Number of proxies that rate limits are divided by.
     pub serving_proxies: Arc<AtomicU32>,
+    call_log: Arc<toolgate_data_plane::sync::CallLog>,
 }
 
 pub struct FixedKeys {
@@ -181,6 +182,7 @@ impl TestRig {
             without_credential: Arc::default(),
             revoked: watch::Sender::default(),
             serving_proxies: Arc::new(AtomicU32::new(1)),
+            call_log: Arc::default(),
         };
         Self::assemble(source, (legacy, modern), change, (metrics, clock))
     }
@@ -597,6 +599,10 @@ impl ConfigSource for FixedSource {
     }
 
     fn report_health(&self, _servers: Vec<toolgate_model::ServerHealth>) {}
+
+    fn call_log(&self) -> &Arc<toolgate_data_plane::sync::CallLog> {
+        &self.call_log
+    }
 
     fn proxy_id(&self) -> &Slug {
         &self.proxy

@@ -2,6 +2,7 @@
 //! where they enter (`shared/wire`, the admin API) and not checked again inside a plane. The crate is pure: no IO, no
 //! clock, no randomness.
 
+pub mod call_record;
 pub mod clock_reading;
 pub mod credential_kind;
 pub mod desired;
@@ -21,6 +22,7 @@ pub mod time;
 pub mod uid;
 pub mod version;
 
+pub use call_record::{CallEndKind, CallFilter, CallQuery, CallRecord};
 pub use clock_reading::{CLOCK_TOLERANCE, ClockReading};
 pub use credential_kind::{CredentialKind, FieldPlace, SealedField};
 pub use desired::{

@@ -2,6 +2,7 @@
 //! tokens are received as [`CredentialInput`] and [`TokenInput`], because their sealed value and hash are not part of
 //! any message.
 
+mod calls;
 mod credential;
 mod definitions;
 mod gateway;
@@ -13,6 +14,7 @@ mod server_health;
 mod token;
 mod version;
 
+pub use calls::{InvalidCallQuery, call_query, call_to_proto};
 pub use credential::{
     CredentialFields, CredentialInput, FieldInput, InvalidCredential, credential,
     credential_to_proto,

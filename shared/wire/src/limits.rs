@@ -72,6 +72,10 @@ pub const REASON: usize = 4 * 1024;
 pub const REFUSALS: usize = 10_000;
 /// Maximum number of servers whose health a proxy reports.
 pub const HEALTH_SERVERS: usize = 1_000;
+/// Maximum number of queries for records of requests that a proxy answers.
+pub const CALL_QUERIES: usize = 64;
+/// Maximum number of records of requests in one message.
+pub const CALL_RECORDS: usize = 64;
 /// Maximum number of resources of a push, and held by a proxy.
 pub const RESOURCES: usize = 1_000_000;
 /// Maximum number of changes recorded for a version.

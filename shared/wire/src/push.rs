@@ -2,12 +2,16 @@
 //! keeps the last accepted form and names the resource in the Nack. A gateway with security fields that this build does
 //! not support is denied. Only a push with an invalid frame is rejected as a whole.
 
+mod calls;
 mod hello;
 mod key;
 mod report;
 mod resource;
 mod update;
 
+pub use calls::{
+    InvalidCallReport, call_queries, call_queries_to_proto, call_record, call_record_to_proto,
+};
 pub use hello::{InvalidHello, ProxyHello};
 pub use key::{InvalidKey, key, key_to_proto};
 pub use report::{InvalidReport, ProxyReport};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use super::{ANSWERS, translated};
+use super::{ANSWERS, NOUN_ANSWERS, translated};
 use crate::cli::Cli;
 
 fn line(line: &str) -> String {
@@ -35,6 +35,7 @@ fn words_of_kubectl_and_gh_are_understood() {
         ("add server git --url u", "server add git --url u"),
         ("create gateway g --server s", "gateway create g --server s"),
         ("create token t", "token create t"),
+        ("token set t --ttl 1d", "token update t --ttl 1d"),
         ("revoke token t", "token revoke t"),
         ("call tool x --gateway g", "tools call x --gateway g"),
         ("list tools --gateway g", "tools list --gateway g"),
@@ -57,6 +58,8 @@ fn words_of_kubectl_and_gh_are_understood() {
         ),
         ("apply -f x --dry-run=server", "apply -f x --dry-run"),
         ("apply -f x --dry-run=none", "apply -f x"),
+        ("logs tools -f", "logs tools -f"),
+        ("gateway logs tools --failed", "logs tools --failed"),
         ("get gateways", "get gateways"),
         ("proxies join-token", "proxies join-token"),
         ("nonsense", "nonsense"),
@@ -68,8 +71,13 @@ fn words_of_kubectl_and_gh_are_understood() {
 
 #[test]
 fn a_word_without_counterpart_is_answered_with_commands_that_exist() {
-    for (word, answer) in ANSWERS {
-        let told = line(word);
+    let of_nouns = NOUN_ANSWERS.iter().flat_map(|(noun, verbs, answer)| {
+        let verbs = verbs.iter();
+        verbs.map(move |verb| (format!("{noun} {verb}"), *answer))
+    });
+    let of_words = ANSWERS.map(|(word, answer)| (word.to_owned(), answer));
+    for (word, answer) in of_words.into_iter().chain(of_nouns) {
+        let told = line(&word);
         assert!(told.contains("next:"), "{word}: {told}");
         for command in answer.split('`').skip(1).step_by(2) {
             let Some(arguments) = command.strip_prefix("toolgate ") else {

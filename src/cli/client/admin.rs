@@ -1,7 +1,10 @@
 //! Client of the admin API: calls any method with proto JSON requests and responses.
 
+pub mod calls;
 pub mod changes;
+mod failure;
 mod status;
+pub mod write_retry;
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -29,8 +32,8 @@ use crate::cli::{
 };
 
 use status::{
-    STATE_NOT_CURRENT, address_origin, is_connect_error, is_not_grpc, is_result_unknown,
-    is_store_unavailable, is_timeout, is_transient, reason, timeout_status,
+    STATE_NOT_CURRENT, is_connect_error, is_result_unknown, is_store_unavailable, is_transient,
+    reason, timeout_status,
 };
 
 /// Timeout of a request.
@@ -57,9 +60,6 @@ const REPEAT_PERIOD: Duration = Duration::from_secs(10);
 /// Pause before the first repetition, doubled before each further one.
 const REPEAT_PAUSE: Duration = Duration::from_millis(200);
 
-/// Advice printed if the control plane answers but its store is unavailable.
-const STORE_UNAVAILABLE_ADVICE: &str = "check the store, etcd or the file in the data folder: --etcd of the control plane names it; its log \
-     tells when it is back. Proxies serve on meanwhile";
 /// Note for a write that has certainly not happened.
 const NOT_WRITTEN: &str = "nothing was written";
 /// Note for a write that may have happened.
@@ -125,6 +125,7 @@ pub struct AdminClient {
     bearer: Option<MetadataValue<Ascii>>,
     addr: String,
     addr_file: Option<PathBuf>,
+    token_file: PathBuf,
     organization: String,
     /// True until the control plane cannot tell whether its state is the latest.
     reads_latest: bool,
@@ -143,6 +144,7 @@ impl AdminCommandOptions {
             bearer,
             addr,
             addr_file: self.addr.is_none().then(|| self.address_file()),
+            token_file: self.token_file(),
             organization,
             reads_latest: true,
         })
@@ -367,9 +369,18 @@ impl AdminClient {
 
     /// Returns all objects of a kind, page by page.
     pub async fn list(&mut self, kind: &ApiResourceKind) -> Result<Vec<Value>, CliError> {
+        self.list_pages(kind, usize::MAX).await
+    }
+
+    /// Returns the objects of a kind on its first pages.
+    pub async fn list_pages(
+        &mut self,
+        kind: &ApiResourceKind,
+        most: usize,
+    ) -> Result<Vec<Value>, CliError> {
         let mut found = Vec::new();
         let mut page_token = String::new();
-        loop {
+        for _page in 0..most {
             let mut request = json!({ "pageSize": PAGE_SIZE, "pageToken": page_token });
             if kind.in_organization {
                 request["parent"] = json!(format!("organizations/{}", self.organization));
@@ -381,9 +392,10 @@ impl AdminClient {
             }
             match page["nextPageToken"].as_str() {
                 Some(next) if !next.is_empty() => page_token = next.to_owned(),
-                Some(_) | None => return Ok(found),
+                Some(_) | None => break,
             }
         }
+        Ok(found)
     }
 
     /// Creates an object under `id` and returns the response of the API. For tokens it holds the secret.
@@ -435,45 +447,6 @@ impl AdminClient {
     pub fn with_organization(mut self, organization: &str) -> Self {
         organization.clone_into(&mut self.organization);
         self
-    }
-
-    fn to_cli_error(&self, status: Status) -> CliError {
-        let status = match is_timeout(&status) {
-            true => timeout_status(),
-            false => status,
-        };
-        if is_not_grpc(&status) {
-            return CliError::new(
-                CliErrorKind::Unavailable,
-                format!("{} answers, but not as an admin API does", self.addr),
-            )
-            .with_next_step(format!(
-                "set TOOLGATE_ADDR to the admin API: 7400 is its usual port, and a proxy has none; now it is {}",
-                self.addr
-            ));
-        }
-        if is_store_unavailable(&status) {
-            return CliError::from(status)
-                .with_note(format!("{} answers; its store does not", self.addr))
-                .with_next_step(STORE_UNAVAILABLE_ADVICE);
-        }
-        let fault = CliError::from(status);
-        match fault.kind {
-            CliErrorKind::Unavailable => {
-                let fault = fault.with_prefix(format_args!("no answer from {}", self.addr));
-                match self.addr_file.as_deref() {
-                    Some(file) => fault.with_note(address_origin(file, &self.addr)),
-                    None => fault,
-                }
-            }
-            CliErrorKind::Denied if self.bearer.is_none() => fault.with_note("no token was sent"),
-            CliErrorKind::Denied
-            | CliErrorKind::Error
-            | CliErrorKind::CallFailed
-            | CliErrorKind::Usage
-            | CliErrorKind::NotFound
-            | CliErrorKind::Conflict => fault,
-        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::cli::{
         kind::{CATALOGUE, GATEWAY, PROXY, TOKEN},
         known_token,
         mcp_client::McpClient,
-        object_name, suggestions,
+        object_name, suggestions, token_scope,
     },
     commands::token::{self, TokenRequest},
     output::{
@@ -27,6 +27,9 @@ const TEMPORARY_TOKEN_TTL: Duration = Duration::from_secs(300);
 /// Maximum time until a new token has reached the proxy.
 const TOKEN_PROPAGATION_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Next step for arguments that are not a JSON object.
+const ARGUMENTS_ADVICE: &str = "write one such as --args '{\"text\": \"hi\"}'; `toolgate tools describe` and `toolgate prompts list` show the \
+     arguments";
 
 /// Gateway, with the options to reach it.
 #[derive(Debug, clap::Args)]
@@ -141,16 +144,23 @@ impl GatewayTarget {
         let limit = dial::RESPONSE_TIMEOUT / 2;
         let known = tokio::time::timeout(limit, known_token::find(admin, token)).await;
         let now = crate::cli::now();
-        let reasons = known.unwrap_or_default();
-        let reasons = reasons
+        let known = known.unwrap_or_default();
+        let reasons = known
             .iter()
             .filter_map(|token| known_token::refusal(token, &self.gateway, now));
         let explained = reasons.fold(fault, CliError::with_note);
-        match explained.notes.is_empty() {
-            true => explained,
-            false => explained.with_next_step(format!(
-                "`toolgate token create NAME --gateway {}` makes another token",
-                self.gateway
+        let gateway = &self.gateway;
+        let lost = known
+            .iter()
+            .find(|token| token_scope::lost_gateways(token).contains(&gateway.as_str()));
+        let lost = lost.map(|token| crate::cli::output::cell::id(token, "/metadata/name"));
+        match (explained.notes.is_empty(), lost) {
+            (true, _) => explained,
+            (false, Some(id)) => explained.with_next_step(format!(
+                "`toolgate token update {id} --gateway {gateway}` lets the token open the gateway that exists now"
+            )),
+            (false, None) => explained.with_next_step(format!(
+                "`toolgate token create NAME --gateway {gateway}` makes another token"
             )),
         }
     }
@@ -183,10 +193,27 @@ impl GatewayTarget {
             Some(problems)
         };
         out.notice(format_args!("no {what}"));
-        for problem in problems.await.unwrap_or_default() {
+        let problems: Vec<Value> = problems.await.unwrap_or_default();
+        for problem in &problems {
             out.notice(format_args!("  {}", problem.as_str().unwrap_or_default()));
         }
-        out.notice("  next: `toolgate doctor` looks closer");
+        let gateway = &self.gateway;
+        let offers = match what {
+            "tools" => format!("`toolgate gateway add-tool {gateway} SERVER/TOOL` offers one"),
+            "prompts" => format!(
+                "`allPrompts: true` in a binding offers those of its server: `toolgate edit gateway {gateway}`"
+            ),
+            _ => format!(
+                "`resources: true` in a binding offers those of its server: `toolgate edit gateway {gateway}`"
+            ),
+        };
+        out.notice(match problems.is_empty() {
+            true => format!(
+                "  next: `toolgate describe gateway {gateway}` shows its bindings, `toolgate describe server SERVER` what a \
+                 server has; {offers}"
+            ),
+            false => "  next: `toolgate doctor` looks closer".to_owned(),
+        });
     }
 
     fn admin(&self) -> AdminCommandOptions {
@@ -234,14 +261,13 @@ pub fn parse_arguments(given: &str) -> Result<Value, CliError> {
             .map_err(|error| CliError::usage(format!("cannot read standard input: {error}")))?,
         None => given.to_owned(),
     };
-    let value: Value = serde_json::from_str(&text)
-        .map_err(|error| CliError::usage(format!("--args is not JSON: {error}")))?;
+    let value: Value = serde_json::from_str(&text).map_err(|error| {
+        CliError::usage(format!("--args is not JSON: {error}")).with_next_step(ARGUMENTS_ADVICE)
+    })?;
     if value.is_object() {
         return Ok(value);
     }
-    Err(CliError::usage(
-        "--args must be a JSON object, e.g. '{\"text\":\"hi\"}'",
-    ))
+    Err(CliError::usage("--args must be a JSON object").with_next_step(ARGUMENTS_ADVICE))
 }
 
 /// Replaces base64 data of images, sounds and files in a part of a result, for output on a terminal.

@@ -3,11 +3,12 @@
 use serde_json::Value;
 use toolgate_model::{ObjectKind, for_each_kind};
 
-use crate::cli::client::{proxy_clock, server_health};
+use crate::cli::client::{proxy_clock, server_health, token_scope};
 use crate::cli::output::{
-    cell::{age, count, enum_word, id, joined, text, version},
+    cell::{age, count, enum_word, id, joined, joined_strings, text, version},
     credential_fields::field_list,
     error::CliError,
+    nearest_name::nearest,
 };
 
 /// Kind of object.
@@ -161,14 +162,14 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         &[
             NAME,
             TITLE,
-            column("FOR", |o, _| token_scope(o)),
-            column("GATEWAYS", |o, _| token_gateways(o, "/spec/gateways")),
+            column("FOR", |o, _| token_scope::subject_cell(o)),
+            column("GATEWAYS", |o, _| token_scope::gateways_cell(o)),
             column("ROLE", |o, _| enum_word(o, "/spec/adminRole", "none")),
-            column("STATE", token_state),
-            wide("TOOLS", |o, _| token_tools(o)),
+            column("STATE", token_scope::state),
+            wide("TOOLS", |o, _| token_scope::tools_cell(o)),
             wide("LIMITS", |o, _| limits(o)),
             wide("BEGINS", |o, _| text(o, "/status/hint")),
-            wide("EXPIRES", |o, _| text(o, "/spec/expireTime")),
+            wide("EXPIRES", |o, _| token_scope::expiry_cell(o)),
             AGE,
         ],
     ),
@@ -225,8 +226,14 @@ impl ApiResourceKind {
         };
         ALL.iter().find(means).ok_or_else(|| {
             let known: Vec<_> = ALL.iter().map(|kind| kind.plural).collect();
-            CliError::usage(format!("there is no kind `{word}`"))
+            let names = ALL.iter().flat_map(|kind| [kind.plural, kind.name]);
+            let fault = CliError::usage(format!("there is no kind `{word}`"))
                 .with_note(format!("kinds: {}", known.join(", ")))
+                .with_next_step("`toolgate explain` describes the kinds");
+            match nearest(&word, names) {
+                Some(near) => fault.with_note(format!("did you mean `{}`?", near.to_lowercase())),
+                None => fault,
+            }
         })
     }
 
@@ -283,19 +290,6 @@ impl ApiResourceKind {
     }
 }
 
-fn joined_strings(object: &Value, pointer: &str) -> String {
-    let list = object.pointer(pointer).and_then(Value::as_array);
-    let words: Vec<_> = list
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    match words.is_empty() {
-        true => "-".to_owned(),
-        false => words.join(","),
-    }
-}
-
 /// Lists the kinds of requests that a server may send to clients.
 fn relayed_requests(server: &Value) -> String {
     let relay = &server["spec"]["relay"];
@@ -330,11 +324,11 @@ fn probe_state(server: &Value, now: u64) -> String {
     }
 }
 
-/// URLs of the endpoints of a server.
-fn server_urls(server: &Value) -> String {
-    match text(server, "/spec/url") {
-        none if none.is_empty() => joined(server, "/spec/endpoints", "url"),
-        url => url,
+/// Returns the URLs of the endpoints of a server, joined by commas.
+pub fn server_urls(server: &Value) -> String {
+    match server["spec"]["url"].as_str() {
+        None | Some("") => joined(server, "/spec/endpoints", "url"),
+        Some(url) => url.to_owned(),
     }
 }
 
@@ -356,29 +350,6 @@ fn max_answer(server: &Value) -> String {
     format!("{} MiB", server["spec"]["maxAnswerMib"])
 }
 
-fn token_scope(token: &Value) -> String {
-    let spec = &token["spec"];
-    match (spec["team"].as_str(), spec["user"].as_str()) {
-        (Some(team), _) => format!("team {team}"),
-        (None, Some(user)) => format!("user {user}"),
-        (None, None) => "itself".to_owned(),
-    }
-}
-
-fn token_state(token: &Value, now: u64) -> String {
-    let expired = token
-        .pointer("/spec/expireTime")
-        .and_then(Value::as_str)
-        .and_then(crate::cli::output::cell::parse_timestamp)
-        .is_some_and(|at| at <= now);
-    match (token.pointer("/status/revoked"), expired) {
-        (Some(Value::Bool(true)), _) => "revoked",
-        (_, true) => "expired",
-        (_, false) => "valid",
-    }
-    .to_owned()
-}
-
 /// Summarizes the rate limits of an object: `600 per 60s per principal`.
 fn limits(object: &Value) -> String {
     let list = object["spec"]["rateLimits"]
@@ -398,30 +369,6 @@ fn limits(object: &Value) -> String {
     match list.is_empty() {
         true => "-".to_owned(),
         false => list.join(", "),
-    }
-}
-
-fn token_tools(token: &Value) -> String {
-    if token.pointer("/spec/noTools") == Some(&Value::Bool(true)) {
-        return "none".to_owned();
-    }
-    match joined_strings(token, "/spec/tools").as_str() {
-        "-" => "all".to_owned(),
-        tools => tools.to_owned(),
-    }
-}
-
-fn token_gateways(token: &Value, pointer: &str) -> String {
-    if token.pointer("/spec/noGateways") == Some(&Value::Bool(true)) {
-        return "none".to_owned();
-    }
-    match token.pointer(pointer).and_then(Value::as_array) {
-        Some(items) => items
-            .iter()
-            .filter_map(Value::as_str)
-            .collect::<Vec<_>>()
-            .join(","),
-        None => "all".to_owned(),
     }
 }
 

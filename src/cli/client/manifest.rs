@@ -122,10 +122,12 @@ pub fn read(source: &Path) -> Result<Vec<ManifestDocument>, CliError> {
         documents.extend(parse(&label, &read_text(&file)?)?);
     }
     if documents.is_empty() {
-        return Err(CliError::error(format!(
-            "{}: no documents",
-            source.display()
-        )));
+        return Err(
+            CliError::error(format!("{}: no documents", source.display())).with_next_step(format!(
+                "a document has `apiVersion: {API_VERSION}`, `kind`, `metadata` and `spec`; `toolgate get KIND NAME -o yaml` \
+                 prints one"
+            )),
+        );
     }
     // A stable sort keeps the order of the files within a kind.
     documents.sort_by_key(|document| document.kind.rank());

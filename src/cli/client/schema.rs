@@ -14,7 +14,7 @@ use tonic::{
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
 };
 
-use crate::cli::output::error::CliError;
+use crate::cli::{client::kind::ApiResourceKind, output::error::CliError};
 
 /// Package of the admin API.
 pub const PACKAGE: &str = "toolgate.admin.v1";
@@ -128,6 +128,33 @@ pub fn field_names<'a>(
         return None;
     };
     field_names(&inner, fields)
+}
+
+/// Returns the field names at a path such as `gateway.spec.bindings`, for which `spec` may be left out. Empty if the path
+/// leads to nothing.
+pub fn fields_at(path: &str) -> Vec<String> {
+    let mut names = path.split('.');
+    let kind = ApiResourceKind::parse(names.next().unwrap_or_default());
+    let Some(message) = kind.ok().and_then(|kind| message(kind.name).ok()) else {
+        return Vec::new();
+    };
+    let names: Vec<_> = names.map(|name| name.trim_end_matches("[]")).collect();
+    let whole = field_names(&message, names.iter().copied());
+    let below_spec = || {
+        field_names(
+            &message,
+            std::iter::once("spec").chain(names.iter().copied()),
+        )
+    };
+    match (whole, names.is_empty()) {
+        (Some(own), false) => own,
+        (None, _) => below_spec().unwrap_or_default(),
+        // The fields of `spec` are what is asked for.
+        (Some(own), true) => own
+            .into_iter()
+            .chain(below_spec().unwrap_or_default())
+            .collect(),
+    }
 }
 
 /// Deserializes a message from proto JSON.

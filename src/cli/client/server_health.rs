@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::cli::output::cell;
+use crate::cli::output::{cell, probe_advice};
 
 /// Health of a server as one proxy sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,16 +90,31 @@ pub fn failure_at_proxies(server: &Value) -> Option<String> {
     ))
 }
 
-/// Returns the reason why a server is not ready: it was not probed yet, its last probe failed, or it fails for proxies.
+/// Returns the reason why a server is not ready: it was not probed yet, its last probe failed, or it fails for proxies. A
+/// remark of the probe about what the server offers is no such reason.
 pub fn problem(server: &Value) -> Option<String> {
     let probe = server["status"]["problem"].as_str().unwrap_or_default();
-    if !probe.is_empty() {
+    if !probe.is_empty() && !probe_advice::is_remark(probe) {
         return Some(probe.to_owned());
     }
     match server["status"]["seen"] == true {
         true => failure_at_proxies(server),
         false => Some("it is not probed yet".to_owned()),
     }
+}
+
+/// Returns what a server that is ready leaves out: the remarks of its probe, and the lists that a limit cuts.
+pub fn remarks(server: &Value) -> Vec<String> {
+    let status = &server["status"];
+    let remark = status["problem"].as_str();
+    let remark = remark.filter(|it| !it.is_empty() && probe_advice::is_remark(it));
+    let omissions = status["omissions"].as_array().into_iter().flatten();
+    let omissions = omissions.filter_map(Value::as_str);
+    remark
+        .into_iter()
+        .chain(omissions)
+        .map(str::to_owned)
+        .collect()
 }
 
 fn failing(server: &Value) -> Vec<ServerObservation> {

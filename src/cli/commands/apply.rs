@@ -2,27 +2,26 @@
 
 mod concurrent;
 mod diff;
+mod document;
 mod prune;
+mod warnings;
 
 use std::{collections::BTreeMap, path::PathBuf, pin::pin};
 
 use futures_util::StreamExt as _;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use self::concurrent::StopFlag;
-pub use self::diff::DiffArgs;
+pub use self::{diff::DiffArgs, document::apply_document};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{ApiResourceKind, TOKEN},
+        gateway_tokens,
+        kind::GATEWAY,
         label_selector::LabelSelector,
         manifest::{self, ManifestDocument},
     },
-    commands::{gateway::offers_something, objects::to_document},
-    output::{
-        OutputFormat, OutputWriter, cell,
-        error::{CliError, CliErrorKind},
-    },
+    output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
 
 /// Creates and changes objects as documents say.
@@ -96,6 +95,7 @@ impl ApplyArgs {
         for group in concurrent::groups(documents) {
             self.apply_group(&admin, group, results, out).await?;
         }
+        self.tell_lost_tokens(&admin, documents, results, out).await;
         if let Some(labels) = prune {
             let mode = (self.dry_run, results);
             prune::run(&self.admin, documents, labels, mode, out).await?;
@@ -150,6 +150,33 @@ impl ApplyArgs {
                 "{} after it went through too, because they were being written",
                 cell::counted(after_failure, "document", "documents")
             ))),
+        }
+    }
+
+    /// Names the tokens that list a gateway of the name of a new one: they were made for a gateway that was deleted.
+    async fn tell_lost_tokens(
+        &self,
+        admin: &AdminClient,
+        documents: &[ManifestDocument],
+        results: &[AppliedObject],
+        out: &mut OutputWriter,
+    ) {
+        let mut created: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for document in documents.iter().filter(|it| it.kind.name == GATEWAY.name) {
+            let client = concurrent::client_for(admin, document);
+            let name = document
+                .kind
+                .resource_name(client.organization(), &document.id);
+            let is_new = |it: &AppliedObject| it.name == name && it.verb == "created";
+            if results.iter().any(is_new) {
+                let of_organization = created.entry(client.organization().to_owned());
+                of_organization.or_default().push(document.id.clone());
+            }
+        }
+        for (organization, gateways) in created {
+            let mut admin = admin.clone().with_organization(&organization);
+            let gateways = gateways.iter().map(String::as_str);
+            gateway_tokens::tell_lost(&mut admin, gateways, out).await;
         }
     }
 
@@ -250,6 +277,8 @@ fn with_document(
     done: &[AppliedObject],
     dry_run: bool,
 ) -> CliError {
+    let id_field = format!("{}_id", document.kind.field());
+    let fault = fault.with_flags(&[(&id_field, "metadata.name")]);
     let location = document.location_of(&fault.message);
     let fault = fault.with_prefix(format_args!(
         "{location}: {} {}",
@@ -268,192 +297,6 @@ fn with_document(
     }
 }
 
-/// Applies one document and returns what was done.
-pub async fn apply_document(
-    admin: &mut AdminClient,
-    document: &ManifestDocument,
-) -> Result<&'static str, CliError> {
-    apply_one(admin, document, false)
-        .await
-        .map(|applied| applied.verb)
-}
-
-async fn apply_one(
-    admin: &mut AdminClient,
-    document: &ManifestDocument,
-    dry_run: bool,
-) -> Result<AppliedObject, CliError> {
-    let kind = document.kind;
-    let name = kind.resource_name(admin.organization(), &document.id);
-    let Some(existing) = admin.find(kind, &name).await? else {
-        if kind.name == TOKEN.name && document.status["revoked"] == true {
-            return Err(revoked(document));
-        }
-        let answer = admin
-            .create(kind, &document.id, document.object.clone(), dry_run)
-            .await?;
-        let secret = answer["secret"].as_str().map(str::to_owned);
-        return Ok(AppliedObject {
-            name,
-            verb: "created",
-            secret,
-            warnings: warnings(&answer),
-        });
-    };
-    let mut desired = update_request(&existing, document, &name);
-    let version = &existing["metadata"]["resourceVersion"];
-    if desired["metadata"]["resourceVersion"] != *version && !holds_value(&document.object) {
-        // An older document that would change nothing is no conflict.
-        let mut current = desired.clone();
-        current["metadata"]["resourceVersion"] = version.clone();
-        let would_be = admin.update(kind, current.clone(), true).await?;
-        if is_unchanged(kind, &existing, &document.object, &would_be) {
-            desired = current;
-        }
-    }
-    let would_be = admin
-        .update(kind, desired.clone(), true)
-        .await
-        .map_err(|fault| explain_conflict(fault, kind, document))?;
-    if is_unchanged(kind, &existing, &document.object, &would_be) {
-        return Ok(AppliedObject {
-            name,
-            verb: "unchanged",
-            secret: None,
-            warnings: warnings(&would_be),
-        });
-    }
-    let written = match dry_run {
-        true => would_be,
-        false => {
-            let written = admin.update(kind, desired, false).await;
-            written.map_err(|fault| explain_conflict(fault, kind, document))?
-        }
-    };
-    Ok(AppliedObject {
-        name,
-        verb: "configured",
-        secret: None,
-        warnings: warnings(&written),
-    })
-}
-
-/// Error of a document that was made from a revoked token: applied, it would bring the name back with a new secret.
-fn revoked(document: &ManifestDocument) -> CliError {
-    CliError::new(
-        CliErrorKind::Conflict,
-        format!("the document is that of a token that was revoked; {} does not exist any more", document.id),
-    )
-    .with_next_step(
-        "leave the document out; to make a new token of this name, remove `status` from the document",
-    )
-}
-
-/// Lists the problems of an accepted object, including bindings that offer nothing.
-fn warnings(object: &Value) -> Vec<String> {
-    let problems = object.pointer("/status/problems");
-    let problems = problems.and_then(Value::as_array).into_iter().flatten();
-    let problems = problems.filter_map(Value::as_str).map(str::to_owned);
-    // Servers only.
-    let probe = object.pointer("/status/problem").and_then(Value::as_str);
-    let probe = probe.filter(|problem| !problem.is_empty());
-    let probe = probe.map(|problem| {
-        let since = cell::text(object, "/status/problemSinceTime");
-        let id = cell::id(object, "/metadata/name");
-        format!(
-            "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
-        )
-    });
-    let omissions = super::server::omissions(&object["status"]).map(str::to_owned);
-    let bindings = object.pointer("/spec/bindings");
-    let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
-    let empty = bindings.enumerate().filter(|(_, it)| !offers_something(it));
-    let empty = empty.map(|(index, it)| {
-        format!(
-            "spec.bindings[{index}] offers nothing of the server {}: write `allTools: true`, or name its `tools`",
-            cell::text(it, "/server")
-        )
-    });
-    let name = object.pointer("/metadata/name").and_then(Value::as_str);
-    let is_gateway = name.is_some_and(|name| name.contains("/gateways/"));
-    let bound = object.pointer("/spec/bindings").and_then(Value::as_array);
-    let without = (is_gateway && bound.is_none_or(Vec::is_empty))
-        .then(|| "spec.bindings is empty, so that the gateway offers nothing: a binding names a `server`, and `allTools: true` or `tools`".to_owned());
-    let servers = probe.into_iter().chain(omissions);
-    problems
-        .chain(servers)
-        .chain(empty)
-        .chain(without)
-        .collect()
-}
-
-/// Builds the update of an existing object from its document. Without a resource version in the document, the
-/// version that was read is used.
-fn update_request(existing: &Value, document: &ManifestDocument, name: &str) -> Value {
-    let mut object = document.object.clone();
-    object["metadata"]["name"] = json!(name);
-    if object["metadata"]["resourceVersion"]
-        .as_str()
-        .is_none_or(str::is_empty)
-    {
-        object["metadata"]["resourceVersion"] = existing["metadata"]["resourceVersion"].clone();
-    }
-    object
-}
-
-fn explain_conflict(
-    fault: CliError,
-    kind: &ApiResourceKind,
-    document: &ManifestDocument,
-) -> CliError {
-    match fault.kind {
-        CliErrorKind::Conflict if fault.next_step.is_some() => fault.with_next_step(format!(
-            "the object changed since the document was made from it: `toolgate diff -f` shows what applying would \
-             undo; then put the resourceVersion of `toolgate get {} {} -o yaml` into the document, or leave that line out",
-            kind.field(),
-            document.id
-        )),
-        CliErrorKind::Conflict
-        | CliErrorKind::Error
-        | CliErrorKind::CallFailed
-        | CliErrorKind::Usage
-        | CliErrorKind::NotFound
-        | CliErrorKind::Denied
-        | CliErrorKind::Unavailable => fault,
-    }
-}
-
-/// Returns `true` if the update would change nothing. A credential whose document holds a value always counts as
-/// changed: the API never returns the stored value, so that the two cannot be compared.
-fn is_unchanged(
-    kind: &ApiResourceKind,
-    existing: &Value,
-    document: &Value,
-    would_be: &Value,
-) -> bool {
-    !holds_value(document) && comparable(kind, existing) == comparable(kind, would_be)
-}
-
-fn holds_value(document: &Value) -> bool {
-    !secret_holders(document).is_empty()
-}
-
-/// Returns pointers to the members of a document with a `value` that the API never returns.
-fn secret_holders(document: &Value) -> Vec<String> {
-    let mut holders = vec!["/spec/staticHeader".to_owned()];
-    for list in ["/spec/requestFields/headers", "/spec/requestFields/query"] {
-        let found = document.pointer(list).and_then(Value::as_array);
-        let count = found.map_or(0, Vec::len);
-        holders.extend((0..count).map(|at| format!("{list}/{at}")));
-    }
-    let holds = |holder: &String| {
-        let holder = document.pointer(holder);
-        holder.is_some_and(|holder| holder.get("value").is_some())
-    };
-    holders.retain(holds);
-    holders
-}
-
 /// Returns `true` if a dry run failed only because an object is missing that the same run would create first. The created
 /// object may itself be not fully checked.
 fn refers_to_created(fault: &CliError, done: &[AppliedObject]) -> bool {
@@ -467,19 +310,6 @@ fn refers_to_created(fault: &CliError, done: &[AppliedObject]) -> bool {
             is_created && words().any(|word| word == id)
         })
     })
-}
-
-/// Returns the parts of an object that a document can set.
-fn comparable(kind: &ApiResourceKind, object: &Value) -> Value {
-    let mut comparable = to_document(kind, object);
-    comparable["metadata"] = json!({
-        "displayName": object["metadata"]["displayName"].as_str().unwrap_or_default(),
-        "labels": object["metadata"].get("labels").cloned().unwrap_or_else(|| json!({})),
-    });
-    if let Some(members) = comparable.as_object_mut() {
-        members.remove("status");
-    }
-    comparable
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::cli::{
     client::{
         admin::AdminCommandOptions,
         kind::{ALL, ApiResourceKind, CATALOGUE, CREDENTIAL, GATEWAY, SERVER, TOKEN},
-        suggestions,
+        schema, suggestions,
     },
     commands::connect::clients,
     output::{OutputFormat, OutputWriter, cell, error::CliError},
@@ -90,17 +90,40 @@ pub fn clients(typed: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
+/// Completes kinds that operators write, by their plural names.
+pub fn written_kinds(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let written = ALL.iter().filter(|kind| kind.desired);
+    matching(typed, written.map(|kind| kind.plural.to_owned()))
+}
+
+/// Completes kinds, and the fields of a kind after `KIND.`.
+pub fn explained_paths(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let text = typed.to_string_lossy();
+    let Some((parent, _)) = text.rsplit_once('.') else {
+        return kinds(typed);
+    };
+    let fields = schema::fields_at(parent).into_iter();
+    matching(typed, fields.map(|field| format!("{parent}.{field}")))
+}
+
+/// Commands whose first argument is a kind, followed by names.
+const VERBS_WITH_NAMES: [&str; 6] = ["get", "describe", "delete", "edit", "label", "wait"];
+
 /// Completes names of the kind that precedes the word on the command line.
 pub fn names(typed: &OsStr) -> Vec<CompletionCandidate> {
     let words: Vec<String> = std::env::args().collect();
-    let kind = words.windows(2).find_map(|pair| match pair {
-        [verb, kind] if ["get", "describe", "delete"].contains(&verb.as_str()) => {
+    let names = kind_among(&words).map(|kind| ids(kind, list_or_empty(kind)));
+    matching(typed, names.unwrap_or_default())
+}
+
+/// Returns the kind after a command that takes one.
+fn kind_among(words: &[String]) -> Option<&'static ApiResourceKind> {
+    words.windows(2).find_map(|pair| match pair {
+        [verb, kind] if VERBS_WITH_NAMES.contains(&verb.as_str()) => {
             ApiResourceKind::parse(kind).ok()
         }
         _ => None,
-    });
-    let names = kind.map(|kind| ids(kind, list_or_empty(kind)));
-    matching(typed, names.unwrap_or_default())
+    })
 }
 
 /// Completes names of gateways.
@@ -135,19 +158,93 @@ pub fn tools(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, names.collect::<BTreeSet<_>>())
 }
 
-/// Completes tools by their names on the server: of the server on the command line, or of all servers.
-pub fn tools_of_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
-    let mut catalogues = list_or_empty(&CATALOGUE);
-    if let Some(id) = flag_value("--server") {
-        catalogues.retain(|catalogue| cell::id(catalogue, "/name") == id);
+/// Completes prompts by the names that clients see: of the gateway on the command line, or of all gateways.
+pub fn prompts(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let mut gateways = list_or_empty(&GATEWAY);
+    if let Some(id) = flag_value("--gateway") {
+        gateways.retain(|gateway| cell::id(gateway, "/metadata/name") == id);
     }
-    let lists = catalogues.iter().filter_map(|it| it["tools"].as_array());
-    let names = lists.flatten().filter_map(|tool| tool["name"].as_str());
-    let names = names.map(str::to_owned).collect::<BTreeSet<_>>();
-    matching(
-        typed,
-        ["all", "none"].map(str::to_owned).into_iter().chain(names),
-    )
+    let lists = gateways
+        .iter()
+        .filter_map(|gateway| gateway.pointer("/status/prompts")?.as_array());
+    let names = lists.flatten().filter_map(|it| it["name"].as_str());
+    let names = names.map(str::to_owned);
+    matching(typed, names.collect::<BTreeSet<_>>())
+}
+
+/// Completes tools by their names on the servers of the command line.
+pub fn tools_of_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let names = offered_names(
+        "tools",
+        &flag_values("--server"),
+        &list_or_empty(&CATALOGUE),
+    );
+    matching(typed, with_all_and_none(names))
+}
+
+/// Completes prompts by their names on the servers of the command line.
+pub fn prompts_of_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let names = offered_names(
+        "prompts",
+        &flag_values("--server"),
+        &list_or_empty(&CATALOGUE),
+    );
+    matching(typed, with_all_and_none(names))
+}
+
+/// Completes the servers of the command line.
+pub fn chosen_servers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let servers = flag_values("--server").into_iter().collect();
+    matching(typed, with_all_and_none(servers))
+}
+
+/// Completes tools as SERVER/TOOL: of all servers, or the tools that the gateway of `remove-tool` binds by
+/// name.
+pub fn server_tools(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let words: Vec<String> = std::env::args().collect();
+    let removed_from = words.windows(2).find_map(|pair| match pair {
+        [verb, gateway] if verb == "remove-tool" => Some(gateway),
+        _ => None,
+    });
+    let Some(gateway) = removed_from else {
+        let all = list_or_empty(&CATALOGUE);
+        let names = all.iter().flat_map(|it| qualified("tools", it));
+        return matching(typed, names.collect::<BTreeSet<_>>());
+    };
+    let gateways = list_or_empty(&GATEWAY);
+    let mut gateways = gateways.iter();
+    let found = gateways.find(|it| cell::id(it, "/metadata/name") == *gateway);
+    let bindings = found.and_then(|it| it.pointer("/spec/bindings")?.as_array());
+    let bindings = bindings.map_or(&[][..], Vec::as_slice);
+    matching(typed, suggestions::bound_tools(bindings))
+}
+
+/// Returns the names in a list of the definitions of servers, all of them if no server is given. With several servers the
+/// names are SERVER/NAME.
+fn offered_names(list: &str, servers: &[String], catalogues: &[Value]) -> BTreeSet<String> {
+    let is_chosen = |it: &&Value| servers.is_empty() || servers.contains(&cell::id(it, "/name"));
+    let chosen = catalogues.iter().filter(is_chosen);
+    match servers.len() > 1 {
+        true => chosen.flat_map(|it| qualified(list, it)).collect(),
+        false => chosen.flat_map(|it| own_names(list, it)).collect(),
+    }
+}
+
+fn own_names(list: &str, catalogue: &Value) -> Vec<String> {
+    let names = catalogue[list].as_array().into_iter().flatten();
+    let names = names.filter_map(|it| it["name"].as_str());
+    names.map(str::to_owned).collect()
+}
+
+fn qualified(list: &str, catalogue: &Value) -> Vec<String> {
+    let server = cell::id(catalogue, "/name");
+    let names = own_names(list, catalogue).into_iter();
+    names.map(|name| format!("{server}/{name}")).collect()
+}
+
+fn with_all_and_none(mut names: BTreeSet<String>) -> BTreeSet<String> {
+    names.extend(["all", "none"].map(str::to_owned));
+    names
 }
 
 fn matching(typed: &OsStr, words: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
@@ -161,11 +258,25 @@ fn matching(typed: &OsStr, words: impl IntoIterator<Item = String>) -> Vec<Compl
 
 /// Returns the value of an option that is already on the command line.
 fn flag_value(flag: &str) -> Option<String> {
+    flag_values(flag).into_iter().next()
+}
+
+/// Returns all values of an option that is already on the command line, as `--flag value` or `--flag=value`.
+fn flag_values(flag: &str) -> Vec<String> {
     let words: Vec<String> = std::env::args().collect();
-    words.windows(2).find_map(|pair| match pair {
-        [word, value] if word == flag => Some(value.clone()),
-        _ => None,
-    })
+    values_among(&words, flag)
+}
+
+fn values_among(words: &[String], flag: &str) -> Vec<String> {
+    let of_pair = |(index, word): (usize, &String)| {
+        let rest = word.strip_prefix(flag)?;
+        match rest.strip_prefix('=') {
+            Some(value) => Some(value.to_owned()),
+            None if rest.is_empty() => words.get(index + 1).cloned(),
+            None => None,
+        }
+    };
+    words.iter().enumerate().filter_map(of_pair).collect()
 }
 
 fn ids(kind: &ApiResourceKind, objects: Vec<Value>) -> Vec<String> {

@@ -148,7 +148,10 @@ impl ConnectArgs {
             return endpoint.clone();
         }
         let request = async { self.admin().connect()?.list(&PROXY).await };
-        let late = |_elapsed| Err(CliError::error("the control plane did not answer in time"));
+        let late = |_elapsed| {
+            Err(CliError::error("the control plane did not answer in time")
+                .with_next_step("`toolgate doctor` looks closer"))
+        };
         match tokio::time::timeout(CONTROL_PLANE_TIMEOUT, request)
             .await
             .unwrap_or_else(late)

@@ -87,12 +87,31 @@ impl SetCredentialArgs {
             return Err(self.without_hosts());
         }
         let given = self.fields_to_read(given, existing.as_ref())?;
-        let values = fields::read_values(given, &self.name)?;
-        let written = self.write(&mut admin, existing, &hosts, values).await?;
+        if let Some(server) = &server {
+            self.check_server(&mut admin, server, existing.as_ref(), &given)
+                .await?;
+        }
+        let values = fields::read_values(given, &self.name, &self.command_line())?;
+        let is_new = existing.is_none();
+        let written = self.write(&mut admin, is_new, &hosts, values).await?;
         if let Some(server) = server {
-            self.refer(&mut admin, server).await?;
+            self.refer(&mut admin, server, is_new).await?;
         }
         self.report(&mut admin, out, &written).await
+    }
+
+    /// Returns the command without the values.
+    fn command_line(&self) -> String {
+        let mut command = format!("toolgate credential set {}", self.name);
+        for (flag, given) in [("--header", &self.headers), ("--query", &self.query)] {
+            for field in given {
+                command += &format!(" {flag} {field}");
+            }
+        }
+        if let Some(server) = &self.server {
+            command += &format!(" --server {server}");
+        }
+        command
     }
 
     fn given_fields(&self) -> Result<Vec<GivenField>, CliError> {
@@ -126,19 +145,20 @@ impl SetCredentialArgs {
             [] => Ok(vec![GivenField::default_header()]),
             [(place, name)] => Ok(vec![GivenField::unread(*place, name)]),
             several => {
-                let options = several.iter().map(|(place, name)| match place {
-                    FieldPlace::Header => format!("`--header {name}`"),
-                    FieldPlace::Query => format!("`--query {name}`"),
-                });
-                let options: Vec<String> = options.collect();
+                let options = several.iter();
+                let options: Vec<String> = options
+                    .map(|(place, name)| credential_fields::flag(*place, name))
+                    .collect();
                 Err(CliError::usage(format!(
                     "the credential {} has {} values",
                     self.name,
                     several.len()
                 ))
                 .with_next_step(format!(
-                    "name those that you write: {}; the others stay",
-                    options.join(", ")
+                    "name those that you write: `{}`, as in `toolgate credential set {} {}`; the others stay",
+                    options.join("`, `"),
+                    self.name,
+                    options.join(" ")
                 )))
             }
         }
@@ -177,37 +197,103 @@ impl SetCredentialArgs {
         ))
     }
 
-    async fn write(
+    /// Checks that the server can present the credential, before anything is written or read.
+    async fn check_server(
         &self,
         admin: &mut AdminClient,
-        existing: Option<Value>,
-        hosts: &[String],
-        values: Vec<ValuedField>,
-    ) -> Result<Value, CliError> {
-        let is_new = existing.is_none();
-        let mut object = existing.unwrap_or_else(|| json!({ "spec": {} }));
-        object["spec"]["hosts"] = json!(hosts);
-        fields::write_fields(&mut object, values, self.replace);
-        match is_new {
-            true => {
-                admin
-                    .create(&CREDENTIAL, &self.name, object, self.dry_run)
-                    .await
+        server: &Value,
+        existing: Option<&Value>,
+        given: &[GivenField],
+    ) -> Result<(), CliError> {
+        let mut parameters = given.iter().filter_map(GivenField::query_parameter);
+        if let Some(parameter) = parameters.find(|it| is_in_url(server, it)) {
+            let id = cell::id(server, "/metadata/name");
+            return Err(CliError::usage(format!(
+                "--query {parameter}: the URL of the server {id} has this query parameter already"
+            ))
+            .with_next_step(format!(
+                "`toolgate server update {id} --url URL` takes it out of the URL; nothing was written"
+            )));
+        }
+        if server["spec"]["credential"] == self.name.as_str() {
+            return Ok(());
+        }
+        let mut referring = server.clone();
+        referring["spec"]["credential"] = json!(self.name);
+        match admin.update(&SERVER, referring, true).await {
+            Err(fault) if !self.is_settled_by_write(&fault, existing.is_none()) => {
+                let fault = fault.with_flags(&[("spec.credential", "--server")]);
+                Err(fault.with_note("nothing was written"))
             }
-            false => admin.update(&CREDENTIAL, object, self.dry_run).await,
+            Ok(_) | Err(_) => Ok(()),
         }
     }
 
-    /// Lets a server refer to the credential. In a dry run of a new credential nothing can be checked.
-    async fn refer(&self, admin: &mut AdminClient, mut server: Value) -> Result<(), CliError> {
+    /// Returns `true` if a dry run of the server failed only because the credential is not written yet: it does not exist, is
+    /// not bound to the origins of the server, or has a parameter that is going to be removed.
+    fn is_settled_by_write(&self, fault: &CliError, is_new: bool) -> bool {
+        let says = |sign: &str| fault.message.contains(sign);
+        let is_unbound = says("may be sent to") || says("is not bound to hosts");
+        let is_replaced = self.replace && says("sets the query parameter");
+        is_unbound || is_replaced || (is_new && says("there is no credential"))
+    }
+
+    async fn write(
+        &self,
+        admin: &mut AdminClient,
+        is_new: bool,
+        hosts: &[String],
+        values: Vec<ValuedField>,
+    ) -> Result<Value, CliError> {
+        let change = |object: &mut Value| -> Result<bool, CliError> {
+            object["spec"]["hosts"] = json!(hosts);
+            fields::write_fields(object, values.clone(), self.replace);
+            Ok(true)
+        };
+        let written = if is_new {
+            let mut object = json!({ "spec": {} });
+            change(&mut object)?;
+            admin
+                .create(&CREDENTIAL, &self.name, object, self.dry_run)
+                .await
+        } else {
+            let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
+            let modified = admin.modify(&CREDENTIAL, &name, self.dry_run, change);
+            modified.await.map(|(written, _)| written)
+        };
+        written.map_err(|fault| fault.with_flags(&FLAGS))
+    }
+
+    /// Lets a server refer to the credential. If that fails, a new credential is deleted again.
+    async fn refer(
+        &self,
+        admin: &mut AdminClient,
+        server: Value,
+        is_new: bool,
+    ) -> Result<(), CliError> {
+        // A dry run has checked the server before.
         if self.dry_run || server["spec"]["credential"] == self.name.as_str() {
             return Ok(());
         }
-        server["spec"]["credential"] = json!(self.name);
-        let written = admin.update(&SERVER, server, false).await;
-        written.map(drop).map_err(|fault| {
-            fault.with_note(format!("the credential {} has been written", self.name))
-        })
+        let refer = |server: &mut Value| {
+            server["spec"]["credential"] = json!(self.name);
+            Ok(true)
+        };
+        let name = SERVER.name_of(&server);
+        let Err(fault) = admin.modify(&SERVER, name, false, refer).await else {
+            return Ok(());
+        };
+        let credential = CREDENTIAL.resource_name(admin.organization(), &self.name);
+        let note = match is_new && admin.delete(&CREDENTIAL, &credential, false).await.is_ok() {
+            true => format!("the new credential {} is deleted again", self.name),
+            false => format!(
+                "the credential {} has been written, and the server does not present it",
+                self.name
+            ),
+        };
+        Err(fault
+            .with_flags(&[("spec.credential", "--server")])
+            .with_note(note))
     }
 
     async fn report(
@@ -231,7 +317,10 @@ impl SetCredentialArgs {
             }
         }
         let users = users_of(admin, &self.name).await?;
-        match users.first() {
+        match users.first().or(self.server.as_ref()) {
+            Some(server) if self.dry_run => {
+                out.notice(format_args!("  the server {server} would present it"));
+            }
             Some(first) => out.notice(format_args!(
                 "  next: `toolgate server probe {first}` tries the value at the server"
             )),
@@ -243,6 +332,23 @@ impl SetCredentialArgs {
         }
         Ok(())
     }
+}
+
+/// Fields of credentials that flags set.
+const FLAGS: [(&str, &str); 5] = [
+    ("credential_id", "NAME"),
+    ("spec.hosts", "--host"),
+    ("spec.staticHeader", "--header"),
+    ("spec.requestFields.headers", "--header"),
+    ("spec.requestFields.query", "--query"),
+];
+
+/// Returns `true` if the URL of an endpoint of a server has a query parameter.
+fn is_in_url(server: &Value, parameter: &str) -> bool {
+    endpoint_urls(server).iter().any(|url| {
+        let mut pairs = url.query_pairs();
+        pairs.any(|(name, _)| name.eq_ignore_ascii_case(parameter))
+    })
 }
 
 fn strings(list: &Value) -> Vec<&str> {

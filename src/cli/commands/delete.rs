@@ -1,11 +1,17 @@
 //! `delete`: deletes objects by name, by label or as documents say.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
+
+use serde_json::Value;
 
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{ApiResourceKind, CREDENTIAL, PROXY, SERVER},
+        gateway_tokens,
+        kind::{ApiResourceKind, CREDENTIAL, GATEWAY, PROXY, SERVER},
         label_selector::LabelSelector,
         manifest,
     },
@@ -15,7 +21,7 @@ use crate::cli::{
     },
     output::{
         OutputWriter,
-        error::{CliError, CliErrorKind},
+        error::{ApiErrorReason, CliError, CliErrorKind},
         prompt,
     },
 };
@@ -87,14 +93,23 @@ impl DeleteArgs {
         if objects.is_empty() {
             out.notice("nothing to delete");
         }
+        let gateways = objects.iter().filter(|it| it.kind.name == GATEWAY.name);
+        let organizations = gateways.filter_map(|it| it.name.split('/').nth(1));
+        let tokens = tokens_before(&admin, organizations.collect()).await;
         let mut missing = Vec::new();
+        let mut deleted = DeletedObjects::default();
         for object in objects {
             let credential = match object.kind.name == SERVER.name {
                 true => credential_of(&mut admin, &object.name).await?,
                 false => None,
             };
             let name = &object.name;
-            match admin.delete(object.kind, name, self.dry_run).await {
+            let result = admin.delete(object.kind, name, self.dry_run).await;
+            let result = match self.dry_run {
+                true => without_dependents(result, |user| deleted.contains(user)),
+                false => result,
+            };
+            match result {
                 Ok(()) => {
                     let done = if self.dry_run {
                         "would be deleted"
@@ -102,6 +117,7 @@ impl DeleteArgs {
                         "deleted"
                     };
                     out.line(format_args!("{name} {done}"))?;
+                    deleted.add(name);
                     if let Some(credential) = credential {
                         self.delete_orphan(&admin, out, name, &credential).await?;
                     }
@@ -114,10 +130,12 @@ impl DeleteArgs {
                     }
                 }
                 Err(fault) => {
+                    deleted.tell_tokens(&tokens, self.dry_run, out);
                     return Err(missing.iter().fold(fault, selection::with_other_error));
                 }
             }
         }
+        deleted.tell_tokens(&tokens, self.dry_run, out);
         // The objects that existed have been deleted at this point.
         selection::missing_objects(missing)
     }
@@ -223,9 +241,75 @@ impl DeleteArgs {
     }
 }
 
+/// Objects that a command has deleted, or would delete in a dry run.
+#[derive(Debug, Default)]
+pub struct DeletedObjects {
+    /// Full resource names.
+    names: BTreeSet<String>,
+}
+
+impl DeletedObjects {
+    /// Adds an object by its full resource name.
+    pub fn add(&mut self, name: &str) {
+        self.names.insert(name.to_owned());
+    }
+
+    /// Returns `true` if an object is among them.
+    pub fn contains(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Tells which tokens end with the gateways among the objects. `tokens` are the tokens before, by organization.
+    pub fn tell_tokens(
+        &self,
+        tokens: &BTreeMap<String, Vec<Value>>,
+        dry_run: bool,
+        out: &mut OutputWriter,
+    ) {
+        for (organization, tokens) in tokens {
+            let prefix = GATEWAY.resource_name(organization, "");
+            let gateways = self.names.iter();
+            let gateways = gateways.filter_map(|name| name.strip_prefix(&prefix));
+            let gateways = gateways.map(str::to_owned).collect();
+            gateway_tokens::tell_ending(tokens, &gateways, dry_run, out);
+        }
+    }
+}
+
+/// Returns the result of a deletion in a dry run as it is without the dependents that the same command deletes or changes
+/// before: there they still exist.
+pub fn without_dependents(
+    result: Result<(), CliError>,
+    is_gone: impl Fn(&str) -> bool,
+) -> Result<(), CliError> {
+    result.or_else(|fault| {
+        let is_free = fault.reason == ApiErrorReason::InUse
+            && !fault.dependents.is_empty()
+            && fault.dependents.iter().all(|user| is_gone(user));
+        if is_free { Ok(()) } else { Err(fault) }
+    })
+}
+
+/// Returns the working tokens of organizations whose gateways are to be deleted, by organization.
+pub async fn tokens_before(
+    admin: &AdminClient,
+    organizations: BTreeSet<&str>,
+) -> BTreeMap<String, Vec<Value>> {
+    let mut tokens = BTreeMap::new();
+    for organization in organizations {
+        let mut admin = admin.clone().with_organization(organization);
+        let working = gateway_tokens::working_tokens(&mut admin).await;
+        tokens.insert(organization.to_owned(), working);
+    }
+    tokens
+}
+
 /// Returns the credential that a server presents, if it presents one.
 async fn credential_of(admin: &mut AdminClient, server: &str) -> Result<Option<String>, CliError> {
     let server = admin.find(&SERVER, server).await?;
     let credential = server.and_then(|it| it["spec"]["credential"].as_str().map(str::to_owned));
     Ok(credential.filter(|credential: &String| !credential.is_empty()))
 }
+
+#[cfg(test)]
+mod tests;

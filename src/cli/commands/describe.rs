@@ -7,9 +7,9 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{ApiResourceKind, CATALOGUE, GATEWAY, SERVER},
+        kind::{ApiResourceKind, CATALOGUE, GATEWAY, SERVER, TOKEN},
         label_selector::LabelSelector,
-        server_health,
+        server_health, token_scope,
     },
     commands::{
         objects::{labels_of, show},
@@ -115,6 +115,11 @@ fn description(kind: &ApiResourceKind, object: &Value) -> Result<String, CliErro
         "version",
         &cell::text(metadata, "/resourceVersion"),
     );
+    if kind.name == TOKEN.name {
+        field(&mut text, "state", &token_scope::state(object, now));
+        field(&mut text, "opens", &token_scope::opens(object));
+        field(&mut text, "expires", &token_scope::ends(object));
+    }
     text += "spec\n";
     text += &members(&object["spec"], &[])?;
     if object["status"].is_object() {
@@ -193,9 +198,11 @@ async fn definitions_of(admin: &mut AdminClient, server: &Value) -> Result<Strin
     };
     let lists = ["tools", "prompts", "resources", "templates"];
     let mut text = "catalogue\n".to_owned();
+    // The status of the server shows the results of the probe.
+    let of_status = ["probeTime", "problem", "problemSinceTime", "omissions"];
     text += &members(
         &catalogue,
-        &[&lists[..], &["name", "capabilitiesJson"]].concat(),
+        &[&lists[..], &of_status, &["name", "capabilitiesJson"]].concat(),
     )?;
     for list in lists {
         let definitions = catalogue[list].as_array().map_or(&[][..], Vec::as_slice);

@@ -217,19 +217,24 @@ fn admin_findings(
                 ),
                 false => DoctorFinding::broken(
                     "admin token",
-                    format!(
-                        "there is none: neither TOOLGATE_TOKEN nor {}",
-                        options.token_file().display()
-                    ),
-                    "set TOOLGATE_TOKEN, or run where `toolgate up` keeps its files (--data-dir)",
+                    match std::path::absolute(options.token_file()) {
+                        Ok(file) => format!(
+                            "there is none: neither TOOLGATE_TOKEN nor {}",
+                            file.display()
+                        ),
+                        Err(_unknown) => "there is none".to_owned(),
+                    },
+                    "set TOOLGATE_TOKEN, or name the data folder of the `toolgate up` that answers: --data-dir DIR",
                 ),
             },
         ],
-        Err(fault) => vec![DoctorFinding::broken(
-            "admin API",
-            fault.message,
-            format!("start it (`toolgate up`), or set TOOLGATE_ADDR: now it is {addr}"),
-        )],
+        Err(fault) => {
+            let detail = std::iter::once(fault.message).chain(fault.notes);
+            let detail = detail.collect::<Vec<_>>().join("; ");
+            let fix = fault.next_step.unwrap_or_default();
+            let fix = fix.trim_end_matches("; `toolgate doctor` looks closer");
+            vec![DoctorFinding::broken("admin API", detail, fix)]
+        }
     }
 }
 
@@ -396,7 +401,7 @@ fn lost_gateways(token: &Value) -> Option<DoctorFinding> {
     }
     let id = cell::id(token, "/metadata/name");
     let fix = format!(
-        "`toolgate token create` makes its successor; `toolgate token revoke {id}` ends this one"
+        "`toolgate token update {id} --gateway GATEWAY` gives it a gateway that exists; `toolgate token revoke {id}` ends it"
     );
     let name = format!("token {id}");
     Some(DoctorFinding::warning(name, problems.join("; "), fix))

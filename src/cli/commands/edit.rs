@@ -10,7 +10,7 @@ use std::{
 use crate::cli::{
     client::{admin::AdminCommandOptions, manifest},
     commands::{apply::apply_document, objects::to_document, selection::ObjectSelector},
-    output::{OutputWriter, error::CliError, to_yaml},
+    output::{OutputWriter, cell, error::CliError, to_yaml},
 };
 
 /// Editor if neither `VISUAL` nor `EDITOR` names one.
@@ -38,15 +38,21 @@ impl EditArgs {
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let (kind, names) = self.pick.resolve()?;
         let [name] = names.as_slice() else {
-            return Err(CliError::usage(format!(
-                "name one {} to edit",
-                kind.field()
-            )));
+            let (field, plural) = (kind.field(), kind.plural);
+            return Err(
+                CliError::usage(format!("name one {field} to edit")).with_next_step(format!(
+                    "`toolgate edit {field} NAME`; `toolgate get {plural}` lists what there is"
+                )),
+            );
         };
         if !kind.desired {
             return Err(CliError::usage(format!(
                 "{} are observed; they cannot be edited",
                 kind.plural
+            ))
+            .with_next_step(format!(
+                "`toolgate describe {} NAME` shows one",
+                kind.field()
             )));
         }
         let mut admin = self.admin.connect()?;
@@ -113,8 +119,8 @@ async fn apply_edited(
     let documents = manifest::parse(label, text)?;
     let [document] = documents.as_slice() else {
         return Err(CliError::error(format!(
-            "{label} holds {} documents, not one",
-            documents.len()
+            "{label} holds {}, not one",
+            cell::counted(documents.len(), "document", "documents")
         )));
     };
     let mut admin = match &document.organization {

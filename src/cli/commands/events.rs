@@ -12,6 +12,9 @@ use crate::cli::{
     output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
 
+/// Number of versions per page of a list request.
+const PAGE_SIZE: u32 = 200;
+
 /// Shows changes and problems.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
@@ -40,14 +43,9 @@ impl EventsArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let mut admin = self.admin.connect()?;
-        let versions = admin
-            .call(
-                "Versions",
-                "ListVersions",
-                json!({ "pageSize": self.limit.min(1000) }),
-            )
-            .await?;
-        let mut events = changes(&versions["versions"]);
+        let mut events = self.newest_changes(&mut admin).await?;
+        // Changes come the newest first; those of one time keep their order.
+        events.reverse();
         events.extend(problems(&mut admin).await?);
         events.sort_by_key(|event| event.time);
         match out.format() {
@@ -71,6 +69,28 @@ impl EventsArgs {
                 let rows = events.iter().map(row).collect();
                 out.table(&["AGE", "TYPE", "OBJECT", "MESSAGE"], rows)
             }
+        }
+    }
+}
+
+impl EventsArgs {
+    /// Returns the newest changes that are shown, page by page, as many as the limit.
+    async fn newest_changes(
+        &self,
+        admin: &mut AdminClient,
+    ) -> Result<Vec<DeploymentEvent>, CliError> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let (mut events, mut page) = (Vec::new(), String::new());
+        loop {
+            let request = json!({ "pageSize": PAGE_SIZE, "pageToken": page });
+            let answer = admin.call("Versions", "ListVersions", request).await?;
+            events.extend(changes(&answer["versions"]));
+            let next = answer["nextPageToken"].as_str().unwrap_or_default();
+            if events.len() >= limit || next.is_empty() {
+                events.truncate(limit);
+                return Ok(events);
+            }
+            next.clone_into(&mut page);
         }
     }
 }
@@ -108,14 +128,14 @@ fn described(change: &str, author: &str) -> (&'static str, String, String) {
     }
 }
 
-/// Returns an event for each change of the versions.
+/// Returns an event for each change of the versions that is shown, in their order, the newest first.
 fn changes(versions: &Value) -> Vec<DeploymentEvent> {
     let mut events = Vec::new();
     let made = |version: &&Value| version["author"] == PROBER_AUTHOR || is_user_change(version);
     for version in versions.as_array().into_iter().flatten().filter(made) {
         let author = cell::text(version, "/author");
-        let changes = version["changes"].as_array().into_iter().flatten();
-        for change in changes.filter_map(Value::as_str) {
+        let changes = version["changes"].as_array().map_or(&[][..], Vec::as_slice);
+        for change in changes.iter().rev().filter_map(Value::as_str) {
             let (type_name, object, message) = described(change, &author);
             events.push(DeploymentEvent {
                 time: time(version, "/time"),

@@ -24,7 +24,7 @@ use crate::cli::{
     \x20 toolgate explain server --recursive")]
 pub struct ExplainArgs {
     /// Kind, or a field of it: KIND.FIELD.FIELD. Without: the kinds.
-    #[arg(value_name = "KIND[.FIELD]", add = crate::cli::commands::completion::by(crate::cli::commands::completion::kinds))]
+    #[arg(value_name = "KIND[.FIELD]", add = crate::cli::commands::completion::by(crate::cli::commands::completion::explained_paths))]
     pub path: Option<String>,
     /// Show the fields of fields as a tree.
     #[arg(long)]

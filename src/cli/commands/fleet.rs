@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use toolgate_control_core::limits::REGION;
 
 use crate::cli::{
     client::{
@@ -41,7 +42,7 @@ pub enum ProxiesCommand {
     \x20 toolgate proxies join-token --region eu")]
 pub struct JoinTokenArgs {
     /// Region that the proxy's certificate will name.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", value_parser = parse_region)]
     pub region: String,
     /// Time until it expires unused.
     #[arg(long, default_value = "15m", value_name = "DURATION", value_parser = parse_duration)]
@@ -66,6 +67,18 @@ pub struct VersionsArgs {
     /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminCommandOptions,
+}
+
+/// Parses the name of a region by the rules of the control plane, which refuses a proxy of another one. Empty stands for
+/// none.
+pub fn parse_region(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match text.chars().count() <= REGION && text.chars().all(is_allowed) {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "a region has at most {REGION} characters, of a-z, A-Z, 0-9 and -_., such as `eu-west`"
+        )),
+    }
 }
 
 /// Number of entries per page of a list request.

@@ -12,11 +12,24 @@ pub use self::tool_bindings::{AddToolArgs, RemoveToolArgs};
 use crate::cli::{
     client::{
         admin::AdminCommandOptions,
+        gateway_tokens,
         kind::{CATALOGUE, GATEWAY, SERVER},
         object_name,
     },
     output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
+
+/// Fields of gateways that flags set.
+const FLAGS: [(&str, &str); 8] = [
+    ("gateway_id", "NAME"),
+    ("spec.bindings.tools", "--tools"),
+    ("spec.bindings.prompts", "--prompts"),
+    ("spec.bindings.resources", "--resources"),
+    ("spec.bindings", "--server"),
+    ("spec.prefix", "--prefix"),
+    ("spec.listing", "--listing"),
+    ("spec.instructions", "--instructions"),
+];
 
 /// Work with gateways.
 #[derive(Debug, clap::Subcommand)]
@@ -45,10 +58,10 @@ pub struct CreateGatewayArgs {
     #[arg(long, default_value = "all", value_delimiter = ',', add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools_of_servers))]
     pub tools: Vec<String>,
     /// `all`, `none`, or prompts as with --tools. Left out: all prompts together with all tools, else none.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', add = crate::cli::commands::completion::by(crate::cli::commands::completion::prompts_of_servers))]
     pub prompts: Option<Vec<String>>,
     /// `all`, `none`, or the servers whose resources it offers. Left out: as with --prompts.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', add = crate::cli::commands::completion::by(crate::cli::commands::completion::chosen_servers))]
     pub resources: Option<Vec<String>>,
     /// Naming of its tools, prompts and resources.
     #[arg(long, value_enum, default_value_t)]
@@ -168,7 +181,8 @@ impl CreateGatewayArgs {
         }
         let created = admin
             .create(&GATEWAY, &self.name, gateway, self.dry_run)
-            .await?;
+            .await
+            .map_err(|fault| fault.with_flags(&FLAGS))?;
         match out.format() {
             OutputFormat::Json => out.json(&created),
             OutputFormat::Yaml => out.yaml(&crate::cli::commands::objects::to_document(
@@ -176,7 +190,9 @@ impl CreateGatewayArgs {
             )),
             OutputFormat::Name => out.line(GATEWAY.name_of(&created)),
             OutputFormat::Table | OutputFormat::Wide => self.report(out, &created, &warnings),
-        }
+        }?;
+        gateway_tokens::tell_lost(&mut admin, std::iter::once(&*self.name), out).await;
+        Ok(())
     }
 
     fn report(
@@ -204,10 +220,14 @@ impl CreateGatewayArgs {
             .into_iter()
             .flatten()
         {
-            out.notice(format_args!(
-                "  problem: {}",
-                problem.as_str().unwrap_or_default()
-            ));
+            let problem = problem.as_str().unwrap_or_default();
+            // A warning tells the same with the name that was probably meant.
+            let is_told = |warning: &String| {
+                problem.contains(warning.split("; did you mean").next().unwrap_or(warning))
+            };
+            if !warnings.iter().any(is_told) {
+                out.notice(format_args!("  problem: {problem}"));
+            }
         }
         for warning in warnings {
             out.notice(format_args!("  warning: {warning}"));

@@ -19,7 +19,7 @@ use crate::cli::{
     \x20 toolgate label servers --all team=ops --overwrite")]
 pub struct LabelArgs {
     /// Kind, or `kind/name`.
-    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::kinds))]
+    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::written_kinds))]
     pub kind: String,
     /// Names, and labels: KEY=VALUE sets one, KEY- removes one.
     #[arg(required = true, value_name = "NAME|KEY=VALUE|KEY-", add = crate::cli::commands::completion::by(crate::cli::commands::completion::names))]
@@ -54,7 +54,8 @@ fn parse(words: &[String]) -> Result<(Vec<String>, Vec<LabelChange>), CliError> 
     for word in words {
         match (word.split_once('='), word.strip_suffix('-')) {
             (Some(("", _)), _) | (None, Some("")) => {
-                return Err(CliError::usage(format!("`{word}` names no label")));
+                return Err(CliError::usage(format!("`{word}` names no label"))
+                    .with_next_step("write KEY=VALUE to set a label, KEY- to remove one"));
             }
             (Some((key, value)), _) => {
                 changes.push(LabelChange::Set(key.to_owned(), value.to_owned()));
@@ -91,13 +92,14 @@ impl LabelArgs {
         }
         let mut admin = self.admin.connect()?;
         let found = selection::fetch(&mut admin, kind, &names, &labels).await?;
-        for mut object in found.objects {
+        for object in found.objects {
             let name = kind.name_of(&object).to_owned();
-            let changed = self.change(kind, &mut object, &changes)?;
-            let written = match changed {
-                true => admin.update(kind, object, self.dry_run).await?,
-                false => object,
-            };
+            let modified = admin.modify(kind, &name, self.dry_run, |object| {
+                self.change(kind, object, &changes)
+            });
+            let modified = modified.await;
+            let (written, changed) =
+                modified.map_err(|fault| fault.with_flags(&[("metadata.labels", "KEY=VALUE")]))?;
             match out.format() {
                 OutputFormat::Json => out.json(&written)?,
                 OutputFormat::Yaml => {

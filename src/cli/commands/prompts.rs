@@ -40,6 +40,7 @@ pub struct ListPromptsArgs {
     \x20 toolgate prompts get --gateway tools git__review --args '{\"branch\": \"main\"}'")]
 pub struct GetPromptArgs {
     /// Name of the prompt, as the gateway calls it.
+    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::prompts))]
     pub name: String,
     /// Arguments, a JSON object of texts; `@FILE` reads a file, `-` standard input.
     #[arg(long, default_value = "{}")]

@@ -1,32 +1,50 @@
-//! `server add`: adds a server and, if needed, its credential, then probes it. `server probe`: probes a server
-//! again.
+//! `server add`: adds a server and, if needed, its credential, then probes it.
 
+mod probe;
 mod update;
 
-use std::time::Duration;
-
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use toolgate_model::{FieldPlace, MaxAnswer, OriginPattern, ProtocolVersion};
 
-pub use self::update::UpdateServerArgs;
+use self::probe::{refresh_definitions, summary};
+pub use self::{
+    probe::{ProbeServerArgs, omissions, request_probe},
+    update::UpdateServerArgs,
+};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{CATALOGUE, CREDENTIAL, SERVER},
-        object_name,
+        kind::{CREDENTIAL, SERVER},
     },
     commands::credential::{
         fields::{self, GivenField, ValuedField},
         users_of,
     },
     output::{
-        OutputFormat, OutputWriter,
+        OutputFormat, OutputWriter, credential_fields,
         error::{CliError, CliErrorKind},
-        probe_advice,
     },
 };
+
+/// Fields of servers that flags set.
+const FLAGS: [(&str, &str); 7] = [
+    ("server_id", "NAME"),
+    ("spec.url", "--url"),
+    ("spec.credential", "--credential"),
+    ("spec.era", "--era"),
+    ("spec.protocolVersion", "--protocol-version"),
+    ("spec.maxAnswerMib", "--max-answer"),
+    ("spec.description", "--description"),
+];
+/// Fields of the credential of a new server that flags set.
+const CREDENTIAL_FLAGS: [(&str, &str); 5] = [
+    ("credential_id", "NAME"),
+    ("spec.hosts", "--url"),
+    ("spec.staticHeader", "--header"),
+    ("spec.requestFields.headers", "--header"),
+    ("spec.requestFields.query", "--query"),
+];
 
 /// Work with servers.
 #[derive(Debug, clap::Subcommand)]
@@ -37,19 +55,6 @@ pub enum ServerCommand {
     Probe(ProbeServerArgs),
     /// Change single fields of a server.
     Update(UpdateServerArgs),
-}
-
-/// Probes a server.
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n\
-    \x20 toolgate server probe git")]
-pub struct ProbeServerArgs {
-    /// Id of the server.
-    #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::servers))]
-    pub name: String,
-    /// Connection to the admin API.
-    #[command(flatten)]
-    pub admin: AdminCommandOptions,
 }
 
 /// Adds a server.
@@ -126,49 +131,11 @@ impl EraPolicyArg {
     }
 }
 
-impl ProbeServerArgs {
-    /// Runs the command. A problem is an error, so that scripts can wait for a server.
-    pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
-        object_name::localize(&mut self.admin.connection, [(&SERVER, &mut self.name)])?;
-        let mut admin = self.admin.connect()?;
-        let name = SERVER.resource_name(admin.organization(), &self.name);
-        let server = admin.get(&SERVER, &name).await?;
-        let catalogue = refresh_definitions(&mut admin, out, &self.name).await?;
-        match out.format() {
-            OutputFormat::Json => out.json(&catalogue)?,
-            OutputFormat::Yaml => out.yaml(&catalogue)?,
-            OutputFormat::Name => out.line(CATALOGUE.name_of(&catalogue))?,
-            OutputFormat::Table | OutputFormat::Wide if problem_of(&catalogue).is_none() => {
-                out.line(definitions_summary(&catalogue))?;
-            }
-            OutputFormat::Table | OutputFormat::Wide => {}
-        }
-        for omission in omissions(&catalogue) {
-            out.notice(format_args!("  warning: {omission}"));
-        }
-        let Some(problem) = problem_of(&catalogue) else {
-            return Ok(());
-        };
-        let url = crate::cli::output::cell::text(&server, "/spec/url");
-        let credential = server["spec"]["credential"].as_str().unwrap_or_default();
-        let since =
-            crate::cli::output::cell::age(&catalogue, "/problemSinceTime", crate::cli::now());
-        let before = match catalogue["era"].as_str() {
-            Some("") | None => "it has never been seen, so nothing of it is offered",
-            Some(_) => "what was seen of it stays offered",
-        };
-        Err(CliError::error(format!("the probe failed: {problem}"))
-            .with_note(format!("for {since}; {before}"))
-            .with_next_step(probe_advice::advice_for_probe(
-                problem, &self.name, &url, credential,
-            )))
-    }
-}
-
 impl AddServerArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let values = fields::read_values(self.given_fields()?, &self.name)?;
+        let command = format!("toolgate server add {} …", self.name);
+        let values = fields::read_values(self.given_fields()?, &self.name, &command)?;
         let credential = match values.is_empty() || self.dry_run {
             true => "",
             false => self.name.as_str(),
@@ -197,6 +164,7 @@ impl AddServerArgs {
                     let name = CREDENTIAL.resource_name(admin.organization(), &self.name);
                     let _left_behind = admin.delete(&CREDENTIAL, &name, false).await;
                 }
+                let fault = fault.with_flags(&FLAGS);
                 return Err(self.explain_conflict(&mut admin, fault).await);
             }
         };
@@ -239,11 +207,15 @@ impl AddServerArgs {
             let created = admin.create(&CREDENTIAL, &self.name, new, self.dry_run);
             return match created.await {
                 Ok(_) => Ok(true),
-                Err(fault) => Err(self.explain_conflict(admin, fault).await),
+                Err(fault) => {
+                    let fault = fault.with_flags(&CREDENTIAL_FLAGS);
+                    Err(self.explain_conflict(admin, fault).await)
+                }
             };
         };
         credential["spec"] = new["spec"].take();
-        admin.update(&CREDENTIAL, credential, self.dry_run).await?;
+        let written = admin.update(&CREDENTIAL, credential, self.dry_run).await;
+        written.map_err(|fault| fault.with_flags(&CREDENTIAL_FLAGS))?;
         out.notice(format_args!(
             "the credential {0}, which no server presented, takes what is given; `toolgate describe credential {0}` shows it",
             self.name
@@ -251,27 +223,59 @@ impl AddServerArgs {
         Ok(false)
     }
 
-    /// Adds advice on deleting the conflicting objects, if the name is taken. Only existing objects are named.
+    /// Adds advice on the conflicting objects, if the name is taken: to change a server that exists, or to delete what is in
+    /// the way. Only existing objects are named.
     async fn explain_conflict(&self, admin: &mut AdminClient, fault: CliError) -> CliError {
         if fault.kind != CliErrorKind::Conflict {
             return fault;
         }
-        let mut steps = Vec::new();
+        let mut taken = Vec::new();
         for kind in [&SERVER, &CREDENTIAL] {
             let name = kind.resource_name(admin.organization(), &self.name);
             if let Ok(Some(_)) = admin.find(kind, &name).await {
-                steps.push(format!("`toolgate delete {} {}`", kind.field(), self.name));
+                taken.push(kind);
             }
         }
-        let Some(first) = steps.first() else {
+        let Some(first) = taken.first() else {
             return fault;
         };
-        let look = first.replace("delete", "describe");
+        let change = match first.name == SERVER.name {
+            true => format!(
+                "; `toolgate server update {} --url {}` changes it, `toolgate apply -f` too",
+                self.name, self.url
+            ),
+            false => String::new(),
+        };
+        let steps = taken
+            .iter()
+            .map(|kind| format!("`toolgate delete {} {}`", kind.field(), self.name));
+        let steps: Vec<_> = steps.collect();
         let makes = if steps.len() == 1 { "makes" } else { "make" };
         fault.with_next_step(format!(
-            "{look} shows what is there; {} {makes} room",
+            "`toolgate describe {} {}` shows what is there{change}; {} {makes} room",
+            first.field(),
+            self.name,
             steps.join(" and ")
         ))
+    }
+
+    /// Returns the command that sets the values of the new credential, if there is one.
+    fn set_command(&self) -> Option<String> {
+        let name = |given: &str| {
+            let name = given.split(['=', ':']).next().unwrap_or_default();
+            name.trim().to_owned()
+        };
+        let headers = self.headers.iter();
+        let headers = headers.map(|it| credential_fields::flag(FieldPlace::Header, &name(it)));
+        let query = self.query.iter();
+        let query = query.map(|it| credential_fields::flag(FieldPlace::Query, &name(it)));
+        let flags: Vec<String> = headers.chain(query).collect();
+        let command = format!("toolgate credential set {}", self.name);
+        match flags.len() {
+            0 => None,
+            1 => Some(command),
+            _ => Some(format!("{command} {}", flags.join(" "))),
+        }
     }
 
     fn report(
@@ -294,8 +298,9 @@ impl AddServerArgs {
         match probe {
             None => Ok(()),
             Some(Ok(catalogue)) => {
-                let has_credential = !self.headers.is_empty() || !self.query.is_empty();
-                for line in summary(&self.name, &self.url, has_credential, &catalogue) {
+                let set_credential = self.set_command();
+                let set_credential = set_credential.as_deref();
+                for line in summary(&self.name, &self.url, set_credential, &catalogue) {
                     out.notice(line);
                 }
                 Ok(())
@@ -313,115 +318,6 @@ impl AddServerArgs {
             }
         }
     }
-}
-
-/// Probes the server and waits for the result.
-pub(super) async fn request_probe(admin: &mut AdminClient, name: &str) -> Result<Value, CliError> {
-    let resource = format!("organizations/{}/catalogues/{name}", admin.organization());
-    let request = json!({ "name": resource });
-    admin.call("Catalogues", "RefreshCatalogue", request).await
-}
-
-/// Like [`request_probe`]. On a terminal a spinner is drawn.
-async fn refresh_definitions(
-    admin: &mut AdminClient,
-    out: &OutputWriter,
-    name: &str,
-) -> Result<Value, CliError> {
-    let spinner = out.draws_progress().then(|| {
-        let spinner =
-            ProgressBar::new_spinner().with_message(format!("asking {name} what it offers"));
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-            spinner.set_style(style);
-        }
-        spinner.enable_steady_tick(Duration::from_millis(100));
-        spinner
-    });
-    let found = request_probe(admin, name).await;
-    if let Some(spinner) = spinner {
-        spinner.finish_and_clear();
-    }
-    found
-}
-
-fn summary(name: &str, url: &str, has_credential: bool, catalogue: &Value) -> Vec<String> {
-    let next =
-        format!("  next: `toolgate gateway create NAME --server {name}` offers them to clients");
-    let warnings = omissions(catalogue).map(|it| format!("  warning: {it}"));
-    // The era is known as soon as the server has answered.
-    let answered = catalogue["era"].as_str().is_some_and(|era| !era.is_empty());
-    match problem_of(catalogue) {
-        Some(problem) if answered => {
-            let mut lines = vec![definitions_summary(catalogue)];
-            lines.push(format!("  problem: {problem}"));
-            lines.extend(warnings);
-            lines.push(next);
-            lines
-        }
-        Some(problem) => vec![
-            format!("the first probe failed: {problem}"),
-            format!(
-                "  next: {}",
-                probe_advice::advice_for_probe(
-                    problem,
-                    name,
-                    url,
-                    if has_credential { name } else { "" }
-                )
-            ),
-            format!(
-                "  {name} is kept and probed again from time to time: `toolgate describe server {name}` shows the result"
-            ),
-        ],
-        None => {
-            let mut lines = vec![definitions_summary(catalogue)];
-            lines.extend(warnings);
-            lines.push(next);
-            lines
-        }
-    }
-}
-
-/// Returns the lists of a server that a limit cuts, with the limits.
-pub(super) fn omissions(object: &Value) -> impl Iterator<Item = &str> {
-    let omissions = object["omissions"].as_array().into_iter().flatten();
-    omissions.filter_map(Value::as_str)
-}
-
-fn problem_of(catalogue: &Value) -> Option<&str> {
-    let problem = catalogue["problem"].as_str();
-    problem.filter(|problem| !problem.is_empty())
-}
-
-/// Describes the definitions of a server, with its era and protocol version.
-fn definitions_summary(catalogue: &Value) -> String {
-    format!(
-        "{} found ({}, {})",
-        definition_counts(catalogue),
-        crate::cli::output::cell::text(catalogue, "/era"),
-        crate::cli::output::cell::text(catalogue, "/protocolVersion"),
-    )
-}
-
-/// Counts the definitions of a server by kind. Kinds without any are left out, except tools.
-fn definition_counts(catalogue: &Value) -> String {
-    let kinds = [
-        ("/tools", "tool"),
-        ("/prompts", "prompt"),
-        ("/resources", "resource"),
-        ("/templates", "template"),
-    ];
-    let counted = kinds.map(|(list, one)| {
-        let count = catalogue
-            .pointer(list)
-            .and_then(Value::as_array)
-            .map_or(0, Vec::len);
-        let tools = one == "tool";
-        (tools || count > 0)
-            .then(|| crate::cli::output::cell::counted(count, one, &format!("{one}s")))
-    });
-    let counted: Vec<_> = counted.into_iter().flatten().collect();
-    counted.join(", ")
 }
 
 /// Returns the origin of a server's URL, which its credential is bound to.

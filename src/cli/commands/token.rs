@@ -1,15 +1,18 @@
-//! `token create` and `token revoke`. The secret is printed once, alone on standard output.
+//! `token create`, `token update` and `token revoke`. The secret is printed once, alone on standard output.
+
+mod update;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+pub use self::update::UpdateTokenArgs;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{GATEWAY, TOKEN},
-        object_name, suggestions,
+        object_name, suggestions, token_scope,
     },
     output::{OutputFormat, OutputWriter, error::CliError},
 };
@@ -19,6 +22,8 @@ use crate::cli::{
 pub enum TokenCommand {
     /// Creates a bearer token and shows it once.
     Create(CreateTokenArgs),
+    /// Change what a token opens, and until when; its secret stays.
+    Update(UpdateTokenArgs),
     /// Revokes a token on every proxy within seconds; its record stays.
     Revoke(RevokeTokenArgs),
 }
@@ -27,18 +32,22 @@ pub enum TokenCommand {
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate token create laptop --gateway tools --ttl 30d\n\
-    \x20 toolgate token create ci --gateway tools --tool git__search --team build")]
+    \x20 toolgate token create ci --gateway tools --tool git__search --team build\n\
+    \x20 toolgate token create deployer --no-gateways --role editor --ttl 90d")]
 pub struct CreateTokenArgs {
     /// Id of the token.
     pub name: String,
-    /// Gateway it may call; repeat for several. Without: all of the organization.
+    /// Gateway it may call; repeat for several. Without: all of the organization, also those made later.
     #[arg(long = "gateway", value_name = "GATEWAY", add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
     pub gateways: Vec<String>,
+    /// Open no gateway: a token for the admin API only, with --role.
+    #[arg(long, conflicts_with_all = ["gateways", "tools"])]
+    pub no_gateways: bool,
     /// Tool, by the name clients see, that it may use; repeat for several. Without: all.
     #[arg(long = "tool", value_name = "TOOL", add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools))]
     pub tools: Vec<String>,
-    /// Time until it expires, e.g. 30d, 12h, 1h30m. Without: it works until it is revoked.
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    /// Time until it expires, e.g. `--ttl 30d`, `--expires 12h`, `--ttl 1h30m`. Without: it works until it is revoked.
+    #[arg(long, visible_alias = "expires", value_name = "DURATION", value_parser = parse_duration)]
     pub ttl: Option<Duration>,
     /// User it stands for. Without user and team, it stands for itself.
     #[arg(long, conflicts_with = "team")]
@@ -103,6 +112,8 @@ impl AdminRoleArg {
 pub struct TokenRequest {
     /// Gateways that it may call; empty means all.
     pub gateways: Vec<String>,
+    /// True for a token that opens no gateway.
+    pub no_gateways: bool,
     /// Tools that it may use; empty means all.
     pub tools: Vec<String>,
     /// Lifetime; `None` means until it is revoked.
@@ -123,34 +134,58 @@ pub async fn create_token(
         .await
 }
 
+/// Fields of tokens that flags set.
+const FLAGS: [(&str, &str); 7] = [
+    ("token_id", "NAME"),
+    ("spec.gateways", "--gateway"),
+    ("spec.tools", "--tool"),
+    ("spec.expireTime", "--ttl"),
+    ("spec.user", "--user"),
+    ("spec.team", "--team"),
+    ("spec.description", "--description"),
+];
+
 fn spec_of(token_request: &TokenRequest, now: u64) -> Result<Value, CliError> {
     let mut spec = json!({
         "description": token_request.description,
         "gateways": token_request.gateways,
+        "noGateways": token_request.no_gateways,
         "tools": token_request.tools,
         "organization": true,
     });
     if let Some(ttl) = token_request.ttl {
-        let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
-        let at = jiff::Timestamp::from_millisecond(at).map_err(|_beyond| {
-            CliError::usage("--ttl: the token would expire after the year 9999")
-                .with_next_step("leave --ttl out for a token that works until it is revoked")
-        })?;
-        spec["expireTime"] = json!(at.to_string());
+        spec["expireTime"] = json!(expiry_after(ttl, now)?);
     }
     Ok(spec)
+}
+
+/// Returns the time at which a lifetime that begins `now` ends.
+fn expiry_after(ttl: Duration, now: u64) -> Result<String, CliError> {
+    let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+    let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
+    let at = jiff::Timestamp::from_millisecond(at).map_err(|_beyond| {
+        CliError::usage("--ttl: the token would expire after the year 9999")
+            .with_next_step("leave --ttl out for a token that works until it is revoked")
+    })?;
+    Ok(at.to_string())
 }
 
 impl CreateTokenArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
+        if self.no_gateways && self.role == AdminRoleArg::None {
+            return Err(CliError::usage(
+                "--no-gateways without --role makes a token that opens nothing",
+            )
+            .with_next_step("give it a --role at the admin API: viewer, editor or admin"));
+        }
         let gateways = self.gateways.iter_mut().map(|name| (&GATEWAY, name));
         object_name::localize(&mut self.admin.connection, gateways)?;
         let mut admin = self.admin.connect()?;
         let warnings = check_names(&mut admin, &self.gateways, &self.tools).await?;
         let token_request = TokenRequest {
             gateways: self.gateways,
+            no_gateways: self.no_gateways,
             tools: self.tools,
             ttl: self.ttl,
             description: self.description,
@@ -167,7 +202,8 @@ impl CreateTokenArgs {
         spec["adminRole"] = json!(self.role.as_proto());
         let answer = admin
             .create(&TOKEN, &self.name, json!({ "spec": spec }), self.dry_run)
-            .await?;
+            .await
+            .map_err(|fault| fault.with_flags(&FLAGS))?;
         report(out, &answer, self.dry_run)?;
         for warning in warnings {
             out.notice(warning);
@@ -230,15 +266,32 @@ fn report(out: &mut OutputWriter, answer: &Value, dry_run: bool) -> Result<(), C
             }
             out.line(name)
         }
-        OutputFormat::Table | OutputFormat::Wide if dry_run => {
-            out.line("token would be created (dry run)")
-        }
         OutputFormat::Table | OutputFormat::Wide => {
-            out.line(secret)?;
-            out.notice("This is the token. It is shown here and nowhere else: keep it.");
+            match dry_run {
+                true => out.line("token would be created (dry run)")?,
+                false => {
+                    out.line(secret)?;
+                    out.notice("This is the token. It is shown here and nowhere else: keep it.");
+                }
+            }
+            tell_scope(out, token);
             Ok(())
         }
     }
+}
+
+/// Tells what a token opens and until when, with the flags that limit both.
+fn tell_scope(out: &mut OutputWriter, token: &Value) {
+    let opens = token_scope::opens(token);
+    out.notice(match token_scope::gateways_cell(token).as_str() {
+        "all" => format!("  it opens {opens}; `--gateway NAME` limits a token, `--no-gateways` makes one for the admin API only"),
+        _ => format!("  it opens {opens}"),
+    });
+    let ends = token_scope::ends(token);
+    out.notice(match token_scope::expiry(token) {
+        Some(_) => format!("  it {ends}"),
+        None => format!("  it {ends}; `--ttl 30d` makes one that does"),
+    });
 }
 
 /// Revokes the token with a full resource name.

@@ -206,7 +206,8 @@ fn gateway_failure_kind(result: &Value) -> Option<&str> {
 fn tool_error(name: &str, result: &Value) -> CliError {
     let Some(kind) = gateway_failure_kind(result) else {
         return CliError::error(format!("the tool {name} says that it failed")).with_next_step(
-            "correct --args, or give --ignore-tool-error if that is an answer to you",
+            "correct --args, which `toolgate tools describe` with the same --gateway shows, or give --ignore-tool-error if that \
+             is an answer to you",
         );
     };
     CliError::new(

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
+        gateway_health,
         kind::{self, ApiResourceKind, GATEWAY, PROXY, SERVER},
         server_health,
     },
@@ -32,7 +33,7 @@ pub struct WaitArgs {
     #[command(flatten)]
     pub pick: ObjectSelector,
     /// Condition: `create`, `delete`, `ready` (a server was probed, has no problem and fails for no proxy, a gateway has no problem, a proxy is
-    /// in sync), or `jsonpath={.path}=value`.
+    /// in sync; what a limit or a server leaves out is a warning), or `jsonpath={.path}=value`.
     #[arg(long = "for", default_value = "ready", value_name = "CONDITION", value_parser = parse_condition)]
     pub condition: WaitCondition,
     /// Maximum time to wait.
@@ -101,15 +102,22 @@ fn problem_of(kind: &ApiResourceKind, object: &Value) -> Option<String> {
         return server_health::problem(object);
     }
     if kind.name == GATEWAY.name {
-        let problems = object["status"]["problems"].as_array();
-        let first = problems.and_then(|problems| problems.first()?.as_str());
-        return first.map(str::to_owned);
+        return gateway_health::problem(object).map(str::to_owned);
     }
     if kind.name == PROXY.name {
         let state = kind::proxy_state(object);
         return (state != "in sync").then(|| format!("it is {state}"));
     }
     None
+}
+
+/// Returns the warnings about an object that works.
+fn warnings_of(kind: &ApiResourceKind, object: &Value) -> Vec<String> {
+    match kind.name {
+        name if name == SERVER.name => server_health::remarks(object),
+        name if name == GATEWAY.name => gateway_health::warnings(object),
+        _ => Vec::new(),
+    }
 }
 
 impl WaitArgs {
@@ -120,14 +128,16 @@ impl WaitArgs {
         let deadline = tokio::time::Instant::now() + self.timeout;
         for selection in &selections {
             if selection.names.is_empty() {
-                return Err(CliError::usage(format!(
-                    "name the {} to wait for",
-                    selection.kind.plural
-                )));
+                let plural = selection.kind.plural;
+                return Err(CliError::usage(format!("name the {plural} to wait for"))
+                    .with_next_step(format!(
+                        "`toolgate get {plural}` lists what there is; `toolgate wait {} NAME`",
+                        selection.kind.field()
+                    )));
             }
             for name in &selection.names {
                 let full = selection.kind.resource_name(admin.organization(), name);
-                self.wait_for(&mut admin, selection.kind, &full, deadline)
+                self.wait_for(&mut admin, selection.kind, &full, deadline, out)
                     .await?;
                 out.line(format_args!("{full} condition met"))?;
             }
@@ -141,26 +151,59 @@ impl WaitArgs {
         kind: &'static ApiResourceKind,
         name: &str,
         deadline: tokio::time::Instant,
+        out: &mut OutputWriter,
     ) -> Result<(), CliError> {
+        let mut told = String::new();
         loop {
-            let reason = match admin.find(kind, name).await {
+            let (exists, reason) = match admin.find(kind, name).await {
                 Ok(object) => match self.condition.unmet(kind, object.as_ref()) {
-                    None => return Ok(()),
-                    Some(reason) => reason,
+                    None => {
+                        if let (WaitCondition::Ready, Some(object)) = (&self.condition, &object) {
+                            for warning in warnings_of(kind, object) {
+                                out.notice(format_args!("  warning: {warning}"));
+                            }
+                        }
+                        return Ok(());
+                    }
+                    Some(reason) => (object.is_some(), reason),
                 },
                 // A control plane that starts is waited for, too.
-                Err(fault) if fault.kind == CliErrorKind::Unavailable => fault.message,
+                Err(fault) if fault.kind == CliErrorKind::Unavailable => (true, fault.message),
                 Err(fault) => return Err(fault),
             };
             if tokio::time::Instant::now() + INTERVAL > deadline {
-                return Err(CliError::error(format!(
-                    "{name} did not become so within {}: {reason}",
-                    cell::format_duration(self.timeout.as_secs())
-                ))
-                .with_next_step(format!("`toolgate describe {name}` shows it")));
+                return Err(self.timed_out(kind, name, exists, &reason));
+            }
+            if told != reason {
+                out.notice(format_args!("  {name}: {reason}"));
+                told = reason;
             }
             tokio::time::sleep(INTERVAL).await;
         }
+    }
+
+    fn timed_out(
+        &self,
+        kind: &ApiResourceKind,
+        name: &str,
+        exists: bool,
+        reason: &str,
+    ) -> CliError {
+        let fault = CliError::error(format!(
+            "{name} did not become so within {}: {reason}",
+            cell::format_duration(self.timeout.as_secs())
+        ));
+        let id = name.rsplit('/').next().unwrap_or(name);
+        let (field, plural) = (kind.field(), kind.plural);
+        fault.with_next_step(match exists {
+            false => format!("`toolgate get {plural}` lists what there is"),
+            true if kind.name == SERVER.name => format!(
+                "`toolgate server probe {id}` tells the remedy; `--timeout` gives it more time"
+            ),
+            true => format!(
+                "`toolgate describe {field} {id}` shows it; `toolgate doctor` tells remedies; `--timeout` gives it more time"
+            ),
+        })
     }
 }
 

@@ -54,6 +54,7 @@ pub async fn run(
         let mut changes = admin.changes(&kinds).await?;
         match follow(&mut screen, &mut changes, out).await {
             // A control plane that ends closes its streams; another one may answer.
+            Ok(()) if out.is_closed() => return Ok(()),
             Ok(()) => {}
             Err(fault) if fault.kind == CliErrorKind::Unavailable && screen.synced => {
                 out.notice(format_args!("the watch broke off: {}", fault.message));
@@ -74,6 +75,9 @@ async fn follow(
             ObjectChange::Put(kind, object) => screen.put(kind, object, out)?,
             ObjectChange::Deleted(kind, object) => screen.deleted(kind, object, out)?,
             ObjectChange::Synced => screen.synced(out)?,
+        }
+        if out.is_closed() {
+            return Ok(());
         }
     }
     Ok(())

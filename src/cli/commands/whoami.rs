@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::{
-    client::{admin::AdminCommandOptions, kind::TOKEN, known_token},
+    client::{admin::AdminCommandOptions, kind::TOKEN, known_token, token_scope},
     output::{
         OutputFormat, OutputWriter, cell,
         error::{CliError, CliErrorKind},
@@ -46,7 +46,7 @@ impl WhoamiArgs {
             [only] => Some(only),
             _ => None,
         };
-        let text = |pointer: &str| token.map_or("-".to_owned(), |token| cell::text(token, pointer));
+        let expires = token.map_or("-".to_owned(), token_scope::expiry_cell);
         let role = match token {
             Some(token) if token["status"]["system"] == true => "system".to_owned(),
             Some(token) => cell::enum_word(token, "/spec/adminRole", "none"),
@@ -68,7 +68,7 @@ impl WhoamiArgs {
                     ("organization", text_of(&identity["organization"])),
                     ("token", name.clone()),
                     ("role", role.clone()),
-                    ("expires", text("/spec/expireTime")),
+                    ("expires", expires.clone()),
                     ("program", text_of(&identity["program"])),
                 ];
                 rows.iter()

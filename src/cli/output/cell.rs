@@ -46,6 +46,20 @@ pub fn joined(object: &Value, pointer: &str, member: &str) -> String {
     }
 }
 
+/// Joins the texts of a list with commas.
+pub fn joined_strings(object: &Value, pointer: &str) -> String {
+    let list = object.pointer(pointer).and_then(Value::as_array);
+    let words: Vec<_> = list
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    match words.is_empty() {
+        true => NONE.to_owned(),
+        false => words.join(","),
+    }
+}
+
 /// Formats an enum value without its prefix, or `default` if it is not set.
 pub fn enum_word(object: &Value, pointer: &str, default: &str) -> String {
     let value = object

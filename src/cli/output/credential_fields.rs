@@ -34,6 +34,26 @@ pub fn field_list(credential: &Value) -> String {
     }
 }
 
+/// Returns the flag of `credential set` that names a field, such as `--header x-api-key`.
+pub fn flag(place: FieldPlace, name: &str) -> String {
+    match place {
+        FieldPlace::Header => format!("--header {name}"),
+        FieldPlace::Query => format!("--query {name}"),
+    }
+}
+
+/// Returns the command that reads new values of all fields of a credential. A single field needs no name.
+pub fn set_command(id: &str, credential: Option<&Value>) -> String {
+    let stored = credential.map(stored_fields).unwrap_or_default();
+    let mut command = format!("toolgate credential set {id}");
+    if stored.len() > 1 {
+        for (place, name) in stored {
+            command += &format!(" {}", flag(place, name));
+        }
+    }
+    command
+}
+
 /// Describes the fields of a credential, such as `headers x-app-id and x-app-key, query parameter api_key`.
 pub fn summary(credential: &Value) -> String {
     let stored = stored_fields(credential);

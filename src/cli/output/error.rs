@@ -1,15 +1,18 @@
 //! Errors of commands, for users and for scripts: one sentence, the fields concerned, the next step, and an exit
 //! code. This module is the only place that maps the API's status codes to them.
 
+mod field_names;
+
 use std::{fmt, process::ExitCode};
 
 use tonic::{Code, Status};
-use tonic_types::{PreconditionViolation, StatusExt as _};
+use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::cli::client::kind::ApiResourceKind;
 
-/// Reason in the API's error details for an object that cannot be deleted because it is in use.
-const IN_USE: &str = "IN_USE";
+/// Next step for a limit that is exceeded.
+const LIMIT_ADVICE: &str = "stay below the limit, or divide it among several objects; docs/limits.md lists the limits, and the settings of those \
+     that can be raised";
 
 /// Kinds of errors. Their values are exit codes, on which scripts rely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +33,49 @@ pub enum CliErrorKind {
     CallFailed = 7,
 }
 
+/// Reasons in the API's error details that commands tell apart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ApiErrorReason {
+    /// Any other reason, or none.
+    #[default]
+    Other,
+    /// The object was changed since it was read.
+    Stale,
+    /// An object of this name exists.
+    AlreadyExists,
+    /// Other objects depend on the object.
+    InUse,
+    /// A limit is exceeded.
+    Limit,
+}
+
+impl ApiErrorReason {
+    fn of(details: &ErrorDetails) -> Self {
+        match details.error_info().map(|info| info.reason.as_str()) {
+            Some("STALE") => Self::Stale,
+            Some("ALREADY_EXISTS") => Self::AlreadyExists,
+            Some("IN_USE") => Self::InUse,
+            Some("LIMIT") => Self::Limit,
+            Some(_) | None => Self::Other,
+        }
+    }
+}
+
 /// Error of a failed command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CliError {
     /// Kind of the error.
     pub kind: CliErrorKind,
+    /// Reason of the API.
+    pub reason: ApiErrorReason,
     /// Message in one sentence.
     pub message: String,
     /// Details such as fields, versions and locations, one per line.
     pub notes: Vec<String>,
     /// Advice on the next step.
     pub next_step: Option<String>,
+    /// Full names of the objects that depend on an object which cannot be deleted because of them.
+    pub dependents: Vec<String>,
 }
 
 impl CliError {
@@ -49,9 +84,11 @@ impl CliError {
         let message = message.into();
         Self {
             kind,
+            reason: ApiErrorReason::default(),
             message,
             notes: Vec::new(),
             next_step: None,
+            dependents: Vec::new(),
         }
     }
 
@@ -86,6 +123,18 @@ impl CliError {
         self
     }
 
+    /// Names the flags of a command in place of the fields that the message and the notes begin with. `flags` holds
+    /// fields and their flags; the first entry that fits is taken.
+    #[must_use]
+    pub fn with_flags(mut self, flags: &[(&str, &str)]) -> Self {
+        for line in std::iter::once(&mut self.message).chain(&mut self.notes) {
+            if let Some(replaced) = field_names::with_flag(line, flags) {
+                *line = replaced;
+            }
+        }
+        self
+    }
+
     /// Returns the exit code of the process.
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind as u8)
@@ -110,35 +159,47 @@ impl std::error::Error for CliError {}
 impl From<Status> for CliError {
     fn from(status: Status) -> Self {
         let (kind, next) = kind_of_code(status.code());
-        let mut fault = Self::new(kind, sentence(&status));
         let details = status.get_error_details();
+        let mut fault = Self::new(kind, sentence(&status));
+        fault.reason = ApiErrorReason::of(&details);
         if let Some(request) = details.bad_request() {
             for violation in &request.field_violations {
-                let line = format!("{}: {}", violation.field, violation.description);
+                let field = field_names::in_documents(&violation.field);
+                fault.message = field_names::renamed(&fault.message, &violation.field, &field);
+                let description =
+                    field_names::renamed(&violation.description, &violation.field, &field);
+                let line = match description.starts_with(&*field) {
+                    true => description,
+                    false => format!("{field}: {description}"),
+                };
                 // The message of a single violation equals the violation.
                 if line != fault.message {
                     fault = fault.with_note(line);
                 }
             }
         }
+        let in_use = fault.reason == ApiErrorReason::InUse;
         if let Some(failure) = details.precondition_failure() {
-            // The message names the users of the object already.
-            let is_violation = |violation: &&PreconditionViolation| violation.r#type != IN_USE;
-            for violation in failure.violations.iter().filter(is_violation) {
-                fault =
-                    fault.with_note(format!("{}: {}", violation.subject, violation.description));
+            for violation in &failure.violations {
+                // The message names the users of the object already.
+                match in_use {
+                    true => fault.dependents.push(violation.subject.clone()),
+                    false => {
+                        let (subject, reason) = (&violation.subject, &violation.description);
+                        fault = fault.with_note(format!("{subject}: {reason}"));
+                    }
+                }
             }
         }
-        let in_use = details
-            .error_info()
-            .is_some_and(|info| info.reason == IN_USE);
         if let Some(resource) = details.resource_info().filter(|_| !in_use) {
             fault = fault.with_note(format!(
                 "{} {}",
                 resource.resource_type, resource.resource_name
             ));
         }
-        if let Some(info) = details.error_info() {
+        // The message of a limit holds its name and its numbers.
+        let is_limit = fault.reason == ApiErrorReason::Limit;
+        if let Some(info) = details.error_info().filter(|_| !is_limit) {
             let mut details: Vec<_> = info.metadata.iter().collect();
             details.sort();
             for (name, value) in details {
@@ -153,6 +214,7 @@ impl From<Status> for CliError {
             .filter(|_| kind == CliErrorKind::NotFound);
         let list = absent.and_then(|resource| ApiResourceKind::parse(&resource.resource_type).ok());
         let list = list.map(|kind| format!("`toolgate get {}` lists what there is", kind.plural));
+        let next = if is_limit { Some(LIMIT_ADVICE) } else { next };
         fault.next_step = advice.or(list).or(next.map(str::to_owned));
         fault
     }

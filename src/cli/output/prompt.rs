@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal as _, Read as _};
 
 use console::Term;
 
-use crate::cli::output::error::CliError;
+use crate::cli::output::{cell, error::CliError};
 
 /// Maximum size of a secret in bytes.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -47,8 +47,8 @@ pub fn read_secrets(prompts: &[String]) -> Result<Vec<String>, CliError> {
         return Ok(lines);
     }
     Err(CliError::usage(format!(
-        "standard input has {} lines for {} values",
-        lines.len(),
+        "standard input has {} for {} values",
+        cell::counted(lines.len(), "line", "lines"),
         prompts.len()
     ))
     .with_next_step(format!("pass one line each: {}", prompts.join(", "))))

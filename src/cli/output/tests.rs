@@ -41,12 +41,14 @@ fn mc_03_no_escape_sequence_reaches_a_terminal() {
         },
         draws_progress: false,
         width: None,
+        is_closed: false,
     };
     out.line(BAD).unwrap();
     out.table(&["NAME"], vec![vec![BAD.to_owned()]]).unwrap();
     out.notice(BAD);
     out.error(&CliError::error(BAD));
     out.json(&json!({ BAD: BAD })).unwrap();
+    out.json_line(&json!({ BAD: BAD })).unwrap();
     for kept in [results, notes] {
         let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
         assert!(clean(&text), "{text:?}");
@@ -71,10 +73,16 @@ fn json_output_keeps_the_content_and_ordinary_text_is_unchanged() {
         },
         draws_progress: false,
         width: None,
+        is_closed: false,
     };
     out.json(&value).unwrap();
     let text = kept.0.lock().unwrap().clone();
     assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), value);
+    kept.0.lock().unwrap().clear();
+    out.json_line(&value).unwrap();
+    let text = kept.0.lock().unwrap().clone();
+    assert_eq!(serde_json::from_slice::<Value>(&text).unwrap(), value);
+    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), 1);
     for text in ["plain\n\ttext", "👩\u{200d}👧", "日本語"] {
         assert_eq!(escape_for_terminal(text), text);
     }
@@ -124,6 +132,7 @@ fn a_table_is_as_wide_as_the_terminal_at_most_and_whole_elsewhere() {
             },
             draws_progress: false,
             width,
+            is_closed: false,
         };
         let name = "a-name-of-forty-characters-0123456789abc".to_owned();
         let row = vec![name, "words ".repeat(40), "last".to_owned()];
@@ -159,6 +168,7 @@ fn a_secret_that_is_shown_once_is_shown_beside_results_also_with_quiet() {
         },
         draws_progress: false,
         width: None,
+        is_closed: false,
     };
     out.secret("organizations/acme/tokens/ci", "archestra_x");
     let text = |of: CapturedOutput| String::from_utf8(of.0.lock().unwrap().clone()).unwrap();

@@ -45,6 +45,13 @@ impl CommandLine {
         self
     }
 
+    /// Uses another address of the admin API.
+    #[must_use]
+    pub fn with_addr(mut self, address: &str) -> Self {
+        address.clone_into(&mut self.address);
+        self
+    }
+
     /// Address of the admin API and token, as environment variables.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, &str); 2] {

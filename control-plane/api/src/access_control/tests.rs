@@ -1,11 +1,11 @@
 //! Tests of every method in the descriptor set with every wrong identity. A method without an access rule fails the
 //! first test.
 
-use std::{collections::BTreeSet, io, pin::pin, sync::atomic::Ordering, task::Poll};
+use std::{collections::BTreeSet, io, task::Poll};
 
 use axum::Router;
 use bytes::Bytes;
-use futures_util::{FutureExt as _, future::join_all, stream};
+use futures_util::stream;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage, Kind as FieldKind, MessageDescriptor, Value};
 use tonic::Code;
@@ -13,7 +13,7 @@ use toolgate_actor::ActorSystem;
 use toolgate_model::{AdminRole, Timestamp};
 use toolgate_runtime::drain;
 
-use super::{unknown_tokens::LOOKUPS, *};
+use super::*;
 use crate::{
     admin::{self, AdminOptions},
     control_api::ControlApi,
@@ -21,6 +21,8 @@ use crate::{
     memory::{self, MemoryControlApi, START},
     rights::METHOD_RULES,
 };
+
+mod bearer_tokens;
 
 fn pool() -> DescriptorPool {
     DescriptorPool::decode(toolgate_proto::DESCRIPTORS).unwrap()
@@ -104,6 +106,7 @@ fn plausible(method: &str, descriptor: &MessageDescriptor) -> Vec<u8> {
         let value = match (field.name(), field.kind()) {
             ("parent", _) => Value::String("organizations/acme".into()),
             ("name", _) => Value::String(name.clone()),
+            ("gateway", FieldKind::String) => Value::String("organizations/acme/gateways/x".into()),
             // As the certificate names it.
             ("proxy_id", _) => Value::String("p1".into()),
             (id, FieldKind::String) if id.ends_with("_id") && id != "request_id" => {
@@ -171,6 +174,7 @@ const ADMIN_MATRIX: &[(&str, [bool; 5])] = &[
     ("Catalogues/RefreshCatalogue", [N, N, Y, Y, Y]),
     ("Versions/ListVersions", [N, N, N, N, Y]),
     ("Deployment/GetStatus", [N, Y, Y, Y, Y]),
+    ("Calls/TailCalls", [N, N, Y, Y, Y]),
     ("Watch/Watch", [N, Y, Y, Y, Y]),
 ];
 
@@ -181,6 +185,7 @@ const FLEET_MATRIX: &[(&str, [bool; 2])] = &[
     ("toolgate.push.v1.Push/Subscribe", [N, Y]),
     ("toolgate.push.v1.Push/Revocations", [N, Y]),
     ("toolgate.push.v1.Push/Report", [N, Y]),
+    ("toolgate.push.v1.Push/Calls", [N, Y]),
     ("toolgate.credential.v1.Credentials/Resolve", [N, Y]),
     ("toolgate.credential.v1.Credentials/GetKeyring", [N, Y]),
 ];
@@ -352,6 +357,7 @@ async fn the_fleet_listener_accepts_certificates_and_ignores_tokens() {
     let actors = ActorSystem::start(1).unwrap();
     let router = fleet::router(
         control_api.clone(),
+        crate::CallReaders::default(),
         actors,
         toolgate_runtime::Readiness::new(),
         &toolgate_runtime::Metrics::new(),
@@ -447,6 +453,9 @@ fn grpc_timeout_headers_are_parsed_or_ignored() {
     assert_eq!(of("5S"), Duration::from_secs(5));
     assert_eq!(of("250m"), Duration::from_millis(250));
     assert_eq!(of("2H"), Duration::from_secs(7200));
+    assert_eq!(of("3M"), Duration::from_secs(180));
+    assert_eq!(of("7u"), Duration::from_micros(7));
+    assert_eq!(of("9n"), Duration::from_nanos(9));
     for text in ["", "S", "5", "x5S", "-5S", "999999999S", "5Ω"] {
         if let Ok(value) = text.parse::<http::HeaderValue>() {
             let mut headers = HeaderMap::new();
@@ -454,46 +463,4 @@ fn grpc_timeout_headers_are_parsed_or_ignored() {
             assert_eq!(requested_deadline(&headers), Duration::MAX, "{text}");
         }
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn random_tokens_take_no_place_of_callers() {
-    let control_api = control_api();
-    let (router, _trigger) = admin_router(&control_api);
-    let list = "/toolgate.admin.v1.Gateways/ListGateways";
-    let body = Bytes::from_static(b"\x0a\x12organizations/acme");
-    control_api.store_stuck.store(true, Ordering::Relaxed);
-    let tokens: Vec<String> = (0..2_000)
-        .map(|number| format!("random-{number}"))
-        .collect();
-    let flood = tokens.iter().map(|token| {
-        let request = memory::request(list, Some(token.as_str()), &body);
-        memory::send(&router, request)
-    });
-    let mut flood = pin!(join_all(flood));
-    assert!(
-        flood.as_mut().now_or_never().is_none(),
-        "lookups are under way"
-    );
-    assert_eq!(control_api.catch_ups.load(Ordering::Relaxed), LOOKUPS);
-    let served = memory::send(&router, memory::request(list, Some("viewer"), &body)).await;
-    assert_eq!(served.code, Code::Ok, "{:?}", served.status);
-    let refused = flood.await;
-    assert!(refused.iter().all(|it| it.code != Code::Ok));
-}
-
-#[tokio::test]
-async fn a_token_that_the_store_does_not_have_is_looked_up_once() {
-    let control_api = control_api();
-    let (router, _trigger) = admin_router(&control_api);
-    let list = "/toolgate.admin.v1.Gateways/ListGateways";
-    let body = Bytes::from_static(b"\x0a\x12organizations/acme");
-    for _ in 0..3 {
-        let request = memory::request(list, Some("garbage"), &body);
-        assert_eq!(
-            memory::send(&router, request).await.code,
-            Code::Unauthenticated
-        );
-    }
-    assert_eq!(control_api.catch_ups.load(Ordering::Relaxed), 1);
 }

@@ -28,11 +28,12 @@ use toolgate_wire::{ProtoConversion as _, push as wire};
 
 use super::{
     ProxyServices,
+    calls::CallStream,
     feed::{FeedItem, FeedMessage, ProxyFeed},
     revocations,
 };
 use crate::{
-    caller::{AdminCaller, ConnectionPeer, not_expelled},
+    caller::{AdminCaller, ConnectionPeer, check_proxy_id, not_expelled},
     status,
 };
 
@@ -67,6 +68,7 @@ type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 impl Push for ProxyServices {
     type SubscribeStream = BoxStream<Update>;
     type RevocationsStream = ReceiverStream<Result<pb::Revocations, Status>>;
+    type CallsStream = ReceiverStream<Result<pb::CallQueries, Status>>;
 
     async fn subscribe(
         &self,
@@ -130,7 +132,7 @@ impl Push for ProxyServices {
         caller.require_globally()?;
         let report = wire::ProxyReport::from_proto(request.get_ref());
         let report = report.map_err(status::invalid_message)?;
-        check_id(&caller.peer, &report.proxy)?;
+        check_proxy_id(&caller.peer, &report.proxy)?;
         let Some(feed) = self.feeds.find(&report.proxy) else {
             let message = "no stream of this proxy is open here; open one, and report again";
             return Err(status::unavailable("NO_STREAM", message.to_owned()));
@@ -145,16 +147,27 @@ impl Push for ProxyServices {
             received_time_ms: received.0,
         }))
     }
-}
 
-/// Checks that a proxy calls itself what its certificate names.
-fn check_id(peer: &ConnectionPeer, given: &Slug) -> Result<(), Status> {
-    match peer {
-        ConnectionPeer::Proxy(id) if id != given => {
-            let reason = format!("is not `{id}`, which the certificate names");
-            Err(Status::permission_denied(format!("proxy_id: {reason}")))
-        }
-        ConnectionPeer::Proxy(_) | ConnectionPeer::Trusted | ConnectionPeer::Unknown => Ok(()),
+    async fn calls(
+        &self,
+        request: Request<Streaming<pb::CallReport>>,
+    ) -> Result<Response<Self::CallsStream>, Status> {
+        let caller = AdminCaller::of(&request)?;
+        caller.require_globally()?;
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        let stream = CallStream {
+            state: Arc::clone(&self.state),
+            readers: self.call_readers.clone(),
+            peer: caller.peer.clone(),
+        };
+        let (inbound, draining) = (request.into_inner(), self.drain.draining());
+        self.drain.spawn("call records", async move {
+            tokio::select! {
+                () = draining => {}
+                () = stream.run(inbound, sender) => {}
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(receiver)))
     }
 }
 
@@ -267,7 +280,7 @@ impl SubscriptionTask {
 
     fn hello(&mut self, given: &pb::Hello) -> Result<PushHello, Status> {
         let hello = wire::ProxyHello::from_proto(given).map_err(status::invalid_message)?;
-        check_id(&self.peer, &hello.proxy)?;
+        check_proxy_id(&self.peer, &hello.proxy)?;
         self.proxy = Some(hello.proxy.clone());
         self.reads_continued
             .store(hello.reads_continued, Ordering::Relaxed);

@@ -34,6 +34,7 @@ use toolgate_wire::{
 use super::*;
 use crate::memory::{HANG_GUARD, MemoryControlApi};
 
+mod calls;
 mod certificates;
 mod leaving;
 mod shares;

@@ -11,6 +11,7 @@ fn all_rights() -> Vec<AccessRight> {
         AccessRight::CreateOrganization,
         AccessRight::Probe,
         AccessRight::UseCredential,
+        AccessRight::ReadCalls,
         AccessRight::ReadVersions,
         AccessRight::CreateJoinToken,
         AccessRight::Join,
@@ -67,6 +68,7 @@ fn each_role_includes_the_lower_role_and_adds_its_own_rights() {
     assert!(
         editor.contains(&AccessRight::Write(ObjectKind::Gateway))
             && editor.contains(&AccessRight::Probe)
+            && editor.contains(&AccessRight::ReadCalls)
     );
     assert!(!editor.contains(&AccessRight::Write(ObjectKind::Credential)));
     assert!(!editor.contains(&AccessRight::UseCredential));
@@ -105,4 +107,38 @@ fn proxies_and_operators_share_no_right() {
         AccessRight::ResolveCredential,
         None
     ));
+}
+
+#[test]
+fn rights_that_change_nothing_are_named_here() {
+    let reads = |right: &AccessRight| {
+        matches!(
+            right,
+            AccessRight::Read(_)
+                | AccessRight::ReadCalls
+                | AccessRight::ReadVersions
+                | AccessRight::Push
+                | AccessRight::ResolveCredential
+                | AccessRight::ReadKeyring
+        )
+    };
+    for right in all_rights() {
+        assert_eq!(right.is_write(), !reads(&right), "{right:?}");
+    }
+}
+
+#[test]
+fn the_log_of_versions_names_each_author() {
+    let proxy = CallerIdentity::Proxy {
+        id: "p1".parse().unwrap(),
+    };
+    let authors = [
+        (CallerIdentity::System, "system"),
+        (token(AdminRole::Editor), "organizations/acme/tokens/ci"),
+        (proxy, "proxies/p1"),
+        (CallerIdentity::Anonymous, "anonymous"),
+    ];
+    for (identity, author) in authors {
+        assert_eq!(identity.author(), author);
+    }
 }

@@ -262,6 +262,10 @@ fn describe(before: Option<&ServerDefinitions>, next: &ServerDefinitions) -> Str
         let is_new = |it: &&Definition| known.get(it.name.as_str()) != Some(it);
         let new = next.iter().filter(is_new).count();
         let named = *always || !before.is_empty() || !next.is_empty();
+        let what = match next.len() {
+            1 => what.trim_end_matches('s'),
+            _ => what,
+        };
         named.then(|| format!("{} {what}, {new} new or changed", next.len()))
     });
     let changes: Vec<String> = changes.chain(next.omissions.iter().cloned()).collect();

@@ -3,7 +3,7 @@
 
 use std::{fmt, sync::Arc};
 
-use toolgate_model::{Principal, Timestamp, TokenHash};
+use toolgate_model::{Principal, Slug, Timestamp, TokenHash};
 
 use crate::{
     GatewayView, Grant, Refusal,
@@ -19,6 +19,8 @@ struct CallerState {
     principal: Arc<Principal>,
     grant: Arc<Grant>,
     authn: Authn,
+    /// Id of the token, for records only: no decision depends on it.
+    token: Option<Slug>,
     admit: FilterChain,
 }
 
@@ -56,6 +58,7 @@ impl Caller {
             principal,
             grant,
             authn,
+            token: None,
             admit: FilterChain::default(),
         }))
     }
@@ -68,8 +71,27 @@ impl Caller {
             principal: Arc::clone(&identity.principal),
             grant: Arc::clone(&identity.grant),
             authn: identity.authn,
+            token: identity.token.clone(),
             admit,
         }))
+    }
+
+    /// Returns the caller with the id of its token.
+    #[must_use]
+    pub fn with_token(self, id: Slug) -> Self {
+        let Self(identity) = self;
+        Self(Arc::new(CallerState {
+            principal: Arc::clone(&identity.principal),
+            grant: Arc::clone(&identity.grant),
+            authn: identity.authn,
+            token: Some(id),
+            admit: identity.admit.clone(),
+        }))
+    }
+
+    /// Id of the token, if the proof is one.
+    pub fn token(&self) -> Option<&Slug> {
+        self.0.token.as_ref()
     }
 
     /// Filters of the stage `admit` that apply to all requests of the caller.

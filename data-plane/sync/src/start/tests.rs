@@ -16,6 +16,8 @@ use crate::fixture::{
     FakeControlPlane, HANG_GUARD, machine, options, server, small, token, until, version,
 };
 
+mod poison;
+
 fn credential(revision: u64) -> CredentialRef {
     CredentialRef {
         id: "files-key".parse().unwrap(),

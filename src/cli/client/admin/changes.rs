@@ -3,7 +3,8 @@
 use http::uri::PathAndQuery;
 use prost_reflect::DynamicMessage;
 use serde_json::{Value, json};
-use tonic::{Request, Status, codec::Streaming};
+use tonic::{Request, Status, codec::Streaming, metadata::MetadataValue};
+use toolgate_wire::CONSISTENCY_HEADER;
 
 use super::AdminClient;
 use crate::cli::{
@@ -37,15 +38,34 @@ impl AdminClient {
         &self,
         kinds: &[&'static ApiResourceKind],
     ) -> Result<ObjectChanges, CliError> {
-        let method = schema::method("Watch", "Watch")?;
         let names: Vec<_> = kinds.iter().map(|kind| kind.name).collect();
         let mut request = json!({ "kinds": names });
         if kinds.iter().all(|kind| kind.in_organization) {
             request["parent"] = json!(format!("organizations/{}", self.organization));
         }
-        let mut request = Request::new(schema::from_json(method.input(), &request)?);
+        let opened = self.open_stream("Watch", "Watch", &request, false).await?;
+        Ok(ObjectChanges {
+            admin: self.clone(),
+            events: opened.map_err(|status| self.to_cli_error(status))?,
+        })
+    }
+
+    /// Calls a method that answers with a stream, and asks for the latest state if `is_latest`. The inner result is that of
+    /// the control plane.
+    pub(super) async fn open_stream(
+        &self,
+        service: &str,
+        method: &str,
+        request: &Value,
+        is_latest: bool,
+    ) -> Result<Result<Streaming<DynamicMessage>, Status>, CliError> {
+        let method = schema::method(service, method)?;
+        let mut request = Request::new(schema::from_json(method.input(), request)?);
+        let metadata = request.metadata_mut();
+        if is_latest {
+            metadata.insert(CONSISTENCY_HEADER, MetadataValue::from_static("latest"));
+        }
         if let Some(bearer) = &self.bearer {
-            let metadata = request.metadata_mut();
             metadata.insert("authorization", bearer.clone());
         }
         let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
@@ -60,11 +80,7 @@ impl AdminClient {
             ready.map_err(|error| Status::unavailable(error.to_string()))?;
             grpc.server_streaming(request, path, codec).await
         };
-        let answer = opened.await.map_err(|status| self.to_cli_error(status))?;
-        Ok(ObjectChanges {
-            admin: self.clone(),
-            events: answer.into_inner(),
-        })
+        Ok(opened.await.map(tonic::Response::into_inner))
     }
 }
 

@@ -101,17 +101,18 @@ fn text_with_causes(status: &Status) -> String {
 
 /// Describes the origin of an address that was not given: the address file of a `toolgate up`, or the default.
 pub(super) fn address_origin(file: &Path, addr: &str) -> String {
-    let location = file.display();
+    let absolute = std::path::absolute(file);
+    let absolute = absolute.unwrap_or_else(|_unknown| file.to_owned());
+    let location = absolute.display();
     match file.exists() {
-        true => {
+        true => format!(
+            "the address is what a `toolgate up` left in {location}; it may have ended since"
+        ),
+        false => {
             format!(
-                "the address is what a `toolgate up` left in {location}; it may have ended since"
+                "{addr} is the usual address: no `toolgate up` that runs left one in {location}, where --data-dir points"
             )
         }
-        false => format!(
-            "{addr} is the usual address, since no `toolgate up` left one in {location}: run this in the folder where it \
-             was started, or name its data folder with --data-dir, or another address with --addr"
-        ),
     }
 }
 

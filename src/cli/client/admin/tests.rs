@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::address_origin;
+use super::status::address_origin;
 
 #[test]
 fn a_missing_address_is_reported_with_the_places_searched() {

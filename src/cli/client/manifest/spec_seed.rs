@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for MessageSeed {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the fields of a {}", self.0.name())
+        write!(f, "the fields of {}", self.0.name())
     }
 
     fn visit_unit<E: Error>(self) -> Result<Value, E> {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{Stream, StreamExt as _, stream};
 
-use super::{AppliedObject, apply_one};
+use super::{AppliedObject, document::apply_one};
 use crate::cli::{
     client::{admin::AdminClient, manifest::ManifestDocument},
     output::error::CliError,

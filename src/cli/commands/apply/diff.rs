@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::{
-    comparable, concurrent::client_for, holds_value, is_unchanged, read_all, secret_holders,
-    update_request, with_document,
+    concurrent::client_for,
+    document::{comparable, holds_value, is_unchanged, secret_holders, update_request},
+    read_all, with_document,
 };
 use crate::cli::{
     client::admin::AdminCommandOptions,

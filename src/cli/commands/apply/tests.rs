@@ -5,7 +5,8 @@ use serde_json::json;
 use super::{
     AppliedObject, NOT_FULLY_CHECKED,
     diff::{DiffCounts, diff_result, mask_secrets},
-    is_unchanged, refers_to_created, reject_duplicates,
+    document::is_unchanged,
+    refers_to_created, reject_duplicates,
 };
 use crate::cli::{
     client::{
@@ -121,7 +122,7 @@ fn applying_a_gateway_warns_of_problems_and_empty_bindings() {
         "spec": { "bindings": [{ "server": "a", "allTools": true }, { "server": "b" }] },
         "status": { "problems": ["server a has not been probed yet"] },
     });
-    let warnings = super::warnings(&gateway);
+    let warnings = super::warnings::warnings_of(&gateway);
     assert_eq!(warnings.len(), 2, "{warnings:?}");
     assert!(warnings[0].contains("not been probed"));
     assert!(warnings[1].contains("spec.bindings[1]") && warnings[1].contains("allTools"));

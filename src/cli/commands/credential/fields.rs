@@ -35,6 +35,7 @@ enum ValueSource {
 }
 
 /// Header or query parameter with its value.
+#[derive(Clone)]
 pub struct ValuedField {
     place: FieldPlace,
     name: String,
@@ -113,6 +114,11 @@ impl GivenField {
         })
     }
 
+    /// Returns the name of a query parameter, if the field is one.
+    pub fn query_parameter(&self) -> Option<&str> {
+        (self.place == FieldPlace::Query).then_some(&*self.name)
+    }
+
     /// Describes the field, such as `header X-Api-Key`.
     fn described(&self) -> String {
         match self.place {
@@ -122,8 +128,13 @@ impl GivenField {
     }
 }
 
-/// Reads the values of all fields: those without a file from a prompt each, or from standard input, one line each.
-pub fn read_values(given: Vec<GivenField>, credential: &str) -> Result<Vec<ValuedField>, CliError> {
+/// Reads the values of all fields: those without a file from a prompt each, or from standard input, one line each. `command`
+/// is the command that reads them.
+pub fn read_values(
+    given: Vec<GivenField>,
+    credential: &str,
+    command: &str,
+) -> Result<Vec<ValuedField>, CliError> {
     let prompts = given
         .iter()
         .filter(|field| field.source == ValueSource::Input);
@@ -146,10 +157,11 @@ pub fn read_values(given: Vec<GivenField>, credential: &str) -> Result<Vec<Value
         };
         if value.trim().is_empty() {
             return Err(
-                CliError::usage(format!("no value was given for the {described}"))
-                    .with_next_step(format!(
-                    "type it at the prompt, or pass it: `printf %s \"$VALUE\" | toolgate credential set {credential}`"
-                )),
+                CliError::usage(format!("no value was given for the {described}")).with_next_step(
+                    format!(
+                        "type it at the prompt, or pass it: `printf %s \"$VALUE\" | {command}`"
+                    ),
+                ),
             );
         }
         valued.push(ValuedField {

@@ -6,13 +6,13 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::AdminClient,
-        kind::{CATALOGUE, SERVER},
+        kind::{CATALOGUE, CREDENTIAL, SERVER, server_urls},
         server_health,
     },
     output::{
-        cell,
+        cell, credential_fields,
         error::{CliError, CliErrorKind},
-        probe_advice,
+        probe_advice::{self, FailedServer},
     },
 };
 
@@ -36,6 +36,8 @@ pub(super) async fn servers(
 ) -> Result<Vec<(String, DoctorFinding)>, CliError> {
     let servers = admin.list(&SERVER).await?;
     let stored = admin.list(&CATALOGUE).await?;
+    // A token that may read servers cannot necessarily read credentials.
+    let credentials = admin.list(&CREDENTIAL).await.unwrap_or_default();
     let stored = |id: &str| stored.iter().find(|c| cell::id(c, "/name") == id).cloned();
     let probes = servers.iter().map(|server| {
         let (mut admin, id) = (admin.clone(), cell::id(server, "/metadata/name"));
@@ -53,13 +55,18 @@ pub(super) async fn servers(
             Ok(catalogue) => DoctorProbe::Probed(catalogue),
             Err(fault) => DoctorProbe::Stored(stored(&id), fault),
         };
-        let finding = server_finding(server, &id, &probe);
+        let finding = server_finding(server, &id, &probe, &credentials);
         (id, finding)
     });
     Ok(findings.collect())
 }
 
-pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> DoctorFinding {
+pub(super) fn server_finding(
+    server: &Value,
+    id: &str,
+    probe: &DoctorProbe,
+    credentials: &[Value],
+) -> DoctorFinding {
     let subject = format!("server {id}");
     let (catalogue, seen) = match probe {
         DoctorProbe::Probed(catalogue) => (catalogue, "probed now".to_owned()),
@@ -92,16 +99,24 @@ pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> D
         }
     };
     match problem(catalogue) {
-        Some(problem) => DoctorFinding::broken(
-            subject,
-            format!("the last probe failed: {problem} ({seen})"),
-            probe_advice::advice_for_probe(
-                problem,
+        Some(problem) if probe_advice::is_remark(problem) => {
+            let (what, fix) = problem.rsplit_once("; ").unwrap_or((problem, ""));
+            DoctorFinding::warning(subject, format!("{what} ({seen})"), fix)
+        }
+        Some(problem) => {
+            let told = match probe_advice::has_answered(problem) {
+                true => "it answers, with a problem",
+                false => "the last probe failed",
+            };
+            let set_credential = set_command_of(server, credentials);
+            let target = FailedServer {
                 id,
-                &cell::text(server, "/spec/url"),
-                server["spec"]["credential"].as_str().unwrap_or_default(),
-            ),
-        ),
+                url: &server_urls(server).replace(',', ", "),
+                set_credential: set_credential.as_deref(),
+            };
+            let fix = probe_advice::advice_for_probe(problem, target);
+            DoctorFinding::broken(subject, format!("{told}: {problem} ({seen})"), fix)
+        }
         None => match (
             server_health::failure_at_proxies(server),
             crate::cli::commands::server::omissions(catalogue).next(),
@@ -109,7 +124,7 @@ pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> D
             (Some(failure), _) => DoctorFinding::broken(
                 subject,
                 format!("the control plane reaches it ({seen}), but {failure}"),
-                proxy_advice(server, id),
+                proxy_advice(server, id, credentials),
             ),
             (None, Some(omission)) => {
                 let (limit, fix) = omission.split_once("; ").unwrap_or((omission, ""));
@@ -120,14 +135,26 @@ pub(super) fn server_finding(server: &Value, id: &str, probe: &DoctorProbe) -> D
     }
 }
 
+/// Returns the command that sets the values of the credential of a server, if it has one.
+fn set_command_of(server: &Value, credentials: &[Value]) -> Option<String> {
+    let id = server["spec"]["credential"].as_str()?;
+    if id.is_empty() {
+        return None;
+    }
+    let mut credentials = credentials.iter();
+    let credential = credentials.find(|it| cell::id(it, "/metadata/name") == id);
+    Some(credential_fields::set_command(id, credential))
+}
+
 /// Returns the next step for a server that a probe reaches and calls of proxies do not.
-fn proxy_advice(server: &Value, id: &str) -> String {
+fn proxy_advice(server: &Value, id: &str, credentials: &[Value]) -> String {
     let seen = server_health::observations(server);
     if seen.iter().any(|it| it.is_failing && it.is_unauthorized) {
-        return format!(
-            "it refuses the credential of calls: `toolgate describe server {id}` names it, and `toolgate credential set` \
-             replaces its value"
-        );
+        let step = match set_command_of(server, credentials) {
+            Some(command) => format!("`{command}` replaces its value"),
+            None => format!("`toolgate credential set {id} --server {id}` gives the server one"),
+        };
+        return format!("it refuses the credential of calls: {step}");
     }
     format!(
         "a proxy tries it again within a minute; if it stays, compare the networks, `--allow-network` and forward proxies of \

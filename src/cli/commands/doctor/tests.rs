@@ -130,7 +130,7 @@ fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
 fn a_server_is_fine_only_if_it_answered_a_probe_now() {
     let server = json!({ "spec": { "url": "https://a.example/mcp" } });
     let catalogue = |problem: &str| json!({ "tools": [{}], "era": "MODERN", "problem": problem });
-    let severity = |probe| server_finding(&server, "a", &probe).severity;
+    let severity = |probe| server_finding(&server, "a", &probe, &[]).severity;
     let stored = |catalogue| DoctorProbe::Stored(catalogue, CliError::error("busy"));
     let cases = [
         (DoctorProbe::Probed(catalogue("")), FindingSeverity::Fine),

@@ -25,3 +25,13 @@ fn versions_made_by_probes_and_temporary_tokens_are_hidden() {
     assert!(made.iter().all(is_user_change));
     assert!(!noise.iter().any(is_user_change));
 }
+
+#[test]
+fn a_region_follows_the_rules_of_the_control_plane() {
+    for region in ["", "eu-west", "EU_1.a"] {
+        assert_eq!(parse_region(region).as_deref(), Ok(region));
+    }
+    for region in ["eu\u{7}", "eu west", "\u{202e}eu", &"x".repeat(REGION + 1)] {
+        assert!(parse_region(region).is_err(), "{region:?}");
+    }
+}

@@ -24,12 +24,12 @@ fn a_server_that_answered_is_not_reported_as_failed() {
     let answered = serde_json::json!({
         "era": "modern", "protocolVersion": "2026-07-28", "tools": [{}, {}], "omissions": [cut],
     });
-    let lines = summary("w", "http://w/mcp", false, &answered);
+    let lines = summary("w", "http://w/mcp", None, &answered);
     assert_eq!(lines[0], "2 tools found (modern, 2026-07-28)");
     assert_eq!(lines[1], format!("  warning: {cut}"));
     let mut partial = answered.clone();
     partial["problem"] = serde_json::json!("its prompts could not be listed");
-    let text = summary("w", "http://w/mcp", false, &partial).join("\n");
+    let text = summary("w", "http://w/mcp", None, &partial).join("\n");
     assert!(text.starts_with("2 tools found"), "{text}");
     assert!(
         text.contains("could not be listed") && text.contains(cut),
@@ -45,7 +45,7 @@ fn a_failed_probe_reports_the_cause_and_the_next_step() {
     let lines = summary(
         "w",
         "http://w/mcp",
-        false,
+        None,
         &serde_json::json!({ "problem": "connection refused" }),
     );
     assert!(lines[0].contains("connection refused") && lines[2].contains("describe server w"));

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use toolgate_model::{MaxAnswer, ProtocolVersion};
 
-use super::{EraPolicyArg, protocol_version};
+use super::{EraPolicyArg, FLAGS, protocol_version};
 use crate::cli::{
     client::{admin::AdminCommandOptions, kind::SERVER, object_name},
     commands::objects::to_document,
@@ -53,10 +53,14 @@ impl UpdateServerArgs {
         object_name::localize(&mut self.admin.connection, [(&SERVER, &mut self.name)])?;
         let mut admin = self.admin.connect()?;
         let name = SERVER.resource_name(admin.organization(), &self.name);
-        let mut server = admin.get(&SERVER, &name).await?;
-        let before = server["spec"].clone();
-        self.change(&mut server["spec"]);
-        if before == server["spec"] {
+        let modified = admin.modify(&SERVER, &name, self.dry_run, |server| {
+            let before = server["spec"].clone();
+            self.change(&mut server["spec"]);
+            Ok(before != server["spec"])
+        });
+        let modified = modified.await;
+        let (written, is_changed) = modified.map_err(|fault| fault.with_flags(&FLAGS))?;
+        if !is_changed {
             return Err(CliError::usage(format!(
                 "nothing to change in the server {}",
                 self.name
@@ -66,7 +70,6 @@ impl UpdateServerArgs {
                 self.name
             )));
         }
-        let written = admin.update(&SERVER, server, self.dry_run).await?;
         match out.format() {
             OutputFormat::Json => out.json(&written),
             OutputFormat::Yaml => out.yaml(&to_document(&SERVER, &written)),

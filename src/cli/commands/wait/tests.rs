@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::parse_condition;
+use super::{parse_condition, warnings_of};
 use crate::cli::client::kind::{GATEWAY, SERVER};
 
 #[test]
@@ -42,4 +42,21 @@ fn conditions_are_met_by_the_state_that_they_name() {
             .contains("server a")
     );
     assert!(parse_condition("nonsense").is_err());
+}
+
+#[test]
+fn a_warning_is_ready_and_is_told() {
+    let ready = parse_condition("ready").unwrap();
+    let cut =
+        "spec.bindings[0]: server many is not offered as a whole: 10,000 of 12,000 tools: limit";
+    let gateway = json!({ "status": { "problems": [cut] } });
+    assert_eq!(ready.unmet(&GATEWAY, Some(&gateway)), None);
+    assert_eq!(warnings_of(&GATEWAY, &gateway), [cut]);
+    let failed = json!({ "status": { "problems": [cut, "server a: no connection"] } });
+    let reason = ready.unmet(&GATEWAY, Some(&failed)).unwrap();
+    assert_eq!(reason, "server a: no connection");
+    let left_out = "tools are left out: `x`: its name is empty; have the server fixed";
+    let server = json!({ "status": { "seen": true, "problem": left_out } });
+    assert_eq!(ready.unmet(&SERVER, Some(&server)), None);
+    assert_eq!(warnings_of(&SERVER, &server), [left_out]);
 }

@@ -3,7 +3,7 @@
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::{CliError, CliErrorKind, from_startup_error};
+use super::{ApiErrorReason, CliError, CliErrorKind, from_startup_error};
 
 #[test]
 fn a_bad_field_is_named_with_its_reason() {
@@ -76,4 +76,63 @@ fn a_repeated_cause_is_reported_once() {
         text,
         "error: join.json\n  not a join bundle: line 1 ends early"
     );
+}
+
+#[test]
+fn a_limit_has_a_next_step_and_repeats_no_numbers() {
+    let mut details = ErrorDetails::new();
+    let bounds = [
+        ("limit", "500"),
+        ("found", "501"),
+        ("limit_name", "bindings of a gateway"),
+    ];
+    let bounds = bounds.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    details.set_error_info(
+        "LIMIT",
+        "toolgate",
+        bounds
+            .into_iter()
+            .collect::<std::collections::HashMap<_, _>>(),
+    );
+    let message = "spec.bindings: 501 is more than the limit of 500 (bindings of a gateway)";
+    details.add_bad_request_violation("spec.bindings", message);
+    let status = Status::with_error_details(Code::InvalidArgument, message, details);
+    let fault = CliError::from(status);
+    assert_eq!(fault.reason, ApiErrorReason::Limit);
+    assert_eq!(fault.notes, Vec::<String>::new());
+    assert!(fault.next_step.unwrap().contains("docs/limits.md"));
+}
+
+#[test]
+fn a_field_is_named_as_documents_and_flags_have_it() {
+    let mut details = ErrorDetails::new();
+    details.add_bad_request_violation("spec.expire_time", "lies in the past");
+    let message = "spec.expire_time: lies in the past";
+    let status = Status::with_error_details(Code::InvalidArgument, message, details);
+    let fault = CliError::from(status);
+    assert_eq!(
+        fault.to_string(),
+        "error: spec.expireTime: lies in the past"
+    );
+    let of_flag = fault.with_flags(&[("spec.expireTime", "--ttl")]);
+    assert_eq!(of_flag.to_string(), "error: --ttl: lies in the past");
+}
+
+#[test]
+fn the_dependents_of_an_object_in_use_are_known() {
+    let mut details = ErrorDetails::new();
+    details.set_error_info(
+        "IN_USE",
+        "toolgate",
+        std::collections::HashMap::<String, String>::new(),
+    );
+    let gateway = "organizations/default/gateways/tools";
+    details.add_precondition_failure_violation("IN_USE", gateway, "it is used by gateway tools");
+    let message =
+        "server default/git is used by gateway default/tools; change or delete those first";
+    let status = Status::with_error_details(Code::FailedPrecondition, message, details);
+    let fault = CliError::from(status);
+    assert_eq!(fault.reason, ApiErrorReason::InUse);
+    assert_eq!(fault.dependents, [gateway]);
+    assert_eq!(fault.to_string(), format!("error: {message}"));
 }

@@ -96,6 +96,13 @@ fn key_reason(level: RateLimitLevel, key: RateLimitKey) -> String {
         // Permitted everywhere.
         RateLimitKey::Token => "",
     };
+    let article = match level {
+        RateLimitLevel::Organization => "an",
+        RateLimitLevel::Gateway
+        | RateLimitLevel::Server
+        | RateLimitLevel::Binding
+        | RateLimitLevel::Token => "a",
+    };
     let (level, permitted) = (level.as_str(), permitted.join(", "));
-    format!("a limit of a {level} is per {permitted}, not per `{key}`{path}")
+    format!("a limit of {article} {level} is per {permitted}, not per `{key}`{path}")
 }

@@ -97,9 +97,10 @@ impl ViewAssembly<'_> {
         };
         let admit =
             FilterChain::of_token(Uid::of_token(&key.name, &token.hash), &token.rate_limits);
+        let caller = Caller::new(principal, grant, authn).with_admit_filters(admit);
         Arc::new(TokenView {
             name: key.name.clone(),
-            caller: Caller::new(principal, grant, authn).with_admit_filters(admit),
+            caller: caller.with_token(key.name.id.clone()),
             digest,
         })
     }

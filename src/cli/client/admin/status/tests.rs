@@ -40,3 +40,11 @@ fn a_write_counts_as_not_done_only_if_that_is_certain() {
         assert!(!is_result_unknown(&not_written), "{not_written:?}");
     }
 }
+
+#[test]
+fn the_origin_of_an_address_names_the_file_that_was_looked_for() {
+    let missing = Path::new("no-such-folder/admin-address");
+    let told = address_origin(missing, "http://127.0.0.1:7400");
+    let absolute = std::path::absolute(missing).unwrap();
+    assert!(told.contains(&absolute.display().to_string()), "{told}");
+}

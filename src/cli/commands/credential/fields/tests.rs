@@ -45,7 +45,7 @@ fn a_pair_is_split_at_the_first_separator() {
     ];
     for (given, (name, value)) in cases {
         let given = vec![GivenField::parse_pair(given).unwrap()];
-        let read = read_values(given, "git").unwrap();
+        let read = read_values(given, "git", "toolgate credential set git").unwrap();
         assert_eq!((&*read[0].name, &*read[0].value), (name, value));
     }
     for invalid in ["novalue", "=x"] {
@@ -60,12 +60,19 @@ fn values_are_read_from_files() {
     fs::write(&file, "s3cret\n").unwrap();
     let of = |text: &str| GivenField::parse(FieldPlace::Query, text).unwrap();
     let given = of(&format!("api_key=@{}", file.display()));
-    let read = read_values(vec![given], "git").unwrap();
+    let read = read_values(vec![given], "git", "toolgate credential set git").unwrap();
     assert_eq!(read[0].value, "s3cret");
     fs::write(&file, "\n").unwrap();
     let given = of(&format!("api_key=@{}", file.display()));
-    assert!(read_values(vec![given], "git").is_err());
-    assert!(read_values(vec![of("api_key=@/no/such/file")], "git").is_err());
+    assert!(read_values(vec![given], "git", "toolgate credential set git").is_err());
+    assert!(
+        read_values(
+            vec![of("api_key=@/no/such/file")],
+            "git",
+            "toolgate credential set git"
+        )
+        .is_err()
+    );
 }
 
 #[test]

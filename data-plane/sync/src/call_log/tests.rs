@@ -1,0 +1,191 @@
+//! Tests of the log of requests.
+
+use std::sync::Barrier;
+
+use toolgate_data_core::{Authn, AuthnId, AuthnKind, Grant};
+use toolgate_model::{AllowList, Principal};
+
+use super::*;
+
+fn gateway(id: &str) -> ObjectName {
+    ObjectName::new("acme".parse().unwrap(), id.parse().unwrap())
+}
+
+fn subject(gateway_id: &str, tool: &str) -> Arc<CallSubject> {
+    Arc::new(CallSubject {
+        gateway: gateway(gateway_id),
+        method: "tools/call",
+        tool: Some(tool.into()),
+        server: Some("git".parse().unwrap()),
+    })
+}
+
+fn entry(subject: &Arc<CallSubject>, at: u64) -> CallLogEntry {
+    CallLogEntry {
+        subject: Arc::clone(subject),
+        received: Timestamp(at),
+        duration: Duration::from_millis(1),
+        caller: None,
+        client: ClientName::new("agent"),
+        version: "2025-11-25",
+        result: CallEndKind::Answered,
+        reason: "",
+        requested: None,
+        request_bytes: 1,
+        response_bytes: 2,
+    }
+}
+
+fn caller(subject: PrincipalSubject, token: &str) -> Caller {
+    let org = "acme".parse().unwrap();
+    let authn = Authn {
+        id: AuthnId([1; 32]),
+        kind: AuthnKind::ApiToken,
+        expires: None,
+    };
+    let grant = Grant::new(&AllowList::All, &AllowList::All);
+    let principal = Principal { org, subject };
+    Caller::new(Arc::new(principal), Arc::new(grant), authn).with_token(token.parse().unwrap())
+}
+
+fn numbers(records: &[CallRecord]) -> Vec<u64> {
+    records.iter().map(|record| record.sequence).collect()
+}
+
+#[test]
+fn a_reader_gets_past_records_and_then_each_further_one_once() {
+    let (log, one) = (CallLog::default(), subject("tools", "git__search"));
+    (0..5).for_each(|at| log.record(entry(&one, at)));
+    let all = CallFilter::of_gateway(gateway("tools"));
+    let mut position = log.end();
+    assert_eq!(
+        numbers(&log.past(position, &all, Timestamp(0), 3)),
+        [2, 3, 4]
+    );
+    assert_eq!(numbers(&log.past(position, &all, Timestamp(4), 3)), [4]);
+    assert!(log.follow(&mut position, &all, 10).records.is_empty());
+    (5..8).for_each(|at| log.record(entry(&one, at)));
+    assert_eq!(
+        numbers(&log.follow(&mut position, &all, 10).records),
+        [5, 6, 7]
+    );
+    assert!(log.follow(&mut position, &all, 10).records.is_empty());
+}
+
+#[test]
+fn a_reader_that_falls_behind_is_told_how_many_records_it_lost() {
+    let (log, one) = (CallLog::default(), subject("tools", "git__search"));
+    let all = CallFilter::of_gateway(gateway("tools"));
+    let mut position = log.end();
+    let written = KEPT_RECORDS as u64 + 100;
+    (0..written).for_each(|at| log.record(entry(&one, at)));
+    let page = log.follow(&mut position, &all, 10);
+    assert_eq!(page.records.len(), 10);
+    assert_eq!(page.records.len() as u64 + page.lost, written);
+    assert_eq!(log.follow(&mut position, &all, 10).lost, 0);
+}
+
+#[test]
+fn each_field_of_a_filter_selects() {
+    let log = CallLog::default();
+    let (search, other) = (
+        subject("tools", "git__search"),
+        subject("other", "git__search"),
+    );
+    log.record(entry(&search, 0));
+    log.record(entry(&other, 1));
+    log.record(CallLogEntry {
+        result: CallEndKind::Refused,
+        reason: "unknown_tool",
+        requested: Some(requested_name("lokup\n")),
+        subject: Arc::new(CallSubject {
+            tool: None,
+            server: None,
+            ..CallSubject::clone(&search)
+        }),
+        ..entry(&search, 2)
+    });
+    let ada = PrincipalSubject::User("ada".parse().unwrap());
+    log.record(CallLogEntry {
+        caller: Some(caller(ada, "laptop")),
+        ..entry(&search, 3)
+    });
+    let all = CallFilter::of_gateway(gateway("tools"));
+    let selected = |filter: CallFilter| numbers(&log.past(log.end(), &filter, Timestamp(0), 10));
+    assert_eq!(selected(all.clone()), [0, 2, 3]);
+    let failed = true;
+    assert_eq!(
+        selected(CallFilter {
+            failed,
+            ..all.clone()
+        }),
+        [2]
+    );
+    let server = Some("git".parse().unwrap());
+    assert_eq!(
+        selected(CallFilter {
+            server,
+            ..all.clone()
+        }),
+        [0, 3]
+    );
+    let tool = Some("git__search".to_owned());
+    assert_eq!(
+        selected(CallFilter {
+            tool,
+            ..all.clone()
+        }),
+        [0, 3]
+    );
+    let token = Some("laptop".parse().unwrap());
+    assert_eq!(
+        selected(CallFilter {
+            token,
+            ..all.clone()
+        }),
+        [3]
+    );
+    let principal = Some("user:ada".to_owned());
+    assert_eq!(
+        selected(CallFilter {
+            principal,
+            ..all.clone()
+        }),
+        [3]
+    );
+    let refused = log.past(log.end(), &all, Timestamp(0), 10).remove(1);
+    assert_eq!(refused.tool, "lokup\u{fffd}");
+    assert_eq!(refused.reason, "unknown_tool");
+}
+
+#[test]
+fn long_and_strange_names_of_clients_are_cut() {
+    let long = "é".repeat(100);
+    let name = ClientName::new(&long).to_text();
+    assert!(name.len() <= CLIENT_NAME && long.starts_with(&name));
+    assert_eq!(ClientName::new("a\u{1b}[2J").to_text(), "a\u{fffd}[2J");
+    assert_eq!(ClientName::default().to_text(), "");
+}
+
+#[test]
+fn writers_on_all_threads_lose_nothing_but_what_a_reader_holds() {
+    const WRITERS: u64 = 4;
+    const ENTRIES: u64 = 500;
+    let log = CallLog::default();
+    let one = subject("tools", "git__search");
+    let start = Barrier::new(WRITERS as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..WRITERS {
+            scope.spawn(|| {
+                start.wait();
+                (0..ENTRIES).for_each(|at| log.record(entry(&one, at)));
+            });
+        }
+    });
+    let all = CallFilter::of_gateway(gateway("tools"));
+    let records = log.past(log.end(), &all, Timestamp(0), KEPT_RECORDS);
+    assert_eq!(
+        numbers(&records),
+        (0..WRITERS * ENTRIES).collect::<Vec<_>>()
+    );
+}

@@ -1,0 +1,43 @@
+//! Stream of the requests through a gateway, from the admin API.
+
+use prost_reflect::DynamicMessage;
+use serde_json::Value;
+use tonic::codec::Streaming;
+
+use super::{AdminClient, status};
+use crate::cli::{client::schema, output::error::CliError};
+
+/// Open stream of messages.
+pub struct CallTailStream {
+    admin: AdminClient,
+    messages: Streaming<DynamicMessage>,
+}
+
+impl AdminClient {
+    /// Opens a stream of the requests that `request` selects.
+    pub async fn tail_calls(&self, request: &Value) -> Result<CallTailStream, CliError> {
+        let open = |is_latest| self.open_stream("Calls", "TailCalls", request, is_latest);
+        // The gateway may have been created through another control plane. While the store does not answer, what this one
+        // knows will do.
+        let messages = match open(true).await? {
+            Err(refused) if status::reason(&refused) == status::STATE_NOT_CURRENT => {
+                open(false).await?
+            }
+            opened => opened,
+        };
+        let messages = messages.map_err(|status| self.to_cli_error(status))?;
+        Ok(CallTailStream {
+            admin: self.clone(),
+            messages,
+        })
+    }
+}
+
+impl CallTailStream {
+    /// Returns the next message, or `None` at the end of the stream.
+    pub async fn next(&mut self) -> Result<Option<Value>, CliError> {
+        let message = self.messages.message().await;
+        let message = message.map_err(|status| self.admin.to_cli_error(status))?;
+        message.as_ref().map(schema::to_json).transpose()
+    }
+}

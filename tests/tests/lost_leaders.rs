@@ -1,0 +1,199 @@
+//! A control plane that is frozen while it leads, and a store that loses its quorum for long.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use http::{StatusCode, header};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use toolgate_tests::{
+    clock::{HANG_GUARD, eventually, is_drill, now, throughout, within},
+    etcd_cluster::TestEtcdCluster,
+    http_client::TestHttpClient,
+    sandbox::Sandbox,
+    toolgate::ControlPlaneProcess,
+};
+
+/// Limit until writes go on after a quorum is back.
+const RECOVERY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Maximum number of requests to all members of etcd per second.
+const MAX_RATE: f64 = 3.0;
+
+/// Modern server whose only tool is named by the number of the list. The first list is held back.
+#[derive(Clone)]
+struct HeldLists {
+    lists: Arc<AtomicUsize>,
+    first: Arc<Semaphore>,
+}
+
+async fn handle_request(State(held): State<HeldLists>, body: Bytes) -> Response {
+    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let mut result = match message.get("method").and_then(Value::as_str) {
+        Some("server/discover") => json!({"supportedVersions": ["2026-07-28"],
+            "capabilities": {"tools": {}}}),
+        Some("tools/list") => {
+            let number = held.lists.fetch_add(1, Ordering::SeqCst);
+            if number == 0 {
+                drop(held.first.acquire().await);
+            }
+            json!({"tools": [{"name": format!("list-{number}"), "inputSchema": {"type": "object"}}]})
+        }
+        _ => return StatusCode::ACCEPTED.into_response(),
+    };
+    result["resultType"] = json!("complete");
+    result["ttlMs"] = json!(600_000);
+    result["cacheScope"] = json!("private");
+    let message = json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result});
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, message.to_string()).into_response()
+}
+
+/// Names of the tools of the server `held`, as the store has them.
+async fn tools(plane: &ControlPlaneProcess) -> Result<Vec<String>> {
+    let catalogue = plane.admin_client()?.catalogue("held").await?;
+    Ok(catalogue.tools.into_iter().map(|tool| tool.name).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_was_frozen_beyond_its_lease_writes_nothing_of_what_it_had_begun() {
+    let sandbox = Sandbox::new("frozen-leader").unwrap();
+    let held = HeldLists {
+        lists: Arc::default(),
+        first: Arc::new(Semaphore::new(0)),
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    let router = Router::new().route("/mcp", post(handle_request));
+    let mut serving = JoinSet::new();
+    let router = router.with_state(held.clone());
+    serving.spawn(async move { axum::serve(listener, router).await });
+
+    let etcd = TestEtcdCluster::start(&sandbox, 3).await.unwrap();
+    let flags = ["--log", "info"];
+    let mut first = ControlPlaneProcess::start_with(&sandbox, "plane", &etcd.endpoints(), &flags)
+        .await
+        .unwrap();
+    let leads = "this control plane probes the servers";
+    eventually("the first one leads", HANG_GUARD, || async {
+        ensure!(first.log().contains(leads), "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let second = first.start_replica("replica").await.unwrap();
+    let cli = second.cli().unwrap();
+    let add = ["server", "add", "held", "--url", &url, "--no-wait"];
+    cli.run(&add).await.unwrap();
+    eventually("the leader reads the tools", HANG_GUARD, || async {
+        ensure!(held.lists.load(Ordering::SeqCst) == 1, "not yet");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    first.process().signal("STOP").unwrap();
+    // The lease lasts ten seconds.
+    eventually("the other one reads them", HANG_GUARD, || async {
+        let tools = tools(&second).await?;
+        ensure!(tools.len() == 1 && tools != ["list-0"], "{tools:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    held.first.add_permits(1);
+    first.process().signal("CONT").unwrap();
+    let told = eventually("the first one has noticed", HANG_GUARD, || async {
+        let log = first.log();
+        ensure!(log.contains("no longer probes the servers"), "{log}");
+        Ok(log)
+    })
+    .await;
+    told.unwrap();
+    throughout("the definitions stay", Duration::from_secs(3), || async {
+        let tools = tools(&second).await?;
+        ensure!(tools.len() == 1 && tools != ["list-0"], "{tools:?}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+}
+
+/// Number of requests that the members of etcd have been sent.
+async fn requests(etcd: &TestEtcdCluster) -> Result<f64> {
+    let mut all = 0.0;
+    for member in 0..3 {
+        let url = format!("http://{}/metrics", etcd.client_address(member)?);
+        let metrics = TestHttpClient::default().get(&url).await?.text();
+        for line in metrics.lines() {
+            if line.starts_with("grpc_server_started_total{") {
+                let count = line.rsplit(' ').next().context("no count")?;
+                all += count.parse::<f64>()?;
+            }
+        }
+    }
+    Ok(all)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_control_plane_without_quorum_asks_etcd_seldom_and_its_memory_stays() {
+    let period = Duration::from_secs(if is_drill() { 3_600 } else { 15 });
+    let sandbox = Sandbox::new("long-quorum").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 3).await.unwrap();
+    let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    cli.run(&["token", "create", "before"]).await.unwrap();
+    etcd.freeze(0).unwrap();
+    etcd.freeze(1).unwrap();
+    // The loss is noticed first.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    etcd.thaw(0).unwrap();
+    etcd.thaw(1).unwrap();
+    eventually("writes go on", HANG_GUARD, || async {
+        cli.output(&["token", "create", "between"]).await.map(drop)
+    })
+    .await
+    .unwrap();
+    let before = requests(&etcd).await.unwrap();
+    let memory = plane.process().resident().unwrap();
+    etcd.freeze(0).unwrap();
+    etcd.freeze(1).unwrap();
+    tokio::time::sleep(period).await;
+    let after_memory = plane.process().resident().unwrap();
+    cli.json(&["get", "tokens"]).await.unwrap();
+    etcd.thaw(0).unwrap();
+    etcd.thaw(1).unwrap();
+    let start = now();
+    let after = requests(&etcd).await.unwrap();
+    eventually("writes go on", within(RECOVERY_TIMEOUT), || async {
+        cli.run(&["token", "create", "after"]).await.map(drop)
+    })
+    .await
+    .unwrap();
+    let rate = (after - before) / period.as_secs_f64();
+    println!(
+        "{rate:.2} requests per second; memory {} KiB, then {} KiB; writes {:?} after",
+        memory / 1024,
+        after_memory / 1024,
+        start.elapsed()
+    );
+    assert!(rate <= MAX_RATE, "{rate} requests per second");
+    if is_drill() {
+        assert!(
+            after_memory < memory + memory / 20,
+            "{memory} {after_memory}"
+        );
+    }
+}
