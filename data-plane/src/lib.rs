@@ -13,6 +13,7 @@ mod rate_limit;
 mod request_limiter;
 mod request_metrics;
 mod session_header;
+mod session_refusal_log;
 mod start;
 mod streamed;
 mod transport_request;

@@ -2,7 +2,7 @@
 //! a peer), frame, era, plan, execute, respond, measure. Each step is a small function; the meaning of a request is decided by
 //! [`plan`].
 
-use std::{future::Future, sync::Arc};
+use std::{future::Future, net::IpAddr, sync::Arc};
 
 use http::{Method, Response, request::Parts};
 use toolgate_data_core::{
@@ -31,6 +31,7 @@ use crate::{
     request_limiter::RequestPermit,
     request_metrics::{MethodLabel, RequestMeasurement},
     session_header::SessionHeader,
+    session_refusal_log,
     streamed::{StreamBody, StreamEnd},
     transport_request::{self, TransportRequest},
 };
@@ -176,9 +177,20 @@ async fn arrive<S: ConfigSource>(
     }
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
-    let caller = authenticate(state, &view, &keys, &head, &connection, now)?;
+    let unauthenticated = |_: &Refusal| {
+        let counter = &state.session_cache.anonymous_events;
+        session_refusal_log::record_unauthenticated(
+            counter,
+            &head.headers,
+            connection.address,
+            now,
+        );
+    };
+    let caller = authenticate(state, &view, &keys, &head, &connection, now);
+    let caller = caller.inspect_err(unauthenticated)?;
     // After authentication: only callers may know if a gateway exists.
-    let gateway = caller.authorize_gateway(routed)?;
+    let gateway = caller.authorize_gateway(routed);
+    let gateway = gateway.inspect_err(unauthenticated)?;
     measurement.set_caller(&caller);
     let permit = state.acquire_permit(&caller)?;
     let started = measurement.started();
@@ -217,6 +229,7 @@ async fn arrive<S: ConfigSource>(
         keys,
         permit,
         now,
+        address: connection.address,
     })
 }
 
@@ -230,6 +243,8 @@ pub(crate) struct Arrival<K> {
     pub(crate) session: SessionHeader,
     keys: Arc<K>,
     now: Timestamp,
+    /// Address of the client, or of the peer that forwarded its request.
+    address: IpAddr,
 }
 
 impl<K: KeySet> Arrival<K> {
@@ -276,7 +291,7 @@ impl<K: KeySet> Arrival<K> {
             sealer: self.keys.sealer(),
             now: self.now,
         };
-        match received {
+        let planned = match received {
             TransportRequest::Post(bytes) => planning.posted(bytes, measurement),
             TransportRequest::Get => planning.without_body(
                 MethodLabel::STREAM,
@@ -288,7 +303,16 @@ impl<K: KeySet> Arrival<K> {
                 |era| EndpointRequest::Delete { era },
                 measurement,
             ),
-        }
+        };
+        planned.inspect_err(|refused| {
+            session_refusal_log::record_refused(
+                &refused.refusal,
+                &self.head.headers,
+                &self.gateway.name.id,
+                &self.caller,
+                self.address,
+            );
+        })
     }
 }
 

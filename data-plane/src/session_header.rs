@@ -13,7 +13,7 @@ use toolgate_ingress::CacheSlot;
 use toolgate_model::{Principal, Slug, Timestamp};
 use toolgate_session::SessionRegistry;
 
-use crate::transport_request;
+use crate::{session_refusal_log::AnonymousEventCounter, transport_request};
 
 /// Maximum number of cached ids.
 const MAX_CACHED_IDS: u64 = 50_000;
@@ -22,7 +22,11 @@ const MAX_CACHED_IDS: u64 = 50_000;
 const CACHE_TTL: Duration = Duration::from_secs(300);
 
 /// Cache of opened session ids.
-pub(crate) struct SessionIdCache(Cache<Box<str>, Arc<CachedSessionId>>);
+pub(crate) struct SessionIdCache {
+    opened: Cache<Box<str>, Arc<CachedSessionId>>,
+    /// Events about ids that came without a valid token.
+    pub(crate) anonymous_events: AnonymousEventCounter,
+}
 
 /// Content of an id, with the gateway and principal that it was opened for.
 struct CachedSessionId {
@@ -49,7 +53,10 @@ impl SessionIdCache {
         let cache = Cache::builder()
             .max_capacity(MAX_CACHED_IDS)
             .time_to_live(CACHE_TTL);
-        Self(cache.build())
+        Self {
+            opened: cache.build(),
+            anonymous_events: AnonymousEventCounter::default(),
+        }
     }
 
     /// Checks the session id of a request: its seal, its gateway and principal, and that its session has not ended.
@@ -98,7 +105,7 @@ impl SessionIdCache {
         if let Some(known) = last {
             return known.claims_of(gateway, principal);
         }
-        let known = match self.0.get(text).filter(is_fresh) {
+        let known = match self.opened.get(text).filter(is_fresh) {
             Some(known) => known,
             None => {
                 let context = SealContext { gateway, principal };
@@ -110,7 +117,7 @@ impl SessionIdCache {
                     claims: Arc::new(claims),
                     opened_at: now,
                 });
-                self.0.insert(text.into(), Arc::clone(&known));
+                self.opened.insert(text.into(), Arc::clone(&known));
                 known
             }
         };

@@ -415,12 +415,18 @@ impl ControlPlaneProcess {
 
     /// Same as [`Self::restart`], with further flags for this start.
     pub async fn restart_with(&mut self, flags: &[&str]) -> Result<()> {
+        self.launch_again(flags)?;
+        await_ready(&mut self.process, self.private).await
+    }
+
+    /// Same as [`Self::restart_with`], without waiting for the process.
+    pub fn launch_again(&mut self, flags: &[&str]) -> Result<()> {
         self.process.kill()?;
         let (data, endpoints) = (&self.data, &self.endpoints);
         let mut command = Self::command(data, self.admin, self.push, self.private, endpoints)?;
         command.args(&self.flags).args(flags);
         self.process = TestProcess::start(&self.name, &self.home, command)?;
-        await_ready(&mut self.process, self.private).await
+        Ok(())
     }
 
     /// Uses another store from the next start on.

@@ -124,3 +124,80 @@ async fn a_token_made_again_under_its_name_does_not_continue_sessions_of_the_fir
         .unwrap();
     assert_eq!(other.status.as_u16(), 404, "{}", other.text());
 }
+
+/// Text of the events about refused session ids.
+const REFUSED: &str = "a session id is refused";
+
+/// Sends a ping of the legacy era with this session id and this token; returns the status.
+async fn use_session(agent: &Agent, session: &str, token: &str) -> Result<u16> {
+    let frame = agent.frame("ping", json!({}));
+    let bearer = match token {
+        "" => String::new(),
+        token => format!("Bearer {token}"),
+    };
+    let changes = [("mcp-session-id", session), ("authorization", &*bearer)];
+    let reply = agent.post(&frame, &changes).await?;
+    Ok(reply.status.as_u16())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ti_04_each_refused_use_of_a_session_id_is_recorded_without_the_id() {
+    let mut scenario = IdentityScenario::start("session-events").await.unwrap();
+    scenario.create_gateway("other").await.unwrap();
+    let (owner, thief) = (
+        scenario.create_token("owner").await.unwrap(),
+        scenario.create_token("thief").await.unwrap(),
+    );
+    for token in [&owner, &thief] {
+        scenario.wait_for_status(token, 200).await.unwrap();
+    }
+    let url = scenario.up.url("tools");
+    let legacy = Agent::legacy(&url, &owner).await.unwrap();
+    let mine = legacy.session().unwrap().to_owned();
+    let events = |scenario: &mut IdentityScenario| -> Vec<String> {
+        let log = scenario.up.process().stderr();
+        let events = log.lines().filter(|line| line.contains(REFUSED));
+        events.map(str::to_owned).collect()
+    };
+    let used = async |session: &str, token: &str| use_session(&legacy, session, token).await;
+    assert_eq!(used(&mine, &owner).await.unwrap(), 200);
+    assert_eq!(events(&mut scenario), Vec::<String>::new());
+
+    // Another principal, an id that was made up, and the owner after the end of the session.
+    for session in [&mine, "made-up"] {
+        assert_eq!(used(session, &thief).await.unwrap(), 404);
+    }
+    legacy.delete().await.unwrap();
+    assert_eq!(used(&mine, &owner).await.unwrap(), 404);
+    // No token, an unknown one, and a gateway that the token may not enter.
+    for token in ["", "archestra_nobody-has-this"] {
+        assert_eq!(used(&mine, token).await.unwrap(), 401);
+    }
+    let elsewhere = legacy.at_url(&scenario.up.url("other"));
+    let status = use_session(&elsewhere, &mine, &owner).await.unwrap();
+    assert_eq!(status, 404);
+    let recorded = events(&mut scenario);
+    assert_eq!(recorded.len(), 6, "{recorded:#?}");
+    for (event, principal) in recorded.iter().zip(["thief", "thief", "owner"]) {
+        assert!(event.contains("gateway=tools"), "{event}");
+        assert!(event.contains(&format!("token:{principal}")), "{event}");
+    }
+    let digests: Vec<&str> = recorded
+        .iter()
+        .filter_map(|event| event.split("session=").nth(1)?.split_whitespace().next())
+        .collect();
+    assert_eq!(digests.len(), 6, "{recorded:#?}");
+    let same = digests.iter().filter(|digest| **digest == digests[0]);
+    assert_eq!(
+        same.count(),
+        5,
+        "attempts with one id are found: {digests:?}"
+    );
+    let all = recorded.join("\n");
+    assert!(
+        recorded
+            .iter()
+            .all(|event| event.contains("address=127.0.0.1"))
+    );
+    assert!(!all.contains(&mine) && !all.contains(&owner) && !all.contains(&thief));
+}

@@ -259,6 +259,57 @@ async fn se_02_a_sealed_value_that_is_moved_in_the_store_affects_one_server_and_
     cli.run(&["server", "probe", "one"]).await.unwrap();
 }
 
+/// Number of credentials in the store whose disks are searched.
+const CREDENTIALS: usize = 1_000;
+
+/// Documents of credentials, each with a canary of its own.
+fn credential_documents() -> String {
+    let document = |number: usize| {
+        format!(
+            "---\napiVersion: toolgate/v1\nkind: Credential\nmetadata:\n  name: stored-{number}\nspec:\n  \
+             description: number {number} of many\n  hosts: ['https://stored-{number}.example']\n  \
+             staticHeader:\n    header: Authorization\n    value: Bearer {CANARY}-{number:04}\n"
+        )
+    };
+    (0..CREDENTIALS).map(document).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn se_01_a_thousand_secrets_are_in_no_file_of_a_fleet_and_in_no_backup_of_its_store() {
+    let sandbox = Sandbox::new("thousand-secrets").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let flags = ["--log", "trace"];
+    let plane = ControlPlaneProcess::start_with(&sandbox, "plane", &etcd.endpoints(), &flags)
+        .await
+        .unwrap();
+    let _proxy = ProxyProcess::join_with(&sandbox, "proxy-1", &plane, &flags)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    // The documents hold the secrets, so they are not in the folder that is searched.
+    let elsewhere = Sandbox::new("documents").unwrap();
+    let file = elsewhere.join("credentials.yaml");
+    fs::write(&file, credential_documents()).unwrap();
+    let applied = cli.run(&["apply", "-f", file.to_str().unwrap()]).await;
+    let shown = applied.unwrap();
+    assert!(!text(&shown.stdout).contains(CANARY) && !text(&shown.stderr).contains(CANARY));
+    let listed = cli.json(&["get", "credentials"]).await.unwrap();
+    let listed = listed.as_array().unwrap().iter();
+    let stored = listed.filter(|it| it.to_string().contains("of many"));
+    assert_eq!(stored.count(), CREDENTIALS);
+    etcd.save(&sandbox.join("backup.db")).unwrap();
+    let backup = fs::read(sandbox.join("backup.db")).unwrap();
+    let last = format!("number {} of many", CREDENTIALS - 1);
+    assert!(
+        memchr::memmem::find(&backup, last.as_bytes()).is_some(),
+        "the backup holds the credentials, and plain text of them is found"
+    );
+    assert_eq!(
+        files_containing(sandbox.path(), &[CANARY]),
+        Vec::<String>::new()
+    );
+}
+
 /// Values of the key of a [`KeyedServer`]: of both headers and of the query parameter.
 fn key() -> [String; 3] {
     [

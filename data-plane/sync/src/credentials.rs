@@ -47,6 +47,9 @@ use table::{CachedCredential, CredentialTable};
 /// Timeout of resolving a credential.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The same for a credential of which an earlier revision is held.
+const HELD_RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Maximum number of credentials that are resolved concurrently ahead of use.
 const MAX_CONCURRENT_RESOLVES: usize = 4;
 
@@ -241,12 +244,15 @@ impl CredentialCache {
         let lacking: Vec<PendingKey> = shared
             .filter(|key| !table.is_fresh(&key.server, &key.credential, soon))
             .collect();
-        let resolved = stream::iter(lacking).map(|key| self.resolve_once(key));
-        let resolved: Vec<ResolveResult> = resolved
+        let resolved = stream::iter(lacking.clone()).map(|key| self.resolve_once(key));
+        let _results: Vec<ResolveResult> = resolved
             .buffer_unordered(MAX_CONCURRENT_RESOLVES)
             .collect()
             .await;
-        resolved.iter().filter(|answer| answer.is_err()).count()
+        // One that is presented in an earlier revision is still lacking.
+        let now = self.inner.clock.now();
+        let is_lacking = |key: &&PendingKey| !table.is_fresh(&key.server, &key.credential, now);
+        lacking.iter().filter(is_lacking).count()
     }
 
     /// Stores the table on disk unless it is unchanged since the change numbered `stored`. Returns the number of the
@@ -270,6 +276,8 @@ impl CredentialCache {
 }
 
 impl CacheState {
+    /// Resolves a credential. If the control plane does not answer, an earlier revision of the same credential is returned: calls
+    /// go on with it, as they would if the control plane had been gone before the change. It keeps the hosts that it was set for.
     async fn fetch(&self, key: &PendingKey) -> ResolveResult {
         let PendingKey {
             server,
@@ -285,20 +293,27 @@ impl CacheState {
             config_revision: self.config.borrow().revision,
         };
         let id = &credential.id;
+        let now = self.clock.now();
+        let earlier = self.table.earlier(server, id, principal.as_ref(), now);
+        let patience = match earlier {
+            Some(_) => HELD_RESOLVE_TIMEOUT,
+            None => RESOLVE_TIMEOUT,
+        };
         let resolve = async {
             let mut client = CredentialsClient::new(self.channels.shared_channel().await);
             client.resolve(request).await
         };
-        let answer = match timeout(RESOLVE_TIMEOUT, resolve).await {
+        let answer = match timeout(patience, resolve).await {
             Ok(Ok(answer)) => answer.into_inner(),
             Ok(Err(status)) => {
                 let reason = status.message();
                 tracing::debug!(%server, credential = %id, reason, "a credential cannot be resolved");
-                return Err(UpstreamFailure::Credential);
+                let earlier = earlier.filter(|_| is_unanswered(status.code()));
+                return earlier.ok_or(UpstreamFailure::Credential);
             }
             Err(_elapsed) => {
                 tracing::debug!(%server, credential = %id, "a credential was not resolved in time");
-                return Err(UpstreamFailure::Credential);
+                return earlier.ok_or(UpstreamFailure::Credential);
             }
         };
         let resolved = ResolvedCredential::from_proto(&answer).map_err(|error| {
@@ -331,6 +346,15 @@ impl CacheState {
     fn pending(&self) -> MutexGuard<'_, BTreeMap<PendingKey, PendingResolve>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns `true` if the status is none that a control plane gives a credential, but that of a connection.
+fn is_unanswered(code: tonic::Code) -> bool {
+    use tonic::Code;
+    matches!(
+        code,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    )
 }
 
 fn principal_to_proto(principal: &Principal) -> pb::Principal {

@@ -1,8 +1,11 @@
 //! Tests against hostile clients. Each test name starts with the id of its row in docs/threat-catalogue.md.
 
+mod credentials;
 mod framing;
+mod identities;
 mod isolation;
 mod names;
 mod sessions;
 mod shares;
 mod smuggling;
+mod tenants;

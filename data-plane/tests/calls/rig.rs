@@ -120,6 +120,8 @@ pub struct FixedSource {
     proxy: Slug,
     /// Makes credential lookups panic.
     pub credentials_panic: Arc<AtomicBool>,
+    /// Principals without a credential of their own.
+    pub without_credential: Arc<std::sync::Mutex<BTreeSet<String>>>,
     revoked: watch::Sender<Arc<BTreeSet<AuthnId>>>,
     /// Number of proxies that rate limits are divided by.
     pub serving_proxies: Arc<AtomicU32>,
@@ -205,6 +207,7 @@ impl TestRig {
             changes: watch::Sender::new(Version::default()),
             proxy: slug("proxy-one"),
             credentials_panic: Arc::default(),
+            without_credential: Arc::default(),
             revoked: watch::Sender::default(),
             serving_proxies: Arc::new(AtomicU32::new(1)),
             faults,
@@ -297,6 +300,33 @@ impl TestRig {
         });
     }
 
+    /// Adds a token for everything, with these changes.
+    pub fn add_token(
+        &self,
+        name: ObjectName,
+        token: &str,
+        change: impl FnOnce(&mut TokenResource),
+    ) {
+        let hash = self.source.keys.hasher.hash(token);
+        let mut added = TokenResource {
+            hash,
+            subject: TokenSubject::User(slug("dave")),
+            gateways: AllowList::All,
+            tools: AllowList::All,
+            expires: None,
+            rate_limits: Vec::new(),
+        };
+        change(&mut added);
+        let key = ResourceKey {
+            kind: SnapshotResourceKind::Token,
+            name,
+        };
+        self.source.configure(|snapshot| {
+            let entry = SnapshotEntry::new(SnapshotResource::Token(added));
+            snapshot.entries.insert(key, entry);
+        });
+    }
+
     pub fn server(&self, era: Era) -> &FakeServer {
         match era {
             Era::Legacy => &self.legacy,
@@ -323,6 +353,14 @@ pub fn is_drill() -> bool {
 /// Returns `figure` in `make drill`, which asserts what is promised within a time, and [`HANG_GUARD`] otherwise.
 pub fn within(figure: Duration) -> Duration {
     if is_drill() { figure } else { HANG_GUARD }
+}
+
+/// Returns `full` if `make million` runs the test at its full size, and `usual` otherwise.
+pub fn sized(usual: usize, full: usize) -> usize {
+    match std::env::var_os("TOOLGATE_TEST_MILLION") {
+        Some(_) => full,
+        None => usual,
+    }
 }
 
 /// Waits until something is so.
@@ -645,7 +683,16 @@ impl CredentialResolver for FixedSource {
         );
         let value = match request.reference.scope {
             CredentialScope::Shared => UPSTREAM_SECRET.to_owned(),
-            CredentialScope::PerPrincipal => format!("Bearer of {}", request.principal),
+            CredentialScope::PerPrincipal => {
+                let principal = request.principal.to_string();
+                if self.without_credential.lock().unwrap().contains(&principal) {
+                    return Box::pin(std::future::ready(Err(UpstreamFailure::Credential)));
+                }
+                match request.reference.revision {
+                    1 => format!("Bearer of {principal}"),
+                    revision => format!("Bearer of {principal} at {revision}"),
+                }
+            }
         };
         let credential = UpstreamCredential::Header(HeaderCredential {
             name: "authorization".into(),

@@ -87,6 +87,29 @@ impl CredentialTable {
         }
     }
 
+    /// Returns the value of this credential in any revision, unless it has expired.
+    pub(super) fn earlier(
+        &self,
+        server: &ObjectName,
+        credential: &Slug,
+        principal: Option<&Principal>,
+        now: Timestamp,
+    ) -> Option<Arc<UpstreamCredential>> {
+        let usable = |held: &CachedCredential| {
+            let same = held.credential == *credential;
+            let current = held.expires.is_none_or(|expires| now < expires);
+            (same && current).then(|| Arc::clone(&held.value))
+        };
+        match principal {
+            None => self.shared.load().get(server).and_then(usable),
+            Some(principal) => {
+                let table = self.personal();
+                let held = table.servers.get(server)?.get(principal)?;
+                usable(&held.cached)
+            }
+        }
+    }
+
     /// Returns `true` if the shared credential is usable and does not expire before `soon`.
     pub(super) fn is_fresh(
         &self,

@@ -6,17 +6,14 @@ use toolgate_model::Era;
 
 use crate::{
     client::TestClient,
-    rig::{NARROW_TOKEN, TOKEN, TestRig, exposed},
+    rig::{NARROW_TOKEN, TOKEN, TestRig, exposed, sized},
 };
 
 const CLIENTS: usize = 64;
 
-/// Calls per client. With `TOOLGATE_TEST_MILLION` (set by `make million`) one million calls in total.
+/// Calls per client.
 fn calls_per_client() -> usize {
-    match std::env::var_os("TOOLGATE_TEST_MILLION") {
-        Some(_) => 1_000_000 / CLIENTS,
-        None => 100,
-    }
+    sized(100, 1_000_000 / CLIENTS)
 }
 
 /// Asserts that every message of a call carries its own canary.

@@ -92,6 +92,23 @@ fn a_personal_credential_serves_its_principal_alone_until_it_expires() {
 }
 
 #[test]
+fn an_earlier_value_is_found_for_the_same_credential_server_and_principal_alone() {
+    let table = CredentialTable::default();
+    let until = Timestamp(NOW.0 + 10);
+    table.insert(&server("a"), None, cached("shared", Some(until)), NOW);
+    table.insert(&server("a"), Some(user("ada")), cached("of ada", None), NOW);
+    let found = |at: &str, credential: &str, principal: Option<&Principal>, now| {
+        let id = credential.parse().unwrap();
+        table.earlier(&server(at), &id, principal, now).is_some()
+    };
+    let (ada, bob) = (user("ada"), user("bob"));
+    assert!(found("a", "key", None, NOW) && found("a", "key", Some(&ada), NOW));
+    assert!(!found("a", "key", None, until), "it has expired");
+    assert!(!found("a", "key", Some(&bob), NOW));
+    assert!(!found("a", "other", None, NOW) && !found("b", "key", None, NOW));
+}
+
+#[test]
 fn personal_credentials_are_bounded_and_those_in_use_stay() {
     let table = CredentialTable::default();
     let personal = CredentialScope::PerPrincipal;
