@@ -103,7 +103,7 @@ fn continuous_changes_are_probed_twice_and_later_once_per_second() {
     let probes = flooded(secs(60), true);
     let within = |from: u64, to: u64| {
         let range = secs(100 + from)..=secs(100 + to);
-        probes.iter().filter(|at| range.contains(at)).count()
+        probes.iter().filter(|at| range.contains(*at)).count()
     };
     assert!((18..=20).contains(&within(0, 10)), "{probes:?}");
     assert!((9..=11).contains(&within(40, 50)), "{probes:?}");
