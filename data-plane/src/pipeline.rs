@@ -8,8 +8,7 @@ use http::{Method, Response, request::Parts};
 use toolgate_data_core::{
     Caller, ClientStateSealer, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
     authn::authenticate::{authenticate as verify, parse_bearer_token},
-    plan::{EndpointRequest, PostedMessage, SessionLookup, plan, route::route},
-    session::session_id::SessionClaims,
+    plan::{EndpointRequest, PostedMessage, plan, route::route},
 };
 use toolgate_ingress::{
     IncomingRequest, RequestHandler, ResponseBody, request::ConnectionInfo,
@@ -461,25 +460,6 @@ pub(crate) fn respond_refused(
 pub(crate) fn body_bytes(response: &ClientHttpResponse) -> u64 {
     let size = http_body::Body::size_hint(response.body());
     size.exact().unwrap_or_default()
-}
-
-impl SessionHeader {
-    /// Converts the session to the input of a plan.
-    fn as_lookup(&self) -> SessionLookup<'_> {
-        match self {
-            Self::Absent => SessionLookup::Absent,
-            Self::Unknown => SessionLookup::Unknown,
-            Self::Valid(claims) => SessionLookup::Valid(claims),
-        }
-    }
-
-    /// Returns the claims of an open session.
-    pub(crate) fn claims(&self) -> Option<&Arc<SessionClaims>> {
-        match self {
-            Self::Valid(claims) => Some(claims),
-            Self::Absent | Self::Unknown => None,
-        }
-    }
 }
 
 impl RequestRefusal {

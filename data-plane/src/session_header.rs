@@ -6,6 +6,7 @@ use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use toolgate_data_core::{
     Caller, ClientStateSealer, GatewayView,
+    plan::SessionLookup,
     seal::SealContext,
     session::session_id::{self, SessionClaims},
 };
@@ -46,6 +47,25 @@ pub(crate) enum SessionHeader {
     Unknown,
     /// The session is open.
     Valid(Arc<SessionClaims>),
+}
+
+impl SessionHeader {
+    /// Converts the session to the input of a plan.
+    pub(crate) fn as_lookup(&self) -> SessionLookup<'_> {
+        match self {
+            Self::Absent => SessionLookup::Absent,
+            Self::Unknown => SessionLookup::Unknown,
+            Self::Valid(claims) => SessionLookup::Valid(claims),
+        }
+    }
+
+    /// Returns the claims of an open session.
+    pub(crate) fn claims(&self) -> Option<&Arc<SessionClaims>> {
+        match self {
+            Self::Valid(claims) => Some(claims),
+            Self::Absent | Self::Unknown => None,
+        }
+    }
 }
 
 impl SessionIdCache {

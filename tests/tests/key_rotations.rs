@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
@@ -158,7 +159,8 @@ async fn se_03_a_rotation_under_load_that_is_killed_five_times_fails_no_call_and
     assert_eq!(sealed, SERVERS);
 
     let (ended, calls) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
-    let under_load = tokio::spawn(load(agent, Arc::clone(&ended), Arc::clone(&calls)));
+    let mut under_load = JoinSet::new();
+    under_load.spawn(load(agent, Arc::clone(&ended), Arc::clone(&calls)));
     scenario.write_keys(&[&new, &old]).unwrap();
     let (mut last, mut in_the_middle) = (0, 0);
     for kill in 1..=KILLS {
@@ -194,7 +196,7 @@ async fn se_03_a_rotation_under_load_that_is_killed_five_times_fails_no_call_and
     .await
     .unwrap();
     ended.store(true, Ordering::Relaxed);
-    let failures = under_load.await.unwrap();
+    let failures = under_load.join_next().await.unwrap().unwrap();
     assert_eq!(failures, Vec::<String>::new());
 
     // The old key can be removed: a proxy that has no credentials yet gets all of them.

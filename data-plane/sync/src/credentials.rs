@@ -249,7 +249,7 @@ impl CredentialCache {
             .buffer_unordered(MAX_CONCURRENT_RESOLVES)
             .collect()
             .await;
-        // One that is presented in an earlier revision is still lacking.
+        // A credential of which an earlier revision is presented is still lacking.
         let now = self.inner.clock.now();
         let is_lacking = |key: &&PendingKey| !table.is_fresh(&key.server, &key.credential, now);
         lacking.iter().filter(is_lacking).count()
