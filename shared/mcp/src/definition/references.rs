@@ -1,7 +1,7 @@
 //! References of the schemas of a tool that lead nowhere: to another document, which is not fetched, or to a part of the schema
 //! that does not exist. A client that checks arguments against such a schema cannot, or fetches the document itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -20,13 +20,25 @@ const KNOWN_DOCUMENTS: [&str; 2] = ["https://json-schema.org/", "http://json-sch
 /// Maximum depth of a schema that is searched; a definition is not nested deeper.
 const MAX_DEPTH: usize = 128;
 
-/// Names that the references of a schema can lead to.
-#[derive(Default)]
+/// Maximum number of distinct references of a schema that are resolved. Nothing is reported for further ones.
+const MAX_REFERENCES: usize = 10_000;
+
+/// Maximum number of resources that a relative reference is looked for in.
+const MAX_NAMESAKES: usize = 4;
+
+/// Position of the root among the resources.
+const ROOT: usize = 0;
+
+/// References of a schema, and the places that they can lead to. A place belongs to a resource: the root, or a schema with an
+/// identifier of its own.
 struct SchemaPlaces<'a> {
-    /// Schemas with an identifier of their own, and the root.
     resources: Vec<&'a Value>,
-    ids: BTreeSet<&'a str>,
-    anchors: BTreeSet<&'a str>,
+    /// Positions of the resources by identifier. Its bytes are reversed, so that identifiers with the same end are neighbors.
+    ids: BTreeMap<Vec<u8>, usize>,
+    /// Anchors, with the resource that contains them.
+    anchors: BTreeSet<(usize, &'a str)>,
+    /// References, with the resource that contains them.
+    references: BTreeSet<(usize, &'a str)>,
 }
 
 /// Returns `true` if a schema in these members of a definition has a reference that leads nowhere.
@@ -45,12 +57,9 @@ pub(super) fn is_unresolved(definition: &[u8], members: &[&str]) -> bool {
 }
 
 fn has_unresolved(schema: &Value) -> bool {
-    let mut places = SchemaPlaces {
-        resources: vec![schema],
-        ..SchemaPlaces::default()
-    };
-    places.collect(schema, 0);
-    !all_references(schema, 0, &|reference| places.resolve(reference))
+    let places = SchemaPlaces::of(schema);
+    let mut references = places.references.iter();
+    references.any(|(resource, reference)| !places.resolve(*resource, reference))
 }
 
 /// Members of an object that may hold schemas.
@@ -59,49 +68,69 @@ fn inner(members: &Map<String, Value>) -> impl Iterator<Item = &Value> {
     members.iter().filter(holds_schemas).map(|(_, value)| value)
 }
 
-/// Returns `true` if each reference in `value` satisfies `holds`.
-fn all_references(value: &Value, depth: usize, holds: &impl Fn(&str) -> bool) -> bool {
-    if depth > MAX_DEPTH {
-        return true;
-    }
-    match value {
-        Value::Object(members) => {
-            let mut own = REFERENCES
-                .iter()
-                .filter_map(|name| members.get(*name)?.as_str());
-            own.all(holds) && inner(members).all(|inner| all_references(inner, depth + 1, holds))
-        }
-        Value::Array(all) => all.iter().all(|it| all_references(it, depth + 1, holds)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
-    }
-}
-
 impl<'a> SchemaPlaces<'a> {
-    fn collect(&mut self, value: &'a Value, depth: usize) {
+    fn of(schema: &'a Value) -> Self {
+        let mut places = Self {
+            resources: vec![schema],
+            ids: BTreeMap::new(),
+            anchors: BTreeSet::new(),
+            references: BTreeSet::new(),
+        };
+        places.collect(schema, ROOT, 0);
+        places
+    }
+
+    /// Collects what is in `value`, which is a part of the resource at `resource`.
+    fn collect(&mut self, value: &'a Value, resource: usize, depth: usize) {
         if depth > MAX_DEPTH {
             return;
         }
         match value {
             Value::Object(members) => {
-                if let Some(id) = members.get("$id").and_then(Value::as_str) {
-                    self.ids.insert(id.trim_end_matches('#'));
-                    self.resources.push(value);
+                let text = |name: &&str| members.get(*name)?.as_str();
+                let id = members.get("$id").and_then(Value::as_str);
+                let resource = id.map_or(resource, |id| self.identify(value, id, resource, depth));
+                let anchors = ANCHORS.iter().filter_map(text);
+                self.anchors
+                    .extend(anchors.map(|anchor| (resource, anchor)));
+                for reference in REFERENCES.iter().filter_map(text) {
+                    if self.references.len() < MAX_REFERENCES {
+                        self.references.insert((resource, reference));
+                    }
                 }
-                let anchors = ANCHORS
-                    .iter()
-                    .filter_map(|name| members.get(*name)?.as_str());
-                self.anchors.extend(anchors);
                 for inner in inner(members) {
-                    self.collect(inner, depth + 1);
+                    self.collect(inner, resource, depth + 1);
                 }
             }
-            Value::Array(all) => all.iter().for_each(|it| self.collect(it, depth + 1)),
+            Value::Array(all) => {
+                for inner in all {
+                    self.collect(inner, resource, depth + 1);
+                }
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
 
-    /// Returns `true` if a reference leads to a place in the schema, or to a document that validators know.
-    fn resolve(&self, reference: &str) -> bool {
+    /// Adds the identifier of a schema, and returns the position of the resource that the schema belongs to. A fragment in an
+    /// identifier is an anchor; an identifier without a document starts no resource.
+    fn identify(&mut self, schema: &'a Value, id: &'a str, within: usize, depth: usize) -> usize {
+        let (document, fragment) = id.split_once('#').unwrap_or((id, ""));
+        let mut resource = within;
+        if !document.is_empty() {
+            if depth > 0 {
+                resource = self.resources.len();
+                self.resources.push(schema);
+            }
+            self.ids.entry(reversed(document)).or_insert(resource);
+        }
+        if !fragment.is_empty() {
+            self.anchors.insert((resource, fragment));
+        }
+        resource
+    }
+
+    /// Returns `true` if a reference in a resource leads to a place in the schema, or to a document that validators know.
+    fn resolve(&self, resource: usize, reference: &str) -> bool {
         let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         if KNOWN_DOCUMENTS
             .iter()
@@ -109,27 +138,47 @@ impl<'a> SchemaPlaces<'a> {
         {
             return true;
         }
-        if !document.is_empty() && !self.ids.iter().any(|id| is_same_document(id, document)) {
-            return false;
-        }
+        let named = self.named(resource, document);
         if fragment.is_empty() {
-            return true;
+            return !named.is_empty();
         }
+        let mut named = named.into_iter();
         if !fragment.starts_with('/') {
-            return self.anchors.contains(fragment);
+            return named.any(|resource| self.anchors.contains(&(resource, fragment)));
         }
         let pointer = percent_decoded(fragment);
-        let mut resources = self.resources.iter();
-        resources.any(|resource| resource.pointer(&pointer).is_some())
+        named.any(|resource| {
+            let resource = self.resources.get(resource);
+            resource.is_some_and(|resource| resource.pointer(&pointer).is_some())
+        })
+    }
+
+    /// Returns the positions of the resources that a reference in `resource` names by its document. Without a document, they
+    /// are that resource and the root: some schemas refer to the root within a schema with an identifier. A relative reference
+    /// is compared with the end of an absolute identifier.
+    fn named(&self, resource: usize, document: &str) -> Vec<usize> {
+        if document.is_empty() {
+            return match resource {
+                ROOT => vec![ROOT],
+                _ => vec![resource, ROOT],
+            };
+        }
+        let mut id = reversed(document);
+        if let Some(same) = self.ids.get(&id) {
+            return vec![*same];
+        }
+        id.push(b'/');
+        let following = self.ids.range(id.clone()..);
+        let namesakes = following.take_while(|(longer, _)| longer.starts_with(&id));
+        namesakes
+            .map(|(_, resource)| *resource)
+            .take(MAX_NAMESAKES)
+            .collect()
     }
 }
 
-/// Returns `true` if a document has this identifier. A relative reference is compared with the end of an absolute one.
-fn is_same_document(id: &str, document: &str) -> bool {
-    id == document
-        || id
-            .strip_suffix(document)
-            .is_some_and(|before| before.ends_with('/'))
+fn reversed(text: &str) -> Vec<u8> {
+    text.bytes().rev().collect()
 }
 
 /// Decodes the percent signs of a fragment.

@@ -26,6 +26,10 @@ fn mc_06_references_that_lead_nowhere_are_found() {
         json!({"$ref": "#/$defs/missing", "$defs": {"there": {}}}),
         json!({"$ref": "#missing", "$defs": {"a": {"$anchor": "there"}}}),
         json!({"$id": "https://a.example/one", "$ref": "https://a.example/other"}),
+        // A fragment leads to a place in the resource that its document names, and in no other.
+        json!({"$ref": "#/$defs/b", "$defs": {"a": {"$id": "https://a.example/a", "$defs": {"b": {}}}}}),
+        json!({"$ref": "#b", "$defs": {"a": {"$id": "https://a.example/a", "$defs": {"b": {"$anchor": "b"}}}}}),
+        json!({"$ref": "https://a.example/a#/$defs/c", "$defs": {"a": {"$id": "https://a.example/a"}, "c": {}}}),
     ] {
         assert!(found(&schema), "{schema}");
     }
@@ -43,6 +47,11 @@ fn references_within_a_schema_are_no_problem() {
         json!({"$dynamicRef": "#node", "$dynamicAnchor": "node"}),
         json!({"$id": "https://a.example/one", "$ref": "https://a.example/one#/$defs/a", "$defs": {"a": {}}}),
         json!({"$defs": {"a": {"$id": "https://a.example/x/part"}}, "$ref": "part"}),
+        json!({"$defs": {"a": {"$id": "https://a.example/x/part", "$defs": {"b": {}}}}, "$ref": "x/part#/$defs/b"}),
+        json!({"$defs": {"a": {"$id": "https://a.example/a", "$ref": "#/$defs/b", "$defs": {"b": {}}}}}),
+        json!({"$defs": {"a": {"$id": "https://a.example/a", "$ref": "#/$defs/b"}, "b": {}}}),
+        json!({"$defs": {"a": {"$id": "#there"}}, "$ref": "#there"}),
+        json!({"$defs": {"a": {"$id": "#a", "$ref": "#/$defs/b"}, "b": {}}}),
         json!({"$schema": "https://json-schema.org/draft/2020-12/schema"}),
         json!({"$ref": "https://json-schema.org/draft/2020-12/schema"}),
         // No references: data, and a property of that name.
@@ -64,4 +73,57 @@ fn a_schema_of_any_depth_is_searched_within_the_limit() {
         deep = json!({"not": deep});
     }
     assert!(!has_unresolved(&deep));
+}
+
+/// Each reference is looked for in few resources, however many there are.
+#[test]
+fn many_references_to_many_resources_take_few_steps() {
+    let resource = |n: usize| (format!("d{n}"), json!({"$id": format!("r{n}")}));
+    let reference = |n: usize| json!({"$ref": format!("#/$defs/d{n}/$id")});
+    let schema = |last: Value| {
+        let mut all: Vec<Value> = (0..8_000).map(reference).collect();
+        // References that are equal count once.
+        all.extend((0..8_000).map(reference));
+        all.push(last);
+        let resources: Map<String, Value> = (0..9_000).map(resource).collect();
+        json!({"$defs": resources, "allOf": all})
+    };
+    for (last, unresolved) in [
+        (json!({"$ref": "r8999"}), false),
+        (json!({"$ref": "r9000"}), true),
+        (json!({"$ref": "#/$defs/d9000"}), true),
+    ] {
+        let schema = schema(last);
+        let places = SchemaPlaces::of(&schema);
+        assert_eq!(places.resources.len(), 9_001);
+        assert_eq!(places.references.len(), 8_001);
+        let steps = |(resource, reference): &(usize, &str)| {
+            let document = reference.split('#').next().unwrap();
+            places.named(*resource, document).len()
+        };
+        let steps: usize = places.references.iter().map(steps).sum();
+        assert!(steps <= 8_001, "{steps}");
+        assert_eq!(has_unresolved(&schema), unresolved);
+    }
+}
+
+#[test]
+fn a_relative_reference_is_looked_for_in_few_of_the_resources_with_that_name() {
+    let resource =
+        |n: usize| json!({"$id": format!("https://h{n}.example/part"), "$ref": "part#/x"});
+    let schema = json!({"allOf": (0..100).map(resource).collect::<Vec<_>>()});
+    let places = SchemaPlaces::of(&schema);
+    assert_eq!(places.named(ROOT, "part").len(), MAX_NAMESAKES);
+    assert_eq!(places.named(ROOT, "https://h7.example/part"), [8]);
+    assert!(places.named(ROOT, "art").is_empty());
+}
+
+#[test]
+fn references_beyond_the_limit_are_not_reported() {
+    let reference = |n: usize| json!({"$ref": format!("#/allOf/{n}")});
+    let mut all: Vec<Value> = (0..MAX_REFERENCES).map(reference).collect();
+    all.push(json!({"$ref": "https://e.example/"}));
+    let schema = json!({ "allOf": all });
+    assert_eq!(SchemaPlaces::of(&schema).references.len(), MAX_REFERENCES);
+    assert!(!has_unresolved(&schema));
 }
