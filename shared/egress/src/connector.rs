@@ -22,7 +22,7 @@ use crate::{
     certificate::CertificateProblem,
     error::EgressError,
     forward_proxy::{ForwardProxy, ForwardProxyProblem},
-    name_cache::NameCache,
+    name_cache::{NameCache, NameLookUp},
     policy::{self, EgressPolicy},
     resolve::HostResolver,
 };
@@ -126,7 +126,7 @@ impl VettingConnector {
         let patience = PROXIED_RESOLUTION.min(self.connect_timeout / 4);
         let look_up = async {
             let resolved = timeout(patience, self.resolver.resolve(&target.host)).await;
-            resolved.ok().and_then(Result::ok).unwrap_or_default()
+            NameLookUp::from(resolved)
         };
         let addresses = self.proxied_names.get(&target.host, look_up).await;
         if addresses.is_empty() {
