@@ -58,10 +58,20 @@ pub fn elements(array: &[u8]) -> Vec<ByteSpan> {
     found
 }
 
-/// Returns `true` if `text` is exactly one JSON value.
+/// Maximum nesting depth of a value for [`is_value`].
+pub const MAX_VALUE_DEPTH: u32 = 64;
+
+/// Returns `true` if `text` is exactly one JSON value, which is nested at most [`MAX_VALUE_DEPTH`] deep and has no duplicate
+/// names.
 pub fn is_value(text: &str) -> bool {
+    let limits = FrameLimits {
+        depth: MAX_VALUE_DEPTH,
+        unique_names: true,
+        skip_deep: false,
+        ..UNLIMITED
+    };
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
-    let mut scanner = JsonScanner::within(text, 0, &UNLIMITED);
+    let mut scanner = JsonScanner::within(text, 0, &limits);
     scanner.value().and_then(|_| scanner.end()).is_ok()
 }
 

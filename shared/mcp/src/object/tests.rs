@@ -72,3 +72,25 @@ fn a_value_is_exactly_one_strict_json_value() {
         assert!(!is_value(bad), "{bad}");
     }
 }
+
+#[test]
+fn a_value_is_nested_to_a_limited_depth_and_has_no_duplicate_name_at_any_depth() {
+    let nested = |depth: usize, inner: &str| {
+        let inner = format!("{}{inner}{}", "[".repeat(depth), "]".repeat(depth));
+        (
+            inner.clone(),
+            inner.replace('[', "{\"a\":").replace(']', "}"),
+        )
+    };
+    let limit = usize::try_from(MAX_VALUE_DEPTH).unwrap();
+    let (array, object) = nested(limit, "1");
+    assert!(is_value(&array) && is_value(&object));
+    for depth in [limit + 1, 512, 513, 4_000] {
+        let (array, object) = nested(depth, "1");
+        assert!(!is_value(&array) && !is_value(&object), "{depth}");
+    }
+    for depth in [0, 1, limit - 1, 600] {
+        let (array, object) = nested(depth, r#"{"a":1,"\u0061":2}"#);
+        assert!(!is_value(&array) && !is_value(&object), "{depth}");
+    }
+}
