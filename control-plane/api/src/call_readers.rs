@@ -12,6 +12,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 use tonic::Status;
+use toolgate_control_core::CallerIdentity;
 use toolgate_model::{CallQuery, CallRecord, Slug};
 use toolgate_proto::push::v1::CallReport;
 use toolgate_wire::{limits::CALL_RECORDS, push::call_record};
@@ -22,6 +23,10 @@ use crate::status;
 pub(crate) const MAX_READERS: usize = 32;
 /// Maximum number of readers with one token.
 pub(crate) const MAX_READERS_PER_CALLER: usize = 4;
+/// Maximum number of readers with tokens of one organization.
+pub(crate) const MAX_READERS_PER_ORGANIZATION: usize = 8;
+/// Number of readers that only the deployment itself can use.
+pub(crate) const RESERVED_READERS: usize = 4;
 /// Number of messages of proxies that wait for one reader.
 pub(crate) const WAITING_REPORTS: usize = 16;
 
@@ -47,6 +52,8 @@ struct ReaderTable {
 struct ReaderEntry {
     query: CallQuery,
     author: String,
+    /// Organization of the caller's token; `None` for the deployment itself.
+    organization: Option<Slug>,
     reports: mpsc::Sender<ProxyCalls>,
     /// Records that were dropped because the reader had no room.
     dropped: AtomicU64,
@@ -78,27 +85,29 @@ pub(crate) struct ProxyCallStream {
 }
 
 impl CallReaders {
-    /// Adds a reader for `author`. Its query gets a new id.
-    pub(crate) fn open(&self, mut query: CallQuery, author: String) -> Result<CallReader, Status> {
+    /// Adds a reader for `caller`. Its query gets a new id.
+    pub(crate) fn open(
+        &self,
+        mut query: CallQuery,
+        caller: &CallerIdentity,
+    ) -> Result<CallReader, Status> {
         let (sender, reports) = mpsc::channel(WAITING_REPORTS);
+        let author = caller.author();
+        let organization = match caller {
+            CallerIdentity::Token { org, .. } => Some(org.clone()),
+            CallerIdentity::System | CallerIdentity::Proxy { .. } | CallerIdentity::Anonymous => {
+                None
+            }
+        };
         let mut readers = self.readers();
-        if readers.by_id.len() >= MAX_READERS {
-            let message = format!("{MAX_READERS} readers of calls are connected already");
-            return Err(status::overloaded(&message));
-        }
-        let own = readers.by_id.values().filter(|it| it.author == author);
-        if own.count() >= MAX_READERS_PER_CALLER {
-            let message = format!(
-                "{author} reads calls over {MAX_READERS_PER_CALLER} streams already: close one"
-            );
-            return Err(status::overloaded(&message));
-        }
+        readers.check_room(&author, organization.as_ref())?;
         readers.last_id += 1;
         let id = readers.last_id;
         query.id = id;
         let entry = Arc::new(ReaderEntry {
             query,
             author,
+            organization,
             reports: sender,
             dropped: AtomicU64::new(0),
         });
@@ -172,6 +181,39 @@ impl CallReaders {
     fn proxies(&self) -> MutexGuard<'_, BTreeMap<Slug, usize>> {
         let proxies = &self.0.proxies;
         proxies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ReaderTable {
+    /// Succeeds if there is room for a further reader.
+    fn check_room(&self, author: &str, organization: Option<&Slug>) -> Result<(), Status> {
+        let count = |is_of: &dyn Fn(&ReaderEntry) -> bool| {
+            let readers = self.by_id.values();
+            readers.filter(|reader| is_of(reader)).count()
+        };
+        if count(&|reader| reader.author == author) >= MAX_READERS_PER_CALLER {
+            return Err(status::overloaded(&format!(
+                "{author} reads calls over {MAX_READERS_PER_CALLER} streams already: close one"
+            )));
+        }
+        let Some(organization) = organization else {
+            return self.check_total(MAX_READERS);
+        };
+        let own = count(&|reader| reader.organization.as_ref() == Some(organization));
+        if own >= MAX_READERS_PER_ORGANIZATION {
+            return Err(status::overloaded(&format!(
+                "{MAX_READERS_PER_ORGANIZATION} readers of calls of the organization {organization} are connected already"
+            )));
+        }
+        self.check_total(MAX_READERS - RESERVED_READERS)
+    }
+
+    fn check_total(&self, most: usize) -> Result<(), Status> {
+        if self.by_id.len() < most {
+            return Ok(());
+        }
+        let message = format!("{most} readers of calls are connected already");
+        Err(status::overloaded(&message))
     }
 }
 

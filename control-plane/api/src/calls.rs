@@ -36,6 +36,8 @@ const PAST_TIMEOUT: Duration = Duration::from_secs(2);
 const MAX_LATER: usize = 1_024;
 /// Interval between two checks of the caller, the gateway and the proxies.
 const CHECK_INTERVAL: Duration = Duration::from_secs(2);
+/// Time after which a reader that takes nothing is disconnected, so that others have its place.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 
 type CallSender = mpsc::Sender<Result<TailCallsResponse, Status>>;
 
@@ -67,7 +69,7 @@ impl calls_server::Calls for ApiContext {
         if !Gateway::table(&self.published().state).contains(gateway) {
             return Err(status::not_found(&key));
         }
-        let reader = self.call_readers.open(query, caller.author())?;
+        let reader = self.call_readers.open(query, &caller.identity)?;
         let (sender, receiver) = mpsc::channel(BUFFER);
         let tail = CallTail {
             edge: self.clone(),
@@ -99,29 +101,29 @@ fn ending() -> Status {
 
 impl CallTail {
     async fn run(mut self) -> Result<(), Status> {
-        self.send_past().await;
+        self.send_past().await?;
         if self.past_only {
-            self.send_sources().await;
+            self.send_sources().await?;
             return Ok(());
         }
         loop {
             self.check()?;
-            self.send_sources().await;
+            self.send_sources().await?;
             let next_check = Instant::now() + CHECK_INTERVAL;
             // Ends with the interval, also if there is always a record.
             while let Ok(Some(report)) = timeout_at(next_check, self.reader.next()).await {
-                self.send_report(report).await;
+                self.send_report(report).await?;
                 if Instant::now() >= next_check {
                     break;
                 }
             }
-            self.send_dropped().await;
+            self.send_dropped().await?;
         }
     }
 
     /// Sends the past records of all proxies, in the order of their times. A proxy that does not answer in time is not
     /// waited for.
-    async fn send_past(&mut self) {
+    async fn send_past(&mut self) -> Result<(), Status> {
         let deadline = Instant::now() + PAST_TIMEOUT;
         let mut awaited = self.edge.call_readers.connected();
         let tail = self.reader.query().tail;
@@ -158,41 +160,42 @@ impl CallTail {
                 synced: is_last,
                 sources: None,
             })
-            .await;
+            .await?;
             if is_last {
-                return;
+                return Ok(());
             }
         }
     }
 
-    async fn send_report(&self, report: ProxyCalls) {
+    async fn send_report(&self, report: ProxyCalls) -> Result<(), Status> {
         let calls = report.records.into_iter();
         let calls: Vec<_> = calls.map(|it| call_to_proto(&report.proxy, it)).collect();
         let lost = report.lost.saturating_add(self.reader.take_dropped());
         if calls.is_empty() && lost == 0 {
-            return;
+            return Ok(());
         }
         self.send(TailCallsResponse {
             calls,
             lost,
             ..TailCallsResponse::default()
         })
-        .await;
+        .await
     }
 
-    async fn send_dropped(&self) {
+    async fn send_dropped(&self) -> Result<(), Status> {
         let lost = self.reader.take_dropped();
-        if lost > 0 {
-            self.send(TailCallsResponse {
-                lost,
-                ..TailCallsResponse::default()
-            })
-            .await;
+        if lost == 0 {
+            return Ok(());
         }
+        self.send(TailCallsResponse {
+            lost,
+            ..TailCallsResponse::default()
+        })
+        .await
     }
 
     /// Sends the proxies if they have changed.
-    async fn send_sources(&mut self) {
+    async fn send_sources(&mut self) -> Result<(), Status> {
         let sending = self.edge.call_readers.connected();
         let (published, now) = (self.edge.published(), self.edge.state.now());
         let proxies = published.state.proxies.iter();
@@ -206,14 +209,14 @@ impl CallTail {
             missing: missing.into_iter().map(ToString::to_string).collect(),
         };
         if self.sources.as_ref() == Some(&sources) {
-            return;
+            return Ok(());
         }
         self.sources = Some(sources.clone());
         self.send(TailCallsResponse {
             sources: Some(sources),
             ..TailCallsResponse::default()
         })
-        .await;
+        .await
     }
 
     /// Checks that the caller has its rights still, and that the gateway exists.
@@ -228,8 +231,10 @@ impl CallTail {
         Err(status::not_found(&Gateway::key(gateway.clone())))
     }
 
-    /// Waits for room. Meanwhile records of proxies are dropped and counted. A reader that has gone ends the task.
-    async fn send(&self, response: TailCallsResponse) {
+    /// Waits for room. Meanwhile records of proxies are dropped and counted. A reader that has gone ends the task, and so
+    /// does a reader that takes nothing for [`STALL_TIMEOUT`].
+    async fn send(&self, response: TailCallsResponse) -> Result<(), Status> {
+        let deadline = Instant::now() + STALL_TIMEOUT;
         let mut response = Some(response);
         loop {
             tokio::select! {
@@ -237,12 +242,14 @@ impl CallTail {
                     if let (Ok(room), Some(response)) = (room, response.take()) {
                         room.send(Ok(response));
                     }
-                    return;
+                    return Ok(());
                 }
                 // A token that is revoked gets nothing further.
-                () = sleep(CHECK_INTERVAL) => if self.check().is_err() {
-                    return;
-                },
+                () = sleep(CHECK_INTERVAL) => self.check()?,
+            }
+            if Instant::now() >= deadline {
+                let message = format!("nothing was read for {} s", STALL_TIMEOUT.as_secs());
+                return Err(status::overloaded(&message));
             }
         }
     }

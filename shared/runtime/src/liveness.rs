@@ -72,6 +72,13 @@ struct ThreadObservation {
     silence: Duration,
 }
 
+/// Change of a thread between two observations.
+#[derive(Debug)]
+enum ThreadChange {
+    Blocked(Arc<BeatingThread>),
+    Responds(Arc<BeatingThread>),
+}
+
 impl Liveness {
     /// Adds a thread, which has to run the heartbeat.
     pub fn register(&self, name: &str) -> Heartbeat {
@@ -139,8 +146,24 @@ impl Liveness {
         !self.blocked().iter().any(failed)
     }
 
-    /// Looks at all beats, and logs which threads are blocked since, or beat again.
+    /// Looks at all beats, and logs which threads are blocked since, or beat again. A slow log delays this thread alone:
+    /// nothing is written under the lock that `/livez` and the metrics take.
     fn observe(&self, now: Instant) {
+        for change in self.note_beats(now) {
+            match change {
+                ThreadChange::Blocked(thread) => tracing::error!(
+                    thread = thread.name.as_str(),
+                    "a thread does not respond: its connections wait. If that lasts for 10 s, /livez fails"
+                ),
+                ThreadChange::Responds(thread) => {
+                    tracing::warn!(thread = thread.name.as_str(), "the thread responds again")
+                }
+            }
+        }
+    }
+
+    /// Stores the silence of each thread. Returns what has changed.
+    fn note_beats(&self, now: Instant) -> Vec<ThreadChange> {
         let mut observed = self.observed();
         let gap = observed
             .last
@@ -149,23 +172,21 @@ impl Liveness {
         observed
             .threads
             .retain(|seen| seen.thread.strong_count() > 0);
+        let mut changes = Vec::new();
         for seen in &mut observed.threads {
             let Some(thread) = seen.thread.upgrade() else {
                 continue;
             };
             let was_blocked = seen.silence >= BLOCKED_AFTER;
             seen.observe(thread.beats.load(Ordering::Relaxed), gap, now);
-            let name = thread.name.as_str();
             if !was_blocked && seen.silence >= BLOCKED_AFTER {
                 self.shared.blockages.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(
-                    thread = name,
-                    "a thread does not respond: its connections wait. If that lasts for 10 s, /livez fails"
-                );
+                changes.push(ThreadChange::Blocked(thread));
             } else if was_blocked && seen.silence.is_zero() {
-                tracing::warn!(thread = name, "the thread responds again");
+                changes.push(ThreadChange::Responds(thread));
             }
         }
+        changes
     }
 
     fn observed(&self) -> MutexGuard<'_, ObservedThreads> {

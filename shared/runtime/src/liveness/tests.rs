@@ -1,5 +1,11 @@
 //! Tests of the observation of threads: blocked ones, ones that end, and a process that was stopped.
 
+use tracing::Subscriber;
+use tracing_subscriber::{
+    Layer,
+    layer::{Context, SubscriberExt as _},
+};
+
 use super::*;
 
 const STEP: Duration = BEAT_INTERVAL;
@@ -73,4 +79,37 @@ fn a_process_that_was_stopped_has_no_blocked_threads() {
     assert_eq!(liveness.blocked(), []);
     observe(&liveness, &mut at, 10, &[&one]);
     assert_eq!(liveness.shared.blockages.load(Ordering::Relaxed), 0);
+}
+
+/// Log that records, at each line, the threads that are shown as blocked; `None` where the lock is held.
+#[derive(Clone)]
+struct ObservingLog {
+    liveness: Liveness,
+    seen: Arc<Mutex<Vec<Option<usize>>>>,
+}
+
+impl<S: Subscriber> Layer<S> for ObservingLog {
+    fn on_event(&self, _event: &tracing::Event<'_>, _context: Context<'_, S>) {
+        let is_free = self.liveness.shared.observed.try_lock().is_ok();
+        let blocked = is_free.then(|| self.liveness.blocked().len());
+        self.seen.lock().unwrap().push(blocked);
+    }
+}
+
+#[test]
+fn a_log_that_blocks_does_not_delay_the_answer_of_livez() {
+    let (liveness, mut at) = (Liveness::default(), start());
+    let (one, two) = (liveness.register("one"), liveness.register("two"));
+    let log = ObservingLog {
+        liveness: liveness.clone(),
+        seen: Arc::default(),
+    };
+    let subscriber = tracing_subscriber::registry().with(log.clone());
+    tracing::subscriber::with_default(subscriber, || {
+        observe(&liveness, &mut at, 10, &[]);
+        observe(&liveness, &mut at, 1, &[&one, &two]);
+    });
+    // Two threads are blocked and respond again: all of them are shown before the first line is written.
+    let seen = log.seen.lock().unwrap();
+    assert_eq!(*seen, [Some(2), Some(2), Some(0), Some(0)]);
 }

@@ -337,3 +337,39 @@ async fn a_flood_of_records_costs_a_slow_reader_records_and_nothing_else() {
     assert_eq!(times.len() as u64, got, "no record twice");
     assert!(lost > 0, "nothing waits without limit");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_takes_nothing_for_a_minute_leaves_its_place_to_others() {
+    let rig = rig();
+    let readers = rig.fleet.call_readers();
+    let _stalled = OpenTail::open(&rig, &request(0)).await;
+    let mut reading = OpenTail::open(&rig, &request(0)).await;
+    let ids = || -> Vec<u64> {
+        let queries = readers.queries();
+        queries.borrow().iter().map(|query| query.id).collect()
+    };
+    let both = ids();
+    assert_eq!(both.len(), 2);
+    let proxy: Slug = "p1".parse().unwrap();
+    let report = |query| CallReport {
+        query,
+        lost: 1,
+        ..CallReport::default()
+    };
+    let one_second = || async {
+        for id in &both {
+            readers.deliver(&proxy, &report(*id));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    };
+    for _ in 0..50 {
+        one_second().await;
+        while reading.next().await.unwrap().lost == 0 {}
+    }
+    assert_eq!(ids(), both, "a pause ends no stream");
+    for _ in 0..30 {
+        one_second().await;
+        while reading.next().await.unwrap().lost == 0 {}
+    }
+    assert_eq!(ids(), both[1..]);
+}
