@@ -1,5 +1,7 @@
 //! `delete`: deletes objects by name, by label or as documents say.
 
+pub mod command_access;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -93,6 +95,7 @@ impl DeleteArgs {
         if objects.is_empty() {
             out.notice("nothing to delete");
         }
+        let objects = self.keep_access(&mut admin, objects, out).await?;
         let gateways = objects.iter().filter(|it| it.kind.name == GATEWAY.name);
         let organizations = gateways.filter_map(|it| it.name.split('/').nth(1));
         let tokens = tokens_before(&admin, organizations.collect()).await;

@@ -14,6 +14,7 @@ use crate::cli::{
         kind::{GATEWAY, TOKEN},
         object_name, suggestions, token_scope,
     },
+    commands::delete::command_access::require_revocable,
     output::{OutputFormat, OutputWriter, error::CliError},
 };
 
@@ -306,6 +307,7 @@ impl RevokeTokenArgs {
         object_name::localize(&mut self.admin.connection, [(&TOKEN, &mut self.name)])?;
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
+        require_revocable(&mut admin, &name).await?;
         revoke(&mut admin, &name).await?;
         out.line(format_args!("{name} revoked"))
     }
