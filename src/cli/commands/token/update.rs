@@ -13,10 +13,13 @@ use crate::cli::{
     },
     commands::objects::to_document,
     output::{
-        OutputFormat, OutputWriter,
+        OutputFormat, OutputWriter, cell,
         error::{CliError, CliErrorKind},
     },
 };
+
+/// Word for the role of a token for clients of gateways only.
+const NO_ROLE: &str = "none";
 
 /// Changes a token.
 #[derive(Debug, clap::Args)]
@@ -111,6 +114,16 @@ impl UpdateTokenArgs {
             )
             .with_next_step("`toolgate token create NAME` makes another one"));
         }
+        if self.no_gateways && cell::enum_word(token, "/spec/adminRole", NO_ROLE) == NO_ROLE {
+            return Err(CliError::usage(format!(
+                "--no-gateways leaves nothing that the token {} opens: it has no role at the admin API",
+                self.name
+            ))
+            .with_next_step(format!(
+                "`toolgate token revoke {0}` ends it; `toolgate edit token {0}` gives it an `adminRole`",
+                self.name
+            )));
+        }
         let changes_gateways = !self.gateways.is_empty() || self.all_gateways || self.no_gateways;
         let changes_expiry = self.ttl.is_some() || self.no_expiry;
         match changes_gateways || changes_expiry || self.description.is_some() {
@@ -177,3 +190,6 @@ fn set_gateways(spec: &mut Value, gateways: Value, none: bool) {
     spec["gateways"] = gateways;
     spec["noGateways"] = json!(none);
 }
+
+#[cfg(test)]
+mod tests;
