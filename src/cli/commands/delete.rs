@@ -13,7 +13,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         gateway_tokens,
-        kind::{ApiResourceKind, CREDENTIAL, GATEWAY, PROXY, SERVER},
+        kind::{ApiResourceKind, CREDENTIAL, GATEWAY, PROXY, SERVER, TOKEN},
         label_selector::LabelSelector,
         manifest,
     },
@@ -262,6 +262,12 @@ impl DeletedObjects {
         self.names.contains(name)
     }
 
+    /// Returns the tokens that are not among them: only these may need another gateway.
+    fn without_deleted<'a>(&self, tokens: &'a [Value]) -> Vec<&'a Value> {
+        let stays = |token: &&Value| !self.contains(TOKEN.name_of(token));
+        tokens.iter().filter(stays).collect()
+    }
+
     /// Tells which tokens end with the gateways among the objects. `tokens` are the tokens before, by organization.
     pub fn tell_tokens(
         &self,
@@ -270,11 +276,12 @@ impl DeletedObjects {
         out: &mut OutputWriter,
     ) {
         for (organization, tokens) in tokens {
+            let tokens = self.without_deleted(tokens);
             let prefix = GATEWAY.resource_name(organization, "");
             let gateways = self.names.iter();
             let gateways = gateways.filter_map(|name| name.strip_prefix(&prefix));
             let gateways = gateways.map(str::to_owned).collect();
-            gateway_tokens::tell_ending(tokens, &gateways, dry_run, out);
+            gateway_tokens::tell_ending(&tokens, &gateways, dry_run, out);
         }
     }
 }
