@@ -231,9 +231,9 @@ fn next_token(gateway: &str, lost: Option<&str>, exists: bool) -> String {
         (Some(id), true) => format!(
             "`toolgate token update {id} --gateway {gateway}` lets the token open the gateway that exists now"
         ),
-        (Some(id), false) => format!(
-            "`toolgate token update {id} --gateway {gateway}` lets the token open it"
-        ),
+        (Some(id), false) => {
+            format!("`toolgate token update {id} --gateway {gateway}` lets the token open it")
+        }
         (None, _) => {
             format!("`toolgate token create NAME --gateway {gateway}` makes another token")
         }

@@ -59,11 +59,11 @@ pub fn tell_ending(
             continue;
         }
         let (open, opens) = match dry_run {
-            true => ("would open", "would open"),
-            false => ("open", "opens"),
+            true => ("would no longer open", "would no longer open"),
+            false => ("no longer open", "no longer opens"),
         };
         out.notice(format_args!(
-            "  {} the gateway {gateway} no more, nor one made later under this name; next: `toolgate token update TOKEN \
+            "  {} the gateway {gateway}, nor a gateway that is made later under this name; next: `toolgate token update TOKEN \
              --gateway GATEWAY` gives a token another gateway, `toolgate token revoke TOKEN` ends it",
             subject(&admitted, open, opens),
         ));

@@ -380,16 +380,14 @@ fn expiring_tokens(tokens: &[Value], now: u64) -> Vec<DoctorFinding> {
             .and_then(cell::parse_timestamp);
         let fifth = created.map_or(u64::MAX, |created| at.saturating_sub(created) / 5);
         let is_temporary = token_scope::is_temporary(token);
-        (now < at && at - now < EXPIRES_SOON_MILLIS.min(fifth) && !is_temporary).then(
-            || {
-                let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
-                DoctorFinding::warning(
-                    format!("token {id}"),
-                    what,
-                    "`toolgate token create` makes its successor; hand it out in time",
-                )
-            },
-        )
+        (now < at && at - now < EXPIRES_SOON_MILLIS.min(fifth) && !is_temporary).then(|| {
+            let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
+            DoctorFinding::warning(
+                format!("token {id}"),
+                what,
+                "`toolgate token create` makes its successor; hand it out in time",
+            )
+        })
     };
     tokens.iter().filter_map(finding).collect()
 }

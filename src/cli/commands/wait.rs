@@ -190,7 +190,7 @@ impl WaitArgs {
         reason: &str,
     ) -> CliError {
         let fault = CliError::error(format!(
-            "{name} did not become so within {}: {reason}",
+            "{name} did not meet the condition within {}: {reason}",
             cell::format_duration(self.timeout.as_secs())
         ));
         let id = name.rsplit('/').next().unwrap_or(name);

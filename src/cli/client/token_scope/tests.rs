@@ -45,7 +45,8 @@ fn the_scope_of_a_token_is_told_in_words() {
 
 #[test]
 fn a_token_of_one_command_is_told_apart_by_its_id() {
-    let token = |id: &str| json!({ "metadata": { "name": format!("organizations/cli-a/tokens/{id}") } });
+    let token =
+        |id: &str| json!({ "metadata": { "name": format!("organizations/cli-a/tokens/{id}") } });
     assert!(is_temporary(&token("cli-0123456789ab")));
     assert!(!is_temporary(&token("ci-cli-1")));
 }

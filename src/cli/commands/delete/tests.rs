@@ -25,7 +25,8 @@ fn a_dry_run_leaves_out_dependents_that_the_same_command_deletes() {
 
 #[test]
 fn a_token_that_is_deleted_with_its_gateway_needs_no_other_one() {
-    let token = |id: &str| json!({ "metadata": { "name": format!("organizations/default/tokens/{id}") } });
+    let token =
+        |id: &str| json!({ "metadata": { "name": format!("organizations/default/tokens/{id}") } });
     let tokens = [token("gone"), token("stays")];
     let mut deleted = DeletedObjects::default();
     deleted.add("organizations/default/gateways/stays");

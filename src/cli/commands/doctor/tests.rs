@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    lost_gateways, FindingSeverity, clock, expiring_tokens, gateway_finding,
+    FindingSeverity, clock, expiring_tokens, gateway_finding, lost_gateways,
     proxies::fleet,
     servers::{DoctorProbe, server_finding},
     store, transport,

@@ -91,7 +91,10 @@ fn tools_of_a_token_are_separated_by_commas() {
         let words = ["create", "ci"].iter().chain(words);
         TestCommand::try_parse_from(words).unwrap().create.tools
     };
-    assert_eq!(tools(&["--tool", "a,b", "--tool", "c, d"]), ["a", "b", "c", "d"]);
+    assert_eq!(
+        tools(&["--tool", "a,b", "--tool", "c, d"]),
+        ["a", "b", "c", "d"]
+    );
     // No tools would mean all of them.
     assert_eq!(tools(&["--tool", "a,"]), ["a", ""]);
     assert_eq!(tools(&["--tool", ""]), [""]);

@@ -84,7 +84,7 @@ impl UpdateTokenArgs {
             let fault = fault.with_flags(&FLAGS);
             match released && !self.dry_run {
                 true => fault.with_note(format!(
-                    "{name} opens the gateway of that name no more and not yet again: repeat the command"
+                    "{name} has let go of the gateway that was deleted and does not open the new one yet: repeat the command"
                 )),
                 false => fault,
             }
