@@ -154,15 +154,14 @@ impl GatewayTarget {
             .iter()
             .find(|token| token_scope::lost_gateways(token).contains(&gateway.as_str()));
         let lost = lost.map(|token| crate::cli::output::cell::id(token, "/metadata/name"));
-        match (explained.notes.is_empty(), lost) {
-            (true, _) => explained,
-            (false, Some(id)) => explained.with_next_step(format!(
-                "`toolgate token update {id} --gateway {gateway}` lets the token open the gateway that exists now"
-            )),
-            (false, None) => explained.with_next_step(format!(
-                "`toolgate token create NAME --gateway {gateway}` makes another token"
-            )),
+        if explained.notes.is_empty() {
+            return explained;
         }
+        let name = GATEWAY.resource_name(admin.organization(), gateway);
+        let found = tokio::time::timeout(limit, admin.find(&GATEWAY, &name)).await;
+        // A gateway that cannot be read may exist.
+        let exists = !matches!(found, Ok(Ok(None)));
+        explained.with_next_step(next_token(gateway, lost.as_deref(), exists))
     }
 
     /// Prints the reasons for an empty list of `what`, as far as the admin token may read them.
@@ -222,6 +221,28 @@ impl GatewayTarget {
             token: self.admin_token.clone(),
             connection: self.connection.clone(),
         }
+    }
+}
+
+/// Returns the next step for a token that a gateway refuses. `lost` is the id of a token that was given an earlier gateway of
+/// this id.
+fn next_token(gateway: &str, lost: Option<&str>, exists: bool) -> String {
+    let step = match (lost, exists) {
+        (Some(id), true) => format!(
+            "`toolgate token update {id} --gateway {gateway}` lets the token open the gateway that exists now"
+        ),
+        (Some(id), false) => {
+            format!("`toolgate token update {id} --gateway {gateway}` lets the token open it")
+        }
+        (None, _) => {
+            format!("`toolgate token create NAME --gateway {gateway}` makes another token")
+        }
+    };
+    match exists {
+        true => step,
+        false => format!(
+            "there is no gateway {gateway} now: `toolgate gateway create {gateway} --server SERVER` makes one, then {step}"
+        ),
     }
 }
 

@@ -15,7 +15,7 @@ const PAGES_AT_CREATION: usize = 1;
 /// Maximum number of tokens that are named in one line.
 const MAX_NAMED: usize = 5;
 
-/// Returns the tokens that work and list gateways. None are found if the admin token may not read tokens.
+/// Returns the tokens that work and list gateways, without those of single commands. None are found if the admin token may not read tokens.
 pub async fn working_tokens(admin: &mut AdminClient) -> Vec<Value> {
     working_tokens_among(admin, usize::MAX).await
 }
@@ -24,18 +24,20 @@ async fn working_tokens_among(admin: &mut AdminClient, pages: usize) -> Vec<Valu
     let mut tokens = admin.list_pages(&TOKEN, pages).await.unwrap_or_default();
     let now = crate::cli::now();
     tokens.retain(|token| {
-        !token_scope::has_ended(token, now) && !token_scope::listed_gateways(token).is_empty()
+        !token_scope::has_ended(token, now)
+            && !token_scope::listed_gateways(token).is_empty()
+            && !token_scope::is_temporary(token)
     });
     tokens
 }
 
 /// Returns the ids of the tokens that a gateway admits and that list it.
-pub fn admitted<'a>(tokens: &'a [Value], gateway: &str) -> Vec<&'a str> {
+fn admitted<'a>(tokens: impl IntoIterator<Item = &'a Value>, gateway: &str) -> Vec<&'a str> {
     let admits = |token: &&Value| {
         token_scope::listed_gateways(token).contains(&gateway)
             && !token_scope::lost_gateways(token).contains(&gateway)
     };
-    tokens.iter().filter(admits).map(id).collect()
+    tokens.into_iter().filter(admits).map(id).collect()
 }
 
 /// Returns the ids of the tokens that list a gateway of this id and were given another one, which was deleted.
@@ -46,22 +48,22 @@ fn lost<'a>(tokens: &'a [Value], gateway: &str) -> Vec<&'a str> {
 
 /// Tells which tokens end with the gateways that are deleted, or would be.
 pub fn tell_ending(
-    tokens: &[Value],
+    tokens: &[&Value],
     deleted: &BTreeSet<String>,
     dry_run: bool,
     out: &mut OutputWriter,
 ) {
     for gateway in deleted {
-        let admitted = admitted(tokens, gateway);
+        let admitted = admitted(tokens.iter().copied(), gateway);
         if admitted.is_empty() {
             continue;
         }
         let (open, opens) = match dry_run {
-            true => ("would open", "would open"),
-            false => ("open", "opens"),
+            true => ("would no longer open", "would no longer open"),
+            false => ("no longer open", "no longer opens"),
         };
         out.notice(format_args!(
-            "  {} the gateway {gateway} no more, nor one made later under this name; next: `toolgate token update TOKEN \
+            "  {} the gateway {gateway}, nor a gateway that is made later under this name; next: `toolgate token update TOKEN \
              --gateway GATEWAY` gives a token another gateway, `toolgate token revoke TOKEN` ends it",
             subject(&admitted, open, opens),
         ));

@@ -11,11 +11,14 @@ use crate::cli::{
 /// token may not read tokens.
 pub async fn find(admin: &mut AdminClient, secret: &str) -> Vec<Value> {
     let mut tokens = admin.list(&TOKEN).await.unwrap_or_default();
-    tokens.retain(|token| {
-        let hint = token["status"]["hint"].as_str().unwrap_or_default();
-        !hint.is_empty() && secret.trim().starts_with(hint)
-    });
+    tokens.retain(|token| begins(token, secret));
     tokens
+}
+
+/// Returns `true` if a secret begins as the record of a token tells.
+pub fn begins(token: &Value, secret: &str) -> bool {
+    let hint = token["status"]["hint"].as_str().unwrap_or_default();
+    !hint.is_empty() && secret.trim().starts_with(hint)
 }
 
 /// Returns the reason why a token is refused by a gateway, as far as its record tells it.

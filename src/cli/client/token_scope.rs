@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use crate::cli::output::cell;
+use crate::cli::{commands::fleet::TEMPORARY_TOKEN_PREFIX, output::cell};
+
+/// Returns `true` for a token that the command line creates for one command.
+pub fn is_temporary(token: &Value) -> bool {
+    cell::id(token, "/metadata/name").starts_with(TEMPORARY_TOKEN_PREFIX)
+}
 
 /// Returns the ids of the gateways that a token lists.
 pub fn listed_gateways(token: &Value) -> Vec<&str> {

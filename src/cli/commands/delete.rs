@@ -1,5 +1,7 @@
 //! `delete`: deletes objects by name, by label or as documents say.
 
+pub mod command_access;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -11,7 +13,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         gateway_tokens,
-        kind::{ApiResourceKind, CREDENTIAL, GATEWAY, PROXY, SERVER},
+        kind::{ApiResourceKind, CREDENTIAL, GATEWAY, PROXY, SERVER, TOKEN},
         label_selector::LabelSelector,
         manifest,
     },
@@ -93,6 +95,7 @@ impl DeleteArgs {
         if objects.is_empty() {
             out.notice("nothing to delete");
         }
+        let objects = self.keep_access(&mut admin, objects, out).await?;
         let gateways = objects.iter().filter(|it| it.kind.name == GATEWAY.name);
         let organizations = gateways.filter_map(|it| it.name.split('/').nth(1));
         let tokens = tokens_before(&admin, organizations.collect()).await;
@@ -259,6 +262,12 @@ impl DeletedObjects {
         self.names.contains(name)
     }
 
+    /// Returns the tokens that are not among them: only these may need another gateway.
+    fn without_deleted<'a>(&self, tokens: &'a [Value]) -> Vec<&'a Value> {
+        let stays = |token: &&Value| !self.contains(TOKEN.name_of(token));
+        tokens.iter().filter(stays).collect()
+    }
+
     /// Tells which tokens end with the gateways among the objects. `tokens` are the tokens before, by organization.
     pub fn tell_tokens(
         &self,
@@ -267,11 +276,12 @@ impl DeletedObjects {
         out: &mut OutputWriter,
     ) {
         for (organization, tokens) in tokens {
+            let tokens = self.without_deleted(tokens);
             let prefix = GATEWAY.resource_name(organization, "");
             let gateways = self.names.iter();
             let gateways = gateways.filter_map(|name| name.strip_prefix(&prefix));
             let gateways = gateways.map(str::to_owned).collect();
-            gateway_tokens::tell_ending(tokens, &gateways, dry_run, out);
+            gateway_tokens::tell_ending(&tokens, &gateways, dry_run, out);
         }
     }
 }

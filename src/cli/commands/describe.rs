@@ -118,7 +118,7 @@ fn description(kind: &ApiResourceKind, object: &Value) -> Result<String, CliErro
     if kind.name == TOKEN.name {
         field(&mut text, "state", &token_scope::state(object, now));
         field(&mut text, "opens", &token_scope::opens(object));
-        field(&mut text, "expires", &token_scope::ends(object));
+        field(&mut text, "expires", &token_scope::expiry_cell(object));
     }
     text += "spec\n";
     text += &members(&object["spec"], &[])?;

@@ -15,6 +15,7 @@ use crate::cli::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
         kind::{GATEWAY, TOKEN},
+        token_scope,
     },
     output::{
         OutputFormat, OutputWriter, cell,
@@ -378,25 +379,26 @@ fn expiring_tokens(tokens: &[Value], now: u64) -> Vec<DoctorFinding> {
             .and_then(Value::as_str)
             .and_then(cell::parse_timestamp);
         let fifth = created.map_or(u64::MAX, |created| at.saturating_sub(created) / 5);
-        (now < at && at - now < EXPIRES_SOON_MILLIS.min(fifth) && !id.starts_with("cli-")).then(
-            || {
-                let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
-                DoctorFinding::warning(
-                    format!("token {id}"),
-                    what,
-                    "`toolgate token create` makes its successor; hand it out in time",
-                )
-            },
-        )
+        let is_temporary = token_scope::is_temporary(token);
+        (now < at && at - now < EXPIRES_SOON_MILLIS.min(fifth) && !is_temporary).then(|| {
+            let what = format!("ends in {}", cell::format_duration((at - now) / 1000));
+            DoctorFinding::warning(
+                format!("token {id}"),
+                what,
+                "`toolgate token create` makes its successor; hand it out in time",
+            )
+        })
     };
     tokens.iter().filter_map(finding).collect()
 }
 
-/// Reports the gateways that a token lists and that do not admit it. A revoked token is for none.
+/// Reports the gateways that a token lists and that do not admit it. A revoked token is for none; a token of one command is
+/// deleted with the end of the command.
 fn lost_gateways(token: &Value) -> Option<DoctorFinding> {
     let problems = token["status"]["problems"].as_array()?.iter();
     let problems: Vec<_> = problems.filter_map(Value::as_str).collect();
-    if problems.is_empty() || token["status"]["revoked"] == true {
+    let is_over = token["status"]["revoked"] == true || token_scope::is_temporary(token);
+    if problems.is_empty() || is_over {
         return None;
     }
     let id = cell::id(token, "/metadata/name");

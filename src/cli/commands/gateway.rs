@@ -232,15 +232,25 @@ impl CreateGatewayArgs {
         for warning in warnings {
             out.notice(format_args!("  warning: {warning}"));
         }
-        if !warnings.is_empty() {
-            out.notice(format_args!(
-                "  next: `toolgate delete gateway {0}`, then create it with the right names; or correct it: \
-                 `toolgate get gateway {0} -o yaml`, then `toolgate apply -f`",
-                self.name
-            ));
-            return Ok(());
-        }
-        out.notice(format_args!("  next: `toolgate token create ci --gateway {0}`, then `toolgate connect claude-code --gateway {0}`", self.name));
+        out.notice(next_step(&self.name, !warnings.is_empty(), self.dry_run));
         Ok(())
     }
 }
+
+/// Returns the next step after the creation of a gateway. A dry run has made nothing that can be deleted or opened.
+fn next_step(name: &str, has_warnings: bool, dry_run: bool) -> String {
+    match (has_warnings, dry_run) {
+        (true, true) => "  next: correct the names, then create it without `--dry-run`".to_owned(),
+        (true, false) => format!(
+            "  next: `toolgate delete gateway {name}`, then create it with the right names; or correct it: \
+             `toolgate get gateway {name} -o yaml`, then `toolgate apply -f`"
+        ),
+        (false, true) => "  next: the same command without `--dry-run` creates it".to_owned(),
+        (false, false) => format!(
+            "  next: `toolgate token create ci --gateway {name}`, then `toolgate connect claude-code --gateway {name}`"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,7 @@ use crate::cli::{
         kind::{GATEWAY, TOKEN},
         object_name, suggestions, token_scope,
     },
+    commands::delete::command_access::require_revocable,
     output::{OutputFormat, OutputWriter, error::CliError},
 };
 
@@ -43,8 +44,8 @@ pub struct CreateTokenArgs {
     /// Open no gateway: a token for the admin API only, with --role.
     #[arg(long, conflicts_with_all = ["gateways", "tools"])]
     pub no_gateways: bool,
-    /// Tool, by the name clients see, that it may use; repeat for several. Without: all.
-    #[arg(long = "tool", value_name = "TOOL", add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools))]
+    /// Tool, by the name clients see, that it may use; repeat for several, or separate them by commas. Without: all.
+    #[arg(long = "tool", value_name = "TOOL", value_delimiter = ',', value_parser = trimmed, add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools))]
     pub tools: Vec<String>,
     /// Time until it expires, e.g. `--ttl 30d`, `--expires 12h`, `--ttl 1h30m`. Without: it works until it is revoked.
     #[arg(long, visible_alias = "expires", value_name = "DURATION", value_parser = parse_duration)]
@@ -306,9 +307,15 @@ impl RevokeTokenArgs {
         object_name::localize(&mut self.admin.connection, [(&TOKEN, &mut self.name)])?;
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
+        require_revocable(&mut admin, &name).await?;
         revoke(&mut admin, &name).await?;
         out.line(format_args!("{name} revoked"))
     }
+}
+
+/// Parses a name from a list with spaces after its commas. An empty name stays, and is refused: without names, all are meant.
+fn trimmed(name: &str) -> Result<String, std::convert::Infallible> {
+    Ok(name.trim().to_owned())
 }
 
 /// Parses a duration such as `30d`, `12h`, `1h30m`, `45s` or `2w`.

@@ -190,12 +190,15 @@ impl WaitArgs {
         reason: &str,
     ) -> CliError {
         let fault = CliError::error(format!(
-            "{name} did not become so within {}: {reason}",
+            "{name} did not meet the condition within {}: {reason}",
             cell::format_duration(self.timeout.as_secs())
         ));
         let id = name.rsplit('/').next().unwrap_or(name);
         let (field, plural) = (kind.field(), kind.plural);
         fault.with_next_step(match exists {
+            true if matches!(self.condition, WaitCondition::Delete) => format!(
+                "`toolgate delete {field} {id}` deletes it; `--timeout` gives it more time"
+            ),
             false => format!("`toolgate get {plural}` lists what there is"),
             true if kind.name == SERVER.name => format!(
                 "`toolgate server probe {id}` tells the remedy; `--timeout` gives it more time"

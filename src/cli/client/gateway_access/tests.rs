@@ -1,6 +1,6 @@
 //! Tests of addresses and arguments.
 
-use super::{connectable_url, endpoint_url, parse_arguments, without_binary};
+use super::{connectable_url, endpoint_url, next_token, parse_arguments, without_binary};
 
 #[test]
 fn an_endpoint_is_built_from_the_address_of_a_proxy() {
@@ -35,4 +35,21 @@ fn an_image_is_summarized_on_a_terminal() {
     let shown = without_binary(&image);
     assert_eq!(shown["mimeType"], "image/png");
     assert_eq!(shown["data"], "(3000 bytes, shown with -o json)");
+}
+
+#[test]
+fn the_advice_for_a_refused_token_tells_whether_its_gateway_exists() {
+    for lost in [Some("ci"), None] {
+        let present = next_token("tools", lost, true);
+        assert!(present.starts_with("`toolgate token "), "{present}");
+        assert!(!present.contains("gateway create"), "{present}");
+        let absent = next_token("tools", lost, false);
+        assert!(
+            absent.starts_with("there is no gateway tools now: `toolgate gateway create tools "),
+            "{absent}"
+        );
+        assert!(!absent.contains("exists now"), "{absent}");
+        let token = lost.map_or("token create NAME ", |_| "token update ci ");
+        assert!(absent.contains(token), "{absent}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{ends, expiry_cell, lost_gateways, opens, state};
+use super::{ends, expiry_cell, is_temporary, lost_gateways, opens, state};
 
 const NOW: u64 = 1_800_000_000_000;
 
@@ -41,4 +41,12 @@ fn the_scope_of_a_token_is_told_in_words() {
     assert_eq!(ends(&none), "expires at 2030-01-01T00:00:00Z");
     let some = json!({ "spec": { "gateways": ["a", "b"], "tools": ["x__y"] } });
     assert_eq!(opens(&some), "gateway a, gateway b; of the tools only x__y");
+}
+
+#[test]
+fn a_token_of_one_command_is_told_apart_by_its_id() {
+    let token =
+        |id: &str| json!({ "metadata": { "name": format!("organizations/cli-a/tokens/{id}") } });
+    assert!(is_temporary(&token("cli-0123456789ab")));
+    assert!(!is_temporary(&token("ci-cli-1")));
 }

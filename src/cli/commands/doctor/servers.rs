@@ -157,7 +157,7 @@ fn proxy_advice(server: &Value, id: &str, credentials: &[Value]) -> String {
         return format!("it refuses the credential of calls: {step}");
     }
     format!(
-        "a proxy tries it again within a minute; if it stays, compare the networks, `--allow-network` and forward proxies of \
+        "a proxy tries it again within a minute; if it stays, compare the networks, `--egress-allow` and forward proxies of \
          these proxies with the control plane's, and its log: `toolgate describe server {id}`"
     )
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{
-    FindingSeverity, clock, expiring_tokens, gateway_finding,
+    FindingSeverity, clock, expiring_tokens, gateway_finding, lost_gateways,
     proxies::fleet,
     servers::{DoctorProbe, server_finding},
     store, transport,
@@ -171,4 +171,16 @@ fn the_advice_for_a_gateway_names_the_server_that_causes_its_problem() {
         both.contains("`server git`") && both.contains("mend"),
         "{both}"
     );
+}
+
+#[test]
+fn lost_gateways_are_reported_of_lasting_tokens_only() {
+    let token = |id: &str| {
+        json!({
+            "metadata": { "name": format!("organizations/default/tokens/{id}") },
+            "status": { "problems": ["spec.gateways[0]: gateway tools does not exist any more"] },
+        })
+    };
+    assert!(lost_gateways(&token("ci")).is_some());
+    assert!(lost_gateways(&token("cli-0123456789ab")).is_none());
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{TokenRequest, parse_duration, spec_of, unoffered_tools};
+use clap::Parser;
+
+use super::{CreateTokenArgs, TokenRequest, parse_duration, spec_of, unoffered_tools};
 use crate::cli::output::error::CliErrorKind;
 
 #[test]
@@ -76,4 +78,24 @@ fn an_unknown_tool_is_warned_of_with_a_suggestion() {
     let warnings = words(&["demo__ecco", "demo__echo"]);
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("`demo__ecco`") && warnings[0].contains("`demo__echo`?"));
+}
+
+#[test]
+fn tools_of_a_token_are_separated_by_commas() {
+    #[derive(Parser)]
+    struct TestCommand {
+        #[command(flatten)]
+        create: CreateTokenArgs,
+    }
+    let tools = |words: &[&str]| {
+        let words = ["create", "ci"].iter().chain(words);
+        TestCommand::try_parse_from(words).unwrap().create.tools
+    };
+    assert_eq!(
+        tools(&["--tool", "a,b", "--tool", "c, d"]),
+        ["a", "b", "c", "d"]
+    );
+    // No tools would mean all of them.
+    assert_eq!(tools(&["--tool", "a,"]), ["a", ""]);
+    assert_eq!(tools(&["--tool", ""]), [""]);
 }

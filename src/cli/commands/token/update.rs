@@ -13,10 +13,13 @@ use crate::cli::{
     },
     commands::objects::to_document,
     output::{
-        OutputFormat, OutputWriter,
+        OutputFormat, OutputWriter, cell,
         error::{CliError, CliErrorKind},
     },
 };
+
+/// Word for the role of a token for clients of gateways only.
+const NO_ROLE: &str = "none";
 
 /// Changes a token.
 #[derive(Debug, clap::Args)]
@@ -81,7 +84,7 @@ impl UpdateTokenArgs {
             let fault = fault.with_flags(&FLAGS);
             match released && !self.dry_run {
                 true => fault.with_note(format!(
-                    "{name} opens the gateway of that name no more and not yet again: repeat the command"
+                    "{name} has let go of the gateway that was deleted and does not open the new one yet: repeat the command"
                 )),
                 false => fault,
             }
@@ -110,6 +113,16 @@ impl UpdateTokenArgs {
                 format!("the token {} was revoked", self.name),
             )
             .with_next_step("`toolgate token create NAME` makes another one"));
+        }
+        if self.no_gateways && cell::enum_word(token, "/spec/adminRole", NO_ROLE) == NO_ROLE {
+            return Err(CliError::usage(format!(
+                "--no-gateways leaves nothing that the token {} opens: it has no role at the admin API",
+                self.name
+            ))
+            .with_next_step(format!(
+                "`toolgate token revoke {0}` ends it; `toolgate edit token {0}` gives it an `adminRole`",
+                self.name
+            )));
         }
         let changes_gateways = !self.gateways.is_empty() || self.all_gateways || self.no_gateways;
         let changes_expiry = self.ttl.is_some() || self.no_expiry;
@@ -177,3 +190,6 @@ fn set_gateways(spec: &mut Value, gateways: Value, none: bool) {
     spec["gateways"] = gateways;
     spec["noGateways"] = json!(none);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,9 @@
 //! Tests of conditions.
 
+use clap::Parser;
 use serde_json::json;
 
-use super::{parse_condition, warnings_of};
+use super::{WaitArgs, parse_condition, warnings_of};
 use crate::cli::client::kind::{GATEWAY, SERVER};
 
 #[test]
@@ -59,4 +60,29 @@ fn a_warning_is_ready_and_is_told() {
     let server = json!({ "status": { "seen": true, "problem": left_out } });
     assert_eq!(ready.unmet(&SERVER, Some(&server)), None);
     assert_eq!(warnings_of(&SERVER, &server), [left_out]);
+}
+
+#[test]
+fn the_next_step_after_a_wait_fits_its_condition() {
+    #[derive(Parser)]
+    struct TestCommand {
+        #[command(flatten)]
+        wait: WaitArgs,
+    }
+    let step = |condition: &str| {
+        let words = ["wait", "server", "git", "--for", condition];
+        let wait = TestCommand::try_parse_from(words).unwrap().wait;
+        let name = "organizations/default/servers/git";
+        let fault = wait.timed_out(&SERVER, name, true, "it exists");
+        assert!(
+            fault
+                .message
+                .contains("did not meet the condition within 30s: it exists")
+        );
+        fault.next_step.unwrap_or_default()
+    };
+    assert!(step("ready").contains("toolgate server probe git"));
+    let deleted = step("delete");
+    assert!(deleted.contains("toolgate delete server git"), "{deleted}");
+    assert!(!deleted.contains("probe"), "{deleted}");
 }
