@@ -1,13 +1,15 @@
 //! An HTTP server at every address of a private network. It records the addresses at which connections arrive.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+
+use crate::private_network;
 
 /// Response to every request, which ends its connection.
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
@@ -24,7 +26,12 @@ impl AddressRecorder {
     /// Starts the server on a free port.
     pub async fn start() -> Result<Self> {
         // Accepts IPv4 connections too.
-        let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, 0)).await?;
+        let all: IpAddr = if private_network::has_ipv6() {
+            Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        };
+        let listener = TcpListener::bind((all, 0)).await?;
         let port = listener.local_addr()?.port();
         let arrived = Arc::<Mutex<BTreeMap<IpAddr, usize>>>::default();
         let shared = Arc::clone(&arrived);

@@ -102,7 +102,7 @@ fn start_process(
     let mut command = Command::new(external_programs::program("etcd")?);
     command.args(arguments);
     if let Some(disk) = disk {
-        command = disk.enter(&command);
+        command = disk.enter(&command)?;
     }
     TestProcess::start(name, folder, command)
 }
@@ -361,6 +361,18 @@ impl TestEtcdCluster {
         let options = CompactionOptions::new().with_physical();
         client.compact(revision, Some(options)).await?;
         Ok(revision)
+    }
+
+    /// Number of range requests that the first member was sent.
+    pub async fn range_requests(&self) -> Result<u64> {
+        let url = format!("http://{}/metrics", self.client_address(0)?);
+        let metrics = TestHttpClient::default().get(&url).await?.text();
+        let line = metrics.lines().find(|line| {
+            line.starts_with("grpc_server_started_total{") && line.contains("grpc_method=\"Range\"")
+        });
+        let count = line.and_then(|line| line.rsplit(' ').next());
+        let count: f64 = count.context("no count of ranges")?.parse()?;
+        Ok(count as u64)
     }
 
     /// Size of the file of a member in bytes, and its alarms.

@@ -18,6 +18,7 @@ pub mod invalid_server;
 pub mod keyed_server;
 pub mod malformed_server;
 pub mod name_server;
+pub mod namespace;
 pub mod network_link;
 pub mod notification_flood;
 pub mod notification_stream;

@@ -1,4 +1,4 @@
-//! A small disk: a tmpfs of a few mebibytes in a mount namespace of its own, which needs no rights on the machine.
+//! A small disk: a tmpfs of a few mebibytes in a mount namespace of its own, which needs root or a user namespace.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write as _};
@@ -7,9 +7,9 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::clock;
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
+use crate::{clock, namespace};
 
 /// Mounts the disk, and keeps the namespace until it is killed.
 const HOLDER: &str =
@@ -23,29 +23,21 @@ pub struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts a disk of this many bytes. Fails if the machine allows no user namespaces.
+    /// Mounts a disk of this many bytes. Fails without root if the machine allows no user namespaces.
     pub async fn mount(sandbox: &Sandbox, bytes: u64) -> Result<Self> {
         let folder = sandbox.join("disk");
         fs::create_dir_all(&folder)?;
-        let mut command = Command::new("unshare");
-        command.args([
-            "--user",
-            "--map-root-user",
-            "--mount",
-            "sh",
-            "-c",
-            HOLDER,
-            "sh",
-        ]);
+        let mut command = namespace::unshare(&["--mount"])?;
+        command.args(["sh", "-c", HOLDER, "sh"]);
         command.arg(bytes.to_string()).arg(&folder);
         let holder = TestProcess::start("disk", sandbox.path(), command)?;
         let mut disk = Self { holder, folder };
         let mounted = disk.outside(&disk.folder.join("mounted"));
         let start = clock::now();
         while !mounted.exists() {
-            disk.holder.ensure_running().context(
-                "no small disk: unshare(1) of util-linux, and user namespaces, are needed",
-            )?;
+            disk.holder
+                .ensure_running()
+                .with_context(|| format!("no small disk: {}", namespace::REQUIREMENT))?;
             if start.elapsed() > clock::HANG_GUARD {
                 bail!("the small disk was not mounted");
             }
@@ -68,11 +60,8 @@ impl SmallDisk {
     }
 
     /// Command that runs `command` inside the namespace.
-    #[must_use]
-    pub fn enter(&self, command: &Command) -> Command {
-        let mut entered = Command::new("nsenter");
-        entered.args(["--target", &self.holder.id().to_string()]);
-        entered.args(["--user", "--mount", "--preserve-credentials"]);
+    pub fn enter(&self, command: &Command) -> Result<Command> {
+        let mut entered = namespace::enter_mounts(self.holder.id())?;
         entered.arg(command.get_program()).args(command.get_args());
         for (name, value) in command.get_envs() {
             match value {
@@ -80,7 +69,7 @@ impl SmallDisk {
                 None => entered.env_remove(name),
             };
         }
-        entered
+        Ok(entered)
     }
 
     /// Fills what is left with a file.

@@ -182,7 +182,7 @@ impl ToolgateUp {
             .args(["--private-listen", &private.to_string()])
             .args(flags);
         Ok(match disk {
-            Some(disk) => disk.enter(&command),
+            Some(disk) => disk.enter(&command)?,
             None => command,
         })
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -14,7 +14,6 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::http_client::socket;
@@ -120,18 +119,31 @@ async fn connect(to: SocketAddr, tls: &TlsConnector) -> Result<Vec<u8>> {
     Ok(shown)
 }
 
-/// Connects until told to stop. Returns the certificates that were presented, and the number of handshakes.
+/// Connects until told to stop, and tells how many certificates it was presented so far. Returns these certificates, and the
+/// number of handshakes.
 async fn keep_connecting(
     to: SocketAddr,
     tls: TlsConnector,
+    met: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 ) -> Result<(BTreeSet<Vec<u8>>, usize)> {
     let (mut shown, mut handshakes) = (BTreeSet::new(), 0);
     while !stop.load(Ordering::Relaxed) {
         shown.insert(connect(to, &tls).await.context("a handshake")?);
+        met.store(shown.len(), Ordering::Relaxed);
         handshakes += 1;
     }
     Ok((shown, handshakes))
+}
+
+/// Waits until each client was presented this many certificates.
+async fn wait_until_met(met: &[Arc<AtomicUsize>], certificates: usize) -> Result<()> {
+    eventually("each client meets the certificate", HANG_GUARD, || async {
+        let met: Vec<usize> = met.iter().map(|it| it.load(Ordering::Relaxed)).collect();
+        ensure!(met.iter().all(|it| *it >= certificates), "{met:?}");
+        Ok(())
+    })
+    .await
 }
 
 async fn start(
@@ -162,9 +174,12 @@ async fn no_handshake_fails_while_certificates_are_replaced_under_load() {
         .unwrap();
     let (tls, stop) = (authority.client().unwrap(), Arc::<AtomicBool>::default());
     let mut clients = JoinSet::new();
-    for _ in 0..CLIENTS {
-        clients.spawn(keep_connecting(up.mcp(), tls.clone(), Arc::clone(&stop)));
+    let met: Vec<Arc<AtomicUsize>> = (0..CLIENTS).map(|_| Arc::default()).collect();
+    for met in &met {
+        let (met, stop) = (Arc::clone(met), Arc::clone(&stop));
+        clients.spawn(keep_connecting(up.mcp(), tls.clone(), met, stop));
     }
+    wait_until_met(&met, 1).await.unwrap();
     for serial in 0..REPLACEMENTS {
         let before = connect(up.mcp(), &tls).await.unwrap();
         files
@@ -179,8 +194,10 @@ async fn no_handshake_fails_while_certificates_are_replaced_under_load() {
         })
         .await
         .unwrap();
+        wait_until_met(&met, 2 + usize::try_from(serial).unwrap())
+            .await
+            .unwrap();
     }
-    sleep(Duration::from_millis(500)).await;
     stop.store(true, Ordering::Relaxed);
     let mut handshakes = 0;
     while let Some(ended) = clients.join_next().await {

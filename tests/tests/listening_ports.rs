@@ -25,6 +25,9 @@ fn read_address(text: &str) -> Result<SocketAddr> {
 fn open_ports() -> Result<BTreeSet<SocketAddr>> {
     let mut found = BTreeSet::new();
     for table in ["tcp", "tcp6", "udp", "udp6"] {
+        if table.ends_with('6') && !private_network::has_ipv6() {
+            continue;
+        }
         let text = fs::read_to_string(format!("/proc/net/{table}"))?;
         for line in text.lines().skip(1) {
             let fields: Vec<&str> = line.split_whitespace().collect();

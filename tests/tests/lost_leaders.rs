@@ -20,7 +20,7 @@ use toolgate_tests::{
     etcd_cluster::TestEtcdCluster,
     http_client::TestHttpClient,
     sandbox::Sandbox,
-    toolgate::ControlPlaneProcess,
+    toolgate::{CommandLine, ControlPlaneProcess},
 };
 
 /// Limit until writes go on after a quorum is back.
@@ -145,6 +145,17 @@ async fn requests(etcd: &TestEtcdCluster) -> Result<f64> {
     Ok(all)
 }
 
+/// Waits until a token is created. Each attempt has a name of its own: a write whose answer was lost may have been made.
+async fn create_token(cli: &CommandLine, name: &str, within: Duration) -> Result<()> {
+    let attempts = AtomicUsize::new(0);
+    eventually("writes go on", within, || async {
+        let attempt = attempts.fetch_add(1, Ordering::SeqCst);
+        let name = format!("{name}-{attempt}");
+        cli.run(&["token", "create", &name]).await.map(drop)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_control_plane_without_quorum_asks_etcd_seldom_and_its_memory_stays() {
     let period = Duration::from_secs(if is_drill() { 3_600 } else { 15 });
@@ -161,11 +172,7 @@ async fn a_control_plane_without_quorum_asks_etcd_seldom_and_its_memory_stays() 
     tokio::time::sleep(Duration::from_secs(5)).await;
     etcd.thaw(0).unwrap();
     etcd.thaw(1).unwrap();
-    eventually("writes go on", HANG_GUARD, || async {
-        cli.output(&["token", "create", "between"]).await.map(drop)
-    })
-    .await
-    .unwrap();
+    create_token(&cli, "between", HANG_GUARD).await.unwrap();
     let before = requests(&etcd).await.unwrap();
     let memory = plane.process().resident().unwrap();
     etcd.freeze(0).unwrap();
@@ -177,11 +184,9 @@ async fn a_control_plane_without_quorum_asks_etcd_seldom_and_its_memory_stays() 
     etcd.thaw(1).unwrap();
     let start = now();
     let after = requests(&etcd).await.unwrap();
-    eventually("writes go on", within(RECOVERY_TIMEOUT), || async {
-        cli.run(&["token", "create", "after"]).await.map(drop)
-    })
-    .await
-    .unwrap();
+    create_token(&cli, "after", within(RECOVERY_TIMEOUT))
+        .await
+        .unwrap();
     let rate = (after - before) / period.as_secs_f64();
     println!(
         "{rate:.2} requests per second; memory {} KiB, then {} KiB; writes {:?} after",

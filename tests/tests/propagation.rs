@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use toolgate_tests::{
     admin_client::AdminClient,
     agent::Agent,
-    clock::{HANG_GUARD, is_drill, now},
+    clock::{HANG_GUARD, eventually, is_drill, now},
     proxy_fleet::ProxyFleet,
 };
 
@@ -100,6 +100,8 @@ struct RequestLoad {
     agents: Vec<Agent>,
     /// Index of the proxy that is sent nothing; beyond the last one for none.
     spared: AtomicUsize,
+    /// Calls of each proxy that wait for their answer.
+    in_flight: Vec<AtomicUsize>,
     has_ended: AtomicBool,
 }
 
@@ -118,16 +120,31 @@ impl RequestLoad {
                 let mut sent = 0_usize;
                 while !self.has_ended.load(Ordering::SeqCst) {
                     ticks.tick().await;
+                    // Counted before the look, so that none begins after the wait for those in flight.
+                    self.in_flight[at].fetch_add(1, Ordering::SeqCst);
                     if self.spared.load(Ordering::SeqCst) == at {
+                        self.in_flight[at].fetch_sub(1, Ordering::SeqCst);
                         continue;
                     }
                     let answered = agent.echo("echo", "without a control plane").await;
+                    self.in_flight[at].fetch_sub(1, Ordering::SeqCst);
                     answered.with_context(|| format!("request {sent} to proxy {at}"))?;
                     sent += 1;
                 }
                 anyhow::Ok(sent)
             });
         Ok(try_join_all(sending).await?.into_iter().sum())
+    }
+
+    /// Sends nothing more to this proxy, and waits until it has answered every call.
+    async fn spare(&self, proxy: usize) -> Result<()> {
+        self.spared.store(proxy, Ordering::SeqCst);
+        eventually("no call is in flight", HANG_GUARD, || async {
+            let waiting = self.in_flight[proxy].load(Ordering::SeqCst);
+            ensure!(waiting == 0, "{waiting}");
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -144,14 +161,14 @@ async fn no_call_of_a_steady_load_fails_while_the_control_plane_is_away() {
     let load = RequestLoad {
         agents: agents.collect(),
         spared: AtomicUsize::new(usize::MAX),
+        in_flight: fleet.proxies.iter().map(|_| AtomicUsize::new(0)).collect(),
         has_ended: AtomicBool::new(false),
     };
     fleet.plane.kill().unwrap();
     let restarting = async {
         tokio::time::sleep(before).await;
         // A balancer sends nothing to a proxy that is not ready.
-        load.spared.store(1, Ordering::SeqCst);
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        load.spare(1).await?;
         let start = now();
         fleet.proxies[1].restart().await?;
         let agent = Agent::modern(&fleet.proxies[1].url("main"), &fleet.token);

@@ -9,7 +9,6 @@ use futures_util::future::try_join_all;
 use toolgate_tests::{
     clock::{HANG_GUARD, eventually, is_drill, now, within},
     etcd_cluster::TestEtcdCluster,
-    http_client::TestHttpClient,
     push_client::{SimulatedProxy, SimulatedStream},
     sandbox::Sandbox,
     toolgate::ControlPlaneProcess,
@@ -98,17 +97,6 @@ async fn resources_of_new(plane: &ControlPlaneProcess) -> Result<usize> {
     Ok(proxy.resources())
 }
 
-/// Number of range requests that etcd was sent.
-async fn ranges(etcd: &TestEtcdCluster) -> Result<f64> {
-    let url = format!("http://{}/metrics", etcd.client_address(0)?);
-    let metrics = TestHttpClient::default().get(&url).await?.text();
-    let line = metrics.lines().find(|line| {
-        line.starts_with("grpc_server_started_total{") && line.contains("grpc_method=\"Range\"")
-    });
-    let count = line.and_then(|line| line.rsplit(' ').next());
-    Ok(count.context("no count of ranges")?.parse()?)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     const LATE: usize = 3;
@@ -130,7 +118,7 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     create_tokens(&other, &sandbox, tokens..tokens + LATE)
         .await
         .unwrap();
-    let before = ranges(&etcd).await.unwrap();
+    let before = etcd.range_requests().await.unwrap();
     // All streams are lost, and all proxies connect while the control plane starts.
     let restarting = async {
         plane.restart().await?;
@@ -139,7 +127,7 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     let (started, synced) = tokio::join!(restarting, fleet.sync(all + LATE));
     let (took, sent) = (started.unwrap().elapsed(), synced.unwrap());
     assert_eq!(sent, vec![LATE; proxies], "only what they lack");
-    let listed = ranges(&etcd).await.unwrap() - before;
+    let listed = etcd.range_requests().await.unwrap() - before;
     let (memory, peak) = plane.process().memory().unwrap();
     println!(
         "{proxies} proxies in sync {took:?} after the start; {listed} range requests; memory {} KiB, at most {} KiB",
@@ -151,9 +139,9 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
         "in sync after {took:?}"
     );
     // A listing has pages of at most 60 entries. A request per proxy would show.
-    let pages = (all / 60 + 30) as f64;
+    let pages = (all / 60 + 30) as u64;
     assert!(
-        listed < pages + proxies as f64 / 2.0,
+        listed < pages + proxies as u64 / 2,
         "{listed} range requests for {proxies} proxies"
     );
 }

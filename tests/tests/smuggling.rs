@@ -313,18 +313,14 @@ async fn check(kind: BalancerKind) -> Result<String> {
         .iter()
         .filter(|text| !text.starts_with("other-"))
         .collect();
-    eventually(
-        "the balancer has seen each request",
-        Duration::from_secs(10),
-        || async {
-            let unseen: Vec<_> = of_payloads
-                .iter()
-                .filter(|text| !balancer.has_seen(text))
-                .collect();
-            ensure!(unseen.is_empty(), "hidden from the balancer: {unseen:?}");
-            Ok(())
-        },
-    )
+    eventually("the balancer has seen each request", HANG_GUARD, || async {
+        let unseen: Vec<_> = of_payloads
+            .iter()
+            .filter(|text| !balancer.has_seen(text))
+            .collect();
+        ensure!(unseen.is_empty(), "hidden from the balancer: {unseen:?}");
+        Ok(())
+    })
     .await?;
     let mut twice = of_payloads.clone();
     twice.sort();
