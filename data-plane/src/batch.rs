@@ -118,8 +118,9 @@ async fn member<S: ConfigSource>(
         if is_counted {
             return Ok(permit);
         }
-        match state.admit(&arrival.gateway, &arrival.caller, measurement.started()) {
-            Err(refusal) if !received.releases_resources() => Err(refusal),
+        let (caller, started) = (&arrival.caller, measurement.started());
+        match state.admit(&arrival.gateway, caller, started) {
+            Err(refusal) if !state.admits_release(&received, caller, started) => Err(refusal),
             Ok(()) | Err(_) => Ok(permit),
         }
     });

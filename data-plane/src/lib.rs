@@ -4,12 +4,14 @@
 mod batch;
 mod call;
 pub mod config_source;
+mod event_limiter;
 mod execute;
 mod forwarding;
 mod pipeline;
 mod policy;
 mod proxy_state;
 mod rate_limit;
+mod release_rate;
 mod request_limiter;
 mod request_metrics;
 mod session_header;

@@ -177,9 +177,9 @@ async fn arrive<S: ConfigSource>(
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
     let unauthenticated = |_: &Refusal| {
-        let counter = &state.session_cache.anonymous_events;
+        let limiter = &state.session_cache.anonymous_events;
         session_refusal_log::record_unauthenticated(
-            counter,
+            limiter,
             &head.headers,
             connection.address,
             now,
@@ -199,11 +199,17 @@ async fn arrive<S: ConfigSource>(
         (RequestSource::Client, &Method::DELETE) => state.limiter.check_rate(&caller, started),
         (RequestSource::Client, _) => state.admit(gateway, &caller, started),
     };
-    // Only the body shows if a limit applies to such a request.
-    if !transport_request::may_release_resources(&head) {
-        admission.clone()?;
-    }
-    let received = transport_request::receive(&head, body, permit.budget_owner()).await?;
+    let session = || {
+        let (cache, slot) = (&state.session_cache, &connection.cache_slot);
+        let (headers, sealer) = (&head.headers, keys.sealer());
+        cache.check_session_id(headers, sealer, gateway, &caller, &state.sessions, slot)
+    };
+    let body_limit = match &admission {
+        Ok(()) => usize::MAX,
+        Err(refusal) => state.release_body_limit(refusal, (&head, session), &caller, started)?,
+    };
+    let owner = permit.budget_owner();
+    let received = transport_request::receive(&head, body, owner, body_limit).await?;
     measurement.set_request_bytes(received.body_len());
     if let Err(refusal) = admission
         && !received.releases_resources()
@@ -211,14 +217,7 @@ async fn arrive<S: ConfigSource>(
         let id = received.id();
         return Err(RequestRefusal { refusal, id });
     }
-    let session = state.session_cache.check_session_id(
-        &head.headers,
-        keys.sealer(),
-        gateway,
-        &caller,
-        &state.sessions,
-        &connection.cache_slot,
-    );
+    let session = session();
     Ok(Arrival {
         gateway: Arc::clone(gateway),
         head,
@@ -306,6 +305,7 @@ impl<K: KeySet> Arrival<K> {
         planned.inspect_err(|refused| {
             session_refusal_log::record_refused(
                 &refused.refusal,
+                (&self.permit, self.now),
                 &self.head.headers,
                 &self.gateway.name.id,
                 &self.caller,

@@ -1,5 +1,6 @@
 //! Limits of concurrent requests, per authenticated proof and in total, and the rate limit per token of
-//! `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap. A proof that is revoked or
+//! `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap; messages that release resources have a
+//! rate of their own, see `release_rate.rs`. A proof that is revoked or
 //! removed ends its running requests here.
 
 use std::{
@@ -17,7 +18,11 @@ use toolgate_data_core::{AuthnId, Caller, Refusal};
 use toolgate_model::Principal;
 use toolgate_runtime::budget::BudgetOwner;
 
-use crate::rate_limit::TokenRateLimiter;
+use crate::{
+    event_limiter::EventLimiter,
+    rate_limit::TokenRateLimiter,
+    release_rate::{RELEASE_BURST, RELEASE_RATE},
+};
 
 /// Limits of requests.
 #[derive(Debug, Clone)]
@@ -43,6 +48,9 @@ impl Default for RequestLimits {
     }
 }
 
+/// Maximum number of events in a second about refused session ids of one token.
+pub(crate) const MAX_CALLER_EVENTS: u8 = 10;
+
 const SHARDS: usize = 64;
 
 /// Limiter of requests; holds the usage of every proof.
@@ -63,6 +71,8 @@ struct AuthnUsage {
     holder: BudgetOwner,
     running: AtomicU32,
     rate_limiter: TokenRateLimiter,
+    release_limiter: TokenRateLimiter,
+    session_events: EventLimiter<MAX_CALLER_EVENTS>,
     /// True once the proof is revoked or removed.
     has_ended: AtomicBool,
     end_notify: Notify,
@@ -94,6 +104,13 @@ impl RequestLimiter {
         let now = now.saturating_duration_since(self.origin);
         let burst = self.limits.burst_per_token;
         self.usage(caller).rate_limiter.check(now, rate, burst)
+    }
+
+    /// Counts one request of this caller towards the rate of those that release resources. Returns `false` if it is used up.
+    pub(crate) fn admits_release(&self, caller: &Caller, now: Instant) -> bool {
+        let now = now.saturating_duration_since(self.origin);
+        let limiter = &self.usage(caller).release_limiter;
+        limiter.check(now, RELEASE_RATE, RELEASE_BURST).is_ok()
     }
 
     /// Returns a permit for one request of this caller.
@@ -170,6 +187,8 @@ impl AuthnUsage {
             holder: BudgetOwner::of(principal),
             running: AtomicU32::default(),
             rate_limiter: TokenRateLimiter::default(),
+            release_limiter: TokenRateLimiter::default(),
+            session_events: EventLimiter::default(),
             has_ended: AtomicBool::default(),
             end_notify: Notify::default(),
         }
@@ -195,6 +214,11 @@ impl RequestPermit {
     /// Returns the owner of the memory that the request uses.
     pub(crate) fn budget_owner(&self) -> BudgetOwner {
         self.usage.holder
+    }
+
+    /// Returns the limiter of events about refused session ids of the caller.
+    pub(crate) fn session_events(&self) -> &EventLimiter<MAX_CALLER_EVENTS> {
+        &self.usage.session_events
     }
 
     /// Completes when the caller's proof is revoked or removed.

@@ -22,6 +22,8 @@ use toolgate_runtime::{
 };
 use toolgate_sync::{CallLog, CallLogEntry, CallSubject, ClientName};
 
+use crate::event_limiter::EventLimiter;
+
 pub(crate) use labels::MethodLabel;
 use labels::RequestEnd;
 use meter::{GatewayMeter, MeterRegistry, ProtocolVersions};
@@ -32,6 +34,10 @@ const CANCELLED: &str = "cancelled";
 /// `error.type` of requests that ended in a panic.
 const PANICKED: &str = "internal";
 
+/// Maximum number of records in a second of requests without a caller. Such requests cost their sender nothing, and are not to
+/// overwrite the records of others; the metric `toolgate_refusals_total` counts all of them.
+const MAX_ANONYMOUS_RECORDS: u8 = 4;
+
 /// Metrics of all requests.
 pub(crate) struct RequestMetrics {
     metrics: Metrics,
@@ -39,6 +45,7 @@ pub(crate) struct RequestMetrics {
     meters: MeterRegistry,
     refusals: RwLock<BTreeMap<&'static str, Counter>>,
     log: Arc<CallLog>,
+    anonymous_records: EventLimiter<MAX_ANONYMOUS_RECORDS>,
 }
 
 /// Measurement of one request, from its arrival.
@@ -74,6 +81,7 @@ impl RequestMetrics {
             clock: Arc::clone(clock),
             refusals: RwLock::default(),
             log: Arc::clone(log),
+            anonymous_records: EventLimiter::default(),
         })
     }
 
@@ -290,7 +298,7 @@ impl RequestMeasurement {
         self.record(subject, version, end, took);
     }
 
-    /// Writes the record of the request.
+    /// Writes the record of the request. Of requests without a caller, few in a second have one.
     fn record(
         &mut self,
         subject: Arc<CallSubject>,
@@ -299,6 +307,10 @@ impl RequestMeasurement {
         took: Duration,
     ) {
         let facts = std::mem::take(&mut self.facts);
+        let limiter = &self.metrics.anonymous_records;
+        if facts.caller.is_none() && !limiter.admits(self.received_at) {
+            return;
+        }
         self.metrics.log.record(CallLogEntry {
             subject,
             received: self.received_at,

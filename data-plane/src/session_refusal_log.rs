@@ -1,56 +1,32 @@
 //! Events about refused uses of session ids. A stolen id shows in them: the gateway, the caller, and the address that it was
 //! sent from. In place of the id, an event has the start of its digest, by which attempts with one id are found.
 
-use std::{
-    net::IpAddr,
-    sync::atomic::{AtomicU64, Ordering},
-};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use toolgate_data_core::{Caller, Refusal};
 use toolgate_model::{Digest, Slug, Timestamp};
 
-use crate::transport_request;
+use crate::{event_limiter::EventLimiter, request_limiter::RequestPermit, transport_request};
 
 /// Maximum number of events in a second about requests without a valid token. Such requests cost their sender nothing, and are
 /// not to fill a log; the metric `toolgate_refusals_total` counts all of them.
-const MAX_ANONYMOUS: u64 = 10;
+pub(crate) const MAX_ANONYMOUS: u8 = 10;
 
 /// Number of hexadecimal digits of a digest in an event.
 const DIGEST_DIGITS: usize = 16;
 
-/// Counter of the events about requests without a valid token, by second.
-#[derive(Debug, Default)]
-pub(crate) struct AnonymousEventCounter {
-    /// The second, above the number of its events in the lowest byte.
-    second_and_count: AtomicU64,
-}
-
-impl AnonymousEventCounter {
-    /// Returns `true` if another event fits into the second of `now`.
-    fn admits(&self, now: Timestamp) -> bool {
-        let second = now.0 / 1000;
-        let next = |last: u64| match last >> 8 == second {
-            true if last & 0xff < MAX_ANONYMOUS => Some(last + 1),
-            true => None,
-            false => Some((second << 8) + 1),
-        };
-        let updated =
-            self.second_and_count
-                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        updated.is_ok()
-    }
-}
-
-/// Records a refusal if its reason is the session id of an authenticated caller.
+/// Records a refusal if its reason is the session id of an authenticated caller. The number of events about one token is
+/// limited by the second, so that a token can neither fill the log nor hide the events about others.
 pub(crate) fn record_refused(
     refusal: &Refusal,
+    (permit, now): (&RequestPermit, Timestamp),
     headers: &HeaderMap,
     gateway: &Slug,
     caller: &Caller,
     address: IpAddr,
 ) {
-    if !matches!(refusal, Refusal::UnknownSession) {
+    if !matches!(refusal, Refusal::UnknownSession) || !permit.session_events().admits(now) {
         return;
     }
     tracing::info!(
@@ -64,12 +40,12 @@ pub(crate) fn record_refused(
 
 /// Records a request that has a session id and no valid token, or a token for another gateway.
 pub(crate) fn record_unauthenticated(
-    counter: &AnonymousEventCounter,
+    limiter: &EventLimiter<MAX_ANONYMOUS>,
     headers: &HeaderMap,
     address: IpAddr,
     now: Timestamp,
 ) {
-    if !headers.contains_key(transport_request::SESSION) || !counter.admits(now) {
+    if !headers.contains_key(transport_request::SESSION) || !limiter.admits(now) {
         return;
     }
     tracing::info!(

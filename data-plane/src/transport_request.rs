@@ -1,7 +1,7 @@
 //! HTTP requests of the MCP transport: the supported methods, the headers, and the body of a posted message.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, Method, header, request::Parts};
 use toolgate_data_core::Refusal;
 use toolgate_ingress::RequestBody;
 use toolgate_mcp::{
@@ -54,8 +54,8 @@ impl TransportRequest {
         id.map(Box::from)
     }
 
-    /// Returns `true` if all messages end what waits: cancellations, and answers to requests of servers. Rate limits do not
-    /// delay them. Parses the message: meant for requests beyond a limit.
+    /// Returns `true` if all messages end what waits: cancellations, and answers to requests of servers. They have a rate of
+    /// their own beyond the limits, see `release_rate.rs`. Parses the message: meant for requests beyond a limit.
     pub(crate) fn releases_resources(&self) -> bool {
         let Self::Post(bytes) = self else {
             return false;
@@ -75,17 +75,33 @@ impl TransportRequest {
     }
 }
 
-/// Returns `false` if the head shows that the request does not release resources, see
-/// [`TransportRequest::releases_resources`].
-pub(crate) fn may_release_resources(head: &Parts) -> bool {
-    let method = head.headers.get(METHOD);
-    let is_cancellation = |value: &HeaderValue| value.as_bytes() == method::CANCELLED.as_bytes();
-    head.method == Method::POST
-        && match method {
-            // Modern requests name their method.
-            Some(method) => is_cancellation(method),
-            None => head.headers.contains_key(SESSION),
+/// Kind of a request that may release resources, as far as its head tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReleaseKind {
+    /// Cancellation, which modern requests name in a header.
+    Cancellation,
+    /// Message in a session: only the body shows what it is.
+    InSession,
+}
+
+impl ReleaseKind {
+    /// Returns `None` if the head shows that the request does not release resources, see
+    /// [`TransportRequest::releases_resources`].
+    pub(crate) fn of(head: &Parts) -> Option<Self> {
+        if head.method != Method::POST {
+            return None;
         }
+        match head.headers.get(METHOD) {
+            // Modern requests name their method.
+            Some(method) => {
+                (method.as_bytes() == method::CANCELLED.as_bytes()).then_some(Self::Cancellation)
+            }
+            None => head
+                .headers
+                .contains_key(SESSION)
+                .then_some(Self::InSession),
+        }
+    }
 }
 
 const JSON: &str = "application/json";
@@ -100,11 +116,13 @@ const CLIENT_INFO_BYTES: usize = 512;
 /// Header with the id of a legacy session.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 
-/// Reads the request. Requests that cannot be served are refused before their body is read.
+/// Reads the request, with a body of at most `limit` bytes. Requests that cannot be served are refused before their body is
+/// read.
 pub(crate) async fn receive(
     head: &Parts,
     body: RequestBody,
     caller: BudgetOwner,
+    limit: usize,
 ) -> Result<TransportRequest, Refusal> {
     match head.method {
         Method::POST => {
@@ -115,7 +133,7 @@ pub(crate) async fn receive(
                 let both = "application/json and text/event-stream";
                 return Err(Refusal::NotAcceptable(both));
             }
-            body.read(caller).await.map(TransportRequest::Post)
+            body.read(caller, limit).await.map(TransportRequest::Post)
         }
         Method::GET => Ok(TransportRequest::Get),
         Method::DELETE => Ok(TransportRequest::Delete),

@@ -1,7 +1,8 @@
 //! Policy stages of a request, in their order:
 //!
 //! ```text
-//!  admit        before the body is read: filters of the token, the organization and the gateway
+//!  admit        before the body is read: filters of the token, the organization and the gateway. Messages that
+//!               release resources pass beyond them at a rate of their own, see `data-plane/src/release_rate.rs`
 //!  plan         authorization, see `plan`
 //!  before_call  before a server is called: filters of the binding and the server
 //!  call         see `call`
@@ -93,7 +94,7 @@ impl GatewayPolicy {
         }
     }
 
-    /// Filters of all requests, before the body is read.
+    /// Filters of all requests, before the body is read. Messages that release resources pass beyond them, at a rate of their own.
     pub fn admit(&self) -> &[Filter] {
         self.admit.filters()
     }

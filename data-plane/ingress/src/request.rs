@@ -54,10 +54,11 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// Reads the whole body and charges it to the budget owner. A large body that arrives in one chunk is not copied.
-    pub async fn read(mut self, holder: BudgetOwner) -> Result<Bytes, Refusal> {
+    /// Reads the whole body, of at most `limit` bytes and the limit of the listener, and charges it to the budget owner. A large
+    /// body that arrives in one chunk is not copied.
+    pub async fn read(mut self, holder: BudgetOwner, limit: usize) -> Result<Bytes, Refusal> {
         let announced = self.incoming.size_hint().lower();
-        let limit = self.listener.limits.body_bytes;
+        let limit = limit.min(self.listener.limits.body_bytes);
         if usize::try_from(announced).map_or(true, |length| length > limit) {
             return Err(Refusal::BodyTooLarge(limit));
         }
@@ -65,26 +66,31 @@ impl RequestBody {
             return Ok(Bytes::new());
         };
         if first.len() <= SMALL_BODY && self.incoming.is_end_stream() {
-            self.check_size(first.len())?;
+            check_size(first.len(), limit)?;
             // The chunk is a slice of the connection's read buffer; keeping it would prevent hyper from reusing that
             // buffer.
             return Ok(Bytes::copy_from_slice(&first));
         }
-        self.read_rest(first, holder).await
+        self.read_rest(first, holder, limit).await
     }
 
     /// Reads the rest after a first chunk, within the budget and the body timeout.
-    async fn read_rest(mut self, first: Bytes, holder: BudgetOwner) -> Result<Bytes, Refusal> {
+    async fn read_rest(
+        mut self,
+        first: Bytes,
+        holder: BudgetOwner,
+        limit: usize,
+    ) -> Result<Bytes, Refusal> {
         let mut pace = BodyPace::new(&self.listener.limits);
         let mut charge = self.listener.budget.open(Some(holder));
         map_exhausted(charge.add(first.len()))?;
-        self.check_size(first.len())?;
+        check_size(first.len(), limit)?;
         if self.incoming.is_end_stream() {
             return Ok(charge.attach(first));
         }
         let mut all = BytesMut::from(first);
         while let Some(piece) = self.next_chunk().await? {
-            self.check_size(all.len() + piece.len())?;
+            check_size(all.len() + piece.len(), limit)?;
             map_exhausted(charge.add(piece.len()))?;
             all.extend_from_slice(&piece);
             if !pace.admits(piece.len()) {
@@ -92,14 +98,6 @@ impl RequestBody {
             }
         }
         Ok(charge.attach(all.freeze()))
-    }
-
-    fn check_size(&self, length: usize) -> Result<(), Refusal> {
-        let limit = self.listener.limits.body_bytes;
-        if length > limit {
-            return Err(Refusal::BodyTooLarge(limit));
-        }
-        Ok(())
     }
 
     /// Returns the next chunk that is not empty, or `None` at the end.
@@ -167,6 +165,13 @@ impl BodyPace {
         self.last = now;
         now - self.began <= self.body_timeout && self.debt <= self.stall_timeout
     }
+}
+
+fn check_size(length: usize, limit: usize) -> Result<(), Refusal> {
+    if length > limit {
+        return Err(Refusal::BodyTooLarge(limit));
+    }
+    Ok(())
 }
 
 fn map_exhausted(taken: Result<(), BudgetExceeded>) -> Result<(), Refusal> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use toolgate_data_core::{Authn, AuthnKind, Grant};
-use toolgate_model::{AllowList, PrincipalSubject};
+use toolgate_model::{AllowList, PrincipalSubject, Timestamp};
 
 use super::*;
 
@@ -91,6 +91,35 @@ fn a_burst_passes_and_then_the_rate_applies() {
         limiter.check_rate(&a(), soon).unwrap_err(),
         Refusal::TooManyRequests(1)
     );
+}
+
+#[test]
+fn requests_that_release_resources_have_a_rate_of_their_own_per_token() {
+    let (limiter, now) = limiter(|limits| {
+        limits.rate_per_token = Some(1);
+        limits.burst_per_token = 1;
+    });
+    let passed = |caller: &Caller, at: Instant| {
+        let tries = 0..1000;
+        tries.filter(|_| limiter.admits_release(caller, at)).count()
+    };
+    assert_eq!(passed(&a(), now), 100);
+    assert_eq!(passed(&b(), now), 100, "another token has its own");
+    assert_eq!(passed(&a(), now + Duration::from_secs(1)), 20);
+    assert!(limiter.check_rate(&a(), now).is_ok(), "and apart from it");
+}
+
+#[test]
+fn at_most_ten_events_a_second_are_about_refused_session_ids_of_one_token() {
+    let (limiter, _) = limiter(|_| {});
+    let admitted = |caller: &Caller, now: u64| {
+        let permit = limiter.acquire(caller).unwrap();
+        let events = permit.session_events();
+        let tries = 0..1000;
+        tries.filter(|_| events.admits(Timestamp(now))).count()
+    };
+    assert_eq!((admitted(&a(), 5_000), admitted(&a(), 5_999)), (10, 0));
+    assert_eq!((admitted(&b(), 5_999), admitted(&a(), 6_000)), (10, 10));
 }
 
 #[tokio::test]

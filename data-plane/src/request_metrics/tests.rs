@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use toolgate_data_core::refusal::UpstreamFailure;
+use toolgate_data_core::{Authn, AuthnId, AuthnKind, Grant, refusal::UpstreamFailure};
 use toolgate_mcp::method;
-use toolgate_model::{CallFilter, ObjectName};
-use toolgate_runtime::clock;
+use toolgate_model::{AllowList, CallFilter, ObjectName, Principal, PrincipalSubject};
+use toolgate_runtime::clock::{self, ManualClock};
 
 use super::*;
 
@@ -44,6 +44,54 @@ fn rejections_and_requests_appear_in_the_metrics() {
     assert!(text.contains("mcp_method_name=\"ping\""), "{text}");
 }
 
+fn caller() -> Caller {
+    let principal = Principal {
+        org: "acme".parse().unwrap(),
+        subject: PrincipalSubject::AllCallers,
+    };
+    let grant = Grant::new(&AllowList::All, &AllowList::All);
+    let authn = Authn {
+        id: AuthnId([1; 32]),
+        kind: AuthnKind::ApiToken,
+        expires: None,
+    };
+    Caller::new(Arc::new(principal), Arc::new(grant), authn)
+}
+
+#[test]
+fn requests_without_a_caller_write_few_records_and_leave_those_of_callers() {
+    let log = Arc::<CallLog>::default();
+    let clock = ManualClock::new(Timestamp(1_700_000_000_000));
+    let metrics = Metrics::new();
+    let requests = RequestMetrics::new(&metrics, &(Arc::clone(&clock) as SharedClock), &log);
+    let gateway = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
+    let open = || {
+        let mut measurement = requests.open();
+        measurement.meter = Some(requests.meters.gateway(&gateway));
+        measurement
+    };
+    let mut authenticated = open();
+    authenticated.set_caller(&caller());
+    authenticated.answered();
+    for _second in 0..2 {
+        (0..10_000).for_each(|_| open().finish_refused(&Refusal::Unauthenticated));
+        clock.advance(Duration::from_secs(1));
+    }
+    let mut authenticated = open();
+    authenticated.set_caller(&caller());
+    authenticated.answered();
+    let all = CallFilter::of_gateway(gateway.clone());
+    let records = log.past(log.end(), &all, Timestamp(0), 100);
+    let ends: Vec<_> = records.iter().map(|record| record.result).collect();
+    let mut expected = vec![CallEndKind::Refused; 10];
+    expected[0] = CallEndKind::Answered;
+    expected[9] = CallEndKind::Answered;
+    assert_eq!(ends, expected);
+    // All of them are counted.
+    let text = metrics.render();
+    assert!(text.contains("reason=\"unauthenticated\"} 20000"), "{text}");
+}
+
 #[test]
 fn each_request_of_a_gateway_has_one_record_that_tells_its_end() {
     let log = Arc::<CallLog>::default();
@@ -52,6 +100,7 @@ fn each_request_of_a_gateway_has_one_record_that_tells_its_end() {
     let open = || {
         let mut measurement = metrics.open();
         measurement.meter = Some(metrics.meters.gateway(&gateway));
+        measurement.set_caller(&caller());
         measurement
     };
     // Of no gateway, and of the proxy that it was forwarded to.

@@ -2,6 +2,7 @@
 //! their server no longer refers to them. Credentials that all principals share are resolved ahead of their first use,
 //! once for all of them; a personal one is resolved when its principal first needs it.
 
+mod failed_attempts;
 mod stored;
 mod table;
 
@@ -42,6 +43,7 @@ use crate::{
     control_channels::ControlChannels, disk::SealedDirectory, handle, options::ProxyContext,
 };
 
+use failed_attempts::FailedAttempts;
 use table::{CachedCredential, CredentialTable};
 
 /// Timeout of resolving a credential.
@@ -68,6 +70,7 @@ pub(crate) struct CredentialCache {
 struct CacheState {
     table: CredentialTable,
     pending: Mutex<BTreeMap<PendingKey, PendingResolve>>,
+    failed_attempts: FailedAttempts,
     changed: Notify,
     channels: ControlChannels,
     config: watch::Receiver<Version>,
@@ -94,6 +97,15 @@ struct PendingKey {
     server: ObjectName,
     credential: CredentialRef,
     principal: Option<Principal>,
+}
+
+/// Reason why a control plane did not resolve a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ResolveFailure {
+    /// No answer, or one that is older than the request.
+    Unanswered,
+    /// Refusal, or an answer that is not valid.
+    Refused,
 }
 
 type ResolveResult = Result<Arc<UpstreamCredential>, UpstreamFailure>;
@@ -137,6 +149,7 @@ impl CredentialCache {
         let inner = CacheState {
             table,
             pending: Mutex::default(),
+            failed_attempts: FailedAttempts::default(),
             changed: Notify::new(),
             channels,
             config,
@@ -154,12 +167,15 @@ impl CredentialCache {
     }
 
     /// Returns the credential, resolving it if necessary. Concurrent callers share one request, which completes even if
-    /// no caller waits for it any more.
+    /// no caller waits for it any more. After a failed attempt, an earlier revision is returned at once for a while.
     pub(crate) fn resolve(&self, request: CredentialRequest<'_>) -> BoxedFuture<'_, ResolveResult> {
         if let Some(held) = self.held(request) {
             return Box::pin(ready(Ok(held)));
         }
         let key = PendingKey::of(request);
+        if let Some(earlier) = self.inner.after_failed_attempt(&key) {
+            return Box::pin(ready(Ok(earlier)));
+        }
         Box::pin(async move { self.resolve_once(key).await })
     }
 
@@ -299,31 +315,62 @@ impl CacheState {
             Some(_) => HELD_RESOLVE_TIMEOUT,
             None => RESOLVE_TIMEOUT,
         };
-        let resolve = async {
-            let mut client = CredentialsClient::new(self.channels.shared_channel().await);
-            client.resolve(request).await
-        };
-        let answer = match timeout(patience, resolve).await {
-            Ok(Ok(answer)) => answer.into_inner(),
-            Ok(Err(status)) => {
-                let reason = status.message();
-                tracing::debug!(%server, credential = %id, reason, "a credential cannot be resolved");
-                let earlier = earlier.filter(|_| is_unanswered(status.code()));
-                return earlier.ok_or(UpstreamFailure::Credential);
+        let answer = timeout(patience, self.ask(request)).await;
+        let answer = answer.unwrap_or_else(|_elapsed| {
+            tracing::debug!(%server, credential = %id, "a credential was not resolved in time");
+            Err(ResolveFailure::Unanswered)
+        });
+        self.conclude(key, answer, earlier)
+    }
+
+    /// Sends a request to a control plane.
+    async fn ask(&self, request: ResolveRequest) -> Result<ResolvedCredential, ResolveFailure> {
+        let (org, server) = (request.org.clone(), request.server.clone());
+        let credential = request.credential.clone();
+        let mut client = CredentialsClient::new(self.channels.shared_channel().await);
+        let answer = client.resolve(request).await.map_err(|status| {
+            let reason = status.message();
+            tracing::debug!(%org, %server, %credential, reason, "a credential cannot be resolved");
+            match is_unanswered(status.code()) {
+                true => ResolveFailure::Unanswered,
+                false => ResolveFailure::Refused,
             }
-            Err(_elapsed) => {
-                tracing::debug!(%server, credential = %id, "a credential was not resolved in time");
-                return earlier.ok_or(UpstreamFailure::Credential);
-            }
-        };
-        let resolved = ResolvedCredential::from_proto(&answer).map_err(|error| {
-            tracing::warn!(%server, credential = %id, %error, "a resolved credential is not valid");
-            UpstreamFailure::Credential
         })?;
-        if resolved.revision < credential.revision {
-            tracing::warn!(%server, credential = %id, "an older credential was resolved than requested");
-            return Err(UpstreamFailure::Credential);
-        }
+        ResolvedCredential::from_proto(&answer.into_inner()).map_err(|error| {
+            tracing::warn!(%org, %server, %credential, %error, "a resolved credential is not valid");
+            ResolveFailure::Refused
+        })
+    }
+
+    /// Caches the answer, or returns the earlier revision in place of an answer that is missing or older than requested.
+    fn conclude(
+        &self,
+        key: &PendingKey,
+        answer: Result<ResolvedCredential, ResolveFailure>,
+        earlier: Option<Arc<UpstreamCredential>>,
+    ) -> ResolveResult {
+        let (server, id) = (&key.server, &key.credential.id);
+        let answer = answer.and_then(|resolved| {
+            if resolved.revision < key.credential.revision {
+                tracing::warn!(%server, credential = %id, "an older credential was resolved than requested");
+                return Err(ResolveFailure::Unanswered);
+            }
+            Ok(resolved)
+        });
+        let resolved = match answer {
+            Ok(resolved) => resolved,
+            Err(ResolveFailure::Unanswered) => {
+                if earlier.is_some() {
+                    self.failed_attempts.note(key.clone());
+                }
+                return earlier.ok_or(UpstreamFailure::Credential);
+            }
+            Err(ResolveFailure::Refused) => {
+                self.failed_attempts.forget(key);
+                return Err(UpstreamFailure::Credential);
+            }
+        };
+        self.failed_attempts.forget(key);
         let fields = resolved.fields.into_iter().map(|field| CredentialField {
             place: field.place,
             name: field.name.into_boxed_str(),
@@ -338,9 +385,20 @@ impl CacheState {
             value: Arc::clone(&value),
         };
         let now = self.clock.now();
-        self.table.insert(server, principal.clone(), cached, now);
+        self.table
+            .insert(server, key.principal.clone(), cached, now);
         self.changed.notify_one();
         Ok(value)
+    }
+
+    /// Returns the value of this credential in any revision if an attempt to resolve it has just failed.
+    fn after_failed_attempt(&self, key: &PendingKey) -> Option<Arc<UpstreamCredential>> {
+        if !self.failed_attempts.is_recent(key) {
+            return None;
+        }
+        let (id, principal) = (&key.credential.id, key.principal.as_ref());
+        let now = self.clock.now();
+        self.table.earlier(&key.server, id, principal, now)
     }
 
     fn pending(&self) -> MutexGuard<'_, BTreeMap<PendingKey, PendingResolve>> {

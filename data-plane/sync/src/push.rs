@@ -33,6 +33,9 @@ const CONFIRM_INTERVAL: Duration = Duration::from_secs(2);
 /// Stream duration after which the reconnect backoff is reset.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
+/// Maximum number of resources that a push logs for one reason; of the others it logs the number.
+const MAX_LOGGED_RESOURCES: usize = 20;
+
 /// Description of this proxy, as sent in a Hello.
 #[derive(Debug, Clone)]
 pub(crate) struct ProxyDescription {
@@ -202,7 +205,8 @@ impl PushTask {
             let known = it.known.as_ref();
             known.and_then(|key| before.rejected.get(key)) != Some(&it.reason)
         };
-        for rejected in rejected.iter().filter(is_news).take(20) {
+        let mut news = rejected.iter().filter(is_news);
+        for rejected in news.by_ref().take(MAX_LOGGED_RESOURCES) {
             let resource = rejected.known.as_ref().map(ToString::to_string);
             let resource = resource.unwrap_or_else(|| "of an unknown kind".to_owned());
             tracing::warn!(
@@ -210,6 +214,10 @@ impl PushTask {
                 reason = rejected.reason,
                 "not taken as it is: what was held of it stays, a gateway that is not understood is denied"
             );
+        }
+        let further = news.count();
+        if further > 0 {
+            tracing::warn!(further, "further resources are not taken as they are");
         }
         self.report_unreadable(before);
         let [gateways, servers, tokens] = self.applied.view.counts();
@@ -220,15 +228,19 @@ impl PushTask {
     /// Logs the gateways whose records can no longer be read.
     fn report_unreadable(&self, before: &AppliedConfig) {
         let changes = self.applied.snapshot.changes_from(&before.snapshot);
-        let unreadable = changes.puts.iter().filter(|(_, entry)| {
+        let mut unreadable = changes.puts.iter().filter(|(_, entry)| {
             matches!(&*entry.resource, SnapshotResource::Gateway(gateway) if gateway.is_unreadable())
         });
-        for (resource, _) in unreadable.take(20) {
+        for (resource, _) in unreadable.by_ref().take(MAX_LOGGED_RESOURCES) {
             tracing::warn!(
                 %resource,
                 "its record in the store cannot be read: its requests are answered with 503; the log of the control plane and \
                  `toolgate doctor` name the record: restore it from a backup, or delete the gateway and create it again"
             );
+        }
+        let further = unreadable.count();
+        if further > 0 {
+            tracing::warn!(further, "the records of further gateways cannot be read");
         }
     }
 

@@ -213,6 +213,48 @@ async fn cancellations_and_answers_to_server_requests_pass_when_the_limit_is_use
 }
 
 #[tokio::test]
+async fn of_a_thousand_cancellations_beyond_a_used_up_limit_the_first_hundred_pass() {
+    let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled",
+        "params": {"requestId": "h"}});
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    let mut client = rig.client();
+    client.initialize().await;
+    let ping = json!({"jsonrpc": "2.0", "id": 1, "method": "ping"});
+    while client.legacy(ping.clone()).await.whole().await.status == 200 {}
+    // An id that is made up opens no session, so its message is not read.
+    let session = client.session.replace("made-up".to_owned());
+    let refused = client.legacy(cancel.clone()).await.whole().await;
+    assert_eq!(refused.status, 429);
+    client.session = session;
+    let mut statuses = Vec::new();
+    for _ in 0..1000 {
+        let answer = client.legacy(cancel.clone()).await.whole().await;
+        statuses.push(answer.status);
+    }
+    let passed = statuses.iter().take_while(|status| **status == 202).count();
+    // The last permitted ping and the id that was made up took their share.
+    assert!((90..=100).contains(&passed), "{passed}");
+    assert!(statuses[passed..].iter().all(|status| *status == 429));
+}
+
+#[tokio::test]
+async fn a_cancellation_beyond_a_used_up_limit_has_64_kib_at_most() {
+    let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Principal))]).await;
+    let client = rig.client();
+    let echo = exposed(Era::Modern, "echo");
+    while call(&client, &echo).await.status != 429 {}
+    let headers = [
+        ("content-type", "application/json"),
+        ("accept", "application/json, text/event-stream"),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "notifications/cancelled"),
+    ];
+    let large = "x".repeat(65 * 1024);
+    let refused = client.raw(Method::POST, &headers, &large).await;
+    assert_eq!(refused.whole().await.status, 413);
+}
+
+#[tokio::test]
 async fn a_limit_per_team_covers_the_tokens_of_a_team_only() {
     let (rig, _clock) = limited(&[(Scope::Gateway, limit(Key::Team))]).await;
     for id in ["wide", "anything"] {

@@ -43,7 +43,7 @@ impl RequestHandler for EchoHandler {
             }
             "/large" => Response::new(ResponseBody::Full(vec![0; 32 * 1024 * 1024].into())),
             "/unread" => refusal_response(&Refusal::Unauthenticated, None),
-            path => match request.body.read(BudgetOwner::of(&path)).await {
+            path => match request.body.read(BudgetOwner::of(&path), usize::MAX).await {
                 Ok(bytes) => Response::new(ResponseBody::from_chunks(vec![
                     Bytes::from_static(b">"),
                     bytes,

@@ -1,8 +1,9 @@
-//! A resolution that was cut off does not stand in the way of the next one.
+//! A resolution that was cut off does not stand in the way of the next one, and an outage delays few calls.
 
 use std::time::Duration;
 
 use tokio::{runtime, time::timeout};
+use toolgate_model::CredentialHosts;
 use toolgate_runtime::{Metrics, Readiness, clock, drain};
 
 use super::*;
@@ -21,19 +22,98 @@ fn key() -> PendingKey {
     }
 }
 
-#[test]
-fn a_resolution_that_was_aborted_is_started_again_by_the_next_request() {
-    let (drain, _trigger) = drain::new();
+/// Cache without a connection to a control plane, so that nothing answers, and what keeps its tasks running.
+fn cache() -> (CredentialCache, impl Sized) {
+    let (drain, trigger) = drain::new();
     let context = ProxyContext {
         clock: clock::system(),
         metrics: Metrics::new(),
         readiness: Readiness::new(),
         drain,
     };
-    // Nothing answers: there is no connection to a control plane.
-    let (_setter, channels) = control_channels::unset();
-    let (_version, versions) = watch::channel(Version::default());
+    let (setter, channels) = control_channels::unset();
+    let (version, versions) = watch::channel(Version::default());
     let cache = CredentialCache::new(channels, &context, None, &View::empty(), versions);
+    (cache, (trigger, setter, version))
+}
+
+/// Holds revision 1 of the credential.
+fn hold(cache: &CredentialCache) -> Arc<UpstreamCredential> {
+    let key = key();
+    let value = UpstreamCredential::of_fields(Vec::new(), CredentialHosts::default());
+    let value = Arc::new(value);
+    let cached = CachedCredential {
+        credential: key.credential.id,
+        revision: 1,
+        expires: None,
+        value: Arc::clone(&value),
+    };
+    let now = cache.inner.clock.now();
+    cache.inner.table.insert(&key.server, None, cached, now);
+    value
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_with_an_earlier_revision_wait_once_in_ten_seconds_for_a_control_plane_that_is_gone()
+{
+    let (cache, _kept) = cache();
+    let value = hold(&cache);
+    let mut key = key();
+    key.credential.revision = 2;
+    let principal = Principal {
+        org: key.server.org.clone(),
+        subject: PrincipalSubject::AllCallers,
+    };
+    let request = CredentialRequest {
+        server: &key.server,
+        reference: &key.credential,
+        principal: &principal,
+    };
+    let mut waits = Vec::new();
+    for _call in 0..25 {
+        let started = tokio::time::Instant::now();
+        let presented = cache.resolve(request).await.unwrap();
+        assert!(Arc::ptr_eq(&presented, &value));
+        waits.push(started.elapsed().as_secs());
+        sleep(Duration::from_secs(1)).await;
+    }
+    let waited: Vec<_> = waits.iter().filter(|wait| **wait > 0).collect();
+    assert_eq!(waited, [&2, &2, &2], "{waits:?}");
+    // A later revision is asked for at once.
+    key.credential.revision = 3;
+    assert!(cache.inner.after_failed_attempt(&key).is_none());
+}
+
+#[test]
+fn an_answer_that_is_older_than_requested_leaves_the_earlier_revision_in_use() {
+    let runtime = runtime::Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    let (cache, _kept) = cache();
+    let mut key = key();
+    key.credential.revision = 2;
+    let older = || {
+        Ok(ResolvedCredential {
+            fields: Vec::new(),
+            revision: 1,
+            expires: None,
+            hosts: CredentialHosts::default(),
+        })
+    };
+    let conclude = |answer, earlier| cache.inner.conclude(&key, answer, earlier);
+    assert!(conclude(older(), None).is_err());
+    assert!(!cache.inner.failed_attempts.is_recent(&key));
+    let value = hold(&cache);
+    let presented = conclude(older(), Some(Arc::clone(&value))).unwrap();
+    assert!(Arc::ptr_eq(&presented, &value));
+    assert!(cache.inner.failed_attempts.is_recent(&key));
+    // A control plane that refuses the credential ends the use of the earlier revision.
+    assert!(conclude(Err(ResolveFailure::Refused), Some(value)).is_err());
+    assert!(!cache.inner.failed_attempts.is_recent(&key));
+}
+
+#[test]
+fn a_resolution_that_was_aborted_is_started_again_by_the_next_request() {
+    let (cache, _kept) = cache();
     let waits = |cache: &CredentialCache| {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
