@@ -7,6 +7,10 @@
 //! decided again on the newer state. A decision that depends on the absence of objects, such as the deletion of an object
 //! that none may refer to, guards all compile inputs. A change that is committed would therefore have been accepted on the
 //! latest state as well.
+//!
+//! The definitions of servers are an exception: the dry run of a gateway reads those of the bound servers, and only the
+//! servers are guarded. Definitions are observations, which may cause the same problem after the commit as well. The
+//! compiler reports it then.
 
 use crate::{
     change::Change,
