@@ -23,7 +23,7 @@ impl IdentityScenario {
     async fn start(name: &str) -> Result<Self> {
         let sandbox = Sandbox::new(name)?;
         let server = UpstreamServer::fixture(&sandbox, "fixture", &[]).await?;
-        let up = ToolgateUp::start(&sandbox, &["--no-demo"]).await?;
+        let up = ToolgateUp::start(&sandbox, &["--no-demo", "--log", "info"]).await?;
         let cli = up.cli()?;
         cli.run(&["server", "add", "files", "--url", server.url()])
             .await?;

@@ -22,8 +22,10 @@ const STREAMS: usize = 100;
 const RATE: usize = 1_024;
 /// Bytes of one event: below the size at which answers count towards a budget.
 const EVENT: usize = 48 << 10;
-/// Growth of resident memory with all streams, in bytes.
+/// Growth of resident memory with all streams, in bytes, on an idle machine; asserted by `make drill`.
 const MAX_GROWTH: u64 = 50 << 20;
+/// Its growth on any machine. Reading 256 KiB ahead of each reader exceeded it.
+const MAX_GROWTH_UNDER_LOAD: u64 = 80 << 20;
 /// Receive buffer of a slow client, so that the kernel holds little.
 const BUFFER: u32 = 4_096;
 
@@ -111,7 +113,12 @@ async fn a_hundred_slow_readers_of_endless_streams_use_little_memory() {
     let grown = up.process().peak().unwrap().saturating_sub(before);
     let sent = server.messages_sent() - sent;
     println!("{sent} events of {EVENT} bytes, {grown} bytes more");
-    assert!(grown <= MAX_GROWTH, "{grown} bytes more");
+    let limit = if is_drill() {
+        MAX_GROWTH
+    } else {
+        MAX_GROWTH_UNDER_LOAD
+    };
+    assert!(grown <= limit, "{grown} bytes more");
     drop(readers);
     up.wait_until_idle().await.unwrap();
 }
