@@ -82,8 +82,7 @@ impl SetCredentialArgs {
             }
             None => None,
         };
-        let hosts = self.hosts_for(existing.as_ref(), server.as_ref());
-        if existing.is_none() && hosts.is_empty() {
+        if existing.is_none() && self.hosts_for(None, server.as_ref()).is_empty() {
             return Err(self.without_hosts());
         }
         let given = self.fields_to_read(given, existing.as_ref())?;
@@ -93,7 +92,9 @@ impl SetCredentialArgs {
         }
         let values = fields::read_values(given, &self.name, &self.command_line())?;
         let is_new = existing.is_none();
-        let written = self.write(&mut admin, is_new, &hosts, values).await?;
+        let written = self
+            .write(&mut admin, is_new, server.as_ref(), values)
+            .await?;
         if let Some(server) = server {
             self.refer(&mut admin, server, is_new).await?;
         }
@@ -238,17 +239,48 @@ impl SetCredentialArgs {
         is_unbound || is_replaced || (is_new && says("there is no credential"))
     }
 
+    /// Changes the credential as it is now: the value was typed for minutes, and another administrator may have written it
+    /// in that time. Origins stay as they are unless some are given.
+    fn change(
+        &self,
+        object: &mut Value,
+        server: Option<&Value>,
+        values: &[ValuedField],
+    ) -> Result<(), CliError> {
+        if self.headers.is_empty() && self.query.is_empty() {
+            let chosen = self.fields_to_read(Vec::new(), Some(object))?;
+            if !fields::are_values_of(values, &chosen) {
+                return Err(self.changed_meanwhile());
+            }
+        }
+        if !self.hosts.is_empty() || server.is_some() {
+            object["spec"]["hosts"] = json!(self.hosts_for(Some(object), server));
+        }
+        fields::write_fields(object, values.to_vec(), self.replace);
+        Ok(())
+    }
+
+    fn changed_meanwhile(&self) -> CliError {
+        CliError::error(format!(
+            "the credential {} has other headers or query parameters than when its value was asked for",
+            self.name
+        ))
+        .with_note("nothing was written")
+        .with_next_step(format!(
+            "`toolgate describe credential {}` shows them; name the one to write with `--header NAME` or `--query NAME`",
+            self.name
+        ))
+    }
+
     async fn write(
         &self,
         admin: &mut AdminClient,
         is_new: bool,
-        hosts: &[String],
+        server: Option<&Value>,
         values: Vec<ValuedField>,
     ) -> Result<Value, CliError> {
         let change = |object: &mut Value| -> Result<bool, CliError> {
-            object["spec"]["hosts"] = json!(hosts);
-            fields::write_fields(object, values.clone(), self.replace);
-            Ok(true)
+            self.change(object, server, &values).map(|()| true)
         };
         let written = if is_new {
             let mut object = json!({ "spec": {} });

@@ -173,6 +173,14 @@ pub fn read_values(
     Ok(valued)
 }
 
+/// Reports if the values are those of these fields, in the same order.
+pub fn are_values_of(values: &[ValuedField], fields: &[GivenField]) -> bool {
+    let is_of = |(value, field): (&ValuedField, &GivenField)| {
+        value.place == field.place && value.name.eq_ignore_ascii_case(&field.name)
+    };
+    values.len() == fields.len() && values.iter().zip(fields).all(is_of)
+}
+
 /// Reads a value from a file. Line ends at its end are left out.
 fn read_file(file: &Path) -> Result<String, CliError> {
     let shown = file.display();
