@@ -165,7 +165,9 @@ async fn rewrite(store: &dyn Store, key: &str) -> Result<(), StoreError> {
 fn guarded_key(txn: &Txn) -> Option<String> {
     txn.compares.iter().find_map(|compare| match compare {
         TxnCompare::ModRevision(key, _) => Some(key.clone()),
-        TxnCompare::Absent(_) | TxnCompare::NotModifiedAfter { .. } => None,
+        TxnCompare::Absent(_)
+        | TxnCompare::ModRevisionAtLeast(..)
+        | TxnCompare::NotModifiedAfter { .. } => None,
     })
 }
 

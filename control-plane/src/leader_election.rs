@@ -193,6 +193,9 @@ pub(crate) async fn is_fence_valid(
         TxnCompare::ModRevision(_, revision) => {
             found.is_some_and(|entry| entry.mod_revision == *revision)
         }
+        TxnCompare::ModRevisionAtLeast(_, revision) => {
+            found.is_some_and(|entry| entry.mod_revision >= *revision)
+        }
         TxnCompare::Absent(_) => found.is_none(),
         TxnCompare::NotModifiedAfter { revision, .. } => {
             found.is_none_or(|entry| entry.mod_revision <= *revision)

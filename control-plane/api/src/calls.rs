@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -87,7 +87,8 @@ impl calls_server::Calls for ApiContext {
                 ended = tail.run() => ended,
             };
             if let Err(status) = ended {
-                let _reader_gone = sender.send(Err(status)).await;
+                // A reader that does not read is not waited for.
+                let _full_or_gone = timeout(CHECK_INTERVAL, sender.send(Err(status))).await;
             }
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
@@ -133,7 +134,7 @@ impl CallTail {
             let Ok(Some(report)) = timeout_at(deadline, self.reader.next()).await else {
                 break;
             };
-            lost += report.lost;
+            lost = u64::saturating_add(lost, report.lost);
             if awaited.contains(&report.proxy) {
                 if report.caught_up {
                     awaited.remove(&report.proxy);
@@ -145,10 +146,10 @@ impl CallTail {
             }
             while later.len() > MAX_LATER {
                 later.pop_front();
-                lost += 1;
+                lost = lost.saturating_add(1);
             }
         }
-        lost += self.reader.take_dropped();
+        lost = lost.saturating_add(self.reader.take_dropped());
         let calls = past.into_calls().into_iter().chain(later);
         let mut calls = calls.map(|(proxy, record)| call_to_proto(&proxy, record));
         loop {

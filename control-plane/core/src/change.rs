@@ -73,6 +73,12 @@ impl Change {
         !puts.is_empty() && self.written().is_none() && !deletes.contains(subject)
     }
 
+    /// Returns `true` if the change writes the version marker, or guards its revision.
+    pub fn depends_on_marker(&self) -> bool {
+        let mut puts = self.puts.iter();
+        self.tolerated_commits.is_some() || puts.any(|(key, _)| *key == ObjectKey::Marker)
+    }
+
     /// Returns the object written at [`Self::subject`], if any.
     pub fn written(&self) -> Option<&ControlObject> {
         let of_subject = |(key, _): &&(ObjectKey, ControlObject)| *key == self.subject;

@@ -228,13 +228,17 @@ impl StoreFixture {
             keys.all(|(key, (at, _))| !key.starts_with(prefix) || *at <= revision)
         };
         let mut prefixes = change.prefix_guards.iter();
+        let known = base.mod_revision_at(&ObjectKey::Marker);
+        let not_restored =
+            !change.depends_on_marker() || known.is_none() || modified(&ObjectKey::Marker) >= known;
         let marker = change.tolerated_commits.is_none_or(|tolerated| {
-            let known = base.mod_revision_at(&ObjectKey::Marker).unwrap_or_default();
+            let known = known.unwrap_or_default();
             holds(&ObjectKey::Marker.to_string(), known + tolerated)
         });
         guards.all(|guard| modified(&guard.key) == guard.mod_revision)
             && prefixes.all(|guard| holds(&guard.prefix, guard.revision))
             && marker
+            && not_restored
     }
 
     pub(crate) fn listing(&self) -> Vec<ListedObject> {

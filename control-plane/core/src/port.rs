@@ -186,6 +186,8 @@ pub enum TxnCompare {
     Absent(String),
     /// The key was last written at this revision.
     ModRevision(String, Revision),
+    /// The key exists, and was last written at this revision or later.
+    ModRevisionAtLeast(String, Revision),
     /// No key that begins with the prefix was written after the revision; a deletion is no write. A store reads all keys
     /// with the prefix, which is for prefixes of few keys.
     NotModifiedAfter {

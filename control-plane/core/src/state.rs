@@ -4,7 +4,10 @@
 //! by an unreliable watch are detected by [`StoreState::relist`]. Entries that cannot be decoded are quarantined
 //! under their key with the reason and affect no other object.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rpds::RedBlackTreeMapSync;
 use toolgate_model::{
@@ -196,10 +199,14 @@ impl StoreState {
         // Changes of what was published under this version need another one.
         let repaired_at = self.revision.max(revision);
         let mut repairs = ResyncStats::default();
-        let listed: std::collections::BTreeSet<&str> =
-            listing.iter().map(|entry| entry.key.as_str()).collect();
+        let (mut listed, mut earlier_forms) = (BTreeMap::new(), BTreeSet::new());
+        for entry in &listing {
+            if let Some(form) = listed.insert(entry.key.as_str(), entry.mod_revision) {
+                earlier_forms.insert((entry.key.clone(), form));
+            }
+        }
         let removed = |(key, modified): &(&String, &Revision)| {
-            **modified <= revision && !listed.contains(key.as_str())
+            **modified <= revision && !listed.contains_key(key.as_str())
         };
         let removed = self.revisions.iter().filter(removed);
         let removed: Vec<String> = removed.map(|(key, _)| key.clone()).collect();
@@ -212,9 +219,14 @@ impl StoreState {
             }
         }
         for entry in listing {
+            let is_earlier_form = |known: Revision| {
+                known > entry.mod_revision
+                    && earlier_forms.contains(&(entry.key.clone(), entry.mod_revision))
+            };
             let is_outdated = match self.mod_revision(&entry.key) {
                 Some(known) if known == entry.mod_revision => !next.can_complete(&entry),
-                Some(known) => known > revision,
+                // The watch may have delivered the entry since the listing began.
+                Some(known) => known > revision || is_earlier_form(known),
                 None => {
                     let deleted = deleted.get(&entry.key);
                     deleted.is_some_and(|deleted| *deleted > entry.mod_revision)

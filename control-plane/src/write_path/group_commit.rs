@@ -100,6 +100,8 @@ struct GroupTxn {
     compares: BTreeMap<String, TxnCompare>,
     /// Latest revisions at which keys with these prefixes may have been written.
     unmodified: BTreeMap<String, Revision>,
+    /// Earliest revisions at which these keys may have been written last.
+    at_least: BTreeMap<String, Revision>,
     writes: BTreeMap<String, WriteOp>,
     bytes: usize,
 }
@@ -114,11 +116,17 @@ impl GroupTxn {
         let writes = self.writes.len() + new_writes.count();
         let mut compares = Vec::new();
         let mut unmodified = self.unmodified.clone();
+        let mut at_least = self.at_least.clone();
         for compare in txn.compares {
             match compare {
                 TxnCompare::NotModifiedAfter { prefix, revision } => {
                     let latest = unmodified.entry(prefix).or_insert(revision);
                     *latest = revision.min(*latest);
+                }
+                // Kept although the group writes the key: the compare is of the store before the group.
+                TxnCompare::ModRevisionAtLeast(key, revision) => {
+                    let earliest = at_least.entry(key).or_insert(revision);
+                    *earliest = revision.max(*earliest);
                 }
                 // What the group has written needs no compare.
                 TxnCompare::Absent(ref key) | TxnCompare::ModRevision(ref key, _) => {
@@ -129,7 +137,8 @@ impl GroupTxn {
             }
         }
         if writes > MAX_TXN_OPS
-            || self.compares.len() + compares.len() + unmodified.len() > MAX_TXN_OPS
+            || self.compares.len() + compares.len() + unmodified.len() + at_least.len()
+                > MAX_TXN_OPS
             || self.bytes + added > MAX_GROUP_BYTES
         {
             return false;
@@ -137,6 +146,7 @@ impl GroupTxn {
         self.bytes += added;
         self.compares.extend(compares);
         self.unmodified = unmodified;
+        self.at_least = at_least;
         let writes = txn.writes.into_iter();
         let writes = writes.map(|write| (key_of_write(&write).to_owned(), write));
         self.writes.extend(writes);
@@ -147,8 +157,12 @@ impl GroupTxn {
         let unmodified = self.unmodified.into_iter();
         let unmodified =
             unmodified.map(|(prefix, revision)| TxnCompare::NotModifiedAfter { prefix, revision });
+        let at_least = self.at_least.into_iter();
+        let at_least =
+            at_least.map(|(key, revision)| TxnCompare::ModRevisionAtLeast(key, revision));
+        let compares = self.compares.into_values().chain(unmodified);
         Txn {
-            compares: self.compares.into_values().chain(unmodified).collect(),
+            compares: compares.chain(at_least).collect(),
             writes: self.writes.into_values().collect(),
         }
     }

@@ -50,6 +50,10 @@ pub const CHECKS: &[ConformanceCheck] = &[
     ("a_guard_of_a_prefix_compares_all_its_keys", |s| {
         Box::pin(transactions::prefix_guards(s))
     }),
+    (
+        "a_guard_of_the_earliest_last_write_fails_in_an_older_store",
+        |s| Box::pin(transactions::guards_against_older_writes(s)),
+    ),
     ("of_many_writers_one_wins_each_round", |s| {
         Box::pin(transactions::contention(s))
     }),

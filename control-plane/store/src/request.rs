@@ -22,6 +22,7 @@ pub(crate) fn check(txn: &Txn) -> Result<(), StoreError> {
         match guard {
             TxnCompare::Absent(key)
             | TxnCompare::ModRevision(key, _)
+            | TxnCompare::ModRevisionAtLeast(key, _)
             | TxnCompare::NotModifiedAfter { prefix: key, .. } => check_key(key)?,
         }
     }

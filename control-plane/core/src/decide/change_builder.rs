@@ -16,7 +16,11 @@ use crate::{
 
 /// Maximum number of objects of a list that a change guards one by one. A change that refers to more guards all compile
 /// inputs, which takes a single compare.
-const MAX_GUARDED_REFERENCES: usize = 4;
+const MAX_GUARDED_REFERENCES: usize = 24;
+
+/// Maximum number of compares that a change has besides its guards of keys: of the version marker and of the keys with a
+/// prefix.
+const OTHER_COMPARES: usize = 4;
 
 /// Number of low bits of the number of an entry of the version log that tell apart changes of the same time.
 const VERSION_RECORD_SALT_BITS: u32 = 20;
@@ -262,10 +266,13 @@ impl<'a> ChangeBuilder<'a> {
         }
     }
 
-    /// Returns the number of records that the change may delete besides what it is made for.
+    /// Returns the number of records that the change may delete besides what it is made for, with at most two guards each.
     fn sweep_room(&self) -> usize {
         let operations = self.puts.len() + self.deletes.len();
-        limits::SWEEP_BATCH.min(MAX_TXN_OPS.saturating_sub(operations))
+        let compares = self.guards.len() + OTHER_COMPARES;
+        let guarded = MAX_TXN_OPS.saturating_sub(compares) / 2;
+        let room = MAX_TXN_OPS.saturating_sub(operations);
+        limits::SWEEP_BATCH.min(room).min(guarded)
     }
 
     /// Deletes parts of the definitions of servers that do not exist. Guarded: a server that is created in the meantime

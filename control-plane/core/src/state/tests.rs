@@ -299,6 +299,34 @@ proptest! {
 }
 
 #[test]
+fn an_earlier_form_in_a_listing_does_not_replace_an_entry_that_the_watch_has_delivered() {
+    let world = world();
+    let known = world.state.clone();
+    let key = ObjectKey::Gateway(name("acme", "later"));
+    let later = gateway("acme", "later", PrefixMode::Always, &["files"]);
+    let (form, unreadable) = (world.revision + 1, world.revision + 2);
+    let listed = |mod_revision, object| ListedObject {
+        key: key.to_string(),
+        mod_revision,
+        object: Some(object),
+    };
+    let earlier = listed(form, Ok(ControlObject::Gateway(Arc::new(later))));
+    let mut listing = vec![earlier];
+    listing.extend(world.listing());
+    listing.push(listed(unreadable, Err("truncated".to_owned())));
+    let mut followed = known.clone();
+    followed.apply([poison(&key.to_string(), unreadable)], unreadable);
+    let (repaired, _) = followed.relist_meanwhile(listing.clone(), unreadable, &BTreeMap::new());
+    assert_eq!(repaired.mod_revision_at(&key), Some(unreadable));
+    assert!(repaired.quarantined(&key).is_some());
+    // Without the watch, the last readable form is kept.
+    let (listed, _) = known.relist(listing, unreadable);
+    assert_eq!(listed.mod_revision_at(&key), Some(unreadable));
+    assert!(listed.quarantined(&key).is_some());
+    assert!(listed.object(&key).is_some());
+}
+
+#[test]
 fn only_the_parts_of_servers_that_do_not_exist_are_left_over() {
     let mut world = world();
     let part = |server: &str, tool: &str| {

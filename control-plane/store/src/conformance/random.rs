@@ -97,7 +97,7 @@ fn some_guards(numbers: &mut SplitMix64, map: &ExpectedEntries) -> Vec<TxnCompar
     let mut guards = Vec::new();
     for _ in 0..numbers.below(3) {
         let key = format!("/x/{}", numbers.below(KEYS));
-        let guard = match (numbers.below(5), map.get(&key)) {
+        let guard = match (numbers.below(6), map.get(&key)) {
             (0, _) => TxnCompare::Absent(key),
             (4, _) => {
                 let all = map.values().map(|(revision, _)| *revision);
@@ -108,6 +108,7 @@ fn some_guards(numbers: &mut SplitMix64, map: &ExpectedEntries) -> Vec<TxnCompar
                 }
             }
             (1, _) => TxnCompare::ModRevision(key, 1 + numbers.below(50)),
+            (5, _) => TxnCompare::ModRevisionAtLeast(key, 1 + numbers.below(50)),
             (_, Some((revision, _))) => TxnCompare::ModRevision(key, *revision),
             (_, None) => TxnCompare::Absent(key),
         };
@@ -133,6 +134,7 @@ fn holds(guard: &TxnCompare, map: &ExpectedEntries) -> bool {
     match guard {
         TxnCompare::Absent(key) => !map.contains_key(key),
         TxnCompare::ModRevision(key, at) => map.get(key).is_some_and(|(is, _)| is == at),
+        TxnCompare::ModRevisionAtLeast(key, at) => map.get(key).is_some_and(|(is, _)| is >= at),
         TxnCompare::NotModifiedAfter { prefix, revision } => {
             let mut with_prefix = map.iter().filter(|(key, _)| key.starts_with(prefix));
             with_prefix.all(|(_, (is, _))| is <= revision)

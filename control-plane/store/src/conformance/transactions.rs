@@ -67,6 +67,31 @@ pub(super) async fn guards(store: StoreUnderTest) -> Result<(), ConformanceError
     })
 }
 
+pub(super) async fn guards_against_older_writes(
+    store: StoreUnderTest,
+) -> Result<(), ConformanceError> {
+    let at_least = |revision| vec![TxnCompare::ModRevisionAtLeast("/k".to_owned(), revision)];
+    let before = write(&store, vec![put("/k0", "1"), put("/j", "1")]).await?;
+    for revision in [0, before] {
+        let refused = try_write(&store, at_least(revision), vec![put("/n", "1")]).await?;
+        ensure_eq("a key that does not exist", refused, None)?;
+    }
+    let first = write(&store, vec![put("/k", "1")]).await?;
+    let refused = try_write(&store, at_least(first + 1), vec![put("/n", "1")]).await?;
+    ensure_eq("a last write before the revision", refused, None)?;
+    let held = try_write(&store, at_least(first), vec![put("/k", "2")]).await?;
+    ensure(held.is_some_and(|at| at > first), || {
+        "a last write at the revision".to_owned()
+    })?;
+    let held = try_write(&store, at_least(first), vec![put("/n", "1")]).await?;
+    ensure(held.is_some(), || {
+        "a last write after the revision".to_owned()
+    })?;
+    write(&store, vec![delete("/k")]).await?;
+    let refused = try_write(&store, at_least(first), vec![put("/n", "1")]).await?;
+    ensure_eq("a key that was deleted", refused, None)
+}
+
 pub(super) async fn prefix_guards(store: StoreUnderTest) -> Result<(), ConformanceError> {
     let not_after = |revision| {
         vec![TxnCompare::NotModifiedAfter {

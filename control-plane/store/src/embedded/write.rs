@@ -151,6 +151,9 @@ impl<'t> WriteTables<'t> {
                 TxnCompare::ModRevision(key, at) => {
                     self.state(key)?.is_some_and(|(is, _)| is == *at)
                 }
+                TxnCompare::ModRevisionAtLeast(key, at) => {
+                    self.state(key)?.is_some_and(|(is, _)| is >= *at)
+                }
                 TxnCompare::NotModifiedAfter { prefix, revision } => {
                     !self.is_modified_after(prefix, *revision)?
                 }

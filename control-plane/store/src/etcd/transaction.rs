@@ -19,6 +19,12 @@ pub(super) fn build(namespace: &KeyNamespace, txn: Txn) -> Result<EtcdTxn, Store
                 revision_to_etcd(at)?,
             ))
         }
+        TxnCompare::ModRevisionAtLeast(key, at) => {
+            let key = namespace.key(&key);
+            // A key that does not exist has revision 0.
+            let before = revision_to_etcd(at.saturating_sub(1))?;
+            Ok(Compare::mod_revision(key, CompareOp::Greater, before))
+        }
         TxnCompare::NotModifiedAfter { prefix, revision } => {
             let (start, end) = namespace.range(&prefix, None);
             let later = revision_to_etcd(revision.saturating_add(1))?;
