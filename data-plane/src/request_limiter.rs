@@ -106,7 +106,7 @@ impl RequestLimiter {
         self.usage(caller).rate_limiter.check(now, rate, burst)
     }
 
-    /// Counts one request of this caller towards the rate of those that release resources. Returns `false` if it is used up.
+    /// Counts one request of this caller towards its rate of requests that release resources. Returns `false` if it is used up.
     pub(crate) fn admits_release(&self, caller: &Caller, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.origin);
         let limiter = &self.usage(caller).release_limiter;

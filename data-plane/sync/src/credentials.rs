@@ -102,7 +102,7 @@ struct PendingKey {
 /// Reason why a control plane did not resolve a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ResolveFailure {
-    /// No answer, or one that is older than the request.
+    /// No answer, or an answer that is older than the request.
     Unanswered,
     /// Refusal, or an answer that is not valid.
     Refused,

@@ -97,7 +97,7 @@ impl GatewayTarget {
         suggestions::require_gateway(&mut admin, &self.gateway).await?;
         let id = format!(
             "{}{}",
-            crate::cli::commands::fleet::TEMPORARY_TOKEN_PREFIX,
+            crate::cli::client::token_scope::TEMPORARY_TOKEN_PREFIX,
             short_id()
         );
         let token_request = TokenRequest {

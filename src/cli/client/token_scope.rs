@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use crate::cli::{commands::fleet::TEMPORARY_TOKEN_PREFIX, output::cell};
+use crate::cli::output::cell;
+
+/// Prefix of the ids of temporary tokens.
+pub const TEMPORARY_TOKEN_PREFIX: &str = "cli-";
 
 /// Returns `true` for a token that the command line creates for one command.
 pub fn is_temporary(token: &Value) -> bool {

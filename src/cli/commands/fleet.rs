@@ -9,6 +9,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::PROXY,
+        token_scope::TEMPORARY_TOKEN_PREFIX,
     },
     commands::{objects, token::parse_duration},
     output::{OutputFormat, OutputWriter, cell, error::CliError},
@@ -85,8 +86,6 @@ pub fn parse_region(text: &str) -> Result<String, String> {
 const PAGE_SIZE: u32 = 200;
 /// Author of the entries that probes write.
 pub const PROBER_AUTHOR: &str = "system/prober";
-/// Prefix of the ids of temporary tokens.
-pub const TEMPORARY_TOKEN_PREFIX: &str = "cli-";
 
 /// Returns `true` if a user made this version, rather than a probe or a command that creates a temporary token.
 pub fn is_user_change(entry: &Value) -> bool {
