@@ -106,7 +106,7 @@ impl ProxyFleet {
     }
 
     /// Same as [`Self::start_load_balancer`], with a new connection to a proxy for each request: a request on a connection
-    /// that ends before its answer is not repeated, so that the death of a proxy could fail one that it never read.
+    /// that ends before its answer is not repeated, so that the end of a proxy could fail a request that it has not read.
     pub async fn start_load_balancer_without_reuse(&self) -> Result<LoadBalancer> {
         self.start_load_balancer_with("option http-server-close")
             .await

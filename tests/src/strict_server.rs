@@ -110,7 +110,7 @@ async fn serve(stream: TcpStream, record: &Mutex<StrictRecord>) -> Result<()> {
     }
 }
 
-/// Reads to the empty line that ends a head. `None` at the end of a connection, also of one that is reset.
+/// Reads to the empty line that ends a head. `None` if the connection is closed or reset.
 async fn read_head(stream: &mut BufReader<TcpStream>) -> Result<Option<String>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -311,7 +311,7 @@ async fn a_reader_that_does_not_read_costs_neither_calls_nor_memory() {
     let grown = up.process().resident().unwrap().saturating_sub(before);
     assert!(grown < 24 * MIB, "{grown} bytes");
     // The reader beside it sees calls after the flood. It was not read meanwhile, so that the record of one call may be
-    // among those that were left out.
+    // left out.
     let agent = Agent::modern(&up.url("main"), &token);
     let calls = async {
         loop {

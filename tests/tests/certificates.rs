@@ -206,7 +206,7 @@ async fn no_handshake_fails_while_certificates_are_replaced_under_load() {
         handshakes += count;
     }
     println!("{handshakes} handshakes");
-    // And a client refuses one that has ended, in every handshake.
+    // A client refuses an expired certificate in every handshake.
     let ended = authority.issue(9, Duration::ZERO).unwrap();
     files.write(&ended).unwrap();
     eventually("the client refuses it", HANG_GUARD, || async {

@@ -303,8 +303,8 @@ async fn ss_05_a_name_that_changes_its_addresses_opens_no_connection_to_a_forbid
     assert_eq!(arrived.values().sum::<usize>(), succeeded);
 }
 
-/// A port that is open, one that is closed, and an address that the network has no route to: all are forbidden, so that the
-/// time of a refusal says nothing about them.
+/// An open port, a closed port, and an address without a route are all forbidden: the time of a refusal does not tell them
+/// apart.
 #[tokio::test(flavor = "multi_thread")]
 async fn ss_06_refusals_take_the_same_time_for_open_closed_and_absent_ports() {
     if !private_network::is_inside() {
@@ -363,7 +363,7 @@ fn documents(server: &ReferringServer, hosts: usize) -> String {
     all
 }
 
-/// Waits until each server was probed; returns the number of those that work.
+/// Waits until each server was probed; returns the number of servers that work.
 async fn probed(cli: &CommandLine, servers: usize) -> Result<usize> {
     eventually("each server was probed", HANG_GUARD * 2, || async {
         let listed = cli.json(&["get", "catalogues"]).await?;

@@ -33,7 +33,7 @@ async fn calls_move_to_another_endpoint_when_the_circuit_opens_over_the_first() 
     let clock = ManualClock::new(Timestamp(1_700_000_000_000));
     let rig = TestRig::with_clock(clock.clone()).await;
     add_endpoint(&rig, &rig.modern.url());
-    // One more is refused by the open circuit: which endpoint is called is decided by the next one that is sent.
+    // The open circuit refuses one more call; the next call that is sent chooses the endpoint.
     for call in 0..=FAILURES {
         assert!(!is_answered(&rig, call).await, "call {call}");
     }

@@ -16,7 +16,7 @@ use toolgate_runtime::clock::{Clock, SystemClock};
 /// Text of the injected panics.
 const INJECTED: &str = "an injected fault";
 
-/// Plan of the next panic, and the places of those that happened.
+/// Plan of the next panic, and the places of earlier panics.
 #[derive(Default)]
 pub struct FaultPlan {
     /// Number of visits up to the panic; 0 if none is planned.

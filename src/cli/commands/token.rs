@@ -291,7 +291,7 @@ fn tell_scope(out: &mut OutputWriter, token: &Value) {
     let ends = token_scope::ends(token);
     out.notice(match token_scope::expiry(token) {
         Some(_) => format!("  it {ends}"),
-        None => format!("  it {ends}; `--ttl 30d` makes one that does"),
+        None => format!("  it {ends}; `--ttl 30d` sets an expiry"),
     });
 }
 
