@@ -2,7 +2,7 @@
 //! process, without closing them. To both ends that is a network that drops packets; later the link passes bytes again.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::{http_client, port};
+use crate::http_client;
 
 /// Connections that pass no bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +47,8 @@ pub struct NetworkLink {
 impl NetworkLink {
     /// Starts a link to `target` on a free port.
     pub async fn start(target: SocketAddr) -> Result<Self> {
-        let address = port::free()?;
-        let listener = TcpListener::bind(address).await?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let address = listener.local_addr()?;
         let (cut, receiver) = watch::channel(LinkCut::Nothing);
         let mut task = JoinSet::new();
         task.spawn(accept(listener, target, receiver));

@@ -1,9 +1,10 @@
 //! Free ports on loopback; one test program never gets the same port twice.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Result, bail};
+use tokio::net::TcpSocket;
 
 /// Below the range of ephemeral ports.
 const FIRST: u32 = 20_000;
@@ -18,9 +19,55 @@ pub fn free() -> Result<SocketAddr> {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = u16::try_from(FIRST + offset.wrapping_add(step) % COUNT)?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        if TcpListener::bind(address).is_ok() {
+        if has_no_listener(address) {
             return Ok(address);
         }
     }
     bail!("no free port on loopback")
+}
+
+/// Binds a socket that does not listen. A process that another thread starts at this moment holds a copy of the socket
+/// until its `exec`; a copy of a listening socket would refuse the port to the caller meanwhile.
+fn has_no_listener(address: SocketAddr) -> bool {
+    let bind = || {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)
+    };
+    bind().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_free_port_can_be_bound_while_processes_are_started() {
+        let ended = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(Ordering::Relaxed) {
+                    let mut command = Command::new("true");
+                    assert!(command.status().unwrap().success());
+                }
+            });
+            let taken: Vec<_> = (0..5_000)
+                .map(|_| free().unwrap())
+                .filter(|&address| TcpListener::bind(address).is_err())
+                .collect();
+            ended.store(true, Ordering::Relaxed);
+            assert!(taken.is_empty(), "{taken:?}");
+        });
+    }
+
+    #[test]
+    fn a_port_with_a_listener_is_not_free() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        assert!(!has_no_listener(listener.local_addr().unwrap()));
+    }
 }
