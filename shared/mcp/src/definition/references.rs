@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use crate::limits::FrameLimits;
+
 /// Members that refer to a schema.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
@@ -17,8 +19,8 @@ const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 /// Starts of the names of documents that validators know without fetching them.
 const KNOWN_DOCUMENTS: [&str; 2] = ["https://json-schema.org/", "http://json-schema.org/"];
 
-/// Maximum depth of a schema that is searched; a definition is not nested deeper.
-const MAX_DEPTH: usize = 128;
+/// Maximum depth of a schema that is searched; a definition that is kept is not nested deeper.
+const MAX_DEPTH: usize = FrameLimits::DEFINITION.depth;
 
 /// Maximum number of distinct references of a schema that are resolved. Nothing is reported for further ones.
 const MAX_REFERENCES: usize = 10_000;
