@@ -31,6 +31,12 @@ pub enum CliErrorKind {
     Unavailable = 6,
     /// Failed call through a gateway: an error in place of a result, or no response of the server.
     CallFailed = 7,
+    /// Ended by SIGHUP. This code and the next ones are those of a shell for a process that a signal ended.
+    HungUp = 129,
+    /// Ended by SIGINT.
+    Interrupted = 130,
+    /// Ended by SIGTERM.
+    Terminated = 143,
 }
 
 /// Reasons in the API's error details that commands tell apart.
