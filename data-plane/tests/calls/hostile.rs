@@ -4,6 +4,7 @@ mod credentials;
 mod framing;
 mod identities;
 mod isolation;
+mod metrics;
 mod names;
 mod sessions;
 mod shares;
