@@ -7,7 +7,7 @@ use toolgate_egress::{EgressError, EgressErrorClass};
 use toolgate_mcp::{FrameError, RpcError, deceptive_text};
 use toolgate_runtime::budget::BudgetExceeded;
 
-use crate::presented::PresentedCredential;
+use crate::{content_coding::EXPANSION, presented::PresentedCredential};
 
 /// Error of a call to a server.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +27,12 @@ pub enum ClientError {
     /// The response exceeds the size limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// The response expands further than the limit when its content coding is removed.
+    #[error(
+        "the answer expands to more than {} times its compressed size; have the server answer `Accept-Encoding: identity` unencoded",
+        EXPANSION
+    )]
+    Expansion,
     /// The response stream exceeds the event limit.
     #[error("the server sent more than {0} messages without an answer")]
     TooManyEvents(u32),
@@ -112,6 +118,7 @@ impl ClientError {
             }
             Self::Timeout(_)
             | Self::TooLarge(_)
+            | Self::Expansion
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Protocol(_) => self.to_string(),
@@ -139,6 +146,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
+            | Self::Expansion
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)
@@ -169,6 +177,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
+            | Self::Expansion
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)
