@@ -9,4 +9,5 @@ mod names;
 mod sessions;
 mod shares;
 mod smuggling;
+mod spellings;
 mod tenants;
