@@ -7,10 +7,10 @@ target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target
 
 host = $$(rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help run build release test unit check fmt million drill bench fuzz mutants setup clean
+.PHONY: help run build release test unit check fmt million drill components bench fuzz mutants setup clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start everything in one process; prints an endpoint, a token and what to type next
 	@# Without optimisation, for a short build. Measure with `make release`.
@@ -61,6 +61,11 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	$(CARGO) test --package toolgate-control-plane --lib over_etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1
 	$(CARGO) test --package toolgate-client --package toolgate-ingress --package toolgate-sync --lib -- --test-threads 1
+
+components: ## Write the list of components of the binary (CycloneDX, JSON) to the target directory
+	@$(CARGO) build --quiet --package toolgate-tests --bin components
+	@"$(target)/debug/components" > "$(target)/toolgate.cdx.json"
+	@echo "$(target)/toolgate.cdx.json"
 
 bench: ## Compare direct, pass-through and gateway in one interleaved run, then the micro-benchmarks
 	$(CARGO) build --release --package toolgate --package toolgate-benches
