@@ -7,7 +7,10 @@ use toolgate_model::CredentialHosts;
 use toolgate_runtime::{Metrics, Readiness, clock, drain};
 
 use super::*;
-use crate::control_channels;
+use crate::{
+    control_channels,
+    fixture::{server, snapshot},
+};
 
 fn key() -> PendingKey {
     let org = "acme".parse().unwrap();
@@ -129,4 +132,45 @@ fn a_resolution_that_was_aborted_is_started_again_by_the_next_request() {
     assert!(waits(&cache));
     assert!(cache.inner.pending().is_empty(), "nothing is left of it");
     assert!(waits(&cache), "it is resolved again");
+}
+
+#[tokio::test]
+async fn ti_12_credentials_of_a_deleted_organization_are_forgotten_in_memory_and_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let (cache, _kept) = cache();
+    let held = Arc::downgrade(&hold(&cache));
+    let table = &cache.inner.table;
+    let (server_name, _, shared) = table.entries().remove(0);
+    let principal = Principal {
+        org: server_name.org.clone(),
+        subject: PrincipalSubject::User("ada".parse().unwrap()),
+    };
+    table.insert(&server_name, Some(principal), shared, cache.inner.clock.now());
+    let servers = vec![server("files", "http://files.test/mcp", Some(1))];
+    let (view, _refusals) = View::build(&snapshot(1, servers), None);
+    let stored = cache.persist(&disk, 0).await;
+    assert_eq!(stored::load(&disk, &view).len(), 2);
+
+    assert_eq!(cache.refresh(&View::empty()).await, 0);
+    assert!(table.entries().is_empty());
+    assert!(held.upgrade().is_none(), "no copy is held");
+    let stored = cache.persist(&disk, stored).await;
+    assert_eq!(stored::load(&disk, &view).len(), 0);
+
+    // A resolution that ends after the deletion is noticed, and its value is dropped before it is written.
+    let resolved = ResolvedCredential {
+        fields: Vec::new(),
+        revision: 1,
+        expires: None,
+        hosts: CredentialHosts::default(),
+    };
+    let late = cache.inner.conclude(&key(), Ok(resolved), None).unwrap();
+    let late = Arc::downgrade(&late);
+    let noticed = cache.inner.changed.notified();
+    timeout(Duration::from_secs(60), noticed).await.unwrap();
+    assert_eq!(cache.refresh(&View::empty()).await, 0);
+    assert!(late.upgrade().is_none());
+    cache.persist(&disk, stored).await;
+    assert_eq!(stored::load(&disk, &view).len(), 0);
 }
