@@ -307,6 +307,17 @@ impl ControlPlaneProcess {
         endpoints: &[String],
         flags: &[&str],
     ) -> Result<Self> {
+        Self::start_at(sandbox, name, endpoints, flags, None).await
+    }
+
+    /// Same as [`Self::start_with`], with its own clock.
+    pub async fn start_at(
+        sandbox: &Sandbox,
+        name: &str,
+        endpoints: &[String],
+        flags: &[&str],
+        clock: Option<&ShiftedClock>,
+    ) -> Result<Self> {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
         let data = sandbox.join("control-plane");
@@ -314,6 +325,9 @@ impl ControlPlaneProcess {
         let endpoints = endpoints.join(",");
         let mut command = Self::command(&data, admin, push, private, &endpoints)?;
         command.args(&flags);
+        if let Some(clock) = clock {
+            clock.apply(&mut command);
+        }
         let process = TestProcess::start(name, &home, command)?;
         let name = name.to_owned();
         let mut this = Self {
