@@ -136,8 +136,9 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
     }
     if let Some(names) = first_names(&listing.with_unresolved_references) {
         parts.push(format!(
-            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; clients may \
-             not be able to check arguments; have the server send complete schemas"
+            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; output \
+             schemas like that are left out, and clients may not be able to check arguments; have the server send complete \
+             schemas"
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))
