@@ -23,7 +23,8 @@ pub fn checksums(lock: &str) -> Checksums {
     for package in lock.split("[[package]]").skip(1) {
         let field = |name: &str| {
             let lines = package.lines();
-            let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
+            let mut values =
+                lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(" = \""));
             values.next()?.strip_suffix('"').map(str::to_owned)
         };
         if let (Some(name), Some(version), Some(checksum)) =
@@ -42,12 +43,16 @@ pub fn list(metadata: &Metadata, checksums: &Checksums) -> Result<Value> {
     let mut components = BTreeMap::new();
     for id in linked.keys() {
         let package = &metadata[*id];
-        if *package.name != BINARY {
+        if package.name.as_str() != BINARY {
             components.insert(purl(package), component(package, "library", checksums)?);
         }
     }
     let mut dependencies = BTreeMap::new();
-    for node in resolve.nodes.iter().filter(|node| linked.contains_key(&node.id)) {
+    for node in resolve
+        .nodes
+        .iter()
+        .filter(|node| linked.contains_key(&node.id))
+    {
         let direct = linked_directly(metadata, node, true).map(|id| purl(&metadata[id]));
         let mut direct: Vec<String> = direct.collect();
         direct.sort();
@@ -56,7 +61,9 @@ pub fn list(metadata: &Metadata, checksums: &Checksums) -> Result<Value> {
         dependencies.insert(package, entry);
     }
     let members = metadata.workspace_packages();
-    let named = members.into_iter().find(|member| *member.name == BINARY);
+    let named = members
+        .into_iter()
+        .find(|member| member.name.as_str() == BINARY);
     let binary = component(named.context("no binary")?, "application", checksums)?;
     Ok(json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.5.schema.json",
@@ -81,7 +88,7 @@ fn component(package: &Package, kind: &str, checksums: &Checksums) -> Result<Val
     let mut component = json!({
         "type": kind,
         "bom-ref": purl,
-        "name": *package.name,
+        "name": package.name.as_str(),
         "version": package.version.to_string(),
         "purl": purl,
         "licenses": [{"expression": licence.to_string()}],
@@ -104,5 +111,7 @@ pub fn licence(package: &Package) -> Result<Expression> {
     let lax = Expression::parse_mode(declared, ParseMode::LAX);
     let lax = lax.with_context(|| format!("{}: {declared}", package.name))?;
     let canonical = Expression::canonicalize(declared).ok().flatten();
-    Ok(canonical.and_then(|text| Expression::parse(&text).ok()).unwrap_or(lax))
+    Ok(canonical
+        .and_then(|text| Expression::parse(&text).ok())
+        .unwrap_or(lax))
 }

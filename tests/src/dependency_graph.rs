@@ -37,13 +37,17 @@ pub fn linked<'a>(
     let resolve = metadata.resolve.as_ref().context("no resolve graph")?;
     let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|n| (&n.id, n)).collect();
     let members = metadata.workspace_packages();
-    let named = members.into_iter().find(|member| *member.name == root);
+    let named = members
+        .into_iter()
+        .find(|member| member.name.as_str() == root);
     let start = &named.context("no such member")?.id;
     let mut paths: BTreeMap<&PackageId, String> = BTreeMap::from([(start, root.to_owned())]);
     let mut queue = vec![start];
     while let Some(id) = queue.pop() {
         let path = paths.get(id).cloned().unwrap_or_default();
-        let Some(node) = nodes.get(id) else { continue };
+        let Some(node) = nodes.get(id).copied() else {
+            continue;
+        };
         for dependency in linked_directly(metadata, node, build) {
             if !paths.contains_key(dependency) {
                 let name = &metadata[dependency].name;

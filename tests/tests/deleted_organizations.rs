@@ -24,9 +24,8 @@ fn documents(url: &str) -> String {
     let mut all =
         format!("apiVersion: toolgate/v1\nkind: Organization\nmetadata: {{name: {RIVAL}}}\n");
     all += &head("Credential", "rival-key");
-    all += &format!(
-        "spec: {{staticHeader: {{header: Authorization, value: Bearer of-{RIVAL}}}}}\n"
-    );
+    all +=
+        &format!("spec: {{staticHeader: {{header: Authorization, value: Bearer of-{RIVAL}}}}}\n");
     all += &head("Server", "rival-server");
     all += &format!("spec: {{url: '{url}', credential: rival-key}}\n");
     all += &head("Gateway", "rival-gateway");
@@ -81,7 +80,7 @@ async fn ti_12_a_deleted_organization_leaves_nothing_in_the_store_and_on_proxies
     let called = called.await.unwrap();
     assert!(called.to_string().contains(&format!("of-{RIVAL}")));
     let data = sandbox.join("proxy-1");
-    let held = eventually("the credential is saved", HANG_GUARD, async || {
+    let held = eventually("the credential is saved", HANG_GUARD, || async {
         let length = length(&data, "credentials.sealed");
         ensure!(length > 0, "no file");
         Ok(length)
@@ -100,7 +99,7 @@ async fn ti_12_a_deleted_organization_leaves_nothing_in_the_store_and_on_proxies
     }
     let organization = format!("organization/{RIVAL}");
     cli.run(&["delete", &organization]).await.unwrap();
-    eventually("nothing is left", HANG_GUARD, async || {
+    eventually("nothing is left", HANG_GUARD, || async {
         let left = left_in(&etcd).await?;
         ensure!(left.is_empty(), "{left:#?}");
         let now = length(&data, "credentials.sealed");
@@ -111,5 +110,8 @@ async fn ti_12_a_deleted_organization_leaves_nothing_in_the_store_and_on_proxies
     })
     .await
     .unwrap();
-    println!("view.sealed: {configured} bytes, then {}", length(&data, "view.sealed"));
+    println!(
+        "view.sealed: {configured} bytes, then {}",
+        length(&data, "view.sealed")
+    );
 }

@@ -48,10 +48,8 @@ pub(super) struct TargetMeter {
 }
 
 /// Histograms of this proxy and of the server, by error and versions.
-type OutcomeHistograms = CopyOnWriteMap<
-    (Option<&'static str>, ProtocolVersions),
-    (LatencyHistogram, LatencyHistogram),
->;
+type OutcomeHistograms =
+    CopyOnWriteMap<(Option<&'static str>, ProtocolVersions), (LatencyHistogram, LatencyHistogram)>;
 
 /// Protocol versions of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -172,7 +170,12 @@ impl GatewayMeter {
     }
 
     /// Returns the handles of a tool. Beyond the limit, they are made for each call, with shared histograms.
-    fn tool(&self, exposed: &str, method: &'static str, server: &Slug) -> Arc<TargetMeter> {
+    pub(super) fn tool(
+        &self,
+        exposed: &str,
+        method: &'static str,
+        server: &Slug,
+    ) -> Arc<TargetMeter> {
         if !self.tools.admits(exposed, TOOL_LABELS) {
             let shared = Arc::clone(&self.unlabelled_tools);
             let mut meter = self.meter(method, Some(exposed), server, shared);

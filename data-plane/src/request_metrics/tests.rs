@@ -191,7 +191,9 @@ fn se_07_the_tools_of_one_gateway_use_up_no_series_of_another() {
         let of = |name: &str| series.iter().filter(|line| line.contains(name)).count();
         assert_eq!(of("gen_ai_tool_name=\"greet\""), 1, "{metric}");
         assert_eq!(of("gen_ai_tool_name=\"tool-7\""), 1, "{metric}");
-        let shared = series.iter().find(|line| line.contains("tool_name=\"_OTHER\""));
+        let shared = series
+            .iter()
+            .find(|line| line.contains("tool_name=\"_OTHER\""));
         assert!(shared.unwrap().ends_with("} 99500"), "{shared:?}");
     }
     assert!(scrape.len() < 6 << 20, "{} bytes", scrape.len());

@@ -115,7 +115,12 @@ impl Metrics {
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build();
-        let limited = |_: &Instrument| Stream::builder().with_cardinality_limit(SERIES).build().ok();
+        let limited = |_: &Instrument| {
+            Stream::builder()
+                .with_cardinality_limit(SERIES)
+                .build()
+                .ok()
+        };
         let builder = builder.with_view(limited);
         let provider = match exporter {
             Ok(reader) => builder.with_reader(reader).build(),

@@ -103,7 +103,11 @@ fn se_15_certificates_that_are_issued_at_special_times_have_their_whole_lifetime
                 let validity = certificate.validity();
                 let begin = u64::try_from(validity.not_before.timestamp()).unwrap();
                 // Both are valid from before the time of issue on.
-                assert_eq!(begin, (now.0 - CLOCK_SKEW.as_millis() as u64) / 1000, "{why}");
+                assert_eq!(
+                    begin,
+                    (now.0 - CLOCK_SKEW.as_millis() as u64) / 1000,
+                    "{why}"
+                );
                 u64::try_from(validity.not_after.timestamp()).unwrap()
             });
             assert_eq!(ends[0], issued.not_after.0 / 1000, "{why}");

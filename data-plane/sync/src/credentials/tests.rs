@@ -148,7 +148,12 @@ async fn ti_12_credentials_of_a_deleted_organization_are_forgotten_in_memory_and
         org: server_name.org.clone(),
         subject: PrincipalSubject::User("ada".parse().unwrap()),
     };
-    table.insert(&server_name, Some(principal), shared, cache.inner.clock.now());
+    table.insert(
+        &server_name,
+        Some(principal),
+        shared,
+        cache.inner.clock.now(),
+    );
     let servers = vec![server("files", "http://files.test/mcp", Some(1))];
     let (view, _refusals) = View::build(&snapshot(1, servers), None);
     let stored = cache.persist(&disk, 0).await;

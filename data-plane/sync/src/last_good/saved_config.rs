@@ -203,7 +203,10 @@ impl SavedConfig {
         self.log = Some(log);
         delta_log::remove_others(&self.disk, Some(id));
         // A base of an earlier snapshot holds what was deleted since.
-        if self.deleted_at.is_some_and(|at| base.snapshot.version >= at) {
+        if self
+            .deleted_at
+            .is_some_and(|at| base.snapshot.version >= at)
+        {
             self.deleted_at = None;
         }
         self.base_length = length;

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{CreateTokenArgs, TokenRequest, expiry_after, parse_duration, spec_of, unoffered_tools};
+use super::{
+    CreateTokenArgs, TokenRequest, expiry_after, parse_duration, spec_of, unoffered_tools,
+};
 use crate::cli::output::error::CliErrorKind;
 
 #[test]

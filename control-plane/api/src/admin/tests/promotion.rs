@@ -266,7 +266,13 @@ async fn ti_11_no_admin_makes_a_system_token_or_revives_a_revoked_one() {
         name: own("mine"),
         ..Default::default()
     };
-    let revoked = call(&attempts.router, "Tokens/RevokeToken", Some("admin"), &revoke).await;
+    let revoked = call(
+        &attempts.router,
+        "Tokens/RevokeToken",
+        Some("admin"),
+        &revoke,
+    )
+    .await;
     assert_eq!(revoked.code, Code::Ok);
     for request in promotions(attempts.read(&own("mine")).await) {
         // The revoked token itself, and another one of its organization.

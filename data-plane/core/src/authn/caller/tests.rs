@@ -77,7 +77,12 @@ fn se_15_a_proof_ends_at_its_expiry_at_special_times() {
             kind: AuthnKind::ApiToken,
             expires: Some(Timestamp(at)),
         };
-        for (now, expected) in [(at - 3_600_000, true), (at - 1, true), (at, false), (at + 1, false)] {
+        for (now, expected) in [
+            (at - 3_600_000, true),
+            (at - 1, true),
+            (at, false),
+            (at + 1, false),
+        ] {
             assert_eq!(authn.is_current(Timestamp(now)), expected, "{why}");
         }
     }

@@ -142,7 +142,10 @@ fn mc_06_an_output_schema_that_refers_elsewhere_is_left_out_and_its_tool_remains
         let text = tool.to_string();
         let parsed = crate::definition::parse_definition(kind, text.as_bytes(), &limits).unwrap();
         let changed = parsed.json != text;
-        (serde_json::from_str::<Value>(&parsed.json).unwrap(), changed)
+        (
+            serde_json::from_str::<Value>(&parsed.json).unwrap(),
+            changed,
+        )
     };
     let (tool, _changed) = parsed(&elsewhere, &elsewhere);
     assert_eq!(
