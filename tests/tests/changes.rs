@@ -20,8 +20,9 @@ const TOOLS: &str = "notifications/tools/list_changed";
 const PROMPTS: &str = "notifications/prompts/list_changed";
 /// Documented limit.
 const MAX_DELAY: Duration = Duration::from_secs(1);
-/// Subscribers of one change, in `make test` and in `make drill`, and those of one token.
+/// Subscribers of one change, in `make test` and in `make drill`.
 const SUBSCRIBERS: (usize, usize) = (400, 8_000);
+/// Subscribers with one token.
 const PER_TOKEN: usize = 500;
 /// Subscribers of two proxies.
 const FLEET_SUBSCRIBERS: (usize, usize) = (200, 10_000);
@@ -175,7 +176,7 @@ impl Subscribers {
         }
         let others = self.of_prompts.iter_mut();
         let others: usize = others.map(|stream| stream.count(TOOLS)).sum();
-        assert_eq!(others, 0, "notifications of a type that was not asked for");
+        assert_eq!(others, 0, "notifications of a type that is not subscribed");
         last.duration_since(changed)
     }
 }

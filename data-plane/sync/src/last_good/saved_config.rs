@@ -32,7 +32,7 @@ pub(crate) struct SavedConfig {
     log: Option<DeltaLog>,
     /// Length of the base.
     base_length: u64,
-    /// Length of what the files hold of the saved snapshot. The rest is of resources that were replaced or removed since.
+    /// Length of the current resources in the files. The rest belongs to resources that were replaced or removed since.
     /// `None` until it is measured for the first change after the start.
     used_length: Option<u64>,
     /// Organizations of the content that was loaded, until its snapshot is known.
@@ -243,6 +243,7 @@ impl SavedConfig {
     }
 }
 
+<<<<<<< HEAD
 /// Returns `true` if one of these organizations has no resource in the snapshot.
 fn lacks_any(snapshot: &Snapshot, mut organizations: BTreeSet<&Slug>) -> bool {
     for key in snapshot.entries.keys() {
@@ -255,6 +256,9 @@ fn lacks_any(snapshot: &Snapshot, mut organizations: BTreeSet<&Slug>) -> bool {
 }
 
 /// Returns the length of the resources of `saved` after `delta`. `used` is that before, if it was measured.
+=======
+/// Returns the length of the resources of `saved` after `delta`. `used` is the length before, if it was measured.
+>>>>>>> main
 fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
     let length = |(key, entry): (&ResourceKey, &SnapshotEntry)| stored_length(key, entry);
     let used = used.unwrap_or_else(|| saved.entries.iter().map(length).sum());
