@@ -40,7 +40,7 @@ impl<'de> Visitor<'de> for SecretVisitor {
     }
 }
 
-/// Adds a byte. A full vector is replaced, and overwritten: one that grows by itself leaves its former memory as it is.
+/// Adds a byte. A full vector is replaced and overwritten. A vector that grows by itself leaves its former memory as it is.
 fn push(bytes: &mut Zeroizing<Vec<u8>>, byte: u8) {
     if bytes.len() == bytes.capacity() {
         let mut larger = Zeroizing::new(Vec::with_capacity(2 * bytes.len().max(USUAL_LENGTH)));

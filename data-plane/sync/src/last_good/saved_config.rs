@@ -49,7 +49,7 @@ struct StoredConfig {
     base: FileId,
     base_length: u64,
     log: LogContent,
-    /// Organizations of all resources, also of those that the log removes.
+    /// Organizations of all resources, also of removed resources.
     organizations: BTreeSet<Slug>,
     /// This build can read all records of the log.
     is_known: bool,
