@@ -243,7 +243,6 @@ impl SavedConfig {
     }
 }
 
-<<<<<<< HEAD
 /// Returns `true` if one of these organizations has no resource in the snapshot.
 fn lacks_any(snapshot: &Snapshot, mut organizations: BTreeSet<&Slug>) -> bool {
     for key in snapshot.entries.keys() {
@@ -255,10 +254,7 @@ fn lacks_any(snapshot: &Snapshot, mut organizations: BTreeSet<&Slug>) -> bool {
     !organizations.is_empty()
 }
 
-/// Returns the length of the resources of `saved` after `delta`. `used` is that before, if it was measured.
-=======
 /// Returns the length of the resources of `saved` after `delta`. `used` is the length before, if it was measured.
->>>>>>> main
 fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
     let length = |(key, entry): (&ResourceKey, &SnapshotEntry)| stored_length(key, entry);
     let used = used.unwrap_or_else(|| saved.entries.iter().map(length).sum());

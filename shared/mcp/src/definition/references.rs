@@ -1,10 +1,6 @@
 //! References of the schemas of a tool that lead nowhere: to another document, which is not fetched, or to a part of the schema
-<<<<<<< HEAD
-//! that does not exist. A client that checks arguments against such a schema cannot, or fetches the document itself. Clients that
-//! compile the schemas of results when they list tools fail with the whole list, and with it with the tools of all other servers.
-=======
-//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself.
->>>>>>> main
+//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself. Clients that
+//! compile the schemas of results when they list tools fail with the whole list, and so with the tools of all other servers.
 
 use std::{
     borrow::Cow,
