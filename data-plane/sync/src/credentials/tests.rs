@@ -172,8 +172,8 @@ async fn ti_12_credentials_of_a_deleted_organization_are_forgotten_in_memory_and
         expires: None,
         hosts: CredentialHosts::default(),
     };
-    let late = cache.inner.conclude(&key(), Ok(resolved), None).unwrap();
-    let late = Arc::downgrade(&late);
+    let late = cache.inner.conclude(&key(), Ok(resolved), None);
+    let late = Arc::downgrade(&late.unwrap());
     let noticed = cache.inner.changed.notified();
     timeout(Duration::from_secs(60), noticed).await.unwrap();
     assert_eq!(cache.refresh(&View::empty()).await, 0);

@@ -37,7 +37,12 @@ impl PromotionAttempts {
     }
 
     /// Asserts that the request is refused and changes nothing.
-    async fn refused(&mut self, method: &str, caller: &str, request: &impl prost::Message) {
+    async fn refused(
+        &mut self,
+        method: &str,
+        caller: &str,
+        request: &(impl prost::Message + std::fmt::Debug),
+    ) {
         let before = self.control_api.published().state.revision();
         let answer = call(&self.router, method, Some(caller), request).await;
         let refusals = [
