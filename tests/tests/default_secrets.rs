@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
@@ -11,15 +12,15 @@ use toolgate_tests::toolgate::ToolgateUp;
 /// Length from which a word is taken for a secret: 18 random bytes in base64.
 const WORD: usize = 24;
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap().flatten() {
-        match entry.path() {
-            path if path.is_dir() => found.extend(files(&path)),
+    for entry in fs::read_dir(folder)? {
+        match entry?.path() {
+            path if path.is_dir() => found.extend(files(&path)?),
             path => found.push(path),
         }
     }
-    found
+    Ok(found)
 }
 
 fn is_word_byte(byte: u8) -> bool {
@@ -39,15 +40,15 @@ fn words(bytes: &[u8]) -> BTreeSet<String> {
 }
 
 /// Long words of all text files of a data folder.
-fn secrets(folder: &Path) -> BTreeSet<String> {
+fn secrets(folder: &Path) -> Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
-    for path in files(folder) {
-        let bytes = fs::read(&path).unwrap();
+    for path in files(folder)? {
+        let bytes = fs::read(&path)?;
         if std::str::from_utf8(&bytes).is_ok() {
             found.extend(words(&bytes));
         }
     }
-    found
+    Ok(found)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,7 +58,7 @@ async fn ti_11_no_two_deployments_share_a_secret_and_the_binary_holds_none() {
     for name in ["first", "second"] {
         let sandbox = Sandbox::new(name).unwrap();
         let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-        let found = secrets(up.data());
+        let found = secrets(up.data()).unwrap();
         for file in ["admin-token", "demo-token", "key"] {
             let text = fs::read(up.data().join(file)).unwrap();
             assert!(!words(&text).is_empty(), "{file} has a secret");

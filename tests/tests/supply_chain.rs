@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use anyhow::Result;
 use cargo_metadata::Metadata;
 use serde_json::Value;
 use spdx::{Expression, LicenseReq};
@@ -28,9 +29,9 @@ const ACCEPTED: [&str; 10] = [
 /// Further licences of packages that no shipped binary is linked with.
 const ACCEPTED_IN_TESTS: [(&str, &str); 1] = [("libfuzzer-sys", "NCSA")];
 
-fn lock() -> Checksums {
+fn lock() -> Result<Checksums> {
     let path = external_programs::repository().join("Cargo.lock");
-    components::checksums(&fs::read_to_string(path).unwrap())
+    Ok(components::checksums(&fs::read_to_string(path)?))
 }
 
 fn is_accepted(requirement: &LicenseReq, further: &[&str]) -> bool {
@@ -38,15 +39,15 @@ fn is_accepted(requirement: &LicenseReq, further: &[&str]) -> bool {
     id.is_some_and(|id| ACCEPTED.contains(&id.name) || further.contains(&id.name))
 }
 
-fn linked_names(metadata: &Metadata) -> BTreeSet<&str> {
-    let linked = dependency_graph::linked(metadata, BINARY, true).unwrap();
+fn linked_names(metadata: &Metadata) -> Result<BTreeSet<&str>> {
+    let linked = dependency_graph::linked(metadata, BINARY, true)?;
     let names = linked.keys().map(|id| metadata[*id].name.as_str());
-    names.collect()
+    Ok(names.collect())
 }
 
 #[test]
 fn se_12_every_dependency_is_from_crates_io_with_a_digest() {
-    let (metadata, lock) = (dependency_graph::metadata().unwrap(), lock());
+    let (metadata, lock) = (dependency_graph::metadata().unwrap(), lock().unwrap());
     let members = metadata.workspace_packages();
     let members: BTreeSet<_> = members.iter().map(|package| &package.id).collect();
     let mut offences = Vec::new();
@@ -71,7 +72,7 @@ fn se_12_every_dependency_is_from_crates_io_with_a_digest() {
 #[test]
 fn se_12_every_licence_of_a_dependency_is_accepted() {
     let metadata = dependency_graph::metadata().unwrap();
-    let linked = linked_names(&metadata);
+    let linked = linked_names(&metadata).unwrap();
     let mut offences = Vec::new();
     for package in &metadata.packages {
         let further = ACCEPTED_IN_TESTS.iter();
@@ -107,7 +108,7 @@ fn licences_with_conditions_on_the_whole_are_not_accepted() {
 
 #[test]
 fn se_12_the_list_of_components_names_all_that_is_linked_and_nothing_of_the_tests() {
-    let (metadata, lock) = (dependency_graph::metadata().unwrap(), lock());
+    let (metadata, lock) = (dependency_graph::metadata().unwrap(), lock().unwrap());
     let list = components::list(&metadata, &lock).unwrap();
     let again = components::list(&dependency_graph::metadata().unwrap(), &lock).unwrap();
     assert_eq!(list, again, "equal sources have equal lists");
@@ -123,7 +124,7 @@ fn se_12_the_list_of_components_names_all_that_is_linked_and_nothing_of_the_test
         let is_own = name.starts_with("toolgate-");
         assert_eq!(component["hashes"].is_array(), !is_own, "{component}");
     }
-    let linked = linked_names(&metadata);
+    let linked = linked_names(&metadata).unwrap();
     assert_eq!(named, linked);
     for (name, expected) in [
         ("rustls", true),
