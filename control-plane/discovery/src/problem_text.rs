@@ -39,7 +39,7 @@ pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) 
         | ClientError::Request(_)
         | ClientError::Exhausted
         | ClientError::TooLarge(_)
-        | ClientError::Expansion
+        | ClientError::Expansion(_)
         | ClientError::Broken(_) => advice(error, target),
     };
     format!("its {what} could not be listed: {reason}; {advice}")
@@ -80,7 +80,7 @@ fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
             "the control plane reads too many long lists at once; it will be tried again later"
         }
         ClientError::TooLarge(_) => "have the server send its lists in pages",
-        ClientError::Expansion => "its own log may say more",
+        ClientError::Expansion(_) => "its own log may say more",
         ClientError::Broken(_) => "check that it is up, and what stands between it and us",
         ClientError::Rpc(_)
         | ClientError::Protocol(_)

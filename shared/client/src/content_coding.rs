@@ -41,7 +41,7 @@ const BROTLI_WINDOW: usize = 16 * 1024 * 1024;
 
 /// Maximum ratio of the decoded size of a body to its coded size. Records of real tools reach 30; bodies that reach more than
 /// 100 repeat one short text.
-pub(crate) const EXPANSION: u64 = 100;
+const EXPANSION: u64 = 100;
 
 /// Decoded bytes up to which any ratio is accepted: the limit of an answer unless its server has a larger one.
 const FREE_EXPANSION: u64 = 4 * 1024 * 1024;
@@ -242,7 +242,7 @@ impl CodedBody {
         }
         if self.expands_too_far() {
             self.close();
-            return Poll::Ready(Err(ClientError::Expansion));
+            return Poll::Ready(Err(ClientError::Expansion(EXPANSION)));
         }
         let polled = ready!(self.poll_decoded(cx));
         if !matches!(&polled, Ok(1..)) {

@@ -7,7 +7,7 @@ use toolgate_egress::{EgressError, EgressErrorClass};
 use toolgate_mcp::{FrameError, RpcError, deceptive_text};
 use toolgate_runtime::budget::BudgetExceeded;
 
-use crate::{content_coding::EXPANSION, presented::PresentedCredential};
+use crate::presented::PresentedCredential;
 
 /// Error of a call to a server.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +27,11 @@ pub enum ClientError {
     /// The response exceeds the size limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// The response expands further than the limit when its content coding is removed.
+    /// The response expands further than the limit when its content coding is removed: the ratio.
     #[error(
-        "the answer expands to more than {} times its compressed size; have the server answer `Accept-Encoding: identity` unencoded",
-        EXPANSION
+        "the answer expands to more than {0} times its compressed size; have the server answer `Accept-Encoding: identity` unencoded"
     )]
-    Expansion,
+    Expansion(u64),
     /// The response stream exceeds the event limit.
     #[error("the server sent more than {0} messages without an answer")]
     TooManyEvents(u32),
@@ -118,7 +117,7 @@ impl ClientError {
             }
             Self::Timeout(_)
             | Self::TooLarge(_)
-            | Self::Expansion
+            | Self::Expansion(_)
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Protocol(_) => self.to_string(),
@@ -146,7 +145,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
-            | Self::Expansion
+            | Self::Expansion(_)
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)
@@ -177,7 +176,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
-            | Self::Expansion
+            | Self::Expansion(_)
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)

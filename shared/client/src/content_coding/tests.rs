@@ -176,7 +176,10 @@ async fn an_answer_that_expands_too_far_ends_at_the_limit_of_the_ratio() {
                 Err(refused) => break refused,
             }
         };
-        assert!(matches!(refused, ClientError::Expansion), "{refused:?}");
+        assert!(
+            matches!(refused, ClientError::Expansion(100)),
+            "{refused:?}"
+        );
         assert!(refused.public_message().contains("100 times"), "{refused}");
         assert!(
             (4 * MIB..24 * MIB).contains(&decoded),
