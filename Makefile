@@ -56,7 +56,7 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	  --test fleet --test floods --test giants --test http2_floods --test lost_leaders --test memory --test overload \
 	  --test poisoned_store --test propagation --test push_storms --test rate_limits --test restored_store \
 	  --test revocations --test rolling_restarts --test scale --test schema_bombs --test slow_connections \
-	  --test slow_readers --test special_times --test update_histories -- --test-threads 1
+	  --test slow_readers --test update_histories -- --test-threads 1
 	$(CARGO) test --package toolgate-store --test etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-control-plane --lib over_etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1

@@ -24,8 +24,6 @@ pub const LISTED_TOOLS: &[&str] = &[
     "null_in_icon",
     "boolean_property",
     "any_output",
-    "referring_output",
-    "incomplete_output",
     UNUSUAL_TOOL.1,
 ];
 
@@ -180,14 +178,6 @@ fn tools() -> Vec<Value> {
         &json!({"inputSchema": {"type": "object", "required": true}}),
     ));
     tools.push(tool("boolean_output", &json!({"outputSchema": true})));
-    tools.push(tool(
-        "referring_output",
-        &json!({"outputSchema": {"type": "object", "$ref": "https://schemas.invalid/output.json"}}),
-    ));
-    tools.push(tool(
-        "incomplete_output",
-        &json!({"outputSchema": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}}}),
-    ));
     tools
 }
 

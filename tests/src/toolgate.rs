@@ -9,7 +9,6 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 mod command_line;
-mod control_plane_start;
 mod proxy;
 
 use crate::admin_client::AdminClient;
@@ -308,7 +307,28 @@ impl ControlPlaneProcess {
         endpoints: &[String],
         flags: &[&str],
     ) -> Result<Self> {
-        Self::start_at(sandbox, name, endpoints, flags, None).await
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let (admin, push, private) = (port::free()?, port::free()?, port::free()?);
+        let data = sandbox.join("control-plane");
+        let home = sandbox.path().to_owned();
+        let endpoints = endpoints.join(",");
+        let mut command = Self::command(&data, admin, push, private, &endpoints)?;
+        command.args(&flags);
+        let process = TestProcess::start(name, &home, command)?;
+        let name = name.to_owned();
+        let mut this = Self {
+            process,
+            admin,
+            push,
+            private,
+            data,
+            home,
+            name,
+            endpoints,
+            flags,
+        };
+        await_ready(&mut this.process, this.private).await?;
+        Ok(this)
     }
 
     /// Starts another control plane with the same store and keys.
