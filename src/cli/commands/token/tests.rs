@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{
-    CreateTokenArgs, TokenRequest, expiry_after, parse_duration, spec_of, unoffered_tools,
-};
+use super::{CreateTokenArgs, TokenExpiry, TokenRequest, parse_duration, spec_of, unoffered_tools};
 use crate::cli::output::error::CliErrorKind;
 
 #[test]
@@ -41,7 +39,7 @@ fn human_readable_durations_are_parsed() {
 #[test]
 fn a_ttl_becomes_a_point_in_time() {
     let token_request = TokenRequest {
-        ttl: Some(Duration::from_secs(60)),
+        expiry: Some(TokenExpiry::After(Duration::from_secs(60))),
         ..TokenRequest::default()
     };
     assert_eq!(
@@ -60,7 +58,7 @@ fn a_ttl_becomes_a_point_in_time() {
 fn a_ttl_beyond_all_times_is_an_error_and_not_a_token_for_ever() {
     for days in [3_000_000, u64::MAX / 86_400] {
         let token_request = TokenRequest {
-            ttl: Some(Duration::from_secs(days * 86_400)),
+            expiry: Some(TokenExpiry::After(Duration::from_secs(days * 86_400))),
             ..TokenRequest::default()
         };
         let fault = spec_of(&token_request, 0).unwrap_err();
@@ -100,18 +98,4 @@ fn tools_of_a_token_are_separated_by_commas() {
     // No tools would mean all of them.
     assert_eq!(tools(&["--tool", "a,"]), ["a", ""]);
     assert_eq!(tools(&["--tool", ""]), [""]);
-}
-
-/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
-const SPECIAL_TIMES: &str = include_str!("../../../../tests/fixtures/special-times.txt");
-
-#[test]
-fn se_15_a_lifetime_over_a_special_time_has_its_length() {
-    for line in SPECIAL_TIMES.lines() {
-        let (millis, why) = line.split_once(' ').unwrap();
-        let now = millis.parse::<u64>().unwrap() - 1_800_000;
-        let text = expiry_after(Duration::from_secs(3600), now).unwrap();
-        let end = crate::cli::output::cell::parse_timestamp(&text);
-        assert_eq!(end, Some(now + 3_600_000), "{why}");
-    }
 }

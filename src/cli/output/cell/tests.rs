@@ -49,18 +49,3 @@ fn a_long_text_is_cut_between_words_with_an_ellipsis() {
     );
     assert!(super::summary_line(&"ä".repeat(200)).ends_with('…'));
 }
-
-/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
-const SPECIAL_TIMES: &str = include_str!("../../../../tests/fixtures/special-times.txt");
-
-#[test]
-fn se_15_special_times_are_read_as_they_are_in_the_calendar() {
-    for line in SPECIAL_TIMES.lines() {
-        let (millis, rest) = line.split_once(' ').unwrap();
-        let (text, why) = rest.split_once(' ').unwrap();
-        let at: u64 = millis.parse().unwrap();
-        assert_eq!(parse_timestamp(text), Some(at), "{why}");
-        let object = serde_json::json!({"at": text});
-        assert_eq!(age(&object, "/at", at + 90_000), "1m30s", "{why}");
-    }
-}
