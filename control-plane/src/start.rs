@@ -30,7 +30,7 @@ use crate::{
     WritePath,
     bootstrap::{BootstrapError, FirstToken},
     deployment_keys::{DeploymentKeysError, key_rotation},
-    deployment_record::EmptyStoreError,
+    deployment_record::{self, EmptyStoreError, OlderStoreError},
     leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
     restored_access::RestoredAccess,
@@ -122,6 +122,9 @@ pub enum StartError {
     /// The store is empty, although there was a deployment.
     #[error(transparent)]
     EmptyStore(#[from] EmptyStoreError),
+    /// The store lacks changes that this control plane has served.
+    #[error(transparent)]
+    OlderStore(#[from] OlderStoreError),
     /// The deployment's keys cannot be opened or created.
     #[error(transparent)]
     Keys(DeploymentKeysError),
@@ -171,6 +174,12 @@ impl ControlPlane {
                 () = draining => {}
             }
         });
+        let recording = deployment_record::follow(
+            options.deployment_file.clone(),
+            writer.published.clone(),
+            context.drain.draining(),
+        );
+        context.drain.spawn("record of the deployment", recording);
         let (candidate, leadership) =
             LeaderElection::new(Arc::clone(&store), options.exclusive_store);
         let election = candidate.run(context.drain.clone());

@@ -1,16 +1,16 @@
 //! A snapshot of etcd that is restored into another cluster: proxies adopt it with a new epoch only, and a token that was
 //! revoked after the snapshot stays revoked. A store that is empty although there was a deployment is refused.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
-use anyhow::{Result, bail, ensure};
-use serde_json::json;
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::{Value, json};
 use toolgate_tests::{
     agent::Agent,
     clock::{HANG_GUARD, eventually, now, throughout, within},
     etcd_cluster::TestEtcdCluster,
     sandbox::Sandbox,
-    toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp},
+    toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, ToolgateUp},
     upstream_server::UpstreamServer,
 };
 
@@ -27,6 +27,20 @@ async fn status_is(agent: &Agent, status: u16) -> Result<()> {
 async fn becomes(agent: &Agent, status: u16, most: Duration) -> Result<()> {
     let what = format!("the status is {status}");
     eventually(&what, most, || status_is(agent, status)).await
+}
+
+/// Checks that the record of the control plane names the version that its proxy has acknowledged.
+async fn is_recorded(cli: &CommandLine, record: &Path) -> Result<()> {
+    let proxies = cli.json(&["get", "proxies"]).await?;
+    let acked = proxies.pointer("/items/0/acked/revision");
+    let acked = acked.and_then(Value::as_str).context("no version")?;
+    let text = std::fs::read_to_string(record)?;
+    let recorded = text.split_whitespace().next_back().context("no record")?;
+    ensure!(
+        recorded.parse::<u64>()? >= acked.parse::<u64>()?,
+        "{text}: {acked}"
+    );
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,11 +77,24 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     let later = Agent::modern(&proxy.url("later"), &lasting);
     becomes(&later, 200, HANG_GUARD).await.unwrap();
     becomes(&with_revoked, 401, HANG_GUARD).await.unwrap();
+    let record = plane.data().join("deployment");
+    eventually("the latest change is recorded", HANG_GUARD, || {
+        is_recorded(&cli, &record)
+    })
+    .await
+    .unwrap();
     plane.kill().unwrap();
     etcd.kill(0).unwrap();
 
     let restored = TestEtcdCluster::restore(&sandbox, &snapshot).await.unwrap();
     plane.set_endpoints(&restored.endpoints());
+    // A control plane that has served later changes does not serve the copy.
+    let refused = plane.restart().await.unwrap_err().to_string();
+    for words in ["deployment", "older copy", "--new-epoch"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    // On a machine that has served none, it tells that a proxy has seen later ones.
+    std::fs::remove_file(&record).unwrap();
     plane.restart().await.unwrap();
     let period = Duration::from_secs(3);
     throughout("without a new epoch", period, || async {

@@ -33,6 +33,10 @@ impl TestFolder {
     }
 }
 
+fn change(epoch: u64, revision: Revision) -> LatestChange {
+    LatestChange { epoch, revision }
+}
+
 #[test]
 fn each_file_that_a_deployment_leaves_is_evidence_of_it() {
     let folder = TestFolder::new();
@@ -40,11 +44,19 @@ fn each_file_that_a_deployment_leaves_is_evidence_of_it() {
     for file in [&folder.key, &folder.admin_token] {
         fs::write(file, "secret").unwrap();
         let earlier = folder.files().earlier().unwrap();
-        assert_eq!((&earlier.file, earlier.epoch), (file, 0));
+        assert_eq!(
+            (&earlier.file, earlier.latest),
+            (file, LatestChange::default())
+        );
     }
-    folder.files().note_epoch(7);
+    folder.files().note(change(7, 19));
     let earlier = folder.files().earlier().unwrap();
-    assert_eq!((&earlier.file, earlier.epoch), (&folder.record, 7));
+    assert_eq!(
+        (&earlier.file, earlier.latest),
+        (&folder.record, change(7, 19))
+    );
+    fs::write(&folder.record, "epoch 7\n").unwrap();
+    assert_eq!(folder.files().earlier().unwrap().latest, change(7, 0));
     fs::write(&folder.record, "damaged").unwrap();
     assert_eq!(folder.files().earlier().unwrap().file, folder.admin_token);
 }
@@ -55,7 +67,11 @@ fn an_interrupted_first_start_is_no_evidence() {
     folder.files().note_beginning();
     fs::write(&folder.key, "secret").unwrap();
     assert_eq!(folder.files().earlier(), None);
-    folder.files().note_epoch(1);
+    folder.files().note(change(1, 5));
     folder.files().note_beginning();
-    assert_eq!(folder.files().earlier().unwrap().epoch, 1, "kept");
+    assert_eq!(
+        folder.files().earlier().unwrap().latest,
+        change(1, 5),
+        "kept"
+    );
 }

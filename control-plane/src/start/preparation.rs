@@ -10,7 +10,7 @@ use super::{ControlPlaneContext, StartError, StartOptions, follow};
 use crate::{
     bootstrap::{self, BootstrapError, FirstToken},
     deployment_keys::{self, DeploymentKeys, DeploymentKeysError},
-    deployment_record::{self, DeploymentFiles},
+    deployment_record::{self, DeploymentFiles, LatestChange},
     restored_access::{self, RestoredAccess},
     write_path::StoreWriter,
 };
@@ -41,11 +41,17 @@ pub(super) async fn prepare(
     let writer = follow(store, context).await?;
     let is_new = options.new_deployment;
     let begins = deployment_record::begins_new(&writer, earlier.as_ref(), is_new).await?;
+    if !options.new_epoch {
+        deployment_record::check_not_older(
+            &writer.current(),
+            earlier.as_ref().filter(|_| !begins),
+        )?;
+    }
     if let Some(files) = files.filter(|_| begins) {
         files.note_beginning();
     }
     let vault = Arc::new(vault(&writer.current(), found, key_file)?);
-    let earlier_epoch = earlier.map_or(0, |earlier| earlier.epoch);
+    let earlier_epoch = earlier.map_or(0, |earlier| earlier.latest.epoch);
     bootstrap::prepare(&writer, &options.organization, earlier_epoch).await?;
     let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;
     let keys = keys.map_err(|error| key_error(error, key_file))?;
@@ -59,7 +65,7 @@ pub(super) async fn prepare(
         false => None,
     };
     if let Some(files) = &files {
-        files.note_epoch(writer.current().epoch());
+        files.note(LatestChange::of(&writer.current()));
     }
     Ok(PreparedStore {
         writer,

@@ -402,6 +402,43 @@ async fn a_new_deployment_begins_on_request_in_an_epoch_later_than_that_before()
 }
 
 #[tokio::test]
+async fn a_store_that_lacks_served_changes_is_refused_without_a_new_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("deployment");
+    let store = memory();
+    let (plane, trigger) = start(options(folder.path()), &store).await;
+    drop(plane.unwrap());
+    trigger.drain(HANG_GUARD).await;
+    let served = std::fs::read_to_string(&record).unwrap();
+    let revision = served.split_whitespace().next_back().unwrap();
+    let later = revision.parse::<u64>().unwrap() + 1;
+    // The same store starts again.
+    let (plane, trigger) = start(options(folder.path()), &store).await;
+    drop(plane.unwrap());
+    trigger.drain(HANG_GUARD).await;
+    for recorded in [
+        format!("epoch 1 revision {later}"),
+        "epoch 2 revision 1".to_owned(),
+    ] {
+        std::fs::write(&record, recorded).unwrap();
+        let before = everything(&store).await;
+        let (refused, _trigger) = start(options(folder.path()), &store).await;
+        let Err(error @ StartError::OlderStore(_)) = refused.map(drop) else {
+            panic!("an older store was served");
+        };
+        let told = error.to_string();
+        for words in [
+            &*record.display().to_string(),
+            "--new-epoch",
+            "--etcd-prefix",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert_eq!(everything(&store).await, before);
+    }
+}
+
+#[tokio::test]
 async fn an_older_copy_is_restored_in_an_epoch_later_than_any_before() {
     let folder = tempfile::tempdir().unwrap();
     let record = folder.path().join("deployment");

@@ -72,7 +72,7 @@ pub struct AddServerArgs {
     pub url: String,
     /// Header to present to it, e.g. `Authorization=Bearer …`; repeat for several. It is sealed into a credential of the
     /// server's name, which is bound to the origin of the URL. With `NAME=-` the value is read from a prompt, or from
-    /// standard input.
+    /// standard input, and with `NAME=@FILE` from FILE.
     #[arg(long = "header", value_name = "NAME=VALUE")]
     pub headers: Vec<String>,
     /// Query parameter to present to it, for a server that wants a key in its URL; repeat for several. The value is read

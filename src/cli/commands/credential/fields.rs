@@ -57,7 +57,7 @@ impl GivenField {
         }
     }
 
-    /// Parses a header as `NAME=VALUE`, `NAME: VALUE`, or `NAME=-` for a value that is read.
+    /// Parses a header as `NAME=VALUE`, `NAME: VALUE`, `NAME=-` for a value that is read, or `NAME=@FILE` for one in a file.
     pub fn parse_pair(given: &str) -> Result<Self, CliError> {
         let cut = given.split_once(['=', ':']);
         let Some((name, value)) = cut.filter(|(name, _)| !name.is_empty()) else {
@@ -68,9 +68,10 @@ impl GivenField {
         Ok(Self {
             place: FieldPlace::Header,
             name: name.trim().to_owned(),
-            source: match value.trim() {
-                "-" => ValueSource::Input,
-                value => ValueSource::Argument(value.to_owned()),
+            source: match (value.trim(), value.trim().strip_prefix('@')) {
+                ("-", _) => ValueSource::Input,
+                (_, Some(file)) if !file.is_empty() => ValueSource::File(file.into()),
+                (value, _) => ValueSource::Argument(value.to_owned()),
             },
         })
     }

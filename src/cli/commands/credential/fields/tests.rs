@@ -62,6 +62,9 @@ fn values_are_read_from_files() {
     let given = of(&format!("api_key=@{}", file.display()));
     let read = read_values(vec![given], "git", "toolgate credential set git").unwrap();
     assert_eq!(read[0].value, "s3cret");
+    let pair = GivenField::parse_pair(&format!("X-Api-Key=@{}", file.display())).unwrap();
+    let read = read_values(vec![pair], "git", "toolgate credential set git").unwrap();
+    assert_eq!(read[0].value, "s3cret");
     fs::write(&file, "\n").unwrap();
     let given = of(&format!("api_key=@{}", file.display()));
     assert!(read_values(vec![given], "git", "toolgate credential set git").is_err());
