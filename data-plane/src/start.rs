@@ -421,4 +421,9 @@ fn register_gauges<S: ConfigSource>(state: &Arc<ProxyState<S>>, metrics: &Metric
         "Upstreams whose circuit breaker is open",
         |state| state.upstream.open_circuits(),
     );
+    show(
+        "toolgate.connections.not_opened",
+        "Connections to servers that were not opened because this proxy had no descriptors, ports or memory",
+        |state| usize::try_from(state.upstream.connections_not_opened()).unwrap_or(usize::MAX),
+    );
 }

@@ -1,5 +1,5 @@
 //! A process that runs out of file descriptors: idle connections make room, the private port answers, nothing spins, and
-//! calls go on afterwards.
+//! calls go on afterwards. No circuit opens.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -77,6 +77,11 @@ async fn hold(from: SocketAddr, to: SocketAddr, opened: &AtomicUsize) -> Result<
     let _read = stream.read(&mut [0; 16]).await?;
     Ok(())
 }
+
+/// Number of calls without descriptors, more than the failures that open a circuit.
+const STARVED_CALLS: usize = 8;
+/// Time after which the proxy has closed an unused connection to a server, and more.
+const UNUSED: Duration = Duration::from_secs(6);
 
 fn demo_agent(up: &ToolgateUp) -> Agent {
     let token = std::fs::read_to_string(up.data().join("demo-token")).unwrap_or_default();
@@ -165,4 +170,34 @@ async fn a_listener_without_descriptors_waits_without_spinning_and_goes_on() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_without_descriptors_opens_no_circuit_of_a_healthy_server() {
+    let sandbox = Sandbox::new("starved-calls").unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let agent = demo_agent(&up);
+    call(&agent).await.unwrap();
+    sleep(UNUSED).await;
+    let used = up.process().descriptors().unwrap();
+    // No descriptor below this number is free, however many connections end meanwhile.
+    up.process().limit_descriptors(8).unwrap();
+    for _ in 0..STARVED_CALLS {
+        let failed = call(&agent).await.unwrap_err().to_string();
+        assert!(failed.contains("overloaded with connections"), "{failed}");
+    }
+    let told = up.process().stderr();
+    assert!(told.contains("raise its limit of open files"), "{told}");
+    assert!(!told.contains("the circuit of the server opened"), "{told}");
+    up.process().limit_descriptors(used + 1_024).unwrap();
+    call(&agent).await.unwrap();
+    let metrics = up.metrics().await.unwrap();
+    let value = |name: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>()
+    };
+    let not_opened = value("toolgate_connections_not_opened");
+    assert!(not_opened >= STARVED_CALLS as f64, "{not_opened}");
+    assert!(value("toolgate_circuits_open") < 1.0);
 }

@@ -7,6 +7,7 @@ use toolgate_egress::EgressError;
 /// Returns the failure that an error stands for.
 pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
     match error {
+        ClientError::Egress(EgressError::Exhausted(_)) => UpstreamFailure::ResourcesExhausted,
         ClientError::Egress(error) if error.connect_failed() => UpstreamFailure::Unreachable,
         ClientError::Egress(_) | ClientError::Broken(_) => UpstreamFailure::Broken,
         ClientError::Timeout(_) => UpstreamFailure::Timeout,
@@ -36,6 +37,7 @@ pub(crate) fn not_sent(error: &ClientError) -> bool {
             | EgressError::Forbidden(_)
             | EgressError::Resolve { .. }
             | EgressError::ConnectTimeout { .. }
+            | EgressError::Exhausted(_)
             | EgressError::ForwardProxy { .. }
             | EgressError::Tls(_)
             | EgressError::Certificate { .. }

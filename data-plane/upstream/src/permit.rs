@@ -102,6 +102,7 @@ impl CallPermit {
             | UpstreamFailure::Busy
             | UpstreamFailure::TooManyOpen(_)
             | UpstreamFailure::Overloaded
+            | UpstreamFailure::ResourcesExhausted
             | UpstreamFailure::ResponseBufferFull => {}
             // Permits are given to calls whose credential was resolved: the server refused it.
             UpstreamFailure::Credential => self.upstream.count_refused_credential(),

@@ -21,6 +21,7 @@ use tokio_rustls::TlsConnector;
 use crate::{
     certificate::CertificateProblem,
     error::EgressError,
+    exhaustion::{DialError, ExhaustionLog},
     forward_proxy::{ForwardProxy, ForwardProxyProblem},
     name_cache::{NameCache, NameLookUp},
     policy::{self, EgressPolicy},
@@ -35,6 +36,7 @@ pub(crate) struct VettingConnector {
     pub(crate) proxied_names: Arc<NameCache>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) exhaustion: Arc<ExhaustionLog>,
 }
 
 /// Maximum time to resolve a name that a proxy resolves too.
@@ -66,9 +68,12 @@ impl VettingConnector {
     async fn establish(&self, target: ConnectTarget) -> Result<TransportStream, EgressError> {
         let addresses = self.vet_addresses(&target).await?;
         let tcp = self.connect_first(target.port, &addresses).await;
-        let tcp = tcp.map_err(|source| EgressError::Connect {
-            host: target.host.clone(),
-            source,
+        let tcp = tcp.map_err(|error| match error {
+            DialError::Exhausted(source) => self.exhausted(source),
+            DialError::Failed(source) => EgressError::Connect {
+                host: target.host.clone(),
+                source,
+            },
         })?;
         self.secure(tcp, target.tls_name).await
     }
@@ -80,7 +85,10 @@ impl VettingConnector {
     ) -> Result<TransportStream, EgressError> {
         self.vet_proxied(&target).await?;
         let tcp = self.dial_proxy(proxy).await;
-        let tcp = tcp.map_err(|error| through(proxy, ForwardProxyProblem::Connect(error)))?;
+        let tcp = tcp.map_err(|error| match error {
+            DialError::Exhausted(source) => self.exhausted(source),
+            DialError::Failed(source) => through(proxy, ForwardProxyProblem::Connect(source)),
+        })?;
         if target.tls_name.is_none() {
             return Ok(MaybeHttpsStream::Http(TokioIo::new(tcp)));
         }
@@ -150,10 +158,13 @@ impl VettingConnector {
     }
 
     /// Connects to a proxy. Its address is the operator's own and is not vetted.
-    async fn dial_proxy(&self, proxy: &ForwardProxy) -> io::Result<TcpStream> {
+    async fn dial_proxy(&self, proxy: &ForwardProxy) -> Result<TcpStream, DialError> {
         let addresses = match proxy.host.parse::<IpAddr>() {
             Ok(literal) => vec![literal],
-            Err(_name) => self.resolver.resolve(&proxy.host).await?,
+            Err(_name) => {
+                let resolved = self.resolver.resolve(&proxy.host).await;
+                resolved.map_err(DialError::of_resolution)?
+            }
         };
         self.connect_first(proxy.port, &addresses).await
     }
@@ -176,7 +187,11 @@ impl VettingConnector {
             host: host.to_owned(),
             source,
         };
-        let addresses = self.resolver.resolve(host).await.map_err(failed)?;
+        let addresses = self.resolver.resolve(host).await;
+        let addresses = addresses.map_err(|error| match DialError::of_resolution(error) {
+            DialError::Exhausted(source) => self.exhausted(source),
+            DialError::Failed(source) => failed(source),
+        })?;
         if addresses.is_empty() {
             return Err(failed(io::Error::other("it has no address")));
         }
@@ -189,7 +204,11 @@ impl VettingConnector {
         clippy::disallowed_methods,
         reason = "the one place that opens a socket to a vetted address, or to the operator's proxy"
     )]
-    async fn connect_first(&self, port: u16, addresses: &[IpAddr]) -> io::Result<TcpStream> {
+    async fn connect_first(
+        &self,
+        port: u16,
+        addresses: &[IpAddr],
+    ) -> Result<TcpStream, DialError> {
         let share =
             self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::other("it has no address");
@@ -201,11 +220,20 @@ impl VettingConnector {
                     let _kept_as_is = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Ok(Err(error)) => last = error,
+                Ok(Err(error)) => match DialError::of(error, *address) {
+                    DialError::Failed(error) => last = error,
+                    // No other address can be reached either.
+                    exhausted @ DialError::Exhausted(_) => return Err(exhausted),
+                },
                 Err(_elapsed) => last = io::ErrorKind::TimedOut.into(),
             }
         }
-        Err(last)
+        Err(DialError::Failed(last))
+    }
+
+    fn exhausted(&self, source: io::Error) -> EgressError {
+        self.exhaustion.record(&source);
+        EgressError::Exhausted(source)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
     chain,
     connector::VettingConnector,
     error::EgressError,
+    exhaustion::ExhaustionLog,
     forward_proxy::ForwardProxyProblem,
     http1_connection::{Http1Connection, Http1SendError},
     name_cache::NameCache,
@@ -33,6 +34,7 @@ pub struct Egress {
     resolver: Arc<dyn HostResolver>,
     proxied_names: Arc<NameCache>,
     tls: Arc<ClientConfig>,
+    exhaustion: Arc<ExhaustionLog>,
 }
 
 /// Pooling HTTP client. Follows no redirects, and is cheap to clone.
@@ -68,6 +70,7 @@ impl Egress {
             resolver,
             proxied_names: Arc::default(),
             tls,
+            exhaustion: Arc::default(),
         })
     }
 
@@ -85,9 +88,17 @@ impl Egress {
             proxied_names: Arc::clone(&self.proxied_names),
             tls: Arc::new(tls),
             connect_timeout: options.connect_timeout,
+            exhaustion: Arc::clone(&self.exhaustion),
         };
         let pool = Arc::new(ConnectionPool::new(connector, options));
         HttpClient { pool }
+    }
+}
+
+impl Egress {
+    /// Returns the number of connections that were not opened because this process had no descriptors, ports or memory.
+    pub fn connections_not_opened(&self) -> u64 {
+        self.exhaustion.count()
     }
 }
 

@@ -14,6 +14,7 @@ pub mod resolve;
 pub mod response_body;
 
 mod connector;
+mod exhaustion;
 mod http1_connection;
 mod name_cache;
 mod pool;
