@@ -15,7 +15,10 @@ use http::{Uri, uri::Scheme};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_rustls::TlsConnector;
 
 use crate::{
@@ -53,21 +56,31 @@ struct ConnectTarget {
 pub(crate) type TransportStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl VettingConnector {
-    /// Connects to the host and port of `uri`. A connection for an http URL that goes through a proxy is one to the proxy.
-    pub(crate) async fn connect(&self, uri: &Uri) -> Result<TransportStream, EgressError> {
+    /// Connects to the host and port of `uri`, until `deadline`. A connection for an http URL that goes through a proxy is one
+    /// to the proxy.
+    pub(crate) async fn connect(
+        &self,
+        uri: &Uri,
+        deadline: Instant,
+    ) -> Result<TransportStream, EgressError> {
         let target = ConnectTarget::of(uri)?;
         let host = target.host.clone();
         let Some(proxy) = self.policy.proxies.of(uri) else {
-            let connected = timeout(self.connect_timeout, self.establish(target)).await;
+            let connected = timeout_at(deadline, self.establish(target, deadline)).await;
             return connected.unwrap_or(Err(EgressError::ConnectTimeout { host }));
         };
-        let connected = timeout(self.connect_timeout, self.establish_through(&proxy, target)).await;
+        let establishing = self.establish_through(&proxy, target, deadline);
+        let connected = timeout_at(deadline, establishing).await;
         connected.unwrap_or_else(|_elapsed| Err(through(&proxy, ForwardProxyProblem::TimedOut)))
     }
 
-    async fn establish(&self, target: ConnectTarget) -> Result<TransportStream, EgressError> {
+    async fn establish(
+        &self,
+        target: ConnectTarget,
+        deadline: Instant,
+    ) -> Result<TransportStream, EgressError> {
         let addresses = self.vet_addresses(&target).await?;
-        let tcp = self.connect_first(target.port, &addresses).await;
+        let tcp = self.connect_first(target.port, &addresses, deadline).await;
         let tcp = tcp.map_err(|error| match error {
             DialError::Exhausted(source) => self.exhausted(source),
             DialError::Failed(source) => EgressError::Connect {
@@ -82,9 +95,10 @@ impl VettingConnector {
         &self,
         proxy: &ForwardProxy,
         target: ConnectTarget,
+        deadline: Instant,
     ) -> Result<TransportStream, EgressError> {
         self.vet_proxied(&target).await?;
-        let tcp = self.dial_proxy(proxy).await;
+        let tcp = self.dial_proxy(proxy, deadline).await;
         let tcp = tcp.map_err(|error| match error {
             DialError::Exhausted(source) => self.exhausted(source),
             DialError::Failed(source) => through(proxy, ForwardProxyProblem::Connect(source)),
@@ -158,7 +172,11 @@ impl VettingConnector {
     }
 
     /// Connects to a proxy. Its address is the operator's own and is not vetted.
-    async fn dial_proxy(&self, proxy: &ForwardProxy) -> Result<TcpStream, DialError> {
+    async fn dial_proxy(
+        &self,
+        proxy: &ForwardProxy,
+        deadline: Instant,
+    ) -> Result<TcpStream, DialError> {
         let addresses = match proxy.host.parse::<IpAddr>() {
             Ok(literal) => vec![literal],
             Err(_name) => {
@@ -166,7 +184,7 @@ impl VettingConnector {
                 resolved.map_err(DialError::of_resolution)?
             }
         };
-        self.connect_first(proxy.port, &addresses).await
+        self.connect_first(proxy.port, &addresses, deadline).await
     }
 
     /// Resolves the target and vets every address. A host with one forbidden address is rejected as a whole: its other
@@ -198,8 +216,8 @@ impl VettingConnector {
         Ok(addresses)
     }
 
-    /// Tries the addresses in order. Each gets an equal part of the timeout, so that an unresponsive first address
-    /// leaves time for the others.
+    /// Tries the addresses in order. Each gets an equal part of the time until `deadline`, so that an unresponsive first
+    /// address leaves time for the others.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that opens a socket to a vetted address, or to the operator's proxy"
@@ -208,9 +226,10 @@ impl VettingConnector {
         &self,
         port: u16,
         addresses: &[IpAddr],
+        deadline: Instant,
     ) -> Result<TcpStream, DialError> {
-        let share =
-            self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let time = deadline.saturating_duration_since(Instant::now());
+        let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::other("it has no address");
         for address in addresses {
             let opening = TcpStream::connect(SocketAddr::new(*address, port));

@@ -1,6 +1,6 @@
 //! Requests to configured servers: a pooling HTTP client over the vetting connector.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
     Request, Response, StatusCode, Uri,
@@ -41,6 +41,17 @@ pub struct Egress {
 #[derive(Clone)]
 pub struct HttpClient {
     pool: Arc<ConnectionPool>,
+}
+
+/// Time limits of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// Time to open a connection, at most the timeout of the pool.
+    pub connect: Duration,
+    /// Time from the sending of the request to the response head.
+    pub head: Duration,
+    /// Time until the response head in all.
+    pub total: Duration,
 }
 
 /// Failure of one attempt.
@@ -118,13 +129,13 @@ impl HttpClient {
         }
     }
 
-    /// Like [`request`](Self::request), bounded by `deadline`. Returns `None` if the deadline has passed.
-    pub async fn request_until(
+    /// Like [`request`](Self::request), within `limits`. Returns `None` if a limit other than that for connecting is over.
+    pub async fn request_within(
         &self,
         request: Request<EgressRequestBody>,
-        deadline: Instant,
+        limits: RequestLimits,
     ) -> Option<Result<Response<EgressResponseBody>, EgressError>> {
-        match self.send(request, Some(deadline)).await {
+        match self.send(request, Some(limits)).await {
             Ok(answer) => Some(Ok(answer)),
             Err(RequestFailure::Error(error)) => Some(Err(error)),
             Err(RequestFailure::Unsent(_)) => Some(Err(closed())),
@@ -137,14 +148,18 @@ impl HttpClient {
     async fn send(
         &self,
         mut request: Request<EgressRequestBody>,
-        deadline: Option<Instant>,
+        limits: Option<RequestLimits>,
     ) -> Result<Response<EgressResponseBody>, RequestFailure> {
         // Firewalls in front of some servers refuse requests that do not name their software.
         request.headers_mut().entry(USER_AGENT).or_insert(PRODUCT);
         let uri = request.uri().clone();
         let host = self.pool.host(&uri).map_err(RequestFailure::Error)?;
+        let end = limits.map(|limits| Instant::now() + limits.total);
+        let connect = limits.map_or(Duration::MAX, |limits| limits.connect);
         loop {
-            let pooled = self.connection(&host, &uri, deadline).await?;
+            let pooled = self.connection(&host, &uri, connect, end).await?;
+            let head = limits.map(|limits| Instant::now() + limits.head);
+            let deadline = end.min(head);
             let sent = match pooled {
                 PooledConnection::Http1 { connection, used } => {
                     send_on_http1(connection, used, &host, request, deadline).await
@@ -163,16 +178,17 @@ impl HttpClient {
         &self,
         host: &HostPool,
         uri: &Uri,
-        deadline: Option<Instant>,
+        connect: Duration,
+        end: Option<Instant>,
     ) -> Result<PooledConnection, RequestFailure> {
         if let Some(pooled) = host.checkout() {
             return Ok(pooled);
         }
         // Boxed: connecting is rare and its future is large, so requests on pooled connections do not carry it.
-        let opening = Box::pin(self.pool.open(host, uri));
-        let opened = match deadline {
+        let opening = Box::pin(self.pool.open(host, uri, connect));
+        let opened = match end {
             None => opening.await,
-            Some(deadline) => timeout_at(deadline, opening)
+            Some(end) => timeout_at(end, opening)
                 .await
                 .map_err(|_elapsed| RequestFailure::DeadlineExceeded)?,
         };
