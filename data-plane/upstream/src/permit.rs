@@ -83,7 +83,7 @@ impl CallPermit {
                     breaker.record_failure(probe, now, random::number());
                 });
                 if probe {
-                    self.upstream.count_failed_probe();
+                    self.upstream.record_failed_probe(failure);
                 }
             }
             // The server answered, if not as it should: a bad request of one caller must not close it to others.

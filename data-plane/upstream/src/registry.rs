@@ -188,6 +188,7 @@ impl UpstreamRegistry {
                     self.calls_per_server,
                     Arc::clone(&self.health),
                     clock,
+                    self.drain.clone(),
                 ))
             }
         };

@@ -12,7 +12,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
 use toolgate_model::HealthState;
-use toolgate_runtime::{SharedClock, budget::BudgetOwner};
+use toolgate_runtime::{Drain, SharedClock, budget::BudgetOwner};
 
 use crate::{
     bulkhead::Bulkhead,
@@ -20,6 +20,7 @@ use crate::{
     endpoint::CallTarget,
     health::{HealthMonitor, LastFailure, ReportedServer},
     permit::CallPermit,
+    recovery,
 };
 
 /// A server with its endpoint and its limits.
@@ -44,6 +45,9 @@ pub(crate) struct Upstream {
     health: Arc<HealthMonitor>,
     clock: SharedClock,
     origin: Instant,
+    /// `true` while a task waits for the recovery of the server.
+    is_watched: AtomicBool,
+    pub(crate) drain: Drain,
 }
 
 impl Upstream {
@@ -54,6 +58,7 @@ impl Upstream {
         calls: usize,
         health: Arc<HealthMonitor>,
         clock: SharedClock,
+        drain: Drain,
     ) -> Self {
         Self {
             server,
@@ -69,6 +74,8 @@ impl Upstream {
             health,
             origin: clock.monotonic(),
             clock,
+            is_watched: AtomicBool::new(false),
+            drain,
         }
     }
 
@@ -127,9 +134,34 @@ impl Upstream {
         self.trips.load(Ordering::Relaxed)
     }
 
-    /// Counts a probe that failed: the circuit stays open.
-    pub(crate) fn count_failed_probe(&self) {
+    /// Records a call that tried the server and failed: the circuit stays open.
+    pub(crate) fn record_failed_probe(self: &Arc<Self>, failure: UpstreamFailure) {
         self.trips.fetch_add(1, Ordering::Relaxed);
+        // It is not reported as failing if it has answered a ping meanwhile.
+        if !self.health.is_failing(self.reported_server()) {
+            self.report_failing(HealthState::Unavailable, Some(failure));
+        }
+        recovery::watch(self, failure);
+    }
+
+    /// Records that the server answers pings again.
+    pub(crate) fn record_ping(self: &Arc<Self>) {
+        self.change_breaker(None, CircuitBreaker::record_ping);
+    }
+
+    /// Reports if the next call is to try whether the server answers again.
+    pub(crate) fn is_probe_due(&self) -> bool {
+        let now = self.breaker_time();
+        self.breaker().is_probe_due(now)
+    }
+
+    /// Marks the server as watched. Returns `false` if it is watched already.
+    pub(crate) fn begin_watch(&self) -> bool {
+        !self.is_watched.swap(true, Ordering::AcqRel)
+    }
+
+    pub(crate) fn end_watch(&self) {
+        self.is_watched.store(false, Ordering::Release);
     }
 
     /// Returns the time for the circuit breaker, in milliseconds.
@@ -142,7 +174,7 @@ impl Upstream {
     /// Applies an outcome to the circuit breaker, and logs if the circuit opens or closes.
     /// `cause` is the failure that the outcome is, if any.
     pub(crate) fn change_breaker(
-        &self,
+        self: &Arc<Self>,
         cause: Option<UpstreamFailure>,
         step: impl FnOnce(&mut CircuitBreaker),
     ) {
@@ -152,13 +184,14 @@ impl Upstream {
             step(&mut breaker);
             let has_no_failures = breaker.has_no_failures();
             self.has_failures.store(!has_no_failures, Ordering::Relaxed);
-            (!before && breaker.is_open(), before && has_no_failures)
+            (!before && breaker.is_open(), before && !breaker.is_open())
         };
         let server = &self.server.name;
         if opened {
             self.trips.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%server, "the circuit of the server opened: it keeps failing");
             self.report_failing(HealthState::Unavailable, cause);
+            recovery::watch(self, cause.unwrap_or(UpstreamFailure::Unreachable));
         } else if closed {
             self.report_recovered();
             tracing::info!(%server, "the circuit of the server closed: it answers again");
@@ -206,7 +239,8 @@ impl Upstream {
             .fail(server, state, cause, last.detail_of(cause), now);
     }
 
-    fn report_recovered(&self) {
+    /// Reports that the server no longer fails.
+    pub(crate) fn report_recovered(&self) {
         let now = self.clock.now();
         self.health.recover(self.reported_server(), now);
     }
