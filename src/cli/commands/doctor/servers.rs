@@ -85,8 +85,10 @@ async fn recovered(
     let mut servers = admin.list(&SERVER).await?;
     for _ in 0..RECOVERY_LOOKS {
         let is_behind = |server: &Value| {
+            let seen = server_health::observations(server);
             reached.contains(cell::id(server, "/metadata/name").as_str())
-                && server_health::failure_at_proxies(server).is_some()
+                // Whether a credential is accepted shows in calls only.
+                && seen.iter().any(|it| it.is_failing && !it.is_unauthorized)
         };
         if !servers.iter().any(is_behind) {
             break;

@@ -16,7 +16,7 @@ use crate::cli::{
     },
 };
 
-/// Minimum time between the starts of two probes.
+/// Time from the end of a probe to the next one.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Server that is waited for.
@@ -55,7 +55,6 @@ impl WaitedServer {
             return Ok((None, Some("it does not exist".to_owned())));
         }
         if Instant::now() >= self.next_probe {
-            self.next_probe = Instant::now() + PROBE_INTERVAL;
             self.probe(admin, name, deadline, out).await?;
         }
         let object = admin.find(&SERVER, name).await?;
@@ -92,6 +91,7 @@ impl WaitedServer {
             Err(_elapsed) => ProbeOutcome::Problem("its probe has not ended".to_owned()),
         };
         self.last = Some(outcome);
+        self.next_probe = Instant::now() + PROBE_INTERVAL;
         Ok(())
     }
 }
