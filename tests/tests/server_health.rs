@@ -115,7 +115,10 @@ async fn a_recovered_server_is_ready_without_a_call_and_no_wait_ends_by_an_earli
     let address = fleet.server.address();
     fleet.server.process().kill().unwrap();
     let waited = wait("3s").await;
-    assert!(!waited.status.success(), "the probe before the failure counted");
+    assert!(
+        !waited.status.success(),
+        "the probe before the failure counted"
+    );
     eventually("the proxy is named", HANG_GUARD, || async {
         call_all(&agents).await;
         let described = printed(&cli, &["describe", "server", "main"]).await?;
@@ -130,7 +133,9 @@ async fn a_recovered_server_is_ready_without_a_call_and_no_wait_ends_by_an_earli
         .unwrap();
     let waited = wait("60s").await;
     assert!(waited.status.success(), "{}", text(&waited.stderr));
-    let described = printed(&cli, &["describe", "server", "main"]).await.unwrap();
+    let described = printed(&cli, &["describe", "server", "main"])
+        .await
+        .unwrap();
     assert!(!described.contains("fails since"), "{described}");
     let checked = printed(&cli, &["doctor"]).await.unwrap();
     assert!(!checked.contains("it fails for prox"), "{checked}");

@@ -373,7 +373,8 @@ impl UpstreamFailure {
                 "the gateway is overloaded with answers: retry in 1 s; nothing was sent".to_owned()
             }
             Self::ResourcesExhausted => {
-                "the gateway is overloaded with connections: retry in 1 s; nothing was sent".to_owned()
+                "the gateway is overloaded with connections: retry in 1 s; nothing was sent"
+                    .to_owned()
             }
             Self::Timeout => format!(
                 "the server of this {noun} did not answer in time; the call may have taken effect"

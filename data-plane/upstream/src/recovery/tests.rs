@@ -34,7 +34,10 @@ async fn until(what: &str, holds: impl Fn() -> bool) {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    assert!(tokio::time::timeout(HANG_GUARD, waited).await.is_ok(), "{what}");
+    assert!(
+        tokio::time::timeout(HANG_GUARD, waited).await.is_ok(),
+        "{what}"
+    );
 }
 
 #[tokio::test]

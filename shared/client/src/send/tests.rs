@@ -137,7 +137,10 @@ async fn the_time_for_the_first_byte_begins_with_the_connection() {
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = endpoint(&format!("http://{}/mcp", silent.local_addr().unwrap()));
     let limit = endpoint.timeouts.first_byte;
-    assert!(endpoint.timeouts.connect >= limit / 2, "it would add to that of the first byte");
+    assert!(
+        endpoint.timeouts.connect >= limit / 2,
+        "it would add to that of the first byte"
+    );
     let headers = RequestHeaders::modern("2026-07-28", "tools/call", None);
     let start = Instant::now();
     let sent = send(&http(), &endpoint, headers, message()).await;

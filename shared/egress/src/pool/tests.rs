@@ -257,7 +257,10 @@ async fn the_limit_for_connecting_of_a_request_ends_the_attempt() {
         let start = Instant::now();
         let error = client.request_within(request, limits).await.unwrap().err();
         let took = start.elapsed();
-        assert!(error.as_ref().is_some_and(EgressError::connect_failed), "{error:?}");
+        assert!(
+            error.as_ref().is_some_and(EgressError::connect_failed),
+            "{error:?}"
+        );
         let limit = limit.min(connect);
         let expected = limit..=limit.mul_f64(1.1);
         assert!(expected.contains(&took), "{took:?} at a limit of {limit:?}");

@@ -65,7 +65,9 @@ pub(super) async fn servers(
     let findings = servers.iter().zip(&probed).map(|(server, (id, probed))| {
         // The state after the probe, unless the server was deleted meanwhile.
         let mut current = current.iter();
-        let server = current.find(|it| cell::id(it, "/metadata/name") == *id).unwrap_or(server);
+        let server = current
+            .find(|it| cell::id(it, "/metadata/name") == *id)
+            .unwrap_or(server);
         let probe = match probed {
             Ok(catalogue) => DoctorProbe::Probed(catalogue.clone()),
             Err(fault) => DoctorProbe::Stored(stored(id), fault.clone()),

@@ -250,7 +250,13 @@ async fn held_of_flood(size: usize, count: usize) -> usize {
         let message = Bytes::from(vec![b'x'; size]);
         bench.sessions.send(&claims(1), message);
         // Mailboxes are small: none of the messages is to be lost there.
-        while bench.system.observe().await.iter().any(|actor| actor.queued > 0) {
+        while bench
+            .system
+            .observe()
+            .await
+            .iter()
+            .any(|actor| actor.queued > 0)
+        {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -272,11 +278,16 @@ async fn a_flooded_session_whose_client_reads_nothing_holds_no_more_for_a_larger
             held_of_flood(size, count).await,
             held_of_flood(size, 4 * count).await,
         );
-        println!("{count} messages of {size} bytes: {held} bytes held, {of_more} of four times as many");
+        println!(
+            "{count} messages of {size} bytes: {held} bytes held, {of_more} of four times as many"
+        );
         assert!(size * count > 2 * MOST);
         // Events are a few bytes larger than their messages.
         assert!(held <= MOST + MOST / 100, "{held} bytes");
-        assert!(of_more <= held + held / 10, "{of_more} instead of {held} bytes");
+        assert!(
+            of_more <= held + held / 10,
+            "{of_more} instead of {held} bytes"
+        );
     }
 }
 
