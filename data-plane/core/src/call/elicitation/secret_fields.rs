@@ -53,7 +53,7 @@ const PAIRS: [(&str, &str); 14] = [
 /// Words that name a secret if nothing follows them: `github_token` is one, `token_count` is none.
 const LAST_WORDS: [&str; 2] = ["pin", "token"];
 
-/// Returns a warning if a form has fields that ask for secrets. `params` are those of its `elicitation/create`.
+/// Returns a warning if a form has fields that ask for secrets. `params` are the parameters of its `elicitation/create`.
 pub(super) fn warning(params: &[u8]) -> Option<String> {
     let schema = object::get(params, "requestedSchema")?;
     let properties = object::get(schema, "properties")?;
@@ -106,7 +106,7 @@ fn asks_for_secret(name: &str, field: &[u8]) -> bool {
         && (names_secret(name) || text("title").is_some_and(|title| names_secret(&title)))
 }
 
-/// Reports if the words of a name or title are those of a secret.
+/// Returns `true` if a name or title has words that stand for a secret.
 fn names_secret(name: &str) -> bool {
     let words = words(name);
     let is_word = |word: &String| WORDS.contains(&word.as_str());
