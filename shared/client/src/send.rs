@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::time::Instant;
-use toolgate_egress::{EgressRequestBody, HttpClient, RequestLimits};
+use toolgate_egress::{EgressRequestBody, HttpClient, RequestTimeouts};
 use toolgate_mcp::{headers, method, versions};
 
 use crate::{
@@ -269,7 +269,7 @@ async fn head(
     deadlines: fn(&ServerEndpoint, Instant) -> ReadDeadlines,
 ) -> Result<ServerReply, ClientError> {
     let now = Instant::now();
-    let limits = RequestLimits {
+    let limits = RequestTimeouts {
         connect: endpoint.timeouts.connect,
         head: endpoint.timeouts.first_byte,
         total: endpoint.timeouts.total,

@@ -45,7 +45,7 @@ pub struct HttpClient {
 
 /// Time limits of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestLimits {
+pub struct RequestTimeouts {
     /// Time to open a connection, at most the timeout of the pool.
     pub connect: Duration,
     /// Time from the sending of the request to the response head.
@@ -133,7 +133,7 @@ impl HttpClient {
     pub async fn request_within(
         &self,
         request: Request<EgressRequestBody>,
-        limits: RequestLimits,
+        limits: RequestTimeouts,
     ) -> Option<Result<Response<EgressResponseBody>, EgressError>> {
         match self.send(request, Some(limits)).await {
             Ok(answer) => Some(Ok(answer)),
@@ -148,7 +148,7 @@ impl HttpClient {
     async fn send(
         &self,
         mut request: Request<EgressRequestBody>,
-        limits: Option<RequestLimits>,
+        limits: Option<RequestTimeouts>,
     ) -> Result<Response<EgressResponseBody>, RequestFailure> {
         // Firewalls in front of some servers refuse requests that do not name their software.
         request.headers_mut().entry(USER_AGENT).or_insert(PRODUCT);

@@ -28,7 +28,7 @@ pub use certificate::CertificateProblem;
 pub use control::{ClientTls, ControlConnector, control_channel};
 pub use error::{EgressError, EgressErrorClass};
 pub use forward_proxy::{ForwardProxies, ForwardProxySettings};
-pub use http_client::{Egress, HttpClient, RequestLimits, system_roots};
+pub use http_client::{Egress, HttpClient, RequestTimeouts, system_roots};
 pub use policy::{EgressPolicy, ForbiddenAddress, vet};
 pub use pool::PoolOptions;
 pub use resolve::{HostResolver, SystemResolver};

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use super::*;
-use crate::{Egress, EgressPolicy, EgressResponseBody, HttpClient, RequestLimits};
+use crate::{Egress, EgressPolicy, EgressResponseBody, HttpClient, RequestTimeouts};
 
 /// Test server with counters of connections and requests.
 struct FakeServer {
@@ -208,7 +208,7 @@ async fn a_passed_deadline_affects_no_other_request() {
     let uri = format!("http://{}/", silent.address);
     let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
     let began = Instant::now();
-    let limits = |head| RequestLimits {
+    let limits = |head| RequestTimeouts {
         connect: LONG,
         head: Duration::from_millis(head),
         total: LONG,
@@ -249,7 +249,7 @@ async fn the_limit_for_connecting_of_a_request_ends_the_attempt() {
     let connect = PoolOptions::default().connect_timeout;
     for limit in [connect / 5, connect, 2 * connect] {
         let request = Request::get(&uri).body(EgressRequestBody::empty()).unwrap();
-        let limits = RequestLimits {
+        let limits = RequestTimeouts {
             connect: limit,
             head: LONG,
             total: LONG,
