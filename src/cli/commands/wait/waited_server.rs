@@ -55,7 +55,7 @@ impl WaitedServer {
             return Ok((None, Some("it does not exist".to_owned())));
         }
         if Instant::now() >= self.next_probe {
-            self.probe(admin, name, deadline, out).await?;
+            self.probe(admin, name, deadline, out).await;
         }
         let object = admin.find(&SERVER, name).await?;
         let reason = object.as_ref().and_then(|object| match &self.last {
@@ -72,7 +72,7 @@ impl WaitedServer {
         name: &str,
         deadline: Instant,
         out: &mut OutputWriter,
-    ) -> Result<(), CliError> {
+    ) {
         let id = name.rsplit('/').next().unwrap_or(name);
         let outcome = match timeout_at(deadline, server::request_probe(admin, id)).await {
             Ok(Ok(catalogue)) => outcome_of(&catalogue),
@@ -81,18 +81,14 @@ impl WaitedServer {
                     "  {name}: the token may not probe it; what was stored by the last probe counts"
                 ));
                 self.next_probe = deadline + PROBE_INTERVAL;
-                return Ok(());
+                return;
             }
-            // A control plane that starts is waited for, too.
-            Ok(Err(fault)) if fault.kind == CliErrorKind::Unavailable => {
-                ProbeOutcome::Problem(fault.message)
-            }
-            Ok(Err(fault)) => return Err(fault),
+            // A control plane that starts or is busy is waited for, too.
+            Ok(Err(fault)) => ProbeOutcome::Problem(fault.message),
             Err(_elapsed) => ProbeOutcome::Problem("its probe has not ended".to_owned()),
         };
         self.last = Some(outcome);
         self.next_probe = Instant::now() + PROBE_INTERVAL;
-        Ok(())
     }
 }
 
