@@ -12,7 +12,6 @@ use toolgate_egress::{
 
 #[tokio::test]
 async fn a_process_without_descriptors_does_not_blame_the_server() {
-    #[expect(clippy::disallowed_methods, reason = "the test's own server")]
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let policy = EgressPolicy {
