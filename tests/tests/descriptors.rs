@@ -191,7 +191,8 @@ async fn a_proxy_without_descriptors_opens_no_circuit_of_a_healthy_server() {
     assert!(!told.contains("the circuit of the server opened"), "{told}");
     up.process().limit_descriptors(used + 1_024).unwrap();
     call(&agent).await.unwrap();
-    let metrics = up.metrics().await.unwrap();
+    let url = format!("http://{}/metrics", up.private());
+    let metrics = TestHttpClient::default().get(&url).await.unwrap().text();
     let value = |name: &str| {
         let lines = metrics.lines().filter(|line| line.starts_with(name));
         let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
