@@ -13,9 +13,9 @@ use tokio::{runtime::Handle, time::sleep};
 use toolgate_client::{ClientError, ping};
 use toolgate_data_core::{call::verdict, refusal::UpstreamFailure};
 use toolgate_model::Era;
-use toolgate_runtime::{backoff::Backoff, random};
+use toolgate_runtime::{Drain, backoff::Backoff, random};
 
-use crate::{failure, upstream::Upstream};
+use crate::{endpoint::CallTarget, failure};
 
 /// Minimum pause between two pings.
 const MIN_PAUSE: Duration = Duration::from_millis(500);
@@ -26,8 +26,38 @@ const ADDED_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::fro
 /// Maximum time of one ping.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Watch of one server. At most one exists for an upstream.
-struct RecoveryWatch(Weak<Upstream>);
+/// Server as its watch sees it.
+pub(crate) trait WatchedServer: Send + Sync + 'static {
+    /// Marks the server as watched. Returns `false` if it is watched already.
+    fn begin_watch(&self) -> bool;
+
+    /// Ends the mark.
+    fn end_watch(&self);
+
+    /// Reports if the circuit is open or half open.
+    fn is_circuit_open(&self) -> bool;
+
+    /// Reports if the next call is to try whether the server answers again.
+    fn is_probe_due(&self) -> bool;
+
+    /// Records that the server answers pings again.
+    fn record_ping(self: Arc<Self>);
+
+    /// Reports that the server no longer fails.
+    fn report_recovered(&self);
+
+    /// Returns the endpoints.
+    fn target(&self) -> &CallTarget;
+
+    /// Returns the era of the server.
+    fn era(&self) -> Era;
+
+    /// Returns the drain, which ends the watch.
+    fn drain(&self) -> &Drain;
+}
+
+/// Watch of one server. At most one exists for a server.
+struct RecoveryWatch<S: WatchedServer>(Weak<S>);
 
 /// End of a watch.
 enum WatchEnd {
@@ -40,13 +70,13 @@ enum WatchEnd {
 }
 
 /// Watches a server whose circuit opened because of `cause`, unless it is watched already.
-pub(crate) fn watch(upstream: &Arc<Upstream>, cause: UpstreamFailure) {
-    if Handle::try_current().is_err() || !upstream.begin_watch() {
+pub(crate) fn watch<S: WatchedServer>(server: &Arc<S>, cause: UpstreamFailure) {
+    if Handle::try_current().is_err() || !server.begin_watch() {
         return;
     }
-    let watch = RecoveryWatch(Arc::downgrade(upstream));
-    let settled = upstream.drain.settled();
-    drop(upstream.drain.spawn_unguarded(async move {
+    let watch = RecoveryWatch(Arc::downgrade(server));
+    let settled = server.drain().settled();
+    drop(server.drain().spawn_unguarded(async move {
         tokio::select! {
             () = settled => {}
             () = watch.run(cause) => {}
@@ -54,23 +84,23 @@ pub(crate) fn watch(upstream: &Arc<Upstream>, cause: UpstreamFailure) {
     }));
 }
 
-impl RecoveryWatch {
+impl<S: WatchedServer> RecoveryWatch<S> {
     async fn run(self, cause: UpstreamFailure) {
-        let Some((upstream, end)) = self.wait(cause).await else {
+        let Some((server, end)) = self.wait(cause).await else {
             return;
         };
         // A circuit that opens from here on is watched anew.
         drop(self);
         match end {
-            WatchEnd::Recovered => upstream.record_ping(),
-            WatchEnd::Answering => upstream.report_recovered(),
-            WatchEnd::Closed if upstream.is_circuit_open() => watch(&upstream, cause),
+            WatchEnd::Recovered => server.record_ping(),
+            WatchEnd::Answering => server.report_recovered(),
+            WatchEnd::Closed if server.is_circuit_open() => watch(&server, cause),
             WatchEnd::Closed => {}
         }
     }
 
-    /// Pings the server until the watch has ended. Returns `None` if the upstream is no longer used.
-    async fn wait(&self, cause: UpstreamFailure) -> Option<(Arc<Upstream>, WatchEnd)> {
+    /// Pings the server until the watch has ended. Returns `None` if the server is no longer used.
+    async fn wait(&self, cause: UpstreamFailure) -> Option<(Arc<S>, WatchEnd)> {
         let mut proves_recovery = matches!(
             cause,
             UpstreamFailure::Unreachable | UpstreamFailure::Broken
@@ -79,13 +109,13 @@ impl RecoveryWatch {
         let mut added = Backoff::new(first, longest);
         loop {
             sleep(MIN_PAUSE + added.next(random::number())).await;
-            let upstream = self.0.upgrade()?;
-            if !upstream.is_circuit_open() {
-                return Some((upstream, WatchEnd::Closed));
+            let server = self.0.upgrade()?;
+            if !server.is_circuit_open() {
+                return Some((server, WatchEnd::Closed));
             }
-            match ping_any(&upstream).await {
-                Ok(()) if proves_recovery => return Some((upstream, WatchEnd::Recovered)),
-                Ok(()) if upstream.is_probe_due() => return Some((upstream, WatchEnd::Answering)),
+            match ping_any(server.target(), server.era()).await {
+                Ok(()) if proves_recovery => return Some((server, WatchEnd::Recovered)),
+                Ok(()) if server.is_probe_due() => return Some((server, WatchEnd::Answering)),
                 Ok(()) => {}
                 // The ping was not sent.
                 Err(UpstreamFailure::ResourcesExhausted | UpstreamFailure::ResponseBufferFull) => {}
@@ -95,22 +125,21 @@ impl RecoveryWatch {
     }
 }
 
-impl Drop for RecoveryWatch {
+impl<S: WatchedServer> Drop for RecoveryWatch<S> {
     fn drop(&mut self) {
-        if let Some(upstream) = self.0.upgrade() {
-            upstream.end_watch();
+        if let Some(server) = self.0.upgrade() {
+            server.end_watch();
         }
     }
 }
 
 /// Pings the endpoints of a server until one answers.
-async fn ping_any(upstream: &Upstream) -> Result<(), UpstreamFailure> {
-    let era = upstream.server.era.unwrap_or(Era::Legacy);
+async fn ping_any(target: &CallTarget, era: Era) -> Result<(), UpstreamFailure> {
     let mut outcome = Err(UpstreamFailure::Unreachable);
-    for authenticated in upstream.target.last_presented() {
+    for authenticated in target.last_presented() {
         let endpoint = authenticated.endpoint.clone();
         let endpoint = endpoint.with_max_timeout(PING_TIMEOUT);
-        outcome = verdict_on(ping(&upstream.target.http, &endpoint, era).await);
+        outcome = verdict_on(ping(&target.http, &endpoint, era).await);
         if outcome.is_ok() {
             break;
         }

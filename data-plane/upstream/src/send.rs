@@ -44,9 +44,9 @@ pub struct UpstreamClient {
 pub enum SessionChoice {
     /// The session of the caller, which is opened if need be.
     Current,
-    /// That of the attempt before.
+    /// The session of the attempt before.
     Same {
-        /// The session.
+        /// Session; `None` for a modern server.
         session: Option<Arc<UpstreamSessionHandle>>,
         /// Time until which a connection has to be made: both attempts have the limit for connecting together.
         connect_by: Option<Instant>,

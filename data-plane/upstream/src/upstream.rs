@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
-use toolgate_model::HealthState;
+use toolgate_model::{Era, HealthState};
 use toolgate_runtime::{Drain, SharedClock, budget::BudgetOwner};
 
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     endpoint::CallTarget,
     health::{HealthMonitor, LastFailure, ReportedServer},
     permit::CallPermit,
-    recovery,
+    recovery::{self, WatchedServer},
 };
 
 /// A server with its endpoint and its limits.
@@ -47,7 +47,7 @@ pub(crate) struct Upstream {
     origin: Instant,
     /// `true` while a task waits for the recovery of the server.
     is_watched: AtomicBool,
-    pub(crate) drain: Drain,
+    drain: Drain,
 }
 
 impl Upstream {
@@ -144,26 +144,6 @@ impl Upstream {
         recovery::watch(self, failure);
     }
 
-    /// Records that the server answers pings again.
-    pub(crate) fn record_ping(self: &Arc<Self>) {
-        self.change_breaker(None, CircuitBreaker::record_ping);
-    }
-
-    /// Reports if the next call is to try whether the server answers again.
-    pub(crate) fn is_probe_due(&self) -> bool {
-        let now = self.breaker_time();
-        self.breaker().is_probe_due(now)
-    }
-
-    /// Marks the server as watched. Returns `false` if it is watched already.
-    pub(crate) fn begin_watch(&self) -> bool {
-        !self.is_watched.swap(true, Ordering::AcqRel)
-    }
-
-    pub(crate) fn end_watch(&self) {
-        self.is_watched.store(false, Ordering::Release);
-    }
-
     /// Returns the time for the circuit breaker, in milliseconds.
     pub(crate) fn breaker_time(&self) -> u64 {
         let now = self.clock.monotonic();
@@ -239,12 +219,6 @@ impl Upstream {
             .fail(server, state, cause, last.detail_of(cause), now);
     }
 
-    /// Reports that the server no longer fails.
-    pub(crate) fn report_recovered(&self) {
-        let now = self.clock.now();
-        self.health.recover(self.reported_server(), now);
-    }
-
     fn last_failure(&self) -> MutexGuard<'_, LastFailure> {
         self.last_failure
             .lock()
@@ -259,6 +233,46 @@ impl Upstream {
 
     fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WatchedServer for Upstream {
+    fn begin_watch(&self) -> bool {
+        !self.is_watched.swap(true, Ordering::AcqRel)
+    }
+
+    fn end_watch(&self) {
+        self.is_watched.store(false, Ordering::Release);
+    }
+
+    fn is_circuit_open(&self) -> bool {
+        Self::is_circuit_open(self)
+    }
+
+    fn is_probe_due(&self) -> bool {
+        let now = self.breaker_time();
+        self.breaker().is_probe_due(now)
+    }
+
+    fn record_ping(self: Arc<Self>) {
+        self.change_breaker(None, CircuitBreaker::record_ping);
+    }
+
+    fn report_recovered(&self) {
+        let now = self.clock.now();
+        self.health.recover(self.reported_server(), now);
+    }
+
+    fn target(&self) -> &CallTarget {
+        &self.target
+    }
+
+    fn era(&self) -> Era {
+        self.server.era.unwrap_or(Era::Legacy)
+    }
+
+    fn drain(&self) -> &Drain {
+        &self.drain
     }
 }
 

@@ -14,6 +14,7 @@ use super::*;
 use crate::{
     circuit_breaker::{FAILURES, OPEN_DURATION},
     fixture::{FakeServer, registry},
+    upstream::Upstream,
 };
 
 const CALL: &str = "tools/call";

@@ -78,8 +78,7 @@ pub(super) async fn servers(
     Ok(findings.collect())
 }
 
-/// Returns the servers, as soon as those that a probe has reached fail for no proxy any more, and after [`RECOVERY_LOOKS`] in any
-/// case.
+/// Returns the servers, as soon as no server that a probe has reached fails for a proxy, and after [`RECOVERY_LOOKS`] in any case.
 async fn recovered(
     admin: &mut AdminClient,
     reached: &BTreeSet<&str>,
