@@ -183,14 +183,22 @@ async fn a_proxy_without_descriptors_opens_no_circuit_of_a_healthy_server() {
     // Standard input, output and error: none is free, however many connections end meanwhile.
     up.process().limit_descriptors(3).unwrap();
     for _ in 0..STARVED_CALLS {
-        let failed = call(&agent).await.unwrap_err().to_string();
-        assert!(failed.contains("overloaded with connections"), "{failed}");
+        let failed = agent
+            .call("demo__echo", json!({"text": "x"}))
+            .await
+            .unwrap();
+        let kind = &failed["_meta"]["toolgate/failure"];
+        assert_eq!(kind, "upstream_resources_exhausted", "{failed}");
     }
     let told = up.process().stderr();
     assert!(told.contains("raise its limit of open files"), "{told}");
     assert!(!told.contains("the circuit of the server opened"), "{told}");
     up.process().limit_descriptors(used + 1_024).unwrap();
-    call(&agent).await.unwrap();
+    let answered = agent
+        .call("demo__echo", json!({"text": "x"}))
+        .await
+        .unwrap();
+    assert_ne!(answered["isError"], true, "{answered}");
     let url = format!("http://{}/metrics", up.private());
     let metrics = TestHttpClient::default().get(&url).await.unwrap().text();
     let value = |name: &str| {
