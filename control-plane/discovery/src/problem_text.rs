@@ -39,6 +39,7 @@ pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) 
         | ClientError::Request(_)
         | ClientError::Exhausted
         | ClientError::TooLarge(_)
+        | ClientError::Expansion(_)
         | ClientError::Broken(_) => advice(error, target),
     };
     format!("its {what} could not be listed: {reason}; {advice}")
@@ -79,6 +80,7 @@ fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
             "the control plane reads too many long lists at once; it will be tried again later"
         }
         ClientError::TooLarge(_) => "have the server send its lists in pages",
+        ClientError::Expansion(_) => "its own log may say more",
         ClientError::Broken(_) => "check that it is up, and what stands between it and us",
         ClientError::Rpc(_)
         | ClientError::Protocol(_)
@@ -134,8 +136,9 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
     }
     if let Some(names) = first_names(&listing.with_unresolved_references) {
         parts.push(format!(
-            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; clients may \
-             not be able to check arguments; have the server send complete schemas"
+            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; output \
+             schemas like that are left out, and clients may not be able to check arguments; have the server send complete \
+             schemas"
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))

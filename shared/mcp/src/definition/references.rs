@@ -1,7 +1,11 @@
 //! References of the schemas of a tool that lead nowhere: to another document, which is not fetched, or to a part of the schema
-//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself.
+//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself. Clients that
+//! compile the schemas of results when they list tools fail with the whole list, and so with the tools of all other servers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::{Map, Value};
 
@@ -54,6 +58,20 @@ pub(super) fn is_unresolved(definition: &[u8], members: &[&str]) -> bool {
         let schema = schema.and_then(|schema| serde_json::from_slice::<Value>(schema).ok());
         schema.is_some_and(|schema| has_unresolved(&schema))
     })
+}
+
+/// Returns the definition of a tool without its `outputSchema` if that has a reference that leads nowhere. The tool remains: a
+/// client checks its results without a schema, as it does those of other tools.
+pub(super) fn without_unresolved_output(definition: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    const OUTPUT: &str = "outputSchema";
+    if !is_unresolved(&definition, &[OUTPUT]) {
+        return definition;
+    }
+    Cow::Owned(crate::object::rebuild(
+        &definition,
+        |name| name != OUTPUT,
+        &[],
+    ))
 }
 
 fn has_unresolved(schema: &Value) -> bool {

@@ -127,3 +127,31 @@ fn references_beyond_the_limit_are_not_reported() {
     assert_eq!(SchemaPlaces::of(&schema).references.len(), MAX_REFERENCES);
     assert!(!has_unresolved(&schema));
 }
+
+#[test]
+fn mc_06_an_output_schema_that_refers_elsewhere_is_left_out_and_its_tool_remains() {
+    let elsewhere = json!({"type": "object", "$ref": "https://e.example/a.json"});
+    let complete = json!({"type": "object", "$ref": "#/$defs/a", "$defs": {"a": {}}});
+    let parsed = |input: &Value, output: &Value| {
+        let tool = json!({"name": "t", "inputSchema": input, "outputSchema": output, "title": "T"});
+        let limits = crate::definition::DefinitionLimits {
+            bytes: 10_000,
+            annotations: false,
+        };
+        let kind = crate::definition::DefinitionKind::Tool;
+        let text = tool.to_string();
+        let parsed = crate::definition::parse_definition(kind, text.as_bytes(), &limits).unwrap();
+        let changed = parsed.json != text;
+        (
+            serde_json::from_str::<Value>(&parsed.json).unwrap(),
+            changed,
+        )
+    };
+    let (tool, _changed) = parsed(&elsewhere, &elsewhere);
+    assert_eq!(
+        tool,
+        json!({"name": "t", "inputSchema": elsewhere, "title": "T"})
+    );
+    let (tool, changed) = parsed(&complete, &complete);
+    assert!(!changed, "{tool}");
+}
