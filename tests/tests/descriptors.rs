@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use axum::body::{Body, to_bytes};
+use http::{Request, header};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use toolgate_tests::agent::Agent;
+use tokio::time::{sleep, timeout};
+use toolgate_tests::agent::{Agent, answer};
 use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill, now, within};
-use toolgate_tests::http_client::TestHttpClient;
+use toolgate_tests::http_client::{HttpReply, TestHttpClient, socket};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 
@@ -172,21 +176,63 @@ async fn a_listener_without_descriptors_waits_without_spinning_and_goes_on() {
     .unwrap();
 }
 
+/// Agent that sends everything on one connection, which was accepted while there were descriptors. A pool of connections opens
+/// another one while the answered one is on its way back.
+struct SingleConnection {
+    agent: Agent,
+    url: String,
+    sender: SendRequest<Body>,
+    _connection: JoinSet<hyper::Result<()>>,
+}
+
+impl SingleConnection {
+    async fn open(up: &ToolgateUp) -> Result<Self> {
+        let stream = TokioIo::new(socket(up.mcp()).await?);
+        let (sender, connection) = handshake(stream).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        Ok(Self {
+            agent: demo_agent(up),
+            url: up.url("demo"),
+            sender,
+            _connection: tasks,
+        })
+    }
+
+    async fn call(&mut self) -> Result<Value> {
+        let params = json!({"name": "demo__echo", "arguments": {"text": "x"}});
+        let frame = self.agent.frame("tools/call", params);
+        let mut request = Request::post(&self.url).body(Body::from(frame.to_string()))?;
+        let headers = self.agent.headers("tools/call", Some("demo__echo"))?;
+        *request.headers_mut() = headers;
+        let host = request.uri().authority().map(ToString::to_string);
+        let host = host.unwrap_or_default().parse()?;
+        request.headers_mut().insert(header::HOST, host);
+        timeout(HANG_GUARD, self.sender.ready()).await??;
+        let sent = timeout(HANG_GUARD, self.sender.send_request(request)).await?;
+        let (head, body) = sent?.into_parts();
+        let body = timeout(HANG_GUARD, to_bytes(Body::new(body), usize::MAX)).await??;
+        let reply = HttpReply {
+            status: head.status,
+            headers: head.headers,
+            body,
+        };
+        answer(&reply, frame["id"].as_u64().unwrap_or_default())
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_without_descriptors_opens_no_circuit_of_a_healthy_server() {
     let sandbox = Sandbox::new("starved-calls").unwrap();
     let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let agent = demo_agent(&up);
-    call(&agent).await.unwrap();
+    let mut agent = SingleConnection::open(&up).await.unwrap();
+    agent.call().await.unwrap();
     sleep(UNUSED).await;
     let used = up.process().descriptors().unwrap();
     // Standard input, output and error: none is free, however many connections end meanwhile.
     up.process().limit_descriptors(3).unwrap();
     for _ in 0..STARVED_CALLS {
-        let failed = agent
-            .call("demo__echo", json!({"text": "x"}))
-            .await
-            .unwrap();
+        let failed = agent.call().await.unwrap();
         let kind = &failed["_meta"]["toolgate/failure"];
         assert_eq!(kind, "upstream_resources_exhausted", "{failed}");
     }
@@ -194,10 +240,7 @@ async fn a_proxy_without_descriptors_opens_no_circuit_of_a_healthy_server() {
     assert!(told.contains("raise its limit of open files"), "{told}");
     assert!(!told.contains("the circuit of the server opened"), "{told}");
     up.process().limit_descriptors(used + 1_024).unwrap();
-    let answered = agent
-        .call("demo__echo", json!({"text": "x"}))
-        .await
-        .unwrap();
+    let answered = agent.call().await.unwrap();
     assert_ne!(answered["isError"], true, "{answered}");
     let url = format!("http://{}/metrics", up.private());
     let metrics = TestHttpClient::default().get(&url).await.unwrap().text();

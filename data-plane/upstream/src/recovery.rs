@@ -168,6 +168,7 @@ fn verdict_on(pinged: Result<(), ClientError>) -> Result<(), UpstreamFailure> {
         | ClientError::Frame(_)
         | ClientError::Protocol(_)
         | ClientError::TooLarge(_)
+        | ClientError::Expansion(_)
         | ClientError::TooManyEvents(_)
         | ClientError::NoCommonVersion { .. } => Ok(()),
     }
