@@ -25,6 +25,7 @@ use toolgate_upstream::{
 
 use crate::{
     config_source::ConfigSource,
+    event_limiter::EventLimiter,
     pipeline::PeerRequestHandler,
     proxy_state::ProxyState,
     rate_limit::RateLimiter,
@@ -165,6 +166,7 @@ impl DataPlane {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
+            anonymous_events: EventLimiter::default(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             change_feeds,
             subscriptions: SubscriptionRegistry::new(

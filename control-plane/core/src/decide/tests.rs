@@ -668,7 +668,10 @@ fn a_poisoned_object_can_be_deleted_and_recreated() {
     let key = ObjectKey::Token(name("acme", "bad"));
     world.force(
         &key.to_string(),
-        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+        ControlObject::GatewayId(GatewayClaim {
+            org: slug("acme"),
+            uid: None,
+        }),
     );
     let create = Command::Create(OperatorObject::Token(token("acme", "bad")));
     assert!(matches!(

@@ -9,6 +9,8 @@ use std::{
 
 use serde_json::{Map, Value};
 
+use crate::limits::FrameLimits;
+
 /// Members that refer to a schema.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
@@ -21,8 +23,8 @@ const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 /// Starts of the names of documents that validators know without fetching them.
 const KNOWN_DOCUMENTS: [&str; 2] = ["https://json-schema.org/", "http://json-schema.org/"];
 
-/// Maximum depth of a schema that is searched; a definition is not nested deeper.
-const MAX_DEPTH: usize = 128;
+/// Maximum depth of a schema that is searched; a definition that is kept is not nested deeper.
+const MAX_DEPTH: u32 = FrameLimits::DEFINITION.depth;
 
 /// Maximum number of distinct references of a schema that are resolved. Nothing is reported for further ones.
 const MAX_REFERENCES: usize = 10_000;
@@ -99,7 +101,7 @@ impl<'a> SchemaPlaces<'a> {
     }
 
     /// Collects the references and places of `value`, which is a part of the resource at `resource`.
-    fn collect(&mut self, value: &'a Value, resource: usize, depth: usize) {
+    fn collect(&mut self, value: &'a Value, resource: usize, depth: u32) {
         if depth > MAX_DEPTH {
             return;
         }
@@ -131,7 +133,7 @@ impl<'a> SchemaPlaces<'a> {
 
     /// Adds the identifier of a schema, and returns the position of the resource that the schema belongs to. A fragment in an
     /// identifier is an anchor; an identifier without a document starts no resource.
-    fn identify(&mut self, schema: &'a Value, id: &'a str, within: usize, depth: usize) -> usize {
+    fn identify(&mut self, schema: &'a Value, id: &'a str, within: usize, depth: u32) -> usize {
         let (document, fragment) = id.split_once('#').unwrap_or((id, ""));
         let mut resource = within;
         if !document.is_empty() {
