@@ -10,6 +10,7 @@ use toolgate_ingress::{Listener, ListenerOptions, listener::ListenerError};
 use toolgate_peers::Peers;
 use toolgate_runtime::{
     Drain, MemoryBudget, Metrics, SharedClock,
+    connection::OTHER_LISTENER_SHARE,
     tls::{self, ClientAuth},
 };
 use toolgate_session::{
@@ -271,6 +272,7 @@ fn bind_peer_listener(
     options.limits.connection_window = 16 * 1024 * 1024;
     let connection = &mut options.limits.connection;
     connection.connections = PEER_CONNECTIONS;
+    connection.descriptor_share = OTHER_LISTENER_SHARE;
     connection.connections_per_address = PEER_CONNECTIONS_PER_ADDRESS;
     connection.reserved_connections = PEER_CONNECTIONS / 2;
     let listener = Listener::bind(options)?;
@@ -420,5 +422,10 @@ fn register_gauges<S: ConfigSource>(state: &Arc<ProxyState<S>>, metrics: &Metric
         "toolgate.circuits.open",
         "Upstreams whose circuit breaker is open",
         |state| state.upstream.open_circuits(),
+    );
+    show(
+        "toolgate.connections.not_opened",
+        "Connections to servers that were not opened because this proxy had no descriptors, ports or memory",
+        |state| usize::try_from(state.upstream.connections_not_opened()).unwrap_or(usize::MAX),
     );
 }

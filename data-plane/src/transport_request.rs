@@ -7,7 +7,7 @@ use toolgate_ingress::RequestBody;
 use toolgate_mcp::{
     Envelope, FrameLimits, MessageKind, batch, envelope,
     headers::{self as names, ReceivedHeader, StandardHeaders},
-    method,
+    method, object,
     trace::TraceContext,
 };
 use toolgate_runtime::budget::BudgetOwner;
@@ -111,8 +111,8 @@ const COMMON_ACCEPT: &[u8] = b"application/json, text/event-stream";
 const VERSION: HeaderName = HeaderName::from_static(names::VERSION);
 const METHOD: HeaderName = HeaderName::from_static(names::METHOD);
 const NAME: HeaderName = HeaderName::from_static(names::NAME);
-/// Number of bytes of `clientInfo` in which the name of the client is looked for.
-const CLIENT_INFO_BYTES: usize = 512;
+/// Number of members of `clientInfo` in which the name of the client is looked for.
+const CLIENT_INFO_MEMBERS: usize = 16;
 /// Header with the id of a legacy session.
 pub(crate) const SESSION: HeaderName = HeaderName::from_static(names::SESSION);
 
@@ -177,21 +177,14 @@ pub(crate) fn user_agent(headers: &HeaderMap) -> ClientName {
     product.map(ClientName::new).unwrap_or_default()
 }
 
-/// Returns the name of the client program in a message, if it has one: the first member `name` in the first bytes of
-/// `clientInfo`, as written. It is a label, which the client chooses, and is found without an allocation.
+/// Returns the name of the client program in a message, if it has one: the first member `name` of `clientInfo`, as written. It
+/// is a label, which the client chooses, and is found without an allocation.
 pub(crate) fn client_name(envelope: &Envelope<'_>) -> Option<ClientName> {
-    const KEY: &[u8] = b"\"name\"";
     let of_request = envelope.meta().and_then(|meta| meta.client_info);
     let of_handshake = envelope.params.as_ref().and_then(|it| it.client_info);
     let info = envelope.slice(of_request.or(of_handshake)?);
-    let info = info.get(..CLIENT_INFO_BYTES).unwrap_or(info);
-    let start = info.windows(KEY.len()).position(|window| window == KEY)?;
-    let value = info.get(start + KEY.len()..)?.trim_ascii_start();
-    let value = value.strip_prefix(b":")?.trim_ascii_start();
-    let name = value
-        .strip_prefix(b"\"")?
-        .split(|byte| *byte == b'"')
-        .next()?;
+    let name = object::first(info, "name", CLIENT_INFO_MEMBERS)?;
+    let name = name.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
     std::str::from_utf8(name).ok().map(ClientName::new)
 }
 

@@ -1,5 +1,5 @@
 //! A process that runs out of file descriptors: idle connections make room, the private port answers, nothing spins, and
-//! calls go on afterwards.
+//! calls go on afterwards. No circuit opens.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use serde_json::json;
+use axum::body::{Body, to_bytes};
+use http::{Request, header};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use toolgate_tests::agent::Agent;
+use tokio::time::{sleep, timeout};
+use toolgate_tests::agent::{Agent, answer};
 use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill, now, within};
-use toolgate_tests::http_client::TestHttpClient;
+use toolgate_tests::http_client::{HttpReply, TestHttpClient, socket};
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::ToolgateUp;
 
@@ -77,6 +81,11 @@ async fn hold(from: SocketAddr, to: SocketAddr, opened: &AtomicUsize) -> Result<
     let _read = stream.read(&mut [0; 16]).await?;
     Ok(())
 }
+
+/// Number of calls without descriptors, more than the failures that open a circuit.
+const STARVED_CALLS: usize = 8;
+/// Time after which the proxy has closed an unused connection to a server, and more.
+const UNUSED: Duration = Duration::from_secs(6);
 
 fn demo_agent(up: &ToolgateUp) -> Agent {
     let token = std::fs::read_to_string(up.data().join("demo-token")).unwrap_or_default();
@@ -165,4 +174,82 @@ async fn a_listener_without_descriptors_waits_without_spinning_and_goes_on() {
     })
     .await
     .unwrap();
+}
+
+/// Agent that sends everything on one connection, which was accepted while there were descriptors. A pool of connections opens
+/// another one while the answered one is on its way back.
+struct SingleConnection {
+    agent: Agent,
+    url: String,
+    sender: SendRequest<Body>,
+    _connection: JoinSet<hyper::Result<()>>,
+}
+
+impl SingleConnection {
+    async fn open(up: &ToolgateUp) -> Result<Self> {
+        let stream = TokioIo::new(socket(up.mcp()).await?);
+        let (sender, connection) = handshake(stream).await?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        Ok(Self {
+            agent: demo_agent(up),
+            url: up.url("demo"),
+            sender,
+            _connection: tasks,
+        })
+    }
+
+    async fn call(&mut self) -> Result<Value> {
+        let params = json!({"name": "demo__echo", "arguments": {"text": "x"}});
+        let frame = self.agent.frame("tools/call", params);
+        let mut request = Request::post(&self.url).body(Body::from(frame.to_string()))?;
+        let headers = self.agent.headers("tools/call", Some("demo__echo"))?;
+        *request.headers_mut() = headers;
+        let host = request.uri().authority().map(ToString::to_string);
+        let host = host.unwrap_or_default().parse()?;
+        request.headers_mut().insert(header::HOST, host);
+        timeout(HANG_GUARD, self.sender.ready()).await??;
+        let sent = timeout(HANG_GUARD, self.sender.send_request(request)).await?;
+        let (head, body) = sent?.into_parts();
+        let body = timeout(HANG_GUARD, to_bytes(Body::new(body), usize::MAX)).await??;
+        let reply = HttpReply {
+            status: head.status,
+            headers: head.headers,
+            body,
+        };
+        answer(&reply, frame["id"].as_u64().unwrap_or_default())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_without_descriptors_opens_no_circuit_of_a_healthy_server() {
+    let sandbox = Sandbox::new("starved-calls").unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let mut agent = SingleConnection::open(&up).await.unwrap();
+    agent.call().await.unwrap();
+    sleep(UNUSED).await;
+    let used = up.process().descriptors().unwrap();
+    // Standard input, output and error: none is free, however many connections end meanwhile.
+    up.process().limit_descriptors(3).unwrap();
+    for _ in 0..STARVED_CALLS {
+        let failed = agent.call().await.unwrap();
+        let kind = &failed["_meta"]["toolgate/failure"];
+        assert_eq!(kind, "upstream_resources_exhausted", "{failed}");
+    }
+    let told = up.process().stderr();
+    assert!(told.contains("raise its limit of open files"), "{told}");
+    assert!(!told.contains("the circuit of the server opened"), "{told}");
+    up.process().limit_descriptors(used + 1_024).unwrap();
+    let answered = agent.call().await.unwrap();
+    assert_ne!(answered["isError"], true, "{answered}");
+    let url = format!("http://{}/metrics", up.private());
+    let metrics = TestHttpClient::default().get(&url).await.unwrap().text();
+    let value = |name: &str| {
+        let lines = metrics.lines().filter(|line| line.starts_with(name));
+        let values = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum::<f64>()
+    };
+    let not_opened = value("toolgate_connections_not_opened");
+    assert!(not_opened >= STARVED_CALLS as f64, "{not_opened}");
+    assert!(value("toolgate_circuits_open") < 1.0);
 }

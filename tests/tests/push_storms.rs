@@ -16,6 +16,12 @@ use toolgate_tests::{
 
 /// Limit until all proxies are in sync after the control plane is back.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
+/// Memory of a control plane to which all proxies connect again, at most, relative to the one before that was in sync with them
+/// and had sent each of them everything. `make drill` asserts the latter.
+const MAX_PEAK: [f64; 2] = [1.5, 1.2];
+/// Growth of the memory of a control plane beside a proxy that does not read, at most, relative to what it has before. One
+/// snapshot is far less.
+const MAX_GROWTH: f64 = 0.25;
 /// Limit until the admin API shows a refused resource.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -112,6 +118,7 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     let mut fleet = SimulatedFleet::join(&plane, proxies).await.unwrap();
     let sent = fleet.sync(all).await.unwrap();
     assert_eq!(sent, vec![all; proxies]);
+    let (_, peak_before) = plane.process().memory().unwrap();
 
     plane.kill().unwrap();
     fleet.disconnect();
@@ -130,10 +137,14 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     let listed = etcd.range_requests().await.unwrap() - before;
     let (memory, peak) = plane.process().memory().unwrap();
     println!(
-        "{proxies} proxies in sync {took:?} after the start; {listed} range requests; memory {} KiB, at most {} KiB",
+        "{proxies} proxies in sync {took:?} after the start; {listed} range requests; memory {} KiB, at most {} KiB, and at \
+         most {} KiB before",
         memory / 1024,
-        peak / 1024
+        peak / 1024,
+        peak_before / 1024
     );
+    let most = peak_before as f64 * MAX_PEAK[usize::from(is_drill())];
+    assert!(peak as f64 <= most, "{peak} bytes, {peak_before} before");
     assert!(
         !is_drill() || took <= SYNC_TIMEOUT,
         "in sync after {took:?}"
@@ -212,6 +223,10 @@ async fn a_proxy_that_does_not_read_its_pushes_delays_no_other() {
         grown / 1024
     );
     assert!(pushes <= 3, "{pushes} pushes for {changes} changes");
+    assert!(
+        grown as f64 <= memory as f64 * MAX_GROWTH,
+        "{grown} bytes more than {memory}"
+    );
     let most = before * 12 / 10 + Duration::from_millis(2);
     assert!(
         !is_drill() || beside <= most,

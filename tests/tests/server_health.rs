@@ -101,3 +101,42 @@ async fn a_gateway_names_a_server_that_fails_for_all_proxies() {
     .await
     .unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recovered_server_is_ready_without_a_call_and_no_wait_ends_by_an_earlier_probe() {
+    let mut fleet = ProxyFleet::start("server-health-wait", &[]).await.unwrap();
+    let cli = fleet.plane.cli().unwrap();
+    let agents = [Agent::modern(&fleet.url(0), &fleet.token)];
+    let wait = async |time: &str| {
+        let arguments = ["wait", "server", "main", "--timeout", time];
+        cli.output(&arguments).await.unwrap()
+    };
+    assert!(wait("60s").await.status.success());
+    let address = fleet.server.address();
+    fleet.server.process().kill().unwrap();
+    let waited = wait("3s").await;
+    assert!(
+        !waited.status.success(),
+        "the probe before the failure counted"
+    );
+    eventually("the proxy is named", HANG_GUARD, || async {
+        call_all(&agents).await;
+        let described = printed(&cli, &["describe", "server", "main"]).await?;
+        ensure!(described.contains("fails since"), "{described}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let again = Sandbox::new("server-health-wait-again").unwrap();
+    let _server = UpstreamServer::fixture_at(&again, "fixture", address, &[])
+        .await
+        .unwrap();
+    let waited = wait("60s").await;
+    assert!(waited.status.success(), "{}", text(&waited.stderr));
+    let described = printed(&cli, &["describe", "server", "main"])
+        .await
+        .unwrap();
+    assert!(!described.contains("fails since"), "{described}");
+    let checked = printed(&cli, &["doctor"]).await.unwrap();
+    assert!(!checked.contains("it fails for prox"), "{checked}");
+}

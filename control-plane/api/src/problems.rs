@@ -97,9 +97,9 @@ fn of_failed_probe(org: &Slug, server: &Slug, published: &PublishedState) -> Opt
     let catalogue = published.state.definitions.get(&name)?;
     let problem = catalogue.problem.as_ref()?;
     let since = field::to_timestamp(catalogue.problem_since.unwrap_or(catalogue.probed));
-    let minutes = limits::PROBE_INTERVAL.as_secs() / 60;
+    let seconds = limits::MAX_PROBE_RETRY.as_secs();
     Some(format!(
         "server {server} could not be probed, and never was: {problem} (since {since}). It is probed again within \
-         {minutes} minutes; after the fix `toolgate server probe {server}` does it at once"
+         {seconds} s; after the fix `toolgate server probe {server}` does it at once"
     ))
 }

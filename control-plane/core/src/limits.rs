@@ -37,6 +37,8 @@ pub const SERVER_INSTRUCTIONS: usize = 16 * 1024;
 pub const SERVER_CAPABILITIES: usize = 16 * 1024;
 /// Maximum interval between two probes of a server. A failed probe is repeated earlier.
 pub const PROBE_INTERVAL: Duration = Duration::from_secs(300);
+/// Maximum delay after a failed probe.
+pub const MAX_PROBE_RETRY: Duration = Duration::from_secs(30);
 /// Maximum number of labels of an object.
 pub const LABELS: usize = 64;
 /// Maximum length of a label key in characters.

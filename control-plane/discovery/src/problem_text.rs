@@ -205,6 +205,9 @@ fn of_egress(class: EgressErrorClass) -> &'static str {
         EgressErrorClass::Unreachable => {
             "check that it is up, and the host name and port in its URL"
         }
+        EgressErrorClass::Exhausted => {
+            "have the operator of Toolgate raise the limit of open files of the control plane (`LimitNOFILE=`)"
+        }
         EgressErrorClass::ForwardProxy => {
             "check the host name and port in its URL, or have the operator of Toolgate check the proxy: the log names it"
         }

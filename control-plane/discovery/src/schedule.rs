@@ -14,8 +14,10 @@ use toolgate_control_core::limits;
 pub struct ScheduleOptions {
     /// Interval between successful probes, with a jitter of ten percent.
     pub interval: Duration,
-    /// Delay after the first failure. Doubles with each further failure, up to `interval`.
+    /// Delay after the first failure. Doubles with each further failure, up to `max_retry`.
     pub retry: Duration,
+    /// Maximum delay after a failure: a server that has recovered is not to look failed for long.
+    pub max_retry: Duration,
     /// Minimum time from the start of a probe to the next announced probe.
     pub gap: Duration,
     /// Maximum number of announced probes in a row.
@@ -101,6 +103,7 @@ impl Default for ScheduleOptions {
         Self {
             interval: limits::PROBE_INTERVAL,
             retry: Duration::from_secs(2),
+            max_retry: limits::MAX_PROBE_RETRY,
             // At most twenty probes in ten seconds, the same limit as for change notifications to clients.
             gap: Duration::from_millis(525),
             burst: 20,
@@ -208,7 +211,8 @@ impl ProbeSchedule {
             let tenth = interval / 10;
             interval - tenth + random_part(tenth * 2, random)
         } else {
-            self.backoff(self.failures, interval, random)
+            let most = interval.min(self.options.max_retry);
+            self.backoff(self.failures, most, random)
         };
         let mut due = now + wait;
         if again == FollowUpProbe::Announced {

@@ -155,6 +155,8 @@ pub enum UpstreamFailure {
     TooManyOpen(&'static str),
     /// The memory limit for buffered responses was reached before the call; nothing was sent.
     Overloaded,
+    /// The proxy had no descriptor, port or memory of its own for a connection; nothing was sent.
+    ResourcesExhausted,
     /// The response timed out. The tool may have run.
     Timeout,
     /// The connection broke. The tool may have run.
@@ -370,6 +372,10 @@ impl UpstreamFailure {
             Self::Overloaded => {
                 "the gateway is overloaded with answers: retry in 1 s; nothing was sent".to_owned()
             }
+            Self::ResourcesExhausted => {
+                "the gateway is overloaded with connections: retry in 1 s; nothing was sent"
+                    .to_owned()
+            }
             Self::Timeout => format!(
                 "the server of this {noun} did not answer in time; the call may have taken effect"
             ),
@@ -426,6 +432,7 @@ impl UpstreamFailure {
             Self::Busy => "upstream_busy",
             Self::TooManyOpen(_) => "upstream_too_many_open",
             Self::Overloaded => "upstream_overloaded",
+            Self::ResourcesExhausted => "upstream_resources_exhausted",
             Self::Timeout => "upstream_timeout",
             Self::Broken => "upstream_broken",
             Self::Status => "upstream_status",

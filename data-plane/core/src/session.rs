@@ -22,7 +22,7 @@ pub const MAX_STREAMS: usize = 4;
 pub const MAX_QUEUED_MESSAGES: usize = 64;
 
 /// Maximum size of the messages that wait for a stream, in bytes.
-pub const MAX_QUEUED_BYTES: usize = 256 * 1024;
+pub const MAX_QUEUED_BYTES: usize = 128 * 1024;
 
 /// Severity of a log message as in RFC 5424, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

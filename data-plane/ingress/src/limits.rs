@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use toolgate_runtime::connection::ConnectionLimits;
+use toolgate_runtime::connection::{CLIENT_LISTENER_SHARE, ConnectionLimits};
 
 /// Size in bytes up to which request bodies are not charged to the budget: the limit on concurrent requests bounds
 /// them.
@@ -42,7 +42,10 @@ pub struct ListenerLimits {
 impl Default for ListenerLimits {
     fn default() -> Self {
         Self {
-            connection: ConnectionLimits::default(),
+            connection: ConnectionLimits {
+                descriptor_share: CLIENT_LISTENER_SHARE,
+                ..ConnectionLimits::default()
+            },
             body_timeout: Duration::from_secs(120),
             headers: 64,
             header_bytes: 32 * 1024,

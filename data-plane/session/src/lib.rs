@@ -36,7 +36,7 @@ pub use elicitations::{
     ElicitationRegistry,
 };
 pub use principal_quotas::PrincipalQuotas;
-pub use stream::{STREAM_QUEUE, SessionEventStream};
+pub use stream::{STREAM_QUEUE, STREAM_QUEUE_BYTES, SessionEventStream};
 pub use stream_timing::{DEBOUNCE_DELAY, KEEP_ALIVE_INTERVAL, NOTICE_INTERVAL};
 pub use subscription::{
     SUBSCRIPTIONS, SUBSCRIPTIONS_PER_PRINCIPAL, SubscriptionRegistry, SubscriptionRequest,

@@ -86,6 +86,8 @@ pub(super) struct CallParts<S: ConfigSource> {
 pub(super) struct UpstreamSide {
     pub(super) call: Option<InFlightCall>,
     pub(super) session: Option<Arc<UpstreamSessionHandle>>,
+    /// Time until which the attempt before had to make a connection.
+    pub(super) connect_by: Option<tokio::time::Instant>,
     /// Answers that go with the call.
     pub(super) input_responses: Option<Arc<InputResponses>>,
     /// Request that is to be sent next.
@@ -423,9 +425,11 @@ impl UpstreamSide {
                 head,
                 call,
                 session,
+                connect_by,
             }) => {
                 self.call = call;
                 self.session = session;
+                self.connect_by = connect_by;
                 CallEvent::UpstreamHead(head)
             }
             RequestResult::Probed(ping) => CallEvent::SessionProbed(ping),

@@ -56,7 +56,10 @@ impl<S: ConfigSource> CallDriver<S> {
                 self.send(SessionChoice::Current);
             }
             CallEffect::Retry(RetrySession::Same) => {
-                self.send(SessionChoice::Same(self.upstream.session.clone()));
+                self.send(SessionChoice::Same {
+                    session: self.upstream.session.clone(),
+                    connect_by: self.upstream.connect_by,
+                });
             }
             CallEffect::Retry(RetrySession::New) => {
                 let lost = self.upstream.session.take();

@@ -66,3 +66,42 @@ fn a_late_rejection_still_has_its_request_id() {
     );
     assert_eq!(TransportRequest::Get.id(), None);
 }
+
+#[test]
+fn the_client_is_named_by_the_first_member_name_of_its_information() {
+    let named = |info: &str| {
+        let modern = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{{"_meta":{{"io.modelcontextprotocol/clientInfo":{info}}}}}}}"#
+        );
+        let handshake = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"method":"initialize","params":{{"clientInfo":{info}}}}}"#
+        );
+        let of = |message: &str| {
+            let envelope = envelope::parse(message.as_bytes(), &FrameLimits::REQUEST).unwrap();
+            client_name(&envelope).map(|name| format!("{name:?}"))
+        };
+        let name = of(&modern);
+        assert_eq!(name, of(&handshake), "{info}");
+        name
+    };
+    let label = |name: &str| Some(format!("{:?}", ClientName::new(name)));
+    let long = format!(r#"{{"icons":["{}"],"name":"a"}}"#, "x".repeat(10_000));
+    for info in [
+        r#"{"name":"a","version":"1"}"#,
+        r#"{"title":"name", "version" : "name" , "name" : "a"}"#,
+        r#"{"icons":[{"name":"b"}],"x":{"name":"c"},"name":"a"}"#,
+        long.as_str(),
+    ] {
+        assert_eq!(named(info), label("a"), "{info}");
+    }
+    let quoted = named(r#"{"name":"a\"b"}"#);
+    assert_eq!(quoted, label(r#"a\"b"#));
+    for info in [
+        "{}",
+        r#"{"x":{"name":"b"}}"#,
+        r#"{"x":"name"}"#,
+        r#"{"name":5}"#,
+    ] {
+        assert_eq!(named(info), None, "{info}");
+    }
+}

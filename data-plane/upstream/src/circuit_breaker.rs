@@ -91,6 +91,25 @@ impl CircuitBreaker {
         *self = Self::default();
     }
 
+    /// Records that the server answers pings again. Calls are admitted, and the first failure opens the circuit for longer.
+    pub fn record_ping(&mut self) {
+        if self.is_open() {
+            self.state = BreakerState::Closed {
+                failures: FAILURES - 1,
+            };
+        }
+    }
+
+    /// Reports if the next call is admitted as a probe.
+    pub fn is_probe_due(&self, now: u64) -> bool {
+        match self.state {
+            BreakerState::Closed { .. } => false,
+            BreakerState::Open { until } | BreakerState::HalfOpen { next_probe: until } => {
+                until <= now
+            }
+        }
+    }
+
     /// Records a failure.
     pub fn record_failure(&mut self, probe: bool, now: u64, random: u64) {
         match self.state {

@@ -84,6 +84,15 @@ impl CallTarget {
         self.others.is_empty().then_some(&self.first)
     }
 
+    /// Returns all endpoints, each with the shared credential that was presented last, if any.
+    pub(crate) fn last_presented(&self) -> impl Iterator<Item = Arc<AuthenticatedEndpoint>> {
+        let all = std::iter::once(&self.first).chain(&self.others);
+        all.map(|endpoint| {
+            let presented = endpoint.authenticated.load_full();
+            presented.unwrap_or_else(|| endpoint.bare())
+        })
+    }
+
     /// Returns the endpoint at this position of the configuration.
     pub(crate) fn endpoint(&self, index: usize) -> Option<&EndpointTarget> {
         match index.checked_sub(1) {

@@ -1,5 +1,7 @@
 //! Classification of client errors. Texts, bodies and URLs of errors go to the log and no further.
 
+use std::io::ErrorKind;
+
 use toolgate_client::ClientError;
 use toolgate_data_core::{call::verdict, refusal::UpstreamFailure};
 use toolgate_egress::EgressError;
@@ -7,6 +9,7 @@ use toolgate_egress::EgressError;
 /// Returns the failure that an error stands for.
 pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
     match error {
+        ClientError::Egress(EgressError::Exhausted(_)) => UpstreamFailure::ResourcesExhausted,
         ClientError::Egress(error) if error.connect_failed() => UpstreamFailure::Unreachable,
         ClientError::Egress(_) | ClientError::Broken(_) => UpstreamFailure::Broken,
         ClientError::Timeout(_) => UpstreamFailure::Timeout,
@@ -26,16 +29,18 @@ pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
     }
 }
 
-/// Reports if an error proves that no byte of the request was sent: no connection could be made. Timeouts and refusals
-/// of the proxy itself are not counted, because a second attempt would end alike.
+/// Reports if an error proves that no byte of the request was sent: no connection could be made. Timeouts are not counted,
+/// because they use up the time for connecting, nor are refusals of the proxy itself, because a second attempt would end
+/// alike.
 pub(crate) fn not_sent(error: &ClientError) -> bool {
     match error {
         ClientError::Egress(error) => match error {
-            EgressError::Connect { .. } => true,
+            EgressError::Connect { source, .. } => source.kind() != ErrorKind::TimedOut,
             EgressError::Url(_)
             | EgressError::Forbidden(_)
             | EgressError::Resolve { .. }
             | EgressError::ConnectTimeout { .. }
+            | EgressError::Exhausted(_)
             | EgressError::ForwardProxy { .. }
             | EgressError::Tls(_)
             | EgressError::Certificate { .. }

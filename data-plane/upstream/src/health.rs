@@ -112,6 +112,13 @@ impl HealthMonitor {
         self.notify();
     }
 
+    /// Returns `true` if the server is recorded as failing.
+    pub(crate) fn is_failing(&self, server: ReportedServer<'_>) -> bool {
+        let servers = self.lock();
+        let health = servers.health.get(server.name);
+        health.is_some_and(ServerHealth::is_failing)
+    }
+
     /// Records that a server answers again.
     pub(crate) fn recover(&self, server: ReportedServer<'_>, now: Timestamp) {
         let mut servers = self.lock();

@@ -14,6 +14,7 @@ mod in_flight;
 mod log_level;
 mod outgoing;
 mod permit;
+mod recovery;
 mod registry;
 mod responder;
 mod send;

@@ -41,7 +41,10 @@ pub(crate) async fn set_level(
         if let Err(error) = result {
             tracing::debug!(%error, level = change.level.as_str(), "a log level was not set");
             // Only a request that was not sent is worth another try.
-            if failure::of(&error) == UpstreamFailure::Unreachable {
+            if matches!(
+                failure::of(&error),
+                UpstreamFailure::Unreachable | UpstreamFailure::ResourcesExhausted
+            ) {
                 session.log_level.revert(change);
             }
         }

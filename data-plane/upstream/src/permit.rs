@@ -83,7 +83,7 @@ impl CallPermit {
                     breaker.record_failure(probe, now, random::number());
                 });
                 if probe {
-                    self.upstream.count_failed_probe();
+                    self.upstream.record_failed_probe(failure);
                 }
             }
             // The server answered, if not as it should: a bad request of one caller must not close it to others.
@@ -102,6 +102,7 @@ impl CallPermit {
             | UpstreamFailure::Busy
             | UpstreamFailure::TooManyOpen(_)
             | UpstreamFailure::Overloaded
+            | UpstreamFailure::ResourcesExhausted
             | UpstreamFailure::ResponseBufferFull => {}
             // Permits are given to calls whose credential was resolved: the server refused it.
             UpstreamFailure::Credential => self.upstream.count_refused_credential(),

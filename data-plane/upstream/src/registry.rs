@@ -133,6 +133,11 @@ impl UpstreamRegistry {
         open.count()
     }
 
+    /// Returns the number of connections to servers that were not opened because the proxy had no resources for them.
+    pub fn connections_not_opened(&self) -> u64 {
+        self.egress.connections_not_opened()
+    }
+
     /// Checks that there is room for another answer of `holder`.
     pub(crate) fn check_room(&self, holder: BudgetOwner) -> Result<(), UpstreamFailure> {
         let room = self.answers.has_room(holder);
@@ -183,6 +188,7 @@ impl UpstreamRegistry {
                     self.calls_per_server,
                     Arc::clone(&self.health),
                     clock,
+                    self.drain.clone(),
                 ))
             }
         };

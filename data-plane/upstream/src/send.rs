@@ -3,7 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use toolgate_client::{ClientError, ReplyBody, ServerReply, send};
+use tokio::time::Instant;
+use toolgate_client::{ClientError, ReplyBody, ServerEndpoint, ServerReply, send};
 use toolgate_data_core::{
     call::{
         InputResponses, PingOutcome, SessionRefusal, SessionVerdict, UpstreamHead,
@@ -44,7 +45,12 @@ pub enum SessionChoice {
     /// The session of the caller, which is opened if need be.
     Current,
     /// The session of the attempt before.
-    Same(Option<Arc<UpstreamSessionHandle>>),
+    Same {
+        /// Session; `None` for a modern server.
+        session: Option<Arc<UpstreamSessionHandle>>,
+        /// Time until which a connection has to be made: both attempts have the limit for connecting together.
+        connect_by: Option<Instant>,
+    },
     /// A new session, in place of this one, which the server forgot.
     Replace(Arc<UpstreamSessionHandle>),
 }
@@ -57,16 +63,23 @@ pub struct SendReport {
     pub call: Option<InFlightCall>,
     /// Session that was used.
     pub session: Option<Arc<UpstreamSessionHandle>>,
+    /// Time until which a connection had to be made, if one may have been needed.
+    pub connect_by: Option<Instant>,
 }
 
 impl SendReport {
-    fn unsent(failure: UpstreamFailure, session: Option<Arc<UpstreamSessionHandle>>) -> Self {
-        let not_sent = false;
+    fn unsent(head: UpstreamHead, session: Option<Arc<UpstreamSessionHandle>>) -> Self {
         Self {
-            head: UpstreamHead::Failed { failure, not_sent },
+            head,
             call: None,
             session,
+            connect_by: None,
         }
+    }
+
+    fn failed(failure: UpstreamFailure, session: Option<Arc<UpstreamSessionHandle>>) -> Self {
+        let not_sent = false;
+        Self::unsent(UpstreamHead::Failed { failure, not_sent }, session)
     }
 }
 
@@ -87,14 +100,18 @@ impl UpstreamClient {
         input_responses: Option<&InputResponses>,
         session: SessionChoice,
     ) -> SendReport {
+        let connect_by = match &session {
+            SessionChoice::Same { connect_by, .. } => *connect_by,
+            SessionChoice::Current | SessionChoice::Replace(_) => None,
+        };
         match self.session(context, session).await {
             Ok(session) => {
                 let attempt = self
-                    .attempt(context, input_responses, session.clone())
+                    .attempt(context, input_responses, session.clone(), connect_by)
                     .await;
-                attempt.unwrap_or_else(|failure| SendReport::unsent(failure, session))
+                attempt.unwrap_or_else(|failure| SendReport::failed(failure, session))
             }
-            Err(failure) => SendReport::unsent(failure, None),
+            Err(failure) => SendReport::failed(failure, None),
         }
     }
 
@@ -146,7 +163,7 @@ impl UpstreamClient {
             UpstreamSessionKey::new(server, &context.principal, context.conversation(), declared)
         };
         let session = match choice {
-            SessionChoice::Same(session) => return Ok(session),
+            SessionChoice::Same { session, .. } => return Ok(session),
             SessionChoice::Replace(lost) => self.sessions.reopen(&key(), &lost).await?,
             SessionChoice::Current => {
                 let key = key();
@@ -184,6 +201,7 @@ impl UpstreamClient {
         context: &CallContext,
         input_responses: Option<&InputResponses>,
         session: Option<Arc<UpstreamSessionHandle>>,
+        connect_by: Option<Instant>,
     ) -> Result<SendReport, UpstreamFailure> {
         let (plan, drain) = (&context.plan, &self.registry.drain);
         let server = plan.server();
@@ -191,11 +209,7 @@ impl UpstreamClient {
             .as_deref()
             .is_some_and(UpstreamSessionHandle::is_lost)
         {
-            return Ok(SendReport {
-                head: UpstreamHead::SessionEnded,
-                call: None,
-                session,
-            });
+            return Ok(SendReport::unsent(UpstreamHead::SessionEnded, session));
         }
         let upstream = self.registry.upstream(server)?;
         let permit = upstream.permit_for(context.holder)?;
@@ -234,8 +248,13 @@ impl UpstreamClient {
         if bounded.is_some() {
             call.tolerate_timeout();
         }
-        let bounded = bounded.map(|most| endpoint.within(most));
+        let mut bounded = bounded.map(|most| endpoint.within(most));
+        if let Some(connect_by) = connect_by {
+            let bounded = bounded.get_or_insert_with(|| Box::new(endpoint.endpoint.clone()));
+            limit_connecting(bounded, connect_by);
+        }
         let endpoint = bounded.as_deref().unwrap_or(&endpoint.endpoint);
+        let connect_by = Some(Instant::now() + endpoint.timeouts.connect);
         let sent = send(&upstream.target.http, endpoint, headers, request.body).await;
         let head = match sent {
             Ok(reply) => {
@@ -249,8 +268,15 @@ impl UpstreamClient {
             head,
             call: Some(call),
             session,
+            connect_by,
         })
     }
+}
+
+/// Leaves a second attempt the rest of the time for connecting.
+fn limit_connecting(endpoint: &mut ServerEndpoint, connect_by: Instant) {
+    let rest = connect_by.saturating_duration_since(Instant::now());
+    endpoint.timeouts.connect = rest.min(endpoint.timeouts.connect);
 }
 
 /// Keeps the description of a status that is a failure with any body.

@@ -11,8 +11,8 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
-use toolgate_model::HealthState;
-use toolgate_runtime::{SharedClock, budget::BudgetOwner};
+use toolgate_model::{Era, HealthState};
+use toolgate_runtime::{Drain, SharedClock, budget::BudgetOwner};
 
 use crate::{
     bulkhead::Bulkhead,
@@ -20,6 +20,7 @@ use crate::{
     endpoint::CallTarget,
     health::{HealthMonitor, LastFailure, ReportedServer},
     permit::CallPermit,
+    recovery::{self, WatchedServer},
 };
 
 /// A server with its endpoint and its limits.
@@ -44,6 +45,9 @@ pub(crate) struct Upstream {
     health: Arc<HealthMonitor>,
     clock: SharedClock,
     origin: Instant,
+    /// `true` while a task waits for the recovery of the server.
+    is_watched: AtomicBool,
+    drain: Drain,
 }
 
 impl Upstream {
@@ -54,6 +58,7 @@ impl Upstream {
         calls: usize,
         health: Arc<HealthMonitor>,
         clock: SharedClock,
+        drain: Drain,
     ) -> Self {
         Self {
             server,
@@ -69,6 +74,8 @@ impl Upstream {
             health,
             origin: clock.monotonic(),
             clock,
+            is_watched: AtomicBool::new(false),
+            drain,
         }
     }
 
@@ -127,9 +134,14 @@ impl Upstream {
         self.trips.load(Ordering::Relaxed)
     }
 
-    /// Counts a probe that failed: the circuit stays open.
-    pub(crate) fn count_failed_probe(&self) {
+    /// Records a call that tried the server and failed: the circuit stays open.
+    pub(crate) fn record_failed_probe(self: &Arc<Self>, failure: UpstreamFailure) {
         self.trips.fetch_add(1, Ordering::Relaxed);
+        // It is not reported as failing if it has answered a ping meanwhile.
+        if !self.health.is_failing(self.reported_server()) {
+            self.report_failing(HealthState::Unavailable, Some(failure));
+        }
+        recovery::watch(self, failure);
     }
 
     /// Returns the time for the circuit breaker, in milliseconds.
@@ -142,7 +154,7 @@ impl Upstream {
     /// Applies an outcome to the circuit breaker, and logs if the circuit opens or closes.
     /// `cause` is the failure that the outcome is, if any.
     pub(crate) fn change_breaker(
-        &self,
+        self: &Arc<Self>,
         cause: Option<UpstreamFailure>,
         step: impl FnOnce(&mut CircuitBreaker),
     ) {
@@ -152,13 +164,14 @@ impl Upstream {
             step(&mut breaker);
             let has_no_failures = breaker.has_no_failures();
             self.has_failures.store(!has_no_failures, Ordering::Relaxed);
-            (!before && breaker.is_open(), before && has_no_failures)
+            (!before && breaker.is_open(), before && !breaker.is_open())
         };
         let server = &self.server.name;
         if opened {
             self.trips.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(%server, "the circuit of the server opened: it keeps failing");
             self.report_failing(HealthState::Unavailable, cause);
+            recovery::watch(self, cause.unwrap_or(UpstreamFailure::Unreachable));
         } else if closed {
             self.report_recovered();
             tracing::info!(%server, "the circuit of the server closed: it answers again");
@@ -206,11 +219,6 @@ impl Upstream {
             .fail(server, state, cause, last.detail_of(cause), now);
     }
 
-    fn report_recovered(&self) {
-        let now = self.clock.now();
-        self.health.recover(self.reported_server(), now);
-    }
-
     fn last_failure(&self) -> MutexGuard<'_, LastFailure> {
         self.last_failure
             .lock()
@@ -225,6 +233,46 @@ impl Upstream {
 
     fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl WatchedServer for Upstream {
+    fn begin_watch(&self) -> bool {
+        !self.is_watched.swap(true, Ordering::AcqRel)
+    }
+
+    fn end_watch(&self) {
+        self.is_watched.store(false, Ordering::Release);
+    }
+
+    fn is_circuit_open(&self) -> bool {
+        Self::is_circuit_open(self)
+    }
+
+    fn is_probe_due(&self) -> bool {
+        let now = self.breaker_time();
+        self.breaker().is_probe_due(now)
+    }
+
+    fn record_ping(self: Arc<Self>) {
+        self.change_breaker(None, CircuitBreaker::record_ping);
+    }
+
+    fn report_recovered(&self) {
+        let now = self.clock.now();
+        self.health.recover(self.reported_server(), now);
+    }
+
+    fn target(&self) -> &CallTarget {
+        &self.target
+    }
+
+    fn era(&self) -> Era {
+        self.server.era.unwrap_or(Era::Legacy)
+    }
+
+    fn drain(&self) -> &Drain {
+        &self.drain
     }
 }
 

@@ -104,6 +104,9 @@ impl ClientError {
                     }
                     EgressErrorClass::Unresolved => "its host name has no address",
                     EgressErrorClass::Unreachable => "no connection to it could be made",
+                    EgressErrorClass::Exhausted => {
+                        "Toolgate itself has no resources for more connections"
+                    }
                     EgressErrorClass::ForwardProxy => {
                         "no connection to it could be made through the proxy that Toolgate is given"
                     }

@@ -57,7 +57,7 @@ pub(crate) async fn discover(
 }
 
 /// Returns the `_meta` of Toolgate's own requests: no progress, no logs, and no capability but page support (MCP Apps).
-fn meta(client: &str) -> ModernRequestMeta<'_> {
+pub(crate) fn meta(client: &str) -> ModernRequestMeta<'_> {
     ModernRequestMeta {
         version: versions::MODERN,
         capabilities: apps::PAGE_CAPABILITIES,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::time::Instant;
-use toolgate_egress::{EgressRequestBody, HttpClient};
+use toolgate_egress::{EgressRequestBody, HttpClient, RequestTimeouts};
 use toolgate_mcp::{headers, method, versions};
 
 use crate::{
@@ -268,11 +268,14 @@ async fn head(
     request: Request<EgressRequestBody>,
     deadlines: fn(&ServerEndpoint, Instant) -> ReadDeadlines,
 ) -> Result<ServerReply, ClientError> {
-    // The pool bounds the connection itself, and reports it in its own error.
-    let most = endpoint.timeouts.connect + endpoint.timeouts.first_byte;
     let now = Instant::now();
-    let deadline = now + most.min(endpoint.timeouts.total);
-    let response = http.request_until(request, deadline).await;
+    let limits = RequestTimeouts {
+        connect: endpoint.timeouts.connect,
+        head: endpoint.timeouts.first_byte,
+        total: endpoint.timeouts.total,
+    };
+    // The limit for connecting is reported in the error of the connection.
+    let response = http.request_within(request, limits).await;
     let response = response.ok_or(ClientError::Timeout(TimeoutPhase::FirstByte))??;
     Ok(ServerReply::of(
         response,

@@ -169,6 +169,7 @@ fn is_transient(error: &ClientError) -> bool {
             error.class(),
             EgressErrorClass::Unresolved
                 | EgressErrorClass::Unreachable
+                | EgressErrorClass::Exhausted
                 | EgressErrorClass::ForwardProxy
                 | EgressErrorClass::Broken
         ),

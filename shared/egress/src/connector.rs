@@ -15,12 +15,16 @@ use http::{Uri, uri::Scheme};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_rustls::TlsConnector;
 
 use crate::{
     certificate::CertificateProblem,
     error::EgressError,
+    exhaustion::{DialError, ExhaustionLog},
     forward_proxy::{ForwardProxy, ForwardProxyProblem},
     name_cache::{NameCache, NameLookUp},
     policy::{self, EgressPolicy},
@@ -35,6 +39,7 @@ pub(crate) struct VettingConnector {
     pub(crate) proxied_names: Arc<NameCache>,
     pub(crate) tls: Arc<ClientConfig>,
     pub(crate) connect_timeout: Duration,
+    pub(crate) exhaustion: Arc<ExhaustionLog>,
 }
 
 /// Maximum time to resolve a name that a proxy resolves too.
@@ -51,24 +56,37 @@ struct ConnectTarget {
 pub(crate) type TransportStream = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 impl VettingConnector {
-    /// Connects to the host and port of `uri`. A connection for an http URL that goes through a proxy is one to the proxy.
-    pub(crate) async fn connect(&self, uri: &Uri) -> Result<TransportStream, EgressError> {
+    /// Connects to the host and port of `uri`, until `deadline`. A connection for an http URL that goes through a proxy is one
+    /// to the proxy.
+    pub(crate) async fn connect(
+        &self,
+        uri: &Uri,
+        deadline: Instant,
+    ) -> Result<TransportStream, EgressError> {
         let target = ConnectTarget::of(uri)?;
         let host = target.host.clone();
         let Some(proxy) = self.policy.proxies.of(uri) else {
-            let connected = timeout(self.connect_timeout, self.establish(target)).await;
+            let connected = timeout_at(deadline, self.establish(target, deadline)).await;
             return connected.unwrap_or(Err(EgressError::ConnectTimeout { host }));
         };
-        let connected = timeout(self.connect_timeout, self.establish_through(&proxy, target)).await;
+        let establishing = self.establish_through(&proxy, target, deadline);
+        let connected = timeout_at(deadline, establishing).await;
         connected.unwrap_or_else(|_elapsed| Err(through(&proxy, ForwardProxyProblem::TimedOut)))
     }
 
-    async fn establish(&self, target: ConnectTarget) -> Result<TransportStream, EgressError> {
+    async fn establish(
+        &self,
+        target: ConnectTarget,
+        deadline: Instant,
+    ) -> Result<TransportStream, EgressError> {
         let addresses = self.vet_addresses(&target).await?;
-        let tcp = self.connect_first(target.port, &addresses).await;
-        let tcp = tcp.map_err(|source| EgressError::Connect {
-            host: target.host.clone(),
-            source,
+        let tcp = self.connect_first(target.port, &addresses, deadline).await;
+        let tcp = tcp.map_err(|error| match error {
+            DialError::Exhausted(source) => self.exhausted(source),
+            DialError::Failed(source) => EgressError::Connect {
+                host: target.host.clone(),
+                source,
+            },
         })?;
         self.secure(tcp, target.tls_name).await
     }
@@ -77,10 +95,14 @@ impl VettingConnector {
         &self,
         proxy: &ForwardProxy,
         target: ConnectTarget,
+        deadline: Instant,
     ) -> Result<TransportStream, EgressError> {
         self.vet_proxied(&target).await?;
-        let tcp = self.dial_proxy(proxy).await;
-        let tcp = tcp.map_err(|error| through(proxy, ForwardProxyProblem::Connect(error)))?;
+        let tcp = self.dial_proxy(proxy, deadline).await;
+        let tcp = tcp.map_err(|error| match error {
+            DialError::Exhausted(source) => self.exhausted(source),
+            DialError::Failed(source) => through(proxy, ForwardProxyProblem::Connect(source)),
+        })?;
         if target.tls_name.is_none() {
             return Ok(MaybeHttpsStream::Http(TokioIo::new(tcp)));
         }
@@ -150,12 +172,19 @@ impl VettingConnector {
     }
 
     /// Connects to a proxy. Its address is the operator's own and is not vetted.
-    async fn dial_proxy(&self, proxy: &ForwardProxy) -> io::Result<TcpStream> {
+    async fn dial_proxy(
+        &self,
+        proxy: &ForwardProxy,
+        deadline: Instant,
+    ) -> Result<TcpStream, DialError> {
         let addresses = match proxy.host.parse::<IpAddr>() {
             Ok(literal) => vec![literal],
-            Err(_name) => self.resolver.resolve(&proxy.host).await?,
+            Err(_name) => {
+                let resolved = self.resolver.resolve(&proxy.host).await;
+                resolved.map_err(DialError::of_resolution)?
+            }
         };
-        self.connect_first(proxy.port, &addresses).await
+        self.connect_first(proxy.port, &addresses, deadline).await
     }
 
     /// Resolves the target and vets every address. A host with one forbidden address is rejected as a whole: its other
@@ -176,22 +205,31 @@ impl VettingConnector {
             host: host.to_owned(),
             source,
         };
-        let addresses = self.resolver.resolve(host).await.map_err(failed)?;
+        let addresses = self.resolver.resolve(host).await;
+        let addresses = addresses.map_err(|error| match DialError::of_resolution(error) {
+            DialError::Exhausted(source) => self.exhausted(source),
+            DialError::Failed(source) => failed(source),
+        })?;
         if addresses.is_empty() {
             return Err(failed(io::Error::other("it has no address")));
         }
         Ok(addresses)
     }
 
-    /// Tries the addresses in order. Each gets an equal part of the timeout, so that an unresponsive first address
-    /// leaves time for the others.
+    /// Tries the addresses in order. Each gets an equal part of the time until `deadline`, so that an unresponsive first
+    /// address leaves time for the others.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that opens a socket to a vetted address, or to the operator's proxy"
     )]
-    async fn connect_first(&self, port: u16, addresses: &[IpAddr]) -> io::Result<TcpStream> {
-        let share =
-            self.connect_timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+    async fn connect_first(
+        &self,
+        port: u16,
+        addresses: &[IpAddr],
+        deadline: Instant,
+    ) -> Result<TcpStream, DialError> {
+        let time = deadline.saturating_duration_since(Instant::now());
+        let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
         let mut last = io::Error::other("it has no address");
         for address in addresses {
             let opening = TcpStream::connect(SocketAddr::new(*address, port));
@@ -201,11 +239,20 @@ impl VettingConnector {
                     let _kept_as_is = stream.set_nodelay(true);
                     return Ok(stream);
                 }
-                Ok(Err(error)) => last = error,
+                Ok(Err(error)) => match DialError::of(error, *address) {
+                    DialError::Failed(error) => last = error,
+                    // No other address can be reached either.
+                    exhausted @ DialError::Exhausted(_) => return Err(exhausted),
+                },
                 Err(_elapsed) => last = io::ErrorKind::TimedOut.into(),
             }
         }
-        Err(last)
+        Err(DialError::Failed(last))
+    }
+
+    fn exhausted(&self, source: io::Error) -> EgressError {
+        self.exhaustion.record(&source);
+        EgressError::Exhausted(source)
     }
 }
 

@@ -37,6 +37,9 @@ pub enum EgressError {
         /// Host name.
         host: String,
     },
+    /// This process has no descriptor, port or memory for another connection.
+    #[error("this process has no resources for more connections: {0}")]
+    Exhausted(io::Error),
     /// There is no connection through the proxy that is set.
     #[error("no connection through the proxy `{proxy}`: {problem}")]
     ForwardProxy {
@@ -73,6 +76,8 @@ pub enum EgressErrorClass {
     Unresolved,
     /// No connection to an address of the host.
     Unreachable,
+    /// No resources of this process for a connection.
+    Exhausted,
     /// No connection through the proxy that is set.
     ForwardProxy,
     /// TLS failure.
@@ -91,6 +96,7 @@ impl EgressError {
             | Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::ConnectTimeout { .. }
+            | Self::Exhausted(_)
             | Self::ForwardProxy { .. }
             | Self::Tls(_)
             | Self::Certificate { .. }
@@ -114,6 +120,7 @@ impl EgressError {
             Self::Url(_) | Self::Forbidden(_) => EgressErrorClass::Denied,
             Self::Resolve { .. } => EgressErrorClass::Unresolved,
             Self::Connect { .. } | Self::ConnectTimeout { .. } => EgressErrorClass::Unreachable,
+            Self::Exhausted(_) => EgressErrorClass::Exhausted,
             Self::ForwardProxy { .. } => EgressErrorClass::ForwardProxy,
             Self::Tls(_) | Self::Certificate { .. } | Self::TlsSetup(_) => EgressErrorClass::Tls,
             Self::Broken(_) => EgressErrorClass::Broken,

@@ -1,6 +1,6 @@
 //! Requests to configured servers: a pooling HTTP client over the vetting connector.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{
     Request, Response, StatusCode, Uri,
@@ -17,6 +17,7 @@ use crate::{
     chain,
     connector::VettingConnector,
     error::EgressError,
+    exhaustion::ExhaustionLog,
     forward_proxy::ForwardProxyProblem,
     http1_connection::{Http1Connection, Http1SendError},
     name_cache::NameCache,
@@ -33,12 +34,24 @@ pub struct Egress {
     resolver: Arc<dyn HostResolver>,
     proxied_names: Arc<NameCache>,
     tls: Arc<ClientConfig>,
+    exhaustion: Arc<ExhaustionLog>,
 }
 
 /// Pooling HTTP client. Follows no redirects, and is cheap to clone.
 #[derive(Clone)]
 pub struct HttpClient {
     pool: Arc<ConnectionPool>,
+}
+
+/// Time limits of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestTimeouts {
+    /// Time to open a connection, at most the timeout of the pool.
+    pub connect: Duration,
+    /// Time from the sending of the request to the response head.
+    pub head: Duration,
+    /// Time until the response head in all.
+    pub total: Duration,
 }
 
 /// Failure of one attempt.
@@ -68,6 +81,7 @@ impl Egress {
             resolver,
             proxied_names: Arc::default(),
             tls,
+            exhaustion: Arc::default(),
         })
     }
 
@@ -85,9 +99,17 @@ impl Egress {
             proxied_names: Arc::clone(&self.proxied_names),
             tls: Arc::new(tls),
             connect_timeout: options.connect_timeout,
+            exhaustion: Arc::clone(&self.exhaustion),
         };
         let pool = Arc::new(ConnectionPool::new(connector, options));
         HttpClient { pool }
+    }
+}
+
+impl Egress {
+    /// Returns the number of connections that were not opened because this process had no descriptors, ports or memory.
+    pub fn connections_not_opened(&self) -> u64 {
+        self.exhaustion.count()
     }
 }
 
@@ -107,13 +129,13 @@ impl HttpClient {
         }
     }
 
-    /// Like [`request`](Self::request), bounded by `deadline`. Returns `None` if the deadline has passed.
-    pub async fn request_until(
+    /// Like [`request`](Self::request), within `limits`. Returns `None` if a limit other than that for connecting is over.
+    pub async fn request_within(
         &self,
         request: Request<EgressRequestBody>,
-        deadline: Instant,
+        limits: RequestTimeouts,
     ) -> Option<Result<Response<EgressResponseBody>, EgressError>> {
-        match self.send(request, Some(deadline)).await {
+        match self.send(request, Some(limits)).await {
             Ok(answer) => Some(Ok(answer)),
             Err(RequestFailure::Error(error)) => Some(Err(error)),
             Err(RequestFailure::Unsent(_)) => Some(Err(closed())),
@@ -126,14 +148,18 @@ impl HttpClient {
     async fn send(
         &self,
         mut request: Request<EgressRequestBody>,
-        deadline: Option<Instant>,
+        limits: Option<RequestTimeouts>,
     ) -> Result<Response<EgressResponseBody>, RequestFailure> {
         // Firewalls in front of some servers refuse requests that do not name their software.
         request.headers_mut().entry(USER_AGENT).or_insert(PRODUCT);
         let uri = request.uri().clone();
         let host = self.pool.host(&uri).map_err(RequestFailure::Error)?;
+        let end = limits.map(|limits| Instant::now() + limits.total);
+        let connect = limits.map_or(Duration::MAX, |limits| limits.connect);
         loop {
-            let pooled = self.connection(&host, &uri, deadline).await?;
+            let pooled = self.connection(&host, &uri, connect, end).await?;
+            let head = limits.map(|limits| Instant::now() + limits.head);
+            let deadline = end.min(head);
             let sent = match pooled {
                 PooledConnection::Http1 { connection, used } => {
                     send_on_http1(connection, used, &host, request, deadline).await
@@ -152,16 +178,17 @@ impl HttpClient {
         &self,
         host: &HostPool,
         uri: &Uri,
-        deadline: Option<Instant>,
+        connect: Duration,
+        end: Option<Instant>,
     ) -> Result<PooledConnection, RequestFailure> {
         if let Some(pooled) = host.checkout() {
             return Ok(pooled);
         }
         // Boxed: connecting is rare and its future is large, so requests on pooled connections do not carry it.
-        let opening = Box::pin(self.pool.open(host, uri));
-        let opened = match deadline {
+        let opening = Box::pin(self.pool.open(host, uri, connect));
+        let opened = match end {
             None => opening.await,
-            Some(deadline) => timeout_at(deadline, opening)
+            Some(end) => timeout_at(end, opening)
                 .await
                 .map_err(|_elapsed| RequestFailure::DeadlineExceeded)?,
         };

@@ -14,6 +14,7 @@ pub mod resolve;
 pub mod response_body;
 
 mod connector;
+mod exhaustion;
 mod http1_connection;
 mod name_cache;
 mod pool;
@@ -27,7 +28,7 @@ pub use certificate::CertificateProblem;
 pub use control::{ClientTls, ControlConnector, control_channel};
 pub use error::{EgressError, EgressErrorClass};
 pub use forward_proxy::{ForwardProxies, ForwardProxySettings};
-pub use http_client::{Egress, HttpClient, system_roots};
+pub use http_client::{Egress, HttpClient, RequestTimeouts, system_roots};
 pub use policy::{EgressPolicy, ForbiddenAddress, vet};
 pub use pool::PoolOptions;
 pub use resolve::{HostResolver, SystemResolver};

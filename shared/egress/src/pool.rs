@@ -13,7 +13,7 @@ use std::{
 use http::{HeaderValue, Uri, uri::Authority};
 use hyper::{client::conn::http1, client::conn::http2, rt::Executor as _};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     body::EgressRequestBody,
@@ -162,14 +162,20 @@ impl ConnectionPool {
         Ok(made)
     }
 
-    /// Opens a connection.
+    /// Opens a connection within `time`, which is at most the timeout of the pool. The wait for another request that opens
+    /// the shared connection counts.
     pub(crate) async fn open(
         &self,
         host: &HostPool,
         uri: &Uri,
+        time: Duration,
     ) -> Result<PooledConnection, EgressError> {
+        let deadline = Instant::now() + time.min(self.options.connect_timeout);
         let _connect_guard = if host.speaks_http2.load(Ordering::Relaxed) {
-            let connect_guard = host.http2_connect.lock().await;
+            let locked = timeout_at(deadline, host.http2_connect.lock()).await;
+            let connect_guard = locked.map_err(|_elapsed| EgressError::ConnectTimeout {
+                host: host.authority.host().to_owned(),
+            })?;
             if let Some(shared) = host.http2_sender() {
                 return Ok(PooledConnection::Http2(shared));
             }
@@ -177,7 +183,7 @@ impl ConnectionPool {
         } else {
             None
         };
-        let stream = self.connector.connect(uri).await?;
+        let stream = self.connector.connect(uri, deadline).await?;
         let broken = |error: hyper::Error| EgressError::Broken(chain(&error));
         if !speaks_http2(&stream) {
             host.speaks_http2.store(false, Ordering::Relaxed);

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::{
+    error::FrameErrorKind,
     limits::FrameLimits,
     scan::JsonScanner,
     splice::{ByteEdit, ByteSpan},
@@ -36,6 +37,26 @@ pub fn get<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object)
         .find(|member| member.name == name)
         .map(|member| member.value)
+}
+
+/// Returns the value of the first member `name` as written, if it is among the first `most` members. The object must have been
+/// parsed before. Members behind it are not read, and none is stored.
+pub fn first<'a>(object: &'a [u8], name: &str, most: usize) -> Option<&'a [u8]> {
+    let limits = FrameLimits {
+        members: most,
+        ..UNLIMITED
+    };
+    let mut scanner = JsonScanner::open(object, &limits).ok()?;
+    let mut found = None;
+    let _ended_at_the_member = scanner.object(|scanner, key| {
+        let (span, _) = scanner.value()?;
+        if key == name {
+            found = Some(span);
+            return Err(scanner.error(FrameErrorKind::TooManyMembers));
+        }
+        Ok(())
+    });
+    found.map(|span| span.of(object))
 }
 
 /// Returns the spans of the elements of `array`, relative to its start. The array must have been parsed before; any

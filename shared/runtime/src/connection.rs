@@ -23,5 +23,5 @@ pub use admission::{Admission, AdmissionTable, ConnectionId};
 pub use drive::{DriveEnd, drive};
 pub use http::{GuardedBody, RouterOptions, serve_router};
 pub use limiter::{ConnectionLimiter, ConnectionPermit, ConnectionSeat, SeatGuard};
-pub use limits::ConnectionLimits;
+pub use limits::{CLIENT_LISTENER_SHARE, ConnectionLimits, OTHER_LISTENER_SHARE};
 pub use preface::is_http2;

@@ -1,5 +1,7 @@
 //! `wait`: waits until an object exists, is ready, is deleted, or has a value.
 
+mod waited_server;
+
 use std::time::Duration;
 
 use serde_json::Value;
@@ -19,6 +21,8 @@ use crate::cli::{
     },
 };
 
+use waited_server::WaitedServer;
+
 /// Interval between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);
 
@@ -32,7 +36,7 @@ pub struct WaitArgs {
     /// Objects to wait for.
     #[command(flatten)]
     pub pick: ObjectSelector,
-    /// Condition: `create`, `delete`, `ready` (a server was probed, has no problem and fails for no proxy, a gateway has no problem, a proxy is
+    /// Condition: `create`, `delete`, `ready` (a probe from now on finds no problem of a server, and it fails for no proxy, a gateway has no problem, a proxy is
     /// in sync; what a limit or a server leaves out is a warning), or `jsonpath={.path}=value`.
     #[arg(long = "for", default_value = "ready", value_name = "CONDITION", value_parser = parse_condition)]
     pub condition: WaitCondition,
@@ -154,9 +158,19 @@ impl WaitArgs {
         out: &mut OutputWriter,
     ) -> Result<(), CliError> {
         let mut told = String::new();
+        let is_server = kind.name == SERVER.name;
+        let is_probed = is_server && matches!(self.condition, WaitCondition::Ready);
+        let mut server = is_probed.then(WaitedServer::new);
         loop {
-            let (exists, reason) = match admin.find(kind, name).await {
-                Ok(object) => match self.condition.unmet(kind, object.as_ref()) {
+            let looked = match &mut server {
+                Some(server) => server.look(admin, name, deadline, out).await,
+                None => admin.find(kind, name).await.map(|object| {
+                    let reason = self.condition.unmet(kind, object.as_ref());
+                    (object, reason)
+                }),
+            };
+            let (exists, reason) = match looked {
+                Ok((object, reason)) => match reason {
                     None => {
                         if let (WaitCondition::Ready, Some(object)) = (&self.condition, &object) {
                             for warning in warnings_of(kind, object) {

@@ -9,6 +9,8 @@ enum ProbeFailureClass {
     Credential,
     /// The host name has no address.
     HostName,
+    /// The control plane has no resources for more connections.
+    Exhausted,
     /// There is no way through the proxy that is set.
     ForwardProxy,
     /// The server does not answer.
@@ -65,6 +67,9 @@ pub fn advice_for_probe(problem: &str, target: FailedServer<'_>) -> String {
         ProbeFailureClass::HostName => format!(
             "see that the host name of {url} is written correctly and known where the control plane runs; to correct it: {correct}"
         ),
+        ProbeFailureClass::Exhausted => {
+            "raise the limit of open files of the control plane (`ulimit -n`, `LimitNOFILE=` of systemd)".to_owned()
+        }
         ProbeFailureClass::ForwardProxy => {
             "see the log of the control plane, which names the proxy and its answer, and its settings `--https-proxy` and \
              `--no-proxy`"
@@ -111,6 +116,8 @@ fn classify(problem: &str) -> ProbeFailureClass {
         ProbeFailureClass::Credential
     } else if contains_any(&["host name has no address"]) {
         ProbeFailureClass::HostName
+    } else if contains_any(&["no resources for more connections"]) {
+        ProbeFailureClass::Exhausted
     } else if contains_any(&["through the proxy"]) {
         ProbeFailureClass::ForwardProxy
     } else if contains_any(&["no connection", "the connection broke", "broke off"]) {

@@ -54,14 +54,14 @@ fn a_failing_server_backs_off_until_its_target_changes() {
         let ScheduleAction::Wake(wait) = schedule.step(FAILED, secs(0), u64::MAX / 2) else {
             panic!("no alarm")
         };
-        assert!(wait <= secs(300));
+        assert!(wait <= secs(30), "{wait:?}");
         longest = longest.max(wait);
         assert_eq!(
             schedule.step(ScheduleEvent::Due, wait, 0),
             ScheduleAction::Probe
         );
     }
-    assert!(longest >= secs(150));
+    assert!(longest >= secs(15));
     schedule.step(ScheduleEvent::Changed, secs(0), 0);
     assert_eq!(schedule.step(FAILED, secs(0), 0), ScheduleAction::Probe);
     assert_eq!(schedule.failures(), 0);

@@ -69,6 +69,7 @@ pub(super) fn may_be_running(failure: UpstreamFailure) -> bool {
         | UpstreamFailure::Busy
         | UpstreamFailure::TooManyOpen(_)
         | UpstreamFailure::Overloaded
+        | UpstreamFailure::ResourcesExhausted
         | UpstreamFailure::Status
         | UpstreamFailure::ServerError
         | UpstreamFailure::Credential

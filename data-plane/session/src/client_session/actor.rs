@@ -21,7 +21,7 @@ use toolgate_runtime::clock::SharedClock;
 use super::state::SessionState;
 use crate::{
     registration::Registration,
-    stream::STREAM_QUEUE,
+    stream::{QueuedBytes, STREAM_QUEUE},
     stream_timing::{KEEP_ALIVE_INTERVAL, StreamTiming},
 };
 
@@ -50,6 +50,7 @@ pub(crate) enum SessionMessage {
 pub(crate) struct SessionActor {
     machine: ClientSessionMachine,
     streams: BTreeMap<StreamId, mpsc::Sender<Bytes>>,
+    queued: QueuedBytes,
     clock: SharedClock,
     timing: StreamTiming,
     last_used: Timestamp,
@@ -72,6 +73,7 @@ impl SessionActor {
         Self {
             machine,
             streams: BTreeMap::new(),
+            queued: QueuedBytes::default(),
             last_used: clock.now(),
             clock,
             timing,
@@ -124,8 +126,11 @@ impl SessionActor {
             return;
         };
         let sender = self.streams.get(&stream);
-        let sent = sender.map(|sender| sender.try_send(Bytes::from(events)));
-        if !matches!(sent, Some(Ok(()))) {
+        let piece = self.queued.add(events);
+        let sent = sender
+            .zip(piece)
+            .is_some_and(|(sender, piece)| sender.try_send(piece).is_ok());
+        if !sent {
             self.streams.remove(&stream);
             self.step(Event::Closed(stream), cx);
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
 use toolgate_actor::{Actor, ActorContext};
 use toolgate_data_core::notify::{
     subscription::{Event, Output, SubscriptionFilter, SubscriptionMachine},
@@ -14,7 +14,7 @@ use toolgate_mcp::sse;
 use toolgate_model::Timestamp;
 use toolgate_runtime::clock::SharedClock;
 
-use crate::stream_timing::StreamTiming;
+use crate::{stream::QueuedBytes, stream_timing::StreamTiming};
 
 pub(crate) enum SubscriptionMessage {
     /// Sets the stream to write to.
@@ -39,6 +39,7 @@ pub(crate) enum SubscriptionMessage {
 pub(crate) struct SubscriptionActor {
     machine: SubscriptionMachine,
     stream: Option<mpsc::Sender<Bytes>>,
+    queued: QueuedBytes,
     clock: SharedClock,
     timing: StreamTiming,
     expires: Option<Timestamp>,
@@ -54,6 +55,7 @@ impl SubscriptionActor {
         Self {
             machine,
             stream: None,
+            queued: QueuedBytes::default(),
             clock,
             timing,
             expires,
@@ -73,7 +75,7 @@ impl SubscriptionActor {
             }
         }
         if !piece.is_empty() {
-            self.write(Bytes::from(piece), cx);
+            self.write(piece, cx);
         }
         if stop {
             self.stop(cx);
@@ -81,11 +83,15 @@ impl SubscriptionActor {
     }
 
     /// Writes to the stream. A client that does not keep up is disconnected.
-    fn write(&mut self, piece: Bytes, cx: &mut ActorContext<Self>) {
-        let sent = self.stream.as_ref().map(|stream| stream.try_send(piece));
-        match sent {
-            Some(Ok(())) => {}
-            Some(Err(TrySendError::Full(_) | TrySendError::Closed(_))) | None => self.stop(cx),
+    fn write(&mut self, piece: Vec<u8>, cx: &mut ActorContext<Self>) {
+        let piece = self.queued.add(piece);
+        let sent = self
+            .stream
+            .as_ref()
+            .zip(piece)
+            .is_some_and(|(stream, piece)| stream.try_send(piece).is_ok());
+        if !sent {
+            self.stop(cx);
         }
     }
 
@@ -99,7 +105,7 @@ impl SubscriptionActor {
         if lifetime.is_some_and(|lifetime| lifetime.is_zero()) {
             return self.step(Event::End, cx);
         }
-        self.write(Bytes::from_static(sse::KEEP_ALIVE), cx);
+        self.write(sse::KEEP_ALIVE.to_vec(), cx);
         self.schedule_tick(cx);
     }
 

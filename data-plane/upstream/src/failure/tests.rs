@@ -26,18 +26,27 @@ fn error_texts_are_not_forwarded() {
 
 #[test]
 fn a_call_is_retried_only_if_nothing_was_sent_or_the_session_was_unknown() {
-    let connect = EgressError::Connect {
-        host: "one.example".to_owned(),
-        source: std::io::ErrorKind::ConnectionRefused.into(),
+    let connect = |kind: ErrorKind| {
+        ClientError::Egress(EgressError::Connect {
+            host: "one.example".to_owned(),
+            source: kind.into(),
+        })
     };
+    let exhausted = || EgressError::Exhausted(std::io::Error::other("too many open files"));
     let broken = EgressError::Broken("reset".to_owned());
     let errors = [
-        (ClientError::Egress(connect), true),
+        (connect(ErrorKind::ConnectionRefused), true),
+        // The time for connecting is used up.
+        (connect(ErrorKind::TimedOut), false),
         (ClientError::Egress(broken), false),
+        // A second attempt would end alike.
+        (ClientError::Egress(exhausted()), false),
         (ClientError::Timeout(TimeoutPhase::FirstByte), false),
         (ClientError::Broken("cut".to_owned()), false),
     ];
     for (error, expected) in errors {
         assert_eq!(not_sent(&error), expected, "{error}");
     }
+    let failure = of(&ClientError::Egress(exhausted()));
+    assert_eq!(failure, UpstreamFailure::ResourcesExhausted);
 }

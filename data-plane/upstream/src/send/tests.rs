@@ -3,7 +3,10 @@
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
-use tokio::io::AsyncReadExt as _;
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpSocket, TcpStream},
+};
 use toolgate_client::fake_server::{accepted, event, reply, result, stream};
 use toolgate_data_core::call::{BodyKind, CallEvent};
 
@@ -40,6 +43,54 @@ async fn a_server_that_does_not_listen_proves_that_nothing_was_sent() {
     assert!(report.call.is_some(), "its permit waits for the verdict");
 }
 
+/// Starts a listener with a full queue: the kernel completes no further connection.
+async fn full_listener() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    let second = Duration::from_secs(1);
+    let connect = || tokio::time::timeout(second, TcpSocket::new_v4().unwrap().connect(address));
+    while let Ok(stream) = connect().await {
+        queued.push(stream.unwrap());
+    }
+    (listener, queued)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_attempts_of_a_call_have_the_limit_for_connecting_together() {
+    let server = FakeServer::start(|_seen| accepted()).await;
+    let (full, _queued) = full_listener().await;
+    let url = format!("http://{}/", full.local_addr().unwrap());
+    let context = context(&url, Era::Modern, false);
+    let limit = context.plan.server().timeouts.connect;
+    let send = |choice| server.client.send(&context, None, choice);
+    let start = Instant::now();
+    let report = send(SessionChoice::Current).await;
+    // No second attempt follows.
+    let expected = UpstreamHead::Failed {
+        failure: UpstreamFailure::Unreachable,
+        not_sent: false,
+    };
+    assert_eq!(report.head, expected);
+    let took = start.elapsed();
+    let whole = limit..=limit.mul_f64(1.1);
+    assert!(whole.contains(&took), "{took:?} at a limit of {limit:?}");
+    // A second attempt, after one that failed early, has the rest.
+    let start = Instant::now();
+    let rest = limit / 4;
+    let second = SessionChoice::Same {
+        session: None,
+        connect_by: Some(start + rest),
+    };
+    let report = send(second).await;
+    assert_eq!(report.head, expected);
+    let took = start.elapsed();
+    let part = rest..=rest.mul_f64(1.1);
+    assert!(part.contains(&took), "{took:?} of {rest:?} that were left");
+}
+
 #[tokio::test]
 async fn heads_are_reported_as_they_are() {
     for (status, media, kind) in [
@@ -71,7 +122,11 @@ async fn legacy_calls_share_a_session_until_it_is_replaced() {
     let first = send(SessionChoice::Current).await.session.unwrap();
     let same = send(SessionChoice::Current).await.session.unwrap();
     assert!(Arc::ptr_eq(&first, &same));
-    let same = send(SessionChoice::Same(Some(Arc::clone(&first)))).await;
+    let same = SessionChoice::Same {
+        session: Some(Arc::clone(&first)),
+        connect_by: None,
+    };
+    let same = send(same).await;
     assert!(Arc::ptr_eq(&first, &same.session.unwrap()));
     assert_eq!(server.sessions.opened.load(Ordering::Relaxed), 1);
     let other = send(SessionChoice::Replace(first)).await.session.unwrap();

@@ -56,6 +56,24 @@ fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
 }
 
 #[test]
+fn a_lack_of_resources_of_the_proxy_does_not_open_the_circuit() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    for _ in 0..20 {
+        let mut permit = upstream.permit().unwrap();
+        permit.record_failure(UpstreamFailure::ResourcesExhausted);
+    }
+    assert!(!upstream.has_failures());
+    // A probe that could not be sent leaves the circuit to the next one.
+    broken(&upstream);
+    clock.advance(Duration::from_secs(2));
+    let mut probe = upstream.permit().unwrap();
+    probe.record_failure(UpstreamFailure::ResourcesExhausted);
+    drop(probe);
+    assert!(upstream.permit().is_ok());
+}
+
+#[test]
 fn a_limit_of_a_gateway_does_not_open_the_circuit() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);

@@ -131,6 +131,28 @@ async fn stalls_and_endless_responses_are_distinct_errors() {
     ));
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_time_for_the_first_byte_begins_with_the_connection() {
+    // The kernel completes the connection, and nothing reads the request.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = endpoint(&format!("http://{}/mcp", silent.local_addr().unwrap()));
+    let limit = endpoint.timeouts.first_byte;
+    assert!(
+        endpoint.timeouts.connect >= limit / 2,
+        "it would add to that of the first byte"
+    );
+    let headers = RequestHeaders::modern("2026-07-28", "tools/call", None);
+    let start = Instant::now();
+    let sent = send(&http(), &endpoint, headers, message()).await;
+    let took = start.elapsed();
+    assert!(matches!(
+        sent.err(),
+        Some(ClientError::Timeout(TimeoutPhase::FirstByte))
+    ));
+    let expected = limit..=limit.mul_f64(1.1);
+    assert!(expected.contains(&took), "{took:?} at a limit of {limit:?}");
+}
+
 #[tokio::test]
 async fn a_stream_records_its_resume_position() {
     let (drain, _trigger) = drain::new();

@@ -8,12 +8,12 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     time::timeout,
 };
 
 use super::*;
-use crate::{Egress, EgressPolicy, EgressResponseBody, HttpClient};
+use crate::{Egress, EgressPolicy, EgressResponseBody, HttpClient, RequestTimeouts};
 
 /// Test server with counters of connections and requests.
 struct FakeServer {
@@ -208,19 +208,63 @@ async fn a_passed_deadline_affects_no_other_request() {
     let uri = format!("http://{}/", silent.address);
     let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
     let began = Instant::now();
-    let deadline = began + Duration::from_millis(50);
-    assert!(client.request_until(request, deadline).await.is_none());
+    let limits = |head| RequestTimeouts {
+        connect: LONG,
+        head: Duration::from_millis(head),
+        total: LONG,
+    };
+    let answer = client.request_within(request, limits(50)).await;
+    assert!(answer.is_none());
     assert!(began.elapsed() >= Duration::from_millis(50));
     // A timer armed for an earlier request fires before the deadline of a later one.
     for wait in [60_000, 600, 60_000] {
         let uri = format!("http://{}/", server.address);
         let request = Request::get(uri).body(EgressRequestBody::empty()).unwrap();
-        let deadline = Instant::now() + Duration::from_millis(wait);
-        let answer = client.request_until(request, deadline).await.unwrap();
+        let answer = client.request_within(request, limits(wait)).await.unwrap();
         read(answer.unwrap()).await;
         sleep(Duration::from_millis(700)).await;
     }
     assert_eq!(server.seen.both(), (1, 3));
+}
+
+/// Starts a listener with a full queue: the kernel completes no further connection.
+async fn full_listener() -> (TcpListener, Vec<TcpStream>) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queued = Vec::new();
+    let connect = || timeout(LONG, TcpSocket::new_v4().unwrap().connect(address));
+    while let Ok(stream) = connect().await {
+        queued.push(stream.unwrap());
+    }
+    (listener, queued)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_for_connecting_of_a_request_ends_the_attempt() {
+    let (listener, _queued) = full_listener().await;
+    let client = client(LONG);
+    let uri = format!("http://{}/", listener.local_addr().unwrap());
+    let connect = PoolOptions::default().connect_timeout;
+    for limit in [connect / 5, connect, 2 * connect] {
+        let request = Request::get(&uri).body(EgressRequestBody::empty()).unwrap();
+        let limits = RequestTimeouts {
+            connect: limit,
+            head: LONG,
+            total: LONG,
+        };
+        let start = Instant::now();
+        let error = client.request_within(request, limits).await.unwrap().err();
+        let took = start.elapsed();
+        assert!(
+            error.as_ref().is_some_and(EgressError::connect_failed),
+            "{error:?}"
+        );
+        let limit = limit.min(connect);
+        let expected = limit..=limit.mul_f64(1.1);
+        assert!(expected.contains(&took), "{took:?} at a limit of {limit:?}");
+    }
 }
 
 #[tokio::test]

@@ -16,6 +16,17 @@ fn rebuilding_keeps_replaces_and_adds_members() {
 }
 
 #[test]
+fn the_first_member_of_a_name_is_found_among_the_first_members() {
+    let object = br#" {"x": "name", "y": {"name": 1}, "n\u0061me" : "a\"b", "name": 2}"#;
+    assert_eq!(first(object, "name", 3), Some(&br#""a\"b""#[..]));
+    assert_eq!(first(object, "name", 2), None);
+    assert_eq!(first(object, "z", 10), None);
+    for other in ["", "[1]", "{}", "{\"name\"", "\"name\""] {
+        assert_eq!(first(other.as_bytes(), "name", 10), None, "{other}");
+    }
+}
+
+#[test]
 fn an_invalid_object_has_no_members() {
     for bad in ["", "[1]", "{\"a\":1,\"a\":2}", "{\"a\":1} x", "{\"a\""] {
         assert_eq!(members(bad.as_bytes()).count(), 0, "{bad}");

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+/// Part of the descriptors that the client listener may use: a quarter.
+pub const CLIENT_LISTENER_SHARE: u64 = 4;
+/// Part of the descriptors that each other listener may use: a sixteenth. A process has at most four of them (peers, push,
+/// admin and private port), so that all listeners together use at most half.
+pub const OTHER_LISTENER_SHARE: u64 = 16;
+
 /// Number and time limits of connections.
 #[derive(Debug, Clone)]
 pub struct ConnectionLimits {
@@ -9,6 +15,8 @@ pub struct ConnectionLimits {
     pub connections: usize,
     /// Maximum number of open connections of one client address, or of one identity.
     pub connections_per_address: usize,
+    /// Part of the descriptors of the process that the connections of this listener may use: one in so many.
+    pub descriptor_share: u64,
     /// Number of connections that only identified peers can use.
     pub reserved_connections: usize,
     /// Age from which an idle connection makes room for another one of the same address.
@@ -38,6 +46,7 @@ impl Default for ConnectionLimits {
         Self {
             connections: 65_536,
             connections_per_address: 8_192,
+            descriptor_share: OTHER_LISTENER_SHARE,
             reserved_connections: 0,
             eviction_age: Duration::from_secs(1),
             handshake_timeout: Duration::from_secs(5),
@@ -54,15 +63,20 @@ impl Default for ConnectionLimits {
 
 impl ConnectionLimits {
     /// Returns these limits for a process that may have so many descriptors open; `None` if it may have any number.
-    /// Clients get half of them: a request may need a connection to a server, and the process needs some of its own.
+    /// Listeners together get half of them: a request may need a connection to a server, and the process needs some of its
+    /// own. Where the number of connections is lower for that, one address gets at most half of them.
     #[must_use]
     pub fn within_descriptors(mut self, descriptors: Option<u64>) -> Self {
-        let half = descriptors.map(|all| usize::try_from(all / 2).unwrap_or(usize::MAX));
-        let connections = half.map_or(self.connections, |half| {
-            half.clamp(1, self.connections.max(1))
-        });
-        let reserved = self.reserved_connections.saturating_mul(connections);
-        self.reserved_connections = reserved.checked_div(self.connections).unwrap_or(0);
+        let most = self.connections.max(1);
+        let share = descriptors.map(|all| all.checked_div(self.descriptor_share).unwrap_or(0));
+        let share = share.map_or(most, |share| usize::try_from(share).unwrap_or(usize::MAX));
+        let connections = share.clamp(1, most);
+        if connections < self.connections {
+            let half = (connections / 2).max(1);
+            self.connections_per_address = self.connections_per_address.min(half);
+            let reserved = self.reserved_connections.saturating_mul(connections);
+            self.reserved_connections = reserved.checked_div(self.connections).unwrap_or(0);
+        }
         self.connections = connections;
         self
     }

@@ -1,5 +1,7 @@
 //! Check of the servers: each one is probed now.
 
+use std::{collections::BTreeSet, time::Duration};
+
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
@@ -17,6 +19,10 @@ use crate::cli::{
 };
 
 use super::DoctorFinding;
+
+/// Maximum number of looks, one a second, for proxies to notice that a server has recovered. They ask it every few seconds, and
+/// what they see is stored every few seconds.
+const RECOVERY_LOOKS: usize = 15;
 
 /// Maximum number of servers that are probed at the same time.
 const CONCURRENT_PROBES: usize = 16;
@@ -50,15 +56,48 @@ pub(super) async fn servers(
         .buffered(CONCURRENT_PROBES)
         .collect()
         .await;
-    let findings = servers.iter().zip(probed).map(|(server, (id, probed))| {
+    let reached: BTreeSet<&str> = probed
+        .iter()
+        .filter(|(_, probed)| probed.as_ref().is_ok_and(|it| problem(it).is_none()))
+        .map(|(id, _)| id.as_str())
+        .collect();
+    let current = recovered(admin, &reached).await?;
+    let findings = servers.iter().zip(&probed).map(|(server, (id, probed))| {
+        // The state after the probe, unless the server was deleted meanwhile.
+        let mut current = current.iter();
+        let server = current
+            .find(|it| cell::id(it, "/metadata/name") == *id)
+            .unwrap_or(server);
         let probe = match probed {
-            Ok(catalogue) => DoctorProbe::Probed(catalogue),
-            Err(fault) => DoctorProbe::Stored(stored(&id), fault),
+            Ok(catalogue) => DoctorProbe::Probed(catalogue.clone()),
+            Err(fault) => DoctorProbe::Stored(stored(id), fault.clone()),
         };
-        let finding = server_finding(server, &id, &probe, &credentials);
-        (id, finding)
+        let finding = server_finding(server, id, &probe, &credentials);
+        (id.clone(), finding)
     });
     Ok(findings.collect())
+}
+
+/// Returns the servers, as soon as no server that a probe has reached fails for a proxy, and after [`RECOVERY_LOOKS`] in any case.
+async fn recovered(
+    admin: &mut AdminClient,
+    reached: &BTreeSet<&str>,
+) -> Result<Vec<Value>, CliError> {
+    let mut servers = admin.list(&SERVER).await?;
+    for _ in 0..RECOVERY_LOOKS {
+        let is_behind = |server: &Value| {
+            let seen = server_health::observations(server);
+            reached.contains(cell::id(server, "/metadata/name").as_str())
+                // Whether a credential is accepted shows in calls only.
+                && seen.iter().any(|it| it.is_failing && !it.is_unauthorized)
+        };
+        if !servers.iter().any(is_behind) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        servers = admin.list(&SERVER).await?;
+    }
+    Ok(servers)
 }
 
 pub(super) fn server_finding(
@@ -160,7 +199,7 @@ fn proxy_advice(server: &Value, id: &str, credentials: &[Value]) -> String {
         return format!("it refuses the credential of calls: {step}");
     }
     format!(
-        "a proxy tries it again within a minute; if it stays, compare the networks, `--egress-allow` and forward proxies of \
+        "a proxy asks it again within ten seconds; if it stays, compare the networks, `--egress-allow` and forward proxies of \
          these proxies with the control plane's, and its log: `toolgate describe server {id}`"
     )
 }

@@ -241,6 +241,56 @@ async fn a_client_that_does_not_read_loses_only_its_stream() {
     assert!(event(&mut again).await.is_some());
 }
 
+/// Returns the size of all that waits for the client of a session that was sent so many messages of one size while it read
+/// nothing.
+async fn held_of_flood(size: usize, count: usize) -> usize {
+    let bench = SessionFixture::new();
+    let mut stuck = bench.open(&claims(1), "ada").await.unwrap();
+    for _ in 0..count {
+        let message = Bytes::from(vec![b'x'; size]);
+        bench.sessions.send(&claims(1), message);
+        // Mailboxes are small: none of the messages is to be lost there.
+        while bench
+            .system
+            .observe()
+            .await
+            .iter()
+            .any(|actor| actor.queued > 0)
+        {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    bench.has_streams(0).await;
+    let mut held = 0;
+    while let Some(piece) = event(&mut stuck).await {
+        held += piece.len();
+    }
+    // What was sent later waits for the next stream.
+    let mut next = bench.open(&claims(1), "ada").await.unwrap();
+    held + event(&mut next).await.unwrap().len()
+}
+
+#[tokio::test]
+async fn a_flooded_session_whose_client_reads_nothing_holds_no_more_for_a_larger_flood() {
+    const MOST: usize = 256 * 1024;
+    for (size, count) in [(16 * 1024, 40), (100 * 1024, 20)] {
+        let (held, of_more) = (
+            held_of_flood(size, count).await,
+            held_of_flood(size, 4 * count).await,
+        );
+        println!(
+            "{count} messages of {size} bytes: {held} bytes held, {of_more} of four times as many"
+        );
+        assert!(size * count > 2 * MOST);
+        // Events are a few bytes larger than their messages.
+        assert!(held <= MOST + MOST / 100, "{held} bytes");
+        assert!(
+            of_more <= held + held / 10,
+            "{of_more} instead of {held} bytes"
+        );
+    }
+}
+
 #[tokio::test]
 async fn the_oldest_stream_ends_at_the_limit_and_queued_messages_stay_whole() {
     let bench = SessionFixture::new();

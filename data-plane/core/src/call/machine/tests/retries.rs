@@ -29,6 +29,7 @@ fn a_call_that_may_have_run_is_never_sent_again() {
         (UpstreamFailure::Broken, true),
         (UpstreamFailure::Timeout, true),
         (UpstreamFailure::Busy, false),
+        (UpstreamFailure::ResourcesExhausted, false),
         (UpstreamFailure::Credential, false),
     ] {
         let mut machine = sent(Era::Legacy, Era::Legacy);
