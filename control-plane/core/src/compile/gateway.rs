@@ -27,13 +27,12 @@ use super::{
 /// Maximum number of problems reported per gateway.
 const MAX_PROBLEMS: usize = 100;
 
-/// Compiles `gateway` into its resource and its problems. `owner` is the organization that owns the gateway id.
+/// Compiles `gateway` into its resource and its problems.
 pub fn compile(
     state: &StoreState,
     gateway: &Gateway,
-    owner: &Slug,
 ) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
-    if *owner != gateway.name.org {
+    if !state.owns_gateway_id(&gateway.name) {
         let kind = ProblemKind::IdTaken(gateway.name.id.clone());
         let field = "metadata.name".to_owned();
         return (None, vec![ConfigProblem { field, kind }]);
