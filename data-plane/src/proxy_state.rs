@@ -20,10 +20,12 @@ use toolgate_upstream::{UpstreamClient, UpstreamRegistry, UpstreamSessionHandle}
 use crate::{
     call::{ElicitationResponseSender, SuspendedCall},
     config_source::ConfigSource,
+    event_limiter::EventLimiter,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestPermit},
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
+    session_refusal_log::MAX_ANONYMOUS,
 };
 
 /// State of a proxy's request path.
@@ -34,6 +36,8 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) limiter: RequestLimiter,
     pub(crate) rate_limits: RateLimiter,
     pub(crate) session_cache: SessionIdCache,
+    /// Events about session ids that came without a valid token.
+    pub(crate) anonymous_session_events: EventLimiter<MAX_ANONYMOUS>,
     pub(crate) sessions: SessionRegistry,
     pub(crate) subscriptions: SubscriptionRegistry,
     pub(crate) change_feeds: ChangeFeeds,

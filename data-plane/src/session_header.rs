@@ -14,7 +14,7 @@ use toolgate_ingress::CacheSlot;
 use toolgate_model::{Principal, Slug, Timestamp};
 use toolgate_session::SessionRegistry;
 
-use crate::{event_limiter::EventLimiter, session_refusal_log::MAX_ANONYMOUS, transport_request};
+use crate::transport_request;
 
 /// Maximum number of cached ids.
 const MAX_CACHED_IDS: u64 = 50_000;
@@ -25,8 +25,6 @@ const CACHE_TTL: Duration = Duration::from_secs(300);
 /// Cache of opened session ids.
 pub(crate) struct SessionIdCache {
     opened: Cache<Box<str>, Arc<CachedSessionId>>,
-    /// Events about ids that came without a valid token.
-    pub(crate) anonymous_events: EventLimiter<MAX_ANONYMOUS>,
 }
 
 /// Content of an id, with the gateway and principal that it was opened for.
@@ -75,7 +73,6 @@ impl SessionIdCache {
             .time_to_live(CACHE_TTL);
         Self {
             opened: cache.build(),
-            anonymous_events: EventLimiter::default(),
         }
     }
 

@@ -24,6 +24,7 @@ use toolgate_upstream::{
 
 use crate::{
     config_source::ConfigSource,
+    event_limiter::EventLimiter,
     pipeline::PeerRequestHandler,
     proxy_state::ProxyState,
     rate_limit::RateLimiter,
@@ -164,6 +165,7 @@ impl DataPlane {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
+            anonymous_session_events: EventLimiter::default(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             change_feeds,
             subscriptions: SubscriptionRegistry::new(
