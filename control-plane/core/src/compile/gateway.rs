@@ -218,7 +218,9 @@ impl<'a> GatewayBuilder<'a> {
             }
         }
         let tools = self.tools.sorted(exposed_tool);
+        let uid = gateway.meta.uid;
         let resource = GatewayResource {
+            uid: (!uid.is_nil()).then_some(uid),
             display_name: gateway.meta.display_name.clone(),
             instructions: gateway.instructions.clone(),
             must_understand: must_understand(&tools, &rate_limits),
