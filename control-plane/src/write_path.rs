@@ -442,8 +442,8 @@ fn transaction(change: &Change, context: &CommandContext, base: &StoreState) -> 
     let guards = change.guards.iter().map(guard);
     let guards = guards.chain(change.prefix_guards.iter().map(prefix_guard));
     let guards = guards.chain(change.tolerated_commits.map(marker_guard));
-    // The marker of a store that was restored from a copy is older than that of the state. Together with a guard that
-    // tolerates no commit, this is the exact revision.
+    // A store that was restored from a copy has an older marker than the state. Together with a guard that tolerates no
+    // commit, this is the exact revision.
     let is_compared = marker > 0 && change.depends_on_marker();
     let not_restored =
         is_compared.then(|| TxnCompare::ModRevisionAtLeast(ObjectKey::Marker.to_string(), marker));

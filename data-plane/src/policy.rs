@@ -10,8 +10,8 @@ use crate::{config_source::ConfigSource, proxy_state::ProxyState};
 
 impl<S: ConfigSource> ProxyState<S> {
     /// Stage `admit`: counts a request that arrived at `now` towards the rates of the token, the gateway and the
-    /// organization, before its body is read. A request counts once: where its client sent it, and a batch by its members. What
-    /// is refused here and releases resources passes at a rate of its own, see `release_rate.rs`.
+    /// organization, before its body is read. A request counts once: where its client sent it, and a batch by its members. A
+    /// refused message that releases resources passes at a rate of its own, see `release_rate.rs`.
     pub(crate) fn admit(
         &self,
         gateway: &GatewayView,

@@ -118,7 +118,7 @@ impl ProcessContext {
         }
     }
 
-    /// Observes the threads of actors like those of connections.
+    /// Observes the threads of actors, like the threads of connections.
     pub fn observe_actors(&self, systems: &[ActorSystem]) {
         let mut number = 0;
         for system in systems {

@@ -29,7 +29,7 @@ struct TestEtcdMember {
     process: TestProcess,
     /// Links of the clients and of the other members to this member, if the cluster has links.
     links: Option<(NetworkLink, NetworkLink)>,
-    /// Disk of the data, if it is not that of the sandbox.
+    /// Disk of the data, if it is not in the sandbox.
     disk: Option<Arc<SmallDisk>>,
 }
 

@@ -7,21 +7,21 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-/// What an error says when a namespace cannot be made.
+/// Requirement that an error names when a namespace cannot be made.
 pub const REQUIREMENT: &str =
     "unshare(1) and nsenter(1) of util-linux are needed, and root or user namespaces";
 
 /// Flags of unshare(1) that make the user root in its namespaces.
 const AS_ROOT: [&str; 2] = ["--user", "--map-root-user"];
 
-/// True if this process is one of root, which needs no user namespace. Where root runs in a container, that of a user is
-/// often forbidden.
+/// Returns `true` if this process belongs to root, and needs no user namespace. In a container, a user namespace is often
+/// forbidden.
 fn is_root() -> Result<bool> {
     let own = fs::metadata("/proc/self").context("the owner of this process")?;
     Ok(own.uid() == 0)
 }
 
-/// Command that runs its further arguments in new namespaces of these kinds, which are flags of unshare(1).
+/// Returns a command that runs its further arguments in new namespaces of these kinds, which are flags of unshare(1).
 pub fn unshare(kinds: &[&str]) -> Result<Command> {
     let mut command = Command::new("unshare");
     if !is_root()? {

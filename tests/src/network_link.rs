@@ -1,5 +1,5 @@
-//! A network link to one listener: a TCP relay that can stop passing bytes, for all connections or for those of one
-//! process, without closing them. To both ends that is a network that drops packets; later the link passes bytes again.
+//! A network link to one listener: a TCP relay that can stop passing bytes, for all connections or for the connections of one
+//! process, without closing them. To both ends it is a network that drops packets; later the link passes bytes again.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::sandbox::Sandbox;
 
-/// Program that starts another one with a clock of its own (faketime(1)).
+/// Program that starts another program with a shifted clock (faketime(1)).
 const PROGRAM: &str = "faketime";
 
 /// Clock of one process, which can be set while the process runs.

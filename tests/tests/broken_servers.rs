@@ -37,7 +37,7 @@ const MEMORY: u64 = 16 << 20;
 /// Clients that leave during a call, and how many at a time.
 const LEAVING: u64 = 1_000;
 const AT_A_TIME: usize = 50;
-/// Time in which the server is told of a client that left; asserted by `make drill`.
+/// Time in which the server gets the cancellation of a client that left; asserted by `make drill`.
 const CANCELLATION: Duration = Duration::from_secs(1);
 /// Time for which they wait.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -115,7 +115,7 @@ async fn break_calls(agent: &Agent, line: &CuttingProxy, name: &str, count: u64)
     Ok(())
 }
 
-/// Freezes the server and makes calls, which end at the limit of silence. The server goes on afterwards.
+/// Freezes the server and makes calls, which end when the server has been silent for too long. The server goes on afterwards.
 async fn freeze_calls(agent: &Agent, server: &mut UpstreamServer, name: &str) -> Result<()> {
     server.process().signal("STOP")?;
     let calls = (0..FROZEN).map(|number| async move {
@@ -197,7 +197,7 @@ async fn leave(up: &ToolgateUp, agent: &Agent) -> Result<()> {
     Ok(())
 }
 
-/// Lets clients leave until so many of their calls have reached the server, and waits until it is told of each.
+/// Lets clients leave until so many of their calls have reached the server, and waits until it got the cancellation of each.
 async fn leave_times(
     up: &ToolgateUp,
     agent: &Agent,

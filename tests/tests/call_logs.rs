@@ -93,7 +93,7 @@ struct TwoPlanes {
     token: String,
     _server: UpstreamServer,
     _etcd: TestEtcdCluster,
-    sandbox: Sandbox,
+    _sandbox: Sandbox,
 }
 
 impl TwoPlanes {
@@ -127,7 +127,7 @@ impl TwoPlanes {
             token,
             _server: server,
             _etcd: etcd,
-            sandbox,
+            _sandbox: sandbox,
         })
     }
 
@@ -274,7 +274,6 @@ async fn a_proxy_that_does_not_know_the_control_plane_of_the_reader_is_named() {
     assert!(told.contains("proxy-1, proxy-2"), "{told}");
     assert!(told.contains("--control-plane"), "{told}");
     logs.process.kill().await.unwrap();
-    drop(fleet.sandbox);
 }
 
 /// Makes calls over a few connections at once. All have to succeed.

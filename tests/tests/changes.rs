@@ -19,8 +19,9 @@ const TOOLS: &str = "notifications/tools/list_changed";
 const PROMPTS: &str = "notifications/prompts/list_changed";
 /// Documented limit.
 const MAX_DELAY: Duration = Duration::from_secs(1);
-/// Subscribers of one change, in `make test` and in `make drill`, and those of one token.
+/// Subscribers of one change, in `make test` and in `make drill`.
 const SUBSCRIBERS: (usize, usize) = (400, 8_000);
+/// Subscribers with one token.
 const PER_TOKEN: usize = 500;
 /// Time in which all of them are notified, and the ratio of the times of calls with and without them; asserted by
 /// `make drill`.
@@ -173,7 +174,7 @@ async fn one_change_reaches_all_of_many_subscribers_and_no_other_stream() {
         .iter_mut()
         .map(|stream| stream.count(TOOLS))
         .sum();
-    assert_eq!(others, 0, "notifications of a type that nobody asked for");
+    assert_eq!(others, 0, "notifications of a type that is not subscribed");
     let beside = median_call(&agent).await;
     let ratio = beside.as_secs_f64() / alone.as_secs_f64();
     println!(

@@ -29,7 +29,7 @@ const OBSERVED: Duration = Duration::from_secs(3);
 /// Share of a processor that the process uses meanwhile, and time until calls go on; asserted by `make drill`.
 const MAX_SHARE: f64 = 0.2;
 const RECOVERY: Duration = Duration::from_secs(5);
-/// Log lines about connections that cannot be accepted, of each listener and second: those of the pauses.
+/// Log lines about connections that cannot be accepted, of each listener and second: one for each pause.
 const MAX_LINES: usize = 20;
 
 /// Connections that send nothing, and are opened again when they are closed.

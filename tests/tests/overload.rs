@@ -1,5 +1,5 @@
-//! More load than can be served, a principal beyond its quota, and little memory: what exceeds the capacity is refused at
-//! once, and what is served stays as fast.
+//! More load than can be served, a principal beyond its quota, and little memory: requests beyond the capacity are refused at
+//! once, and the served requests stay as fast.
 #![expect(clippy::print_stdout, reason = "figures of each load")]
 
 use std::sync::Arc;
@@ -59,7 +59,7 @@ enum LoadOutcome {
 /// Requests of a load.
 #[derive(Debug, Default)]
 struct LoadResult {
-    /// Times of those that were served, sorted.
+    /// Times of the served requests, sorted.
     served: Vec<Duration>,
     refused: usize,
 }
@@ -74,7 +74,7 @@ impl LoadResult {
             .unwrap_or_default()
     }
 
-    /// Ratio of the number of served requests to that of another load of the same duration.
+    /// Ratio of the number of served requests to their number under another load of the same duration.
     fn ratio_to(&self, other: &Self) -> f64 {
         let count = |load: &Self| u32::try_from(load.served.len()).map_or(f64::INFINITY, f64::from);
         count(self) / count(other)
@@ -270,7 +270,7 @@ async fn a_principal_at_ten_times_its_quota_costs_another_nothing() {
     }
 }
 
-/// Lets a client make large requests and get large answers until the end. Returns the number of those that were served.
+/// Lets a client make large requests and get large answers until the end. Returns the number of served requests.
 async fn exchange_large(agent: Agent, end: Instant) -> Result<usize> {
     let mut served = 0;
     let echo = json!({"message": "x".repeat(LARGE)});

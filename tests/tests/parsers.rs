@@ -129,7 +129,7 @@ async fn readings(program: &Path, name: &str, frames: &[Vec<u8>]) -> Result<Vec<
         .collect()
 }
 
-/// Lists the differences between the reading of the gateway and that of another parser.
+/// Lists the differences between the results of the gateway's parser and another parser.
 fn differences(ours: &Envelope<'_>, theirs: &Value) -> Vec<String> {
     let text = |name: &str| theirs.get(name).and_then(Value::as_str).map(str::to_owned);
     let method = ours.method.as_ref();

@@ -207,7 +207,7 @@ async fn a_proxy_that_does_not_read_its_pushes_delays_no_other() {
         pushes += 1;
     }
     println!(
-        "a change on {OTHERS} proxies: {before:?}, beside one that does not read {beside:?}; {pushes} pushes for it; memory \
+        "a change on {OTHERS} proxies: {before:?}, beside a proxy that does not read {beside:?}; {pushes} pushes for it; memory \
          grew by {} KiB",
         grown / 1024
     );

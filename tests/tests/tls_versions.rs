@@ -36,7 +36,7 @@ fn start_nginx(sandbox: &Sandbox, server: SocketAddr, ports: &[SocketAddr]) -> R
          fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
     );
     for ((version, ..), address) in VERSIONS.iter().zip(ports) {
-        // Level 0 is the one that still has the algorithms of the old versions.
+        // Only level 0 still has the algorithms of the old versions.
         config.push_str(&format!(
             "server {{ listen {address} ssl; ssl_protocols {version}; ssl_ciphers ALL:@SECLEVEL=0; \
              ssl_certificate {folder}/server.crt; ssl_certificate_key {folder}/server.key; \

@@ -289,8 +289,8 @@ pub fn recompile(state: &StoreState, previous: &CompileOutput) -> CompileOutput 
 }
 
 impl CompileOutput {
-    /// Returns this output as that of `state`, which has the same compile inputs. The next compilation then starts from
-    /// `state`: the changes since, and not those before, decide what is compiled.
+    /// Returns this output for `state`, which has the same compile inputs. The next compilation then starts from `state`:
+    /// only later changes decide which resources are compiled.
     #[must_use]
     pub fn advanced_to(&self, state: &StoreState) -> Self {
         Self {

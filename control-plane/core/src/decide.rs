@@ -8,8 +8,8 @@
 //! that none may refer to, guards all compile inputs. A change that is committed would therefore have been accepted on the
 //! latest state as well.
 //!
-//! The definitions of servers are an exception: the dry run of a gateway reads those of the bound servers, and only the
-//! servers are guarded. Definitions are observations, which may cause the same problem after the commit as well. The
+//! The definitions of servers are an exception: the dry run of a gateway reads the definitions of the bound servers, and only
+//! the servers are guarded. Definitions are observations, which may cause the same problem after the commit as well. The
 //! compiler reports it then.
 
 use crate::{

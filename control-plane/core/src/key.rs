@@ -9,7 +9,7 @@
 //!                                           definitions in the order of keys, so that a listing has them first
 //! /v1/system/marker                         epoch and time; written by every change of a compile input
 //!           /epoch                          the same of the start of the epoch; guarded by these changes
-//!           /gateway-ids/<id>               claim, plain text: the organization that owns the gateway id
+//!           /gateway-ids/<id>               claim: organization and uid of the gateway that holds the id
 //!           /keys/<name>                    sealed deployment keys
 //!           /join-tokens/<hash>             join tokens
 //!           /expelled/<id>                  expelled proxies, until their last certificate has expired

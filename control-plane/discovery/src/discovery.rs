@@ -121,8 +121,8 @@ impl ServerDiscovery {
         discovery
     }
 
-    /// Starts and ends actors as the targets change, and looks at all targets now and then, for actors that have ended by
-    /// themselves.
+    /// Starts and ends actors as the targets change, and compares all targets at an interval, to start actors again that
+    /// have ended by themselves.
     async fn follow(&self, shared: &Arc<ProbeContext>, system: &ActorSystem) {
         let mut targets = self.targets.clone();
         let mut seen = Arc::<ProbeTargets>::default();

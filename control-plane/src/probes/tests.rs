@@ -89,8 +89,8 @@ fn after_put(state: &StoreState, object: ControlObject) -> StoreState {
     next
 }
 
-/// Follows a state with all servers selected; returns the number of targets that are derived again. They equal those of the
-/// whole state.
+/// Follows a state with all servers selected, and compares the targets with a derivation from the whole state. Returns the
+/// number of targets that are derived again.
 fn follow(derivation: &mut TargetDerivation, state: &StoreState) -> usize {
     let all = ProbeSelection {
         all: true,

@@ -1,4 +1,5 @@
-//! Listing of the store for a comparison: keys first, and the values of pages that differ from what is known.
+//! Listing of the store for a comparison: keys first, and then the values of the pages that have entries of other revisions
+//! than the known state.
 
 use futures_util::future::join_all;
 use toolgate_control_core::{
@@ -28,9 +29,9 @@ fn is_unchanged(known: &StoreState, key: &str, mod_revision: Revision) -> bool {
     known.mod_revision(key) == Some(mod_revision) && !known.quarantine.contains_key(key)
 }
 
-/// Lists all entries of the store at one revision. Of pages whose entries `known` has at the same revisions only the keys are
-/// read; of other pages, the entries that it has are not decoded again.
-/// The last readable forms of entries that cannot be read, if the history has them, precede all entries.
+/// Lists all entries of the store at one revision. If `known` has all entries of a page at the same revisions, only its keys
+/// are read. Of another page, only the entries that `known` does not have are decoded. The last readable forms of entries
+/// that cannot be read, if the history has them, precede all entries.
 pub(super) async fn list(
     store: &dyn Store,
     known: &StoreState,

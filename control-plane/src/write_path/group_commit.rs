@@ -40,7 +40,7 @@ struct QueuedWrite {
     command: Command,
     context: CommandContext,
     until: Instant,
-    /// The write is not in the queue any more: it may be decided and committed.
+    /// True if the write is not in the queue any more: it may be decided and committed.
     is_taken: Arc<AtomicBool>,
     reply: oneshot::Sender<WriteResult>,
 }
@@ -253,7 +253,7 @@ impl StoreWriter {
             // A task of its own: the caller whose turn it is may go, and the others must not suffer from it.
             let (writer, drain) = (self.clone(), self.drain.clone());
             let committing = drain.spawn("commit", async move { writer.commit_queue(turn).await });
-            // The task goes on with the writes of others after this one is answered.
+            // The task goes on with the writes of other callers after this write is answered.
             tokio::select! {
                 biased;
                 answer = &mut answer => return answer.unwrap_or_else(|_| Err(unknown_result())),

@@ -14,7 +14,7 @@ pub(super) struct RequestFacts {
     pub(super) client: ClientName,
     /// Size of the message of the client.
     pub(super) request_bytes: u64,
-    /// Size of what the client got.
+    /// Size of the response.
     pub(super) response_bytes: u64,
     /// Call that was refused before it was made.
     pub(super) refused_call: Option<Arc<CallPlan>>,

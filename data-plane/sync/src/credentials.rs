@@ -49,7 +49,7 @@ use table::{CachedCredential, CredentialTable};
 /// Timeout of resolving a credential.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same for a credential of which an earlier revision is held.
+/// Time limit for resolving a credential of which an earlier revision is held.
 const HELD_RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Maximum number of credentials that are resolved concurrently ahead of use.
@@ -406,7 +406,7 @@ impl CacheState {
     }
 }
 
-/// Returns `true` if the status is none that a control plane gives a credential, but that of a connection.
+/// Returns `true` if the status tells of the connection, and is no answer of a control plane about the credential.
 fn is_unanswered(code: tonic::Code) -> bool {
     use tonic::Code;
     matches!(

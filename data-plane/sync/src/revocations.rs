@@ -127,8 +127,8 @@ async fn run_stream(
 /// Every message adds its tokens. A complete message that is not older also removes the tokens it does not list, except
 /// tokens that the view contains, or may still get because it is older than the set: the control plane may omit a
 /// revoked token because the token was deleted. At a new epoch, which begins when a store is restored from a copy, every
-/// revocation is kept: the copy may have a token that was revoked after it was made. Those of tokens that the restored
-/// configuration does not contain are removed by the next complete message.
+/// revocation is kept: the copy may have a token that was revoked after it was made. The next complete message removes the
+/// revocations of tokens that the restored configuration does not contain.
 fn merge(held: &RevokedTokens, message: &pb::Revocations, view: &View) -> RevokedTokens {
     let version = version_of(message.version.as_ref());
     let mut hashes = held.hashes.as_ref().clone();

@@ -127,7 +127,7 @@ impl HealthMonitor {
         self.notify();
     }
 
-    /// Sets the configuration of a server whose reports are recorded. What was recorded of another one is forgotten.
+    /// Sets the configuration of a server whose reports are recorded. The reports about a former configuration are forgotten.
     pub(crate) fn configure(&self, server: ReportedServer<'_>) {
         let mut servers = self.lock();
         let (name, configuration) = (server.name.clone(), server.configuration);

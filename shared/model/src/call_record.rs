@@ -31,7 +31,7 @@ pub struct CallRecord {
     pub principal: String,
     /// Id of the token; may be empty.
     pub token: String,
-    /// Name of the client program, as it says; may be empty.
+    /// Name that the client program gives itself; may be empty.
     pub client: String,
     /// Protocol version; may be empty.
     pub version: String,
@@ -83,7 +83,7 @@ pub struct CallQuery {
     pub tail: usize,
 }
 
-/// Selection of records. What is `None` matches every record.
+/// Selection of records. A member that is `None` matches every record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallFilter {
     /// Gateway of the request.

@@ -46,7 +46,7 @@ impl fmt::Debug for Digest {
 /// Size at which bytes are hashed together. Serialization writes a few bytes at a time.
 const HASHED_TOGETHER: usize = 4096;
 
-/// Writer that hashes what is written.
+/// Writer that hashes the written bytes.
 struct HashWriter {
     hasher: Sha256,
     /// Bytes that are not hashed yet.

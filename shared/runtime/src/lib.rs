@@ -1,5 +1,6 @@
 //! Runtime services of every role: clock and randomness, drain and readiness, signals, TLS, telemetry, the private
-//! port, backoff, memory budgets and quotas, connections of listeners, liveness of threads. Nothing here depends on what Toolgate does.
+//! port, backoff, memory budgets and quotas, connections of listeners, liveness of threads. Nothing here depends on the
+//! domain of Toolgate.
 
 pub mod backoff;
 pub mod budget;

@@ -140,14 +140,14 @@ impl Liveness {
         observed.threads.iter().filter_map(blocked).collect()
     }
 
-    /// Reports if no thread has been blocked for so long that the process has to be restarted.
+    /// Returns `true` unless a thread has been blocked for so long that the process has to be restarted.
     pub fn is_alive(&self) -> bool {
         let failed = |blocked: &BlockedThread| blocked.silence >= FAILED_AFTER;
         !self.blocked().iter().any(failed)
     }
 
-    /// Looks at all beats, and logs which threads are blocked since, or beat again. A slow log delays this thread alone:
-    /// nothing is written under the lock that `/livez` and the metrics take.
+    /// Compares all beats with the last ones, and logs the threads that have become blocked or beat again. A slow log delays
+    /// this thread alone: nothing is written under the lock that `/livez` and the metrics take.
     fn observe(&self, now: Instant) {
         for change in self.note_beats(now) {
             match change {

@@ -95,8 +95,8 @@ impl<'a> ChangeBuilder<'a> {
         self.tolerated_commits = Some(least);
     }
 
-    /// Guards a count of the keys with a prefix, of which one more is written. `latest` is the latest write of those in
-    /// this state.
+    /// Guards a count of the keys with a prefix, of which one more is written. `latest` is the revision of the latest write
+    /// of such a key in this state.
     pub(super) fn guard_count_of(
         &mut self,
         prefix: String,
@@ -192,8 +192,8 @@ impl<'a> ChangeBuilder<'a> {
         }
     }
 
-    /// Returns the number of the next record of the version log, for a change of `subject`: later than that of any record
-    /// of this state. Changes that two control planes decide at the same time have different numbers.
+    /// Returns the number of the next record of the version log, for a change of `subject`. It is higher than the number of
+    /// each record of this state. Changes that two control planes decide at the same time have different numbers.
     pub(super) fn next_version_record(&self, subject: &ObjectKey) -> u64 {
         let last = self.state.history.iter().next_back();
         let next = last.map_or(1, |(number, _)| number.saturating_add(1));
@@ -309,7 +309,8 @@ impl<'a> ChangeBuilder<'a> {
     }
 }
 
-/// Returns the number of commits that cannot make more than `limit` objects of `found`, together with one more.
+/// Returns the number of commits of other control planes after which one more object still fits in `limit`. Each of them may
+/// write as many objects as a transaction has operations.
 fn commits_within(found: usize, limit: usize) -> u64 {
     let room = limit.saturating_sub(found).saturating_sub(1);
     u64::try_from(room / MAX_TXN_OPS).unwrap_or(u64::MAX)

@@ -25,7 +25,7 @@ use super::change_builder::ChangeBuilder;
 /// Minimum interval between two records of an unchanged probe result, because every record is a store write.
 const UNCHANGED_INTERVAL: Duration = Duration::from_secs(600);
 
-/// Maximum number of omissions: what a limit cuts of each list, and what is left out of it.
+/// Maximum number of omissions: for each list, one for the limit that cuts it and one for the definitions that are left out.
 const MAX_OMISSIONS: usize = 2 * definitions::LISTS.len();
 
 pub(super) fn record_definitions(

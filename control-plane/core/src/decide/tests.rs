@@ -621,8 +621,8 @@ fn a_probe_without_changes_does_not_advance_the_version() {
     let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
     assert_eq!(kept.problem.as_deref(), Some("no answer"));
     assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
-    // The start of a problem is kept while it lasts. Another problem has a start of its own, and the first successful probe
-    // clears it.
+    // The start of a problem is kept while it lasts. Another problem starts when it is found, and the first successful probe
+    // clears the start.
     for (probed, problem, since) in [
         (9_000_000, "no answer", 7_200_000),
         (10_000_000, "another answer", 10_000_000),

@@ -77,7 +77,7 @@ impl PushSession {
 
     fn handle_report(&mut self, report: PushReport, now: Timestamp, out: &mut Vec<PushAction>) {
         match &mut self.phase {
-            // A report has a call of its own, which can overtake the Hello of the stream.
+            // A report is sent in a separate call, which can overtake the Hello of the stream.
             SessionPhase::AwaitingHello { .. } | SessionPhase::Closed => {}
             SessionPhase::Open(open) => {
                 open.apply_report(report, now);

@@ -277,7 +277,7 @@ proptest! {
         for write in before {
             apply_lossy(&mut world, &mut replica, write);
         }
-        // The listing begins, and has what is written until its first page.
+        // The listing begins, and contains the writes up to its first page.
         let mut deleted = BTreeMap::new();
         for write in between {
             deleted.extend(apply_lossy(&mut world, &mut replica, write));

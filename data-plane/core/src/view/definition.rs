@@ -58,8 +58,8 @@ impl ToolFacts {
     }
 }
 
-/// Creates the view of a tool, or returns the reason why it cannot be exposed. `facts` are those of its definition without
-/// a shape.
+/// Creates the view of a tool, or returns the reason why it cannot be exposed. `facts` describe its definition without a
+/// shape.
 pub(super) fn expose(
     tool: &ExposedTool,
     server: &Arc<ServerView>,

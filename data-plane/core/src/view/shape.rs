@@ -183,7 +183,7 @@ fn named(item: &[u8], kept: &BTreeSet<String>) -> bool {
     name.map_or(true, |name| !is_reserved(&name, kept))
 }
 
-/// Reports if a name is one of the reserved names, given by their keys, or looks like one.
+/// Returns `true` if a name is a reserved name, given by its keys, or looks like it.
 fn is_reserved(name: &str, keys: &BTreeSet<String>) -> bool {
     look_alike_keys(name).iter().any(|key| keys.contains(key))
 }

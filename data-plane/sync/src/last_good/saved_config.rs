@@ -32,7 +32,7 @@ pub(crate) struct SavedConfig {
     log: Option<DeltaLog>,
     /// Length of the base.
     base_length: u64,
-    /// Length of what the files hold of the saved snapshot. The rest is of resources that were replaced or removed since.
+    /// Length of the current resources in the files. The rest belongs to resources that were replaced or removed since.
     /// `None` until it is measured for the first change after the start.
     used_length: Option<u64>,
     /// Length up to which the log is not replaced by a new base, and up to which unused content does not count.
@@ -210,7 +210,7 @@ impl SavedConfig {
     }
 }
 
-/// Returns the length of the resources of `saved` after `delta`. `used` is that before, if it was measured.
+/// Returns the length of the resources of `saved` after `delta`. `used` is the length before, if it was measured.
 fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
     let length = |(key, entry): (&ResourceKey, &SnapshotEntry)| stored_length(key, entry);
     let used = used.unwrap_or_else(|| saved.entries.iter().map(length).sum());

@@ -1,5 +1,5 @@
 //! References of the schemas of a tool that lead nowhere: to another document, which is not fetched, or to a part of the schema
-//! that does not exist. A client that checks arguments against such a schema cannot, or fetches the document itself.
+//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,8 +29,8 @@ const MAX_NAMESAKES: usize = 4;
 /// Position of the root among the resources.
 const ROOT: usize = 0;
 
-/// References of a schema, and the places that they can lead to. A place belongs to a resource: the root, or a schema with an
-/// identifier of its own.
+/// References of a schema, and the places that they can lead to. A place belongs to a resource: the root, or a schema with
+/// `$id`.
 struct SchemaPlaces<'a> {
     resources: Vec<&'a Value>,
     /// Positions of the resources by identifier. Its bytes are reversed, so that identifiers with the same end are neighbors.
@@ -80,7 +80,7 @@ impl<'a> SchemaPlaces<'a> {
         places
     }
 
-    /// Collects what is in `value`, which is a part of the resource at `resource`.
+    /// Collects the references and places of `value`, which is a part of the resource at `resource`.
     fn collect(&mut self, value: &'a Value, resource: usize, depth: usize) {
         if depth > MAX_DEPTH {
             return;

@@ -11,7 +11,7 @@ use toolgate_mcp::deceptive_text;
 use super::LogFormat;
 
 /// Writer that escapes every control or deceptive character of an event except the final line break. In JSON, such characters
-/// are in strings only, and the escapes are those of JSON.
+/// are in strings only, and are escaped as `\u` with four digits.
 #[derive(Debug)]
 pub struct SingleLineWriter<W> {
     to: W,

@@ -1,4 +1,4 @@
-//! Warnings before a certificate ends that operators provide.
+//! Warnings before a certificate from a file of an operator ends.
 
 use std::time::Duration;
 

@@ -50,8 +50,8 @@ impl AdminClient {
         })
     }
 
-    /// Calls a method that answers with a stream, and asks for the latest state if `is_latest`. The inner result is that of
-    /// the control plane.
+    /// Calls a method that answers with a stream, and asks for the latest state if `is_latest`. The inner result is the answer
+    /// of the control plane.
     pub(super) async fn open_stream(
         &self,
         service: &str,

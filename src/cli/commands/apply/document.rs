@@ -105,7 +105,7 @@ async fn apply_once(
 fn revoked(document: &ManifestDocument) -> CliError {
     CliError::new(
         CliErrorKind::Conflict,
-        format!("the document is that of a token that was revoked; {} does not exist any more", document.id),
+        format!("the document belongs to a revoked token; {} does not exist any more", document.id),
     )
     .with_next_step(
         "leave the document out; to make a new token of this name, remove `status` from the document",

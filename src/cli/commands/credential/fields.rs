@@ -173,7 +173,7 @@ pub fn read_values(
     Ok(valued)
 }
 
-/// Reports if the values are those of these fields, in the same order.
+/// Returns `true` if each value belongs to the field at the same position.
 pub fn are_values_of(values: &[ValuedField], fields: &[GivenField]) -> bool {
     let is_of = |(value, field): (&ValuedField, &GivenField)| {
         value.place == field.place && value.name.eq_ignore_ascii_case(&field.name)

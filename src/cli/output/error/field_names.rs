@@ -55,7 +55,7 @@ pub(super) fn with_flag(line: &str, flags: &[(&str, &str)]) -> Option<String> {
     Some(format!("{flag}: {reason}"))
 }
 
-/// Returns a path without what is in brackets: `spec.bindings.server` for `spec.bindings[2].server`.
+/// Returns a path without its brackets and their content: `spec.bindings.server` for `spec.bindings[2].server`.
 fn without_indexes(field: &str) -> String {
     let mut parts = field.split('[');
     let mut plain = parts.next().unwrap_or_default().to_owned();

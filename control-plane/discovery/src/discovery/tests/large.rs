@@ -91,8 +91,8 @@ async fn definitions_are_cut_to_the_size_limit_of_the_store() {
     assert_eq!(found.problem, None);
 }
 
-/// A valid definition that is too large or too deep does not make the server faulty: it is told with the limits, which are
-/// problems of the gateways too.
+/// A valid definition that is too large or too deep does not make the server faulty: it is shown beside the lists that a
+/// limit cuts, which are problems of the gateways too.
 #[tokio::test]
 async fn definitions_left_out_by_size_or_depth_are_omissions_at_any_depth() {
     for levels in [100, 520, 10_000] {

@@ -61,7 +61,7 @@ const MAX_LENGTH: usize = 32;
 /// Words that name a secret if nothing follows them: `github_token` is one, `token_count` is none.
 const LAST_WORDS: [&str; 2] = ["pin", "token"];
 
-/// Returns a warning if a form has fields that ask for secrets. `params` are those of its `elicitation/create`.
+/// Returns a warning if a form has fields that ask for secrets. `params` are the parameters of its `elicitation/create`.
 pub(super) fn warning(params: &[u8]) -> Option<String> {
     let schema = object::get(params, "requestedSchema")?;
     let properties = object::get(schema, "properties")?;
@@ -114,8 +114,8 @@ fn asks_for_secret(name: &str, field: &[u8]) -> bool {
         && (names_secret(name) || text("title").is_some_and(|title| names_secret(&title)))
 }
 
-/// Reports if the words of a name or title are those of a secret. Words are compared by their skeletons, so that letters of
-/// other scripts, digits in place of letters and invisible characters make no difference.
+/// Returns `true` if a name or title has words that stand for a secret. Words are compared by their skeletons, so that
+/// letters of other scripts, digits in place of letters and invisible characters make no difference.
 fn names_secret(name: &str) -> bool {
     let (secrets, words) = (SecretWords::all(), words(&confusable::plain_letters(name)));
     let is_last = |word: &String| secrets.last.contains(&caseless_skeleton(word));
@@ -128,8 +128,8 @@ fn names_secret(name: &str) -> bool {
     forms.iter().any(contains_part) || (0..forms.len()).any(is_start)
 }
 
-/// Returns the form of a word in which those that look alike are equal: a small l may stand for a capital I. A number at
-/// its end is left out.
+/// Returns a form of a word that all words of the same look share: a small l may stand for a capital I. A number at the end
+/// is left out.
 fn alike(word: &str) -> String {
     let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
     caseless_skeleton(word).replace('i', "l")
@@ -152,7 +152,7 @@ impl SecretWords {
         })
     }
 
-    /// Reports if the first of these words, or the first ones written together, name a secret.
+    /// Returns `true` if the first of these words, or the first ones written together, name a secret.
     fn open(&self, words: &[String]) -> bool {
         let mut joined = String::new();
         for word in words {

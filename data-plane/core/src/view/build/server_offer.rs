@@ -1,5 +1,5 @@
-//! Definitions of a server with what gateways need of them. It is found once for all gateways that bind the server, when the
-//! first one needs it, and kept while the server and its definitions stay the same.
+//! Definitions of a server with the facts about them that gateways need. The facts are found once for all gateways that bind
+//! the server, when the first one needs them, and kept while the server and its definitions stay the same.
 
 use std::{
     cell::Cell,
@@ -103,7 +103,7 @@ impl ServerOffer {
         }
     }
 
-    /// Returns `true` if the offer is that of this server with these definitions.
+    /// Returns `true` if the offer was made from this server and these definitions.
     pub(super) fn is_of(&self, server: Option<&Arc<ServerView>>, definitions: Digest) -> bool {
         let digest = |server: &Arc<ServerView>| server.digest;
         self.entry.digest == definitions && self.server.as_ref().map(digest) == server.map(digest)
@@ -119,7 +119,7 @@ impl ServerOffer {
         prompts.get(self.prompts.position(prompts, name)?)
     }
 
-    /// Returns the definition of a tool, and what was found in it. `reads` counts the definitions that are read for it.
+    /// Returns the definition of a tool and the facts about it. `reads` counts the definitions that are read for it.
     pub(super) fn tool(
         &self,
         name: &str,
