@@ -227,8 +227,8 @@ impl CallTail {
         .await
     }
 
-    /// Checks that the caller has its rights still, and that the gateway exists: one made later under the same name is
-    /// another one.
+    /// Checks that the caller has its rights still, and that the gateway exists. A gateway made later under the same name
+    /// does not count.
     fn check(&self) -> Result<(), Status> {
         let published = self.edge.published();
         self.caller

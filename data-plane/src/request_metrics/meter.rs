@@ -116,8 +116,8 @@ impl MeterRegistry {
         }
     }
 
-    /// Returns the handles of a gateway. One made later under the same name has others: its records are not those of the
-    /// earlier one.
+    /// Returns the handles of a gateway. A gateway made later under the same name has other handles, so that the records of
+    /// the two differ.
     pub(super) fn gateway(&self, gateway: &ObjectName, uid: Option<Uid>) -> Arc<GatewayMeter> {
         let make = || {
             let meter = GatewayMeter {

@@ -72,7 +72,7 @@ pub enum SnapshotResource {
 /// Gateway with resolved names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayResource {
-    /// Identity of the gateway, which one made later under the same name does not share. `None` if it is not known.
+    /// Identity of the gateway, which a gateway made later under the same name does not share. `None` if it is not known.
     /// Not part of the content, so that builds without it compute the same digest.
     #[serde(skip)]
     pub uid: Option<Uid>,
