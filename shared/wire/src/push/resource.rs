@@ -26,7 +26,7 @@ pub enum ReceivedResource {
     Rejected(RejectedResource),
     /// The gateway requires a security field that this build does not support. Serving it would be too permissive, so all
     /// calls to its placeholder are denied.
-    Denied(ResourceKey, GatewayResource, RejectedResource),
+    Denied(ResourceKey, Box<GatewayResource>, RejectedResource),
 }
 
 /// Rejected resource, as named in the Nack.
@@ -57,7 +57,7 @@ pub fn check_resource(given: &pb::Resource) -> ReceivedResource {
         );
         let unknown = unknown.chars().take(limits::REASON).collect();
         let uid = field::uid("uid", &gateway.uid).ok().flatten();
-        let placeholder = GatewayResource::denied(unknown, uid);
+        let placeholder = Box::new(GatewayResource::denied(unknown, uid));
         return ReceivedResource::Denied(key.clone(), placeholder, rejected(Some(key), reason));
     }
     match checked(&key, given) {

@@ -522,7 +522,7 @@ fn a_gateway_with_an_unknown_security_field_is_denied() {
     match check_resource(&message) {
         ReceivedResource::Denied(key, placeholder, rejected) => {
             let expected = GatewayResource::denied("geo_fence".into(), Some(Uid::of(&"tools")));
-            assert_eq!(placeholder, expected);
+            assert_eq!(*placeholder, expected);
             assert_eq!(key, key_of(SnapshotResourceKind::Gateway));
             assert!(rejected.reason.contains("geo_fence"), "{}", rejected.reason);
         }

@@ -173,7 +173,7 @@ fn received_update(whole: &pb::Update) -> Result<ReceivedUpdate, InvalidUpdate> 
             }
             ReceivedResource::Rejected(rejected) => incoming.rejected.push(rejected),
             ReceivedResource::Denied(key, placeholder, rejected) => {
-                incoming.denied.push((key, placeholder));
+                incoming.denied.push((key, *placeholder));
                 incoming.rejected.push(rejected);
             }
         }
