@@ -47,7 +47,7 @@ async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), error
         running = role.build(&context) => running.map_err(error::from_startup_error)?,
         _early = signals::terminate() => return Ok(()),
     };
-    drop(starting);
+    starting.release();
     context.notify_when_ready();
     running
         .announcement

@@ -278,7 +278,9 @@ impl StoreFollower {
         }
         let unchanged = !first && state.has_same_compile_inputs(&before);
         self.publish(state, !unchanged).await;
-        self.unready.take();
+        if let Some(unready) = self.unready.take() {
+            unready.release();
+        }
         Ok(())
     }
 

@@ -56,7 +56,7 @@ pub struct ProcessContext {
 
 impl ProcessContext {
     /// Starts telemetry, creates the data folder, and opens the private port. Must be called inside the runtime.
-    /// The process is not ready while the guard lives: keep it until the role is running.
+    /// The process is not ready until the guard is released: once the role is running.
     pub async fn start(role: &RoleCommand) -> anyhow::Result<(Self, ReadyGuard)> {
         let options = role.common();
         tls::install_provider();

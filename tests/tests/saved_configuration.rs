@@ -1,17 +1,21 @@
 //! The configuration that a proxy saves: what it acknowledged survives a crash.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill};
 use toolgate_tests::etcd_cluster::TestEtcdCluster;
 use toolgate_tests::paged_server::PagedServer;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, text};
 
-/// Time after which an acknowledged configuration survives a crash.
+/// Time after which an acknowledged configuration survives a crash, on a quiet machine.
 const DURABLE_AFTER: Duration = Duration::from_secs(1);
+
+/// Time without a write after which a busy machine has written what it had to.
+const WRITES_ENDED: Duration = Duration::from_secs(5);
 
 /// Gateways that are created one after the other.
 const GATEWAYS: usize = 6;
@@ -20,6 +24,24 @@ async fn check_in_sync(cli: &CommandLine) -> Result<()> {
     let shown = text(&cli.run(&["proxies"]).await?.stdout);
     ensure!(shown.contains("in sync"), "{shown}");
     Ok(())
+}
+
+/// Waits until an acknowledged configuration has to be in the files of this folder: for its time in a drill, and until the
+/// writes have ended otherwise.
+async fn until_durable(folder: &Path) -> Result<()> {
+    if is_drill() {
+        until_durable(&proxy.data()).await.unwrap();
+        return Ok(());
+    }
+    eventually("the writes have ended", HANG_GUARD, || async {
+        for file in std::fs::read_dir(folder)? {
+            let written = file?.metadata()?.modified()?;
+            let age = written.elapsed().unwrap_or_default();
+            ensure!(age >= WRITES_ENDED, "a file was written {age:?} ago");
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// A configuration of about three megabytes takes so long to write as a whole that changes would wait for it.

@@ -216,7 +216,9 @@ impl SyncState {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            drop(guard);
+            if let Some(guard) = guard {
+                guard.release();
+            }
         }
     }
 

@@ -1,4 +1,5 @@
-//! Readiness guards: each prerequisite holds a guard, and the process is ready when the last guard is dropped.
+//! Readiness guards: each prerequisite holds a guard, and the process is ready when the last guard is released. A guard
+//! that is dropped otherwise, because a start fails or a task ends, leaves the process unready.
 
 use std::{
     collections::BTreeMap,
@@ -22,8 +23,8 @@ pub struct ProcessWarning {
     pub text: String,
 }
 
-/// Guard that keeps the process from being ready.
-#[must_use = "the process is not ready only while the guard lives"]
+/// Guard that keeps the process from being ready, until it is [released](Self::release).
+#[must_use = "the process is not ready until the guard is released"]
 #[derive(Debug)]
 pub struct ReadyGuard {
     shared: Arc<ReadinessState>,
@@ -53,7 +54,7 @@ impl Readiness {
         }
     }
 
-    /// Makes the process unready until the guard is dropped.
+    /// Makes the process unready until the guard is released.
     pub fn block(&self, name: &'static str) -> ReadyGuard {
         self.shared.add(name);
         let shared = Arc::clone(&self.shared);
@@ -110,8 +111,9 @@ impl Default for Readiness {
     }
 }
 
-impl Drop for ReadyGuard {
-    fn drop(&mut self) {
+impl ReadyGuard {
+    /// Marks the prerequisite as met.
+    pub fn release(self) {
         let mut pending = self.shared.pending();
         if let Some(count) = pending.get_mut(self.name) {
             *count -= 1;

@@ -84,6 +84,12 @@ impl ProxyProcess {
         await_ready(&mut self.process, self.private).await
     }
 
+    /// Data folder.
+    #[must_use]
+    pub fn data(&self) -> PathBuf {
+        self.home.join(&self.name)
+    }
+
     /// Text of `/readyz?verbose`.
     pub async fn readyz(&self) -> Result<String> {
         let url = format!("http://{}/readyz?verbose", self.private);

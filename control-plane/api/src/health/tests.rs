@@ -14,7 +14,7 @@ async fn health_follows_readiness_and_watch_is_unimplemented() {
     let starting = readiness.block("start");
     let answer = health.check(asked()).await.unwrap().into_inner();
     assert_eq!(answer.status(), ServingStatus::NotServing);
-    drop(starting);
+    starting.release();
     let answer = health.check(asked()).await.unwrap().into_inner();
     assert_eq!(answer.status(), ServingStatus::Serving);
     readiness.withdraw();

@@ -62,7 +62,7 @@ async fn readyz_names_pending_conditions_and_fails_while_draining() {
         assert!(refused.contains("`--private-host`"), "{path}: {refused}");
         assert!(!refused.contains("first view"), "{refused}");
     }
-    drop(view);
+    view.release();
     assert!(get(address, "/readyz").await.starts_with("HTTP/1.1 200"));
     assert!(
         get(address, "/metrics")
