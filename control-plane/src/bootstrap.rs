@@ -10,7 +10,7 @@ use std::{
 };
 
 use toolgate_control_core::{
-    Command, CommandAuthor, CommandContext, Rejection, StateKind as _, StoreState,
+    Command, CommandAuthor, CommandContext, Rejection, Revision, StateKind as _, StoreState,
     port::SubmitError,
 };
 use toolgate_model::{
@@ -53,17 +53,20 @@ pub enum BootstrapError {
 const MAX_TOKEN_FILE_BYTES: u64 = 4096;
 /// Maximum number of pending token files, left behind by interrupted starts, that are checked.
 const MAX_PENDING_FILES: usize = 16;
+/// Maximum number of epochs that a start catches up with.
+const MAX_EPOCH_STEPS: u64 = 1000;
 
-/// Creates the first epoch and the first organization if the store has none.
+/// Creates the first epoch and the first organization if the store has none. The first epoch is later than
+/// `earlier_epoch`, that of a deployment before: proxies that have seen that one would not follow an earlier one.
 pub(crate) async fn prepare(
     writer: &StoreWriter,
     organization: &Slug,
+    earlier_epoch: u64,
 ) -> Result<(), BootstrapError> {
-    let has_epoch = |state: &StoreState| state.epoch() > 0;
-    let first = writer
-        .write_unless(has_epoch, &Command::BumpEpoch, &context(writer))
-        .await?;
-    let seen = first.map_or(0, |outcome| outcome.revision);
+    let mut seen = 0;
+    if writer.current().epoch() == 0 {
+        seen = start_epoch_after(writer, earlier_epoch).await?;
+    }
     if writer.state_at(seen).await.organizations.is_empty() {
         let meta = ObjectMeta {
             display_name: organization.to_string(),
@@ -80,10 +83,29 @@ pub(crate) async fn prepare(
     Ok(())
 }
 
-/// Starts a new epoch, after the store has been restored from a copy. Returns its number.
-pub(crate) async fn new_epoch(writer: &StoreWriter) -> Result<u64, BootstrapError> {
+/// Starts epochs until one is later than `earlier`, unless another control plane does. Returns the revision of the last one.
+async fn start_epoch_after(writer: &StoreWriter, earlier: u64) -> Result<Revision, BootstrapError> {
+    let mut seen = 0;
+    for epoch in 1..=earlier.min(MAX_EPOCH_STEPS) + 1 {
+        let is_reached = |state: &StoreState| state.epoch() >= epoch;
+        let started = writer
+            .write_unless(is_reached, &Command::BumpEpoch, &context(writer))
+            .await?;
+        seen = started.map_or(seen, |outcome| outcome.revision);
+    }
+    Ok(seen)
+}
+
+/// Starts a new epoch, after the store has been restored from a copy. The copy may be from before an earlier restore: the
+/// new epoch is also later than `earlier_epoch`, the latest epoch known to this control plane. Returns its number.
+pub(crate) async fn new_epoch(
+    writer: &StoreWriter,
+    earlier_epoch: u64,
+) -> Result<u64, BootstrapError> {
     let outcome = writer.write(&Command::BumpEpoch, &context(writer)).await?;
-    Ok(writer.state_at(outcome.revision).await.epoch())
+    let seen = start_epoch_after(writer, earlier_epoch).await?;
+    let seen = seen.max(outcome.revision);
+    Ok(writer.state_at(seen).await.epoch())
 }
 
 /// Ensures an admin token of the system in the file at `path`. With `reset`, a lost token is replaced and revoked.
@@ -95,12 +117,7 @@ pub(crate) async fn first_token(
     reset: bool,
 ) -> Result<FirstToken, BootstrapError> {
     let state = writer.current();
-    let works = |file: &Path| {
-        let secret = read(file);
-        let hash = secret.map(|secret| token_minter.hash(secret.trim()));
-        let token = hash.and_then(|hash| state.token_by_hash(&hash));
-        token.is_some_and(|token| token.revoked.is_none())
-    };
+    let works = |file: &Path| token_in(file, token_minter, &state).is_some();
     if works(path) {
         return Ok(FirstToken::Kept);
     }
@@ -141,7 +158,18 @@ pub(crate) async fn first_token(
     Ok(FirstToken::Created)
 }
 
-fn context(writer: &StoreWriter) -> CommandContext {
+/// Returns the name of the token in the file, if it works.
+pub(crate) fn token_in(
+    file: &Path,
+    token_minter: &TokenMinter,
+    state: &StoreState,
+) -> Option<ObjectName> {
+    let secret = read(file)?;
+    let token = state.token_by_hash(&token_minter.hash(secret.trim()))?;
+    token.revoked.is_none().then(|| token.name.clone())
+}
+
+pub(crate) fn context(writer: &StoreWriter) -> CommandContext {
     CommandContext {
         now: writer.clock.now(),
         author: CommandAuthor::SYSTEM,

@@ -364,7 +364,7 @@ pub(crate) fn start_comparing(store: Arc<dyn Store>, interval: Duration) -> Writ
 pub(crate) async fn ready(store: Arc<dyn Store>) -> WritePathFixture {
     let plane = start(store);
     plane.readiness.ready().await;
-    crate::bootstrap::prepare(&plane.writer, &slug("acme"))
+    crate::bootstrap::prepare(&plane.writer, &slug("acme"), 0)
         .await
         .unwrap();
     plane.shows(|state| !state.organizations.is_empty()).await;

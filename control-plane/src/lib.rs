@@ -4,6 +4,7 @@
 mod bootstrap;
 mod clock_warnings;
 mod deployment_keys;
+mod deployment_record;
 #[cfg(test)]
 mod fixture;
 mod leader_election;
@@ -11,6 +12,7 @@ mod observation_limiter;
 mod probes;
 mod receipt;
 mod record_codec;
+mod restored_access;
 mod space_monitor;
 mod start;
 mod store_follower;
@@ -18,6 +20,7 @@ mod write_path;
 
 pub use bootstrap::{BootstrapError, FirstToken};
 pub use deployment_keys::{DeploymentKeys, DeploymentKeysError};
+pub use restored_access::RestoredAccess;
 pub use start::{ControlPlane, ControlPlaneContext, StartError, StartOptions};
 pub use toolgate_api::AdminOptions;
 pub use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, StoreOpenError};

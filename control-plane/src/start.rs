@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -12,10 +12,7 @@ use tokio::{net::TcpListener, sync::watch};
 use toolgate_actor::ActorSystem;
 use toolgate_api::{AdminOptions, FleetService, PeerAuthentication, admin};
 use toolgate_client::ListingLimits;
-use toolgate_control_core::{
-    StoreState,
-    port::{PublishedState, Store},
-};
+use toolgate_control_core::port::{PublishedState, Store};
 use toolgate_discovery::{
     DiscoveryOptions, ProbeTargets, ServerDiscovery, discovery::DEFAULT_CONCURRENCY,
     schedule::ScheduleOptions,
@@ -27,18 +24,23 @@ use toolgate_runtime::{
     Backoff, Drain, Metrics, Readiness, SharedClock, random,
     tls::{self, ClientAuth, ReloadableIdentity, TlsIdentity},
 };
-use toolgate_vault::{EnvelopeSealer, KeyEncryptionKeys, KeyFileError};
+use toolgate_vault::{EnvelopeSealer, KeyFileError};
 
 use crate::{
     WritePath,
-    bootstrap::{self, BootstrapError, FirstToken},
-    deployment_keys::{self, DeploymentKeys, DeploymentKeysError, key_rotation},
+    bootstrap::{BootstrapError, FirstToken},
+    deployment_keys::{DeploymentKeysError, key_rotation},
+    deployment_record::EmptyStoreError,
     leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
+    restored_access::RestoredAccess,
     space_monitor::{SpaceMetrics, SpaceMonitorTask},
     store_follower::StoreFollower,
     write_path::StoreWriter,
 };
+use preparation::PreparedStore;
+
+mod preparation;
 
 /// Options of a control plane.
 #[derive(Debug, Clone)]
@@ -52,11 +54,15 @@ pub struct StartOptions {
     pub key_file: Option<PathBuf>,
     /// Path of the file for the first admin token.
     pub admin_token_file: PathBuf,
+    /// Path of the record that this control plane has served a deployment.
+    pub deployment_file: PathBuf,
     /// Replaces an admin token that was lost.
     pub reset_admin_token: bool,
     /// Starts a new epoch, after the store has been restored from a copy, so that proxies adopt its state although they
     /// have seen later revisions.
     pub new_epoch: bool,
+    /// Begins a new deployment on an empty store, although there was one before.
+    pub new_deployment: bool,
     /// True if no other control plane can have this store open.
     pub exclusive_store: bool,
 }
@@ -84,6 +90,7 @@ pub struct ControlPlane {
     context: ControlPlaneContext,
     fleet: FleetService,
     first_token: FirstToken,
+    restored: Option<RestoredAccess>,
 }
 
 /// Error of the start.
@@ -112,6 +119,9 @@ pub enum StartError {
         /// Name of an object that does not open.
         sealed: String,
     },
+    /// The store is empty, although there was a deployment.
+    #[error(transparent)]
+    EmptyStore(#[from] EmptyStoreError),
     /// The deployment's keys cannot be opened or created.
     #[error(transparent)]
     Keys(DeploymentKeysError),
@@ -132,7 +142,7 @@ mod tests;
 /// Advice for a missing or wrong key file.
 const KEY_FILE_ADVICE: &str = "put it back from its backup, or copy it from another control plane of this store (`--key-file` names \
                     another place); or begin anew, without the tokens and credentials of this store, over an empty one: \
-                    another `--etcd-prefix`, or another `--data-dir`";
+                    another `--etcd-prefix` with `--new-deployment`, or another `--data-dir`";
 
 /// Interval at which the certificate of the fleet listener is replaced.
 const REISSUE_INTERVAL: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -146,27 +156,13 @@ impl ControlPlane {
         store: Arc<dyn Store>,
         context: ControlPlaneContext,
     ) -> Result<Self, StartError> {
-        let key_file = options.key_file.as_deref();
-        let found = key_file
-            .map(KeyEncryptionKeys::open_existing)
-            .transpose()?
-            .flatten();
-        let writer = follow(Arc::clone(&store), &context).await?;
-        let vault = Arc::new(vault(&writer.current(), found, key_file)?);
-        bootstrap::prepare(&writer, &options.organization).await?;
-        if options.new_epoch {
-            let epoch = bootstrap::new_epoch(&writer).await?;
-            tracing::warn!(
-                epoch,
-                "a new epoch begins: proxies adopt what the store says now"
-            );
-        }
-        let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;
-        let keys = keys.map_err(|error| key_error(error, key_file))?;
-        let (organization, file) = (&options.organization, &options.admin_token_file);
-        let reset = options.reset_admin_token;
-        let first_token =
-            bootstrap::first_token(&writer, &keys.token_minter, organization, file, reset).await?;
+        let PreparedStore {
+            writer,
+            vault,
+            keys,
+            first_token,
+            restored,
+        } = preparation::prepare(&options, Arc::clone(&store), &context).await?;
         let reseal = reseal_all(writer.clone(), Arc::clone(&vault));
         let draining = context.drain.draining();
         context.drain.spawn("resealing of secrets", async move {
@@ -211,6 +207,7 @@ impl ControlPlane {
             context,
             fleet,
             first_token,
+            restored,
         })
     }
 
@@ -227,6 +224,11 @@ impl ControlPlane {
     /// Returns the state of the first admin token.
     pub fn first_token(&self) -> &FirstToken {
         &self.first_token
+    }
+
+    /// Returns the access that was withdrawn because the store was restored from a copy; `None` if it was not.
+    pub fn restored(&self) -> Option<&RestoredAccess> {
+        self.restored.as_ref()
     }
 
     /// Serves the admin API until the drain starts.
@@ -296,54 +298,6 @@ impl ControlPlane {
 
     fn identity(&self, names: &[String]) -> Result<TlsIdentity, StartError> {
         issue(&self.write_path, names)
-    }
-}
-
-/// Opens the vault of this store. A new key file is created only if nothing in the store is sealed. Otherwise it could
-/// open nothing, and would take the place of the lost file.
-fn vault(
-    state: &StoreState,
-    found: Option<KeyEncryptionKeys>,
-    key_file: Option<&Path>,
-) -> Result<EnvelopeSealer, StartError> {
-    let Some(path) = key_file else {
-        return Ok(EnvelopeSealer::new(
-            found.unwrap_or_else(KeyEncryptionKeys::ephemeral),
-        ));
-    };
-    // Another control plane with the same folder creates the file before it seals anything, so the file is looked for
-    // again.
-    let found = found.map_or_else(
-        || KeyEncryptionKeys::open_existing(path),
-        |found| Ok(Some(found)),
-    )?;
-    let Some(keys) = found else {
-        let path = path.to_owned();
-        return match deployment_keys::first_sealed(state) {
-            Some(sealed) => Err(StartError::KeyFileMissing { path, sealed }),
-            None => Ok(EnvelopeSealer::new(KeyEncryptionKeys::open_or_create(
-                &path,
-            )?)),
-        };
-    };
-    let vault = EnvelopeSealer::new(keys);
-    match deployment_keys::first_unopenable(state, &vault) {
-        Some(sealed) => Err(StartError::OtherKeyFile {
-            path: path.to_owned(),
-            sealed,
-        }),
-        None => Ok(vault),
-    }
-}
-
-/// A key that does not open was sealed by a control plane that started at the same time with another key file.
-fn key_error(error: DeploymentKeysError, key_file: Option<&Path>) -> StartError {
-    match (error, key_file) {
-        (DeploymentKeysError::Sealed { name, .. }, Some(path)) => StartError::OtherKeyFile {
-            path: path.to_owned(),
-            sealed: format!("the key `{name}`"),
-        },
-        (error, _) => StartError::Keys(error),
     }
 }
 

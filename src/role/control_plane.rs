@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use rustls::ServerConfig;
 use toolgate_actor::ActorSystem;
 use toolgate_control_core::port::Store;
-use toolgate_control_plane::{AdminOptions, ControlPlane, FirstToken, StartOptions};
+use toolgate_control_plane::{
+    AdminOptions, ControlPlane, FirstToken, RestoredAccess, StartOptions,
+};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
 use toolgate_runtime::{SharedClock, hosts::HostPolicy, random, tls};
 use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
@@ -22,6 +24,7 @@ mod tests;
 /// Names of files in the data folder.
 const STORE_FILE: &str = "store.redb";
 const KEY_FILE: &str = "key";
+const DEPLOYMENT_FILE: &str = "deployment";
 /// File with the first admin token.
 pub const TOKEN_FILE: &str = "admin-token";
 /// Organization created in an empty store.
@@ -39,6 +42,8 @@ pub struct ControlPlaneSettings<'a> {
     pub reset_admin_token: bool,
     /// True if the store was restored from a backup.
     pub new_epoch: bool,
+    /// True if an empty store is that of a new deployment, although there was one before.
+    pub new_deployment: bool,
     /// True if the store is a file, which no other process can have open.
     pub exclusive_store: bool,
     /// Policy of outbound connections of probes.
@@ -63,6 +68,7 @@ pub async fn build(
         token_prefix: &options.admin.token_prefix,
         reset_admin_token: options.reset_admin_token,
         new_epoch: options.new_epoch,
+        new_deployment: options.new_deployment,
         exclusive_store: options.etcd.is_empty(),
         egress: egress::policy(&options.egress, false)?,
     };
@@ -77,7 +83,7 @@ pub async fn build(
     control_plane.serve_fleet(listener, names)?;
     tracing::info!(%admin, %push, "serving");
     let token = options.common.data_dir.join(TOKEN_FILE);
-    let announcement = match control_plane.first_token() {
+    let mut announcement = match control_plane.first_token() {
         FirstToken::Created => vec![
             format!("admin API   {admin}"),
             announce::new_admin_token(&read_trimmed(&token)?, &token, announce::is_on_terminal()),
@@ -88,6 +94,12 @@ pub async fn build(
                 .to_owned(),
         ],
     };
+    announcement.extend(
+        control_plane
+            .restored()
+            .map(RestoredAccess::lines)
+            .unwrap_or_default(),
+    );
     Ok(RunningRole {
         announcement,
         actors: vec![actors],
@@ -99,13 +111,7 @@ pub async fn build(
 pub fn open_embedded_store(data_dir: &Path, clock: &SharedClock) -> anyhow::Result<Arc<dyn Store>> {
     let file = data_dir.join(STORE_FILE);
     let store = EmbeddedStore::open(&file, Arc::clone(clock));
-    let store = store.with_context(|| {
-        format!(
-            "cannot open {}; is another toolgate using this data folder?",
-            file.display()
-        )
-    })?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(store.context("cannot open the store")?))
 }
 
 /// Starts the control plane over any store.
@@ -122,8 +128,10 @@ pub async fn start(
         organization: DEFAULT_ORGANIZATION.parse()?,
         key_file: Some(setting.key_file.map_or(in_folder, Path::to_owned)),
         admin_token_file: setting.data_dir.join(TOKEN_FILE),
+        deployment_file: setting.data_dir.join(DEPLOYMENT_FILE),
         reset_admin_token: setting.reset_admin_token,
         new_epoch: setting.new_epoch,
+        new_deployment: setting.new_deployment,
         exclusive_store: setting.exclusive_store,
     };
     let context = toolgate_control_plane::ControlPlaneContext {

@@ -277,6 +277,9 @@ pub struct UpOptions {
     /// The data folder was restored from a copy: begin a new epoch. For one start.
     #[arg(long, env = "TOOLGATE_NEW_EPOCH")]
     pub new_epoch: bool,
+    /// The store of this data folder was lost, and nothing of it is needed: begin a new deployment. For one start.
+    #[arg(long, env = "TOOLGATE_NEW_DEPLOYMENT", conflicts_with = "new_epoch")]
+    pub new_deployment: bool,
     /// Start no demo server, and seed neither server nor gateway.
     #[arg(long, env = "TOOLGATE_NO_DEMO")]
     pub no_demo: bool,
@@ -374,6 +377,10 @@ pub struct ControlPlaneOptions {
     /// The store was restored from a copy: begin a new epoch, which proxies adopt. For one start of one control plane.
     #[arg(long, env = "TOOLGATE_NEW_EPOCH")]
     pub new_epoch: bool,
+    /// The store is empty on purpose, although there was a deployment (or a key file was made beforehand): begin a new
+    /// one. For one start of one control plane.
+    #[arg(long, env = "TOOLGATE_NEW_DEPLOYMENT", conflicts_with = "new_epoch")]
+    pub new_deployment: bool,
 }
 
 /// Settings of `proxy`.

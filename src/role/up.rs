@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use futures_util::StreamExt as _;
 use tokio::io::{DuplexStream, copy_bidirectional};
 use toolgate_actor::ActorSystem;
-use toolgate_control_plane::{ControlPlane, FirstToken};
+use toolgate_control_plane::{ControlPlane, FirstToken, RestoredAccess};
 use toolgate_data_plane::sync::{ControlPlaneTransport, SyncOptions};
 use toolgate_runtime::memory::{self, MemoryListener};
 
@@ -42,6 +42,7 @@ pub async fn build(
         // The data folder already gives full access, so that a lost token is simply replaced.
         reset_admin_token: true,
         new_epoch: options.new_epoch,
+        new_deployment: options.new_deployment,
         exclusive_store: true,
         egress: policy.clone(),
     };
@@ -87,8 +88,15 @@ pub async fn build(
             seed::seed_demo(&admin, &admin_token, &url, &welcome.gateway_address, file).await?;
         welcome.demo_token = Some(seeded);
     }
+    let mut announcement = announce::lines(&welcome);
+    announcement.extend(
+        control_plane
+            .restored()
+            .map(RestoredAccess::lines)
+            .unwrap_or_default(),
+    );
     Ok(RunningRole {
-        announcement: announce::lines(&welcome),
+        announcement,
         actors: vec![data_plane.actors().clone(), actors],
         address_file: Some(posted),
     })

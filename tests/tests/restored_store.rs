@@ -1,16 +1,16 @@
 //! A snapshot of etcd that is restored into another cluster: proxies adopt it with a new epoch only, and a token that was
-//! revoked after the snapshot stays revoked.
+//! revoked after the snapshot stays revoked. A store that is empty although there was a deployment is refused.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use serde_json::json;
 use toolgate_tests::{
     agent::Agent,
     clock::{HANG_GUARD, eventually, now, throughout, within},
     etcd_cluster::TestEtcdCluster,
     sandbox::Sandbox,
-    toolgate::{ControlPlaneProcess, ProxyProcess},
+    toolgate::{ControlPlaneProcess, ProxyProcess, ToolgateUp},
     upstream_server::UpstreamServer,
 };
 
@@ -76,6 +76,21 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     })
     .await
     .unwrap();
+    let next_step = "once with `--new-epoch`";
+    eventually("the log names the next step", HANG_GUARD, || async {
+        ensure!(plane.log().contains(next_step), "{}", plane.log());
+        Ok(())
+    })
+    .await
+    .unwrap();
+    eventually("doctor names the next step", HANG_GUARD, || async {
+        let findings = cli.output(&["doctor"]).await?;
+        let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+        ensure!(findings.contains(next_step), "{findings}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 
     plane.restart_with(&["--new-epoch"]).await.unwrap();
     let start = now();
@@ -93,4 +108,169 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
         .await
         .unwrap();
     status_is(&main, 200).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_snapshot_brings_back_no_join_token_no_role_and_no_lost_admin_token() {
+    let sandbox = Sandbox::new("restored-access").unwrap();
+    let mut etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let _member = ProxyProcess::join(&sandbox, "member", &plane)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    let deploys = ["--no-gateways", "--role", "editor"];
+    let deployer = cli.token("deployer", &deploys).await.unwrap();
+    let token_file = plane.data().join("admin-token");
+    let lost = std::fs::read_to_string(&token_file).unwrap();
+    let join = sandbox.join("stolen.json");
+    let made = cli.run(&["proxies", "join-token"]).await.unwrap();
+    std::fs::write(&join, made.stdout).unwrap();
+    let snapshot = sandbox.join("snapshot.db");
+    etcd.save(&snapshot).unwrap();
+
+    // After the snapshot, all of them are withdrawn or used.
+    cli.run(&["token", "revoke", "deployer"]).await.unwrap();
+    cli.run(&["delete", "proxy", "member"]).await.unwrap();
+    let mut second =
+        ProxyProcess::start_with_join_file(&sandbox, "second", &plane, &[], None, &join).unwrap();
+    second.ready().await.unwrap();
+    std::fs::remove_file(&token_file).unwrap();
+    plane.restart_with(&["--reset-admin-token"]).await.unwrap();
+    plane.kill().unwrap();
+    etcd.kill(0).unwrap();
+
+    let restored = TestEtcdCluster::restore(&sandbox, &snapshot).await.unwrap();
+    plane.set_endpoints(&restored.endpoints());
+    plane.restart_with(&["--new-epoch"]).await.unwrap();
+    let cli = plane.cli().unwrap();
+    cli.run(&["get", "tokens"]).await.unwrap();
+    for token in [deployer.as_str(), lost.trim()] {
+        let cli = plane.cli().unwrap().with_token(token);
+        cli.fails(&["get", "servers"]).await.unwrap();
+    }
+    let mut intruder =
+        ProxyProcess::start_with_join_file(&sandbox, "intruder", &plane, &[], None, &join).unwrap();
+    eventually("the join token is refused", HANG_GUARD, || async {
+        let log = std::fs::read_to_string(sandbox.join("intruder.err"))?;
+        ensure!(log.contains("the join token is unknown, used"), "{log}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    intruder.process().kill().unwrap();
+
+    let findings = cli.output(&["doctor"]).await.unwrap();
+    let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+    for words in [
+        "token default/deployer",
+        "lost its role editor",
+        "`toolgate token revoke organizations/default/tokens/deployer`",
+        "member",
+        "`toolgate delete proxy NAME`",
+    ] {
+        assert!(findings.contains(words), "{words}: {findings}");
+        let told = plane.process().stdout();
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // The commands that are named work.
+    let deployer = "organizations/default/tokens/deployer";
+    cli.run(&["describe", "token", deployer]).await.unwrap();
+    let revoke = ["token", "revoke", deployer];
+    cli.run(&revoke).await.unwrap();
+    cli.run(&["delete", "proxy", "member"]).await.unwrap();
+    let findings = cli.output(&["doctor"]).await.unwrap();
+    let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+    assert!(!findings.contains("lost its role"), "{findings}");
+}
+
+/// Words of the refusal of an empty store.
+const REFUSAL: [&str; 4] = [
+    "the store is empty",
+    "--etcd-prefix",
+    "--new-epoch",
+    "--new-deployment",
+];
+
+/// Checks that a start was refused because the store is empty.
+fn is_refused(started: Result<()>) -> Result<()> {
+    let Err(error) = started else {
+        bail!("the start succeeded");
+    };
+    let error = format!("{error:#}");
+    for words in REFUSAL {
+        ensure!(error.contains(words), "{words}: {error}");
+    }
+    ensure!(!error.contains("panicked"), "{error}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_store_and_a_wrong_prefix_are_refused_over_etcd_and_keep_the_admin_token() {
+    let sandbox = Sandbox::new("lost-store").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let token_file = plane.data().join("admin-token");
+    let token = std::fs::read(&token_file).unwrap();
+    let prefix = ["--etcd-prefix", "/elsewhere"];
+    is_refused(plane.restart_with(&prefix).await).unwrap();
+    let with_epoch = [&prefix[..], &["--new-epoch"]].concat();
+    is_refused(plane.restart_with(&with_epoch).await).unwrap();
+    assert_eq!(std::fs::read(&token_file).unwrap(), token);
+    assert!(etcd.list("/elsewhere").await.unwrap().is_empty());
+
+    // The right setting helps, and the token works.
+    plane.restart().await.unwrap();
+    let cli = plane.cli().unwrap();
+    cli.run(&["get", "organizations"]).await.unwrap();
+
+    let other = Sandbox::new("lost-store-empty").unwrap();
+    let empty = TestEtcdCluster::start(&other, 1).await.unwrap();
+    plane.set_endpoints(&empty.endpoints());
+    is_refused(plane.restart().await).unwrap();
+    assert_eq!(std::fs::read(&token_file).unwrap(), token);
+
+    plane.restart_with(&["--new-deployment"]).await.unwrap();
+    assert_ne!(std::fs::read(&token_file).unwrap(), token);
+    let cli = plane.cli().unwrap();
+    cli.run(&["get", "organizations"]).await.unwrap();
+    plane.restart().await.unwrap();
+    cli.run(&["get", "organizations"]).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_store_file_is_refused_and_a_new_deployment_is_followed_by_the_proxy() {
+    let sandbox = Sandbox::new("lost-file").unwrap();
+    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
+    let token_file = up.data().join("admin-token");
+    let token = std::fs::read(&token_file).unwrap();
+    for _ in 0..3 {
+        up.restart(&["--new-epoch"]).await.unwrap();
+    }
+    up.process().kill().unwrap();
+    std::fs::remove_file(up.data().join("store.redb")).unwrap();
+    // Twice: the first start leaves an empty file.
+    for _ in 0..2 {
+        is_refused(up.restart(&[]).await).unwrap();
+    }
+    assert_eq!(std::fs::read(&token_file).unwrap(), token);
+
+    up.restart(&["--new-deployment"]).await.unwrap();
+    let cli = up.cli().unwrap();
+    eventually(
+        "the proxy follows the new deployment",
+        HANG_GUARD,
+        || async {
+            let proxies = cli.json(&["proxies"]).await?;
+            ensure!(proxies[0]["acked"]["epoch"] == "5", "{proxies}");
+            ensure!(proxies[0]["acked"] == proxies[0]["wanted"], "{proxies}");
+            Ok(())
+        },
+    )
+    .await
+    .unwrap();
 }

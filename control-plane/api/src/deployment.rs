@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{
-    AccessRight, ObjectKey, ObjectKind,
+    AccessRight, ObjectKey, ObjectKind, StoreState,
     port::{PublishedState, StateReader},
+    restored,
     state::QuarantinedObject,
 };
-use toolgate_model::Slug;
+use toolgate_model::{Slug, Timestamp};
 use toolgate_proto::admin::v1::{
     DeploymentStatus, DeploymentWarning, GetStatusRequest, deployment_server,
 };
@@ -58,7 +59,9 @@ impl deployment_server::Deployment for DeploymentService {
             text: warning.text,
         });
         let published = self.state.published();
-        let of_objects = faults_of_objects(&published).filter(|fault| {
+        let of_restore = faults_after_restore(&published.state, self.state.now());
+        let of_objects = faults_of_objects(&published).chain(of_restore);
+        let of_objects = of_objects.filter(|fault| {
             let right = AccessRight::Read(ObjectKind::Organization);
             caller.has_right(right, fault.org.as_ref())
         });
@@ -78,6 +81,35 @@ pub fn faults_of_objects(published: &PublishedState) -> impl Iterator<Item = Obj
     let unreadable = unreadable.map(|(key, entry)| ObjectFault::unreadable(key, entry));
     let orphans = published.state.orphans();
     unreadable.chain(orphans.map(|key| ObjectFault::orphan(&key)))
+}
+
+/// Returns what has to be looked at because the store was restored from a copy: tokens that lost their role, and proxies
+/// that may have been expelled after the copy.
+fn faults_after_restore(state: &StoreState, now: Timestamp) -> Vec<ObjectFault> {
+    let lost = state.tokens.iter().filter_map(|(name, token)| {
+        let role = restored::lost_role(token)?;
+        let resource = format!("organizations/{}/tokens/{}", name.org, name.id);
+        Some(ObjectFault {
+            org: Some(name.org.clone()),
+            subject: format!("token {name}"),
+            text: format!(
+                "lost its role {role} at the admin API when the store was restored, because it may have been revoked after \
+                 the copy; `toolgate edit token {resource}` gives it an `adminRole` again, `toolgate token revoke {resource}` ends it"
+            ),
+        })
+    });
+    let proxies = restored::proxies_to_check(state, now).into_iter();
+    let proxies: Vec<_> = proxies.take(MAX_NAMED).map(ToString::to_string).collect();
+    let admitted = (!proxies.is_empty()).then(|| ObjectFault {
+        org: None,
+        subject: "proxies".to_owned(),
+        text: format!(
+            "the store was restored from a copy, and a proxy that was expelled after the copy is admitted again: {} are \
+             admitted; expel again the proxies that were expelled: `toolgate delete proxy NAME`",
+            proxies.join(", ")
+        ),
+    });
+    lost.chain(admitted).collect()
 }
 
 impl ObjectFault {

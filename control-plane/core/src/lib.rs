@@ -23,6 +23,7 @@ pub mod object_table;
 pub mod port;
 pub mod push;
 pub mod rejection;
+pub mod restored;
 pub mod state;
 
 pub use access_right::{AccessRight, CallerIdentity, is_allowed};

@@ -276,6 +276,11 @@ impl StoreState {
         self.marker.map_or(0, |(marker, _)| marker.epoch)
     }
 
+    /// Returns the number of the epoch and the time at which it began.
+    pub fn epoch_start(&self) -> Option<VersionMarker> {
+        self.epoch_start
+    }
+
     /// Returns the time of the last change.
     pub fn last_change(&self) -> Timestamp {
         self.marker

@@ -8,6 +8,7 @@ use toolgate_control_core::port::{CertificateAuthority as _, SecretPurpose, Toke
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
 use toolgate_runtime::{DrainTrigger, clock, drain};
 use toolgate_store::EmbeddedStore;
+use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
 use crate::fixture::{HANG_GUARD, memory};
@@ -32,8 +33,10 @@ fn options(folder: &Path) -> StartOptions {
         organization: "default".parse().unwrap(),
         key_file: Some(folder.join("key")),
         admin_token_file: folder.join("admin-token"),
+        deployment_file: folder.join("deployment"),
         reset_admin_token: false,
         new_epoch: false,
+        new_deployment: false,
         exclusive_store: false,
     }
 }
@@ -179,8 +182,10 @@ async fn a_lost_key_file_is_not_recreated_and_the_failed_start_writes_nothing() 
         let (restored, trigger) = start(options(folder.path()), &store).await;
         restored.unwrap();
         trigger.drain(HANG_GUARD).await;
-        std::fs::remove_file(&key).unwrap();
-        std::fs::remove_file(folder.path().join("admin-token")).unwrap();
+        // The other store is that of a new deployment.
+        for file in ["key", "admin-token", "deployment"] {
+            std::fs::remove_file(folder.path().join(file)).unwrap();
+        }
     }
 }
 
@@ -291,6 +296,153 @@ async fn two_concurrent_starts_in_one_folder_agree_on_one_admin_token() {
             assert!(live.next().is_none(), "a token that nobody has");
         }
         let files = std::fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(files, 2, "the key and the token");
+        assert_eq!(files, 3, "the key, the token and the record");
+    }
+}
+
+/// Lists all files in a folder with their content.
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let mut files: Vec<_> = entries
+        .map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+#[tokio::test]
+async fn an_empty_store_is_refused_where_there_was_a_deployment() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, trigger) = start(options(folder.path()), &memory()).await;
+    drop(first.unwrap());
+    trigger.drain(HANG_GUARD).await;
+    let everything_there = files(folder.path());
+    // Each of the files is enough, and so is a flag that says the store was restored.
+    for (kept, new_epoch) in [
+        (None, false),
+        (None, true),
+        (Some("deployment"), false),
+        (Some("admin-token"), false),
+        (Some("key"), false),
+    ] {
+        for (name, content) in &everything_there {
+            let file = folder.path().join(name);
+            if kept.is_some_and(|kept| kept != name) {
+                std::fs::remove_file(file).unwrap_or_default();
+                continue;
+            }
+            std::fs::write(&file, content).unwrap();
+            let private = std::fs::Permissions::from_mode(0o600);
+            std::fs::set_permissions(&file, private).unwrap();
+        }
+        let before = files(folder.path());
+        let store = memory();
+        let options = StartOptions {
+            new_epoch,
+            ..options(folder.path())
+        };
+        let (second, _second) = start(options, &store).await;
+        let told = match second.map(drop) {
+            Err(error @ StartError::EmptyStore(_)) => error.to_string(),
+            started => panic!("{kept:?}: {started:?}"),
+        };
+        for words in [
+            "--etcd-prefix",
+            "--data-dir",
+            "--new-epoch",
+            "--new-deployment",
+        ] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+        assert_eq!(everything(&store).await, []);
+        assert_eq!(files(folder.path()), before, "{kept:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_deployment_begins_on_request_in_an_epoch_later_than_that_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let lost = memory();
+    for _ in 0..3 {
+        let restored = StartOptions {
+            new_epoch: true,
+            ..options(folder.path())
+        };
+        let (plane, trigger) = start(restored, &lost).await;
+        drop(plane.unwrap());
+        trigger.drain(HANG_GUARD).await;
+    }
+    let before = std::fs::read(folder.path().join("admin-token")).unwrap();
+    let new = StartOptions {
+        new_deployment: true,
+        ..options(folder.path())
+    };
+    let store = memory();
+    let (plane, trigger) = start(new.clone(), &store).await;
+    let plane = plane.unwrap();
+    assert!(matches!(plane.first_token(), FirstToken::Created));
+    let epoch = |plane: &ControlPlane| {
+        let publications = plane.write_path().publications();
+        let published = publications.borrow();
+        published.compiled.snapshot.version.epoch
+    };
+    assert_eq!(epoch(&plane), 5, "the last epoch was 4");
+    let token = std::fs::read(folder.path().join("admin-token")).unwrap();
+    assert_ne!(token, before);
+    drop(plane);
+    trigger.drain(HANG_GUARD).await;
+    // The flag is for one start, and has no effect on the next.
+    let (again, _again) = start(new, &store).await;
+    let again = again.unwrap();
+    assert!(matches!(again.first_token(), FirstToken::Kept));
+    assert_eq!(epoch(&again), 5);
+}
+
+#[tokio::test]
+async fn an_older_copy_is_restored_in_an_epoch_later_than_any_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("deployment");
+    let store = memory();
+    let (plane, trigger) = start(options(folder.path()), &store).await;
+    drop(plane.unwrap());
+    trigger.drain(HANG_GUARD).await;
+    // This control plane has seen more epochs than the copy.
+    std::fs::write(&record, "epoch 6\n").unwrap();
+    let restored = StartOptions {
+        new_epoch: true,
+        ..options(folder.path())
+    };
+    let (plane, _trigger) = start(restored, &store).await;
+    let state = plane
+        .unwrap()
+        .write_path()
+        .publications()
+        .borrow()
+        .state
+        .clone();
+    assert_eq!(state.epoch(), 7);
+    assert!(
+        std::fs::read_to_string(&record)
+            .unwrap()
+            .contains("epoch 7")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_planes_that_share_a_key_file_may_start_at_once() {
+    for _ in 0..5 {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = memory();
+        let shared = StartOptions {
+            key_file: Some(one.path().join("key")),
+            ..options(two.path())
+        };
+        let ((first, _one), (second, _two)) =
+            tokio::join!(start(options(one.path()), &store), start(shared, &store));
+        first.unwrap();
+        second.unwrap();
     }
 }

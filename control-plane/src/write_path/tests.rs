@@ -28,6 +28,8 @@ use crate::{
     record_codec,
 };
 
+mod over_etcd;
+
 #[tokio::test]
 async fn a_write_is_published_and_compiled() {
     let plane = ready(memory()).await;
@@ -399,7 +401,7 @@ async fn control_planes_that_start_concurrently_agree() {
     let org = slug("acme");
     let prepared = planes
         .iter()
-        .map(|plane| bootstrap::prepare(&plane.writer, &org));
+        .map(|plane| bootstrap::prepare(&plane.writer, &org, 0));
     for result in join_all(prepared).await {
         result.unwrap();
     }

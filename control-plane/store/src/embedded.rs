@@ -33,6 +33,7 @@ use read::PageContent;
 mod error;
 mod file;
 mod leases;
+mod open;
 mod read;
 mod space;
 mod tables;
@@ -75,10 +76,12 @@ struct EmbeddedInner {
 impl EmbeddedStore {
     /// Opens the store in the file at `path`. Creates the file if it does not exist.
     pub fn open(path: &Path, clock: SharedClock) -> Result<Self, StoreOpenError> {
-        let database = Database::create(path).map_err(|e| StoreOpenError::from_redb(path, e))?;
+        let database = open::open_checked(path)?;
         restrict_permissions(path).map_err(|e| StoreOpenError::from_io(path, &e))?;
-        Self::start(database, Some(path), clock, HISTORY_REVISIONS)
-            .map_err(|e| StoreOpenError::unreadable(path, e))
+        let started = open::catch(path, || {
+            Self::start(database, Some(path), clock, HISTORY_REVISIONS)
+        })?;
+        started.map_err(|e| StoreOpenError::unreadable(path, e))
     }
 
     /// Creates a store in memory.
@@ -135,6 +138,7 @@ impl EmbeddedStore {
         });
         match work.await {
             Ok(result) => result,
+            Err(ended) if ended.is_panic() => Err(self.shared.damaged()),
             Err(_) => Err(StoreError::Unavailable("the process is ending".to_owned())),
         }
     }

@@ -57,11 +57,23 @@ impl ProxyProcess {
             &join,
             plane.cli()?.run(&["proxies", "join-token"]).await?.stdout,
         )?;
+        Self::start_with_join_file(sandbox, name, plane, flags, clock, &join)
+    }
+
+    /// Starts a proxy with a join token in a file, without waiting for it.
+    pub fn start_with_join_file(
+        sandbox: &Sandbox,
+        name: &str,
+        plane: &ControlPlaneProcess,
+        flags: &[&str],
+        clock: Option<ShiftedClock>,
+        join: &Path,
+    ) -> Result<Self> {
         let (mcp, private) = (port::free()?, port::free()?);
         let control_plane = format!("https://{}", plane.push());
         let home = sandbox.path().to_owned();
         let mut command = Self::command(&home, name, mcp, private, &control_plane)?;
-        command.args(flags).arg("--join").arg(&join);
+        command.args(flags).arg("--join").arg(join);
         if let Some(clock) = &clock {
             clock.apply(&mut command);
         }

@@ -220,6 +220,9 @@ impl SubscriptionTask {
                 message = inbound.message() => match message? {
                     Some(message) => {
                         let event = self.decode_message(message)?;
+                        if let PushEvent::Hello(hello) = &event {
+                            self.warn_of_later_version(hello).await;
+                        }
                         self.send_event(event).await?;
                     }
                     None => return Ok(()),
@@ -232,6 +235,29 @@ impl SubscriptionTask {
                     Err(_ended) => return Err(Status::unavailable("the control plane is ending")),
                 },
             }
+        }
+    }
+
+    /// Logs that the proxy holds a later version than the store, and so does not follow it.
+    async fn warn_of_later_version(&self, hello: &PushHello) {
+        let state = &self.services.state;
+        let published = || state.published().compiled.snapshot.version;
+        if hello.held <= published() {
+            return;
+        }
+        // Another control plane may have published the version.
+        if state.catch_up(Vec::new()).await.is_err() {
+            return;
+        }
+        let (held, published) = (hello.held, published());
+        if held > published && published != Version::default() {
+            tracing::error!(
+                proxy = %hello.id,
+                %held,
+                %published,
+                "the proxy holds a later version than the store, and does not follow it: check that the store is the right \
+                 one; if it was restored from an older copy, start one control plane once with `--new-epoch`"
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::DatabaseError;
+use redb::{DatabaseError, StorageError};
 use toolgate_control_core::port::StoreError;
 
 /// Error of opening the store file.
@@ -25,7 +25,18 @@ pub enum StoreOpenError {
         /// Format version of the file.
         found: u8,
     },
-    /// The file is not readable or damaged.
+    /// The content of the file is damaged.
+    #[error(
+        "the store file {} is damaged ({reason}). Restore it from a backup and start once with `--new-epoch`. Without a \
+         backup, move it out of the data folder and begin a new deployment with `--new-deployment`", .path.display()
+    )]
+    Damaged {
+        /// Path of the file.
+        path: PathBuf,
+        /// Description of the damage.
+        reason: String,
+    },
+    /// The file is not readable.
     #[error("{} cannot be opened: {reason}", .path.display())]
     Unreadable {
         /// Path of the file.
@@ -45,7 +56,17 @@ impl StoreOpenError {
             return Self::OldFormat { path, found };
         }
         let reason = error.to_string();
-        Self::Unreadable { path, reason }
+        match is_damage(&error) {
+            true => Self::Damaged { path, reason },
+            false => Self::Unreadable { path, reason },
+        }
+    }
+
+    pub(super) fn damaged(path: &Path, reason: &str) -> Self {
+        Self::Damaged {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 
     pub(super) fn from_io(path: &Path, error: &io::Error) -> Self {
@@ -88,5 +109,13 @@ pub(super) fn is_full(error: &redb::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// Returns `true` if the error means that the content of the file is damaged.
+fn is_damage(error: &DatabaseError) -> bool {
+    matches!(
+        error,
+        DatabaseError::RepairAborted | DatabaseError::Storage(StorageError::Corrupted(_))
     )
 }

@@ -83,6 +83,15 @@ impl EmbeddedInner {
         ))
     }
 
+    /// Returns the error for a panic of redb over the content of the file.
+    pub(super) fn damaged(&self) -> StoreError {
+        let path = self.path.as_deref().unwrap_or("memory".as_ref());
+        StoreError::Unavailable(format!(
+            "{} cannot be read: a page of it is damaged; check the disk and restart, which checks the whole file",
+            path.display()
+        ))
+    }
+
     fn not_open(&self) -> StoreError {
         let path = self.path.as_deref().unwrap_or("memory".as_ref());
         StoreError::Unavailable(format!(

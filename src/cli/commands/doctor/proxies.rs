@@ -26,6 +26,23 @@ pub(super) async fn proxies(admin: &mut AdminClient) -> Result<Option<Vec<Value>
     }
 }
 
+/// Next step for a proxy that holds a later version than the store.
+const NEW_EPOCH_FIX: &str = "check `--etcd`, `--etcd-prefix` and `--data-dir` of the control planes; if the store is the right one, start one \
+     control plane once with `--new-epoch`";
+
+/// Returns `true` if the version that the proxy has acked is later than the version that its control plane wants.
+fn is_ahead(proxy: &Value) -> bool {
+    let number = |pointer: &str| {
+        let number = proxy.pointer(pointer).and_then(Value::as_str);
+        number.and_then(|number| number.parse::<u64>().ok())
+    };
+    let version = |name: &str| {
+        let part = |part: &str| number(&format!("/{name}/{part}")).unwrap_or_default();
+        (part("epoch"), part("revision"))
+    };
+    version("acked") > version("wanted")
+}
+
 pub(super) fn fleet_not_visible() -> Vec<DoctorFinding> {
     let fix = "use the system token to look at proxies too";
     vec![DoctorFinding::warning(
@@ -54,6 +71,14 @@ pub(super) fn fleet(proxies: &[Value]) -> Vec<DoctorFinding> {
             cell::version(proxy, "/acked")
         );
         match proxy_state(proxy).as_str() {
+            "behind" if is_ahead(proxy) => DoctorFinding::broken(
+                subject,
+                format!(
+                    "holds a later version than the store, and does not follow it: {versions}; the store was restored from \
+                     an older copy, or is another one"
+                ),
+                NEW_EPOCH_FIX,
+            ),
             "in sync" => DoctorFinding::fine(subject, versions),
             "behind" => DoctorFinding::warning(
                 subject,

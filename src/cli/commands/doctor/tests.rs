@@ -71,6 +71,26 @@ fn each_proxy_state_has_its_verdict() {
 }
 
 #[test]
+fn a_proxy_with_a_later_version_than_the_store_is_broken_and_needs_a_new_epoch() {
+    let version = |epoch: &str, n: &str| json!({ "epoch": epoch, "revision": n });
+    let proxy = |wanted, acked| json!({ "name": "proxies/a", "connected": true, "wanted": wanted, "acked": acked });
+    for (wanted, acked) in [
+        (version("1", "9"), version("1", "10")),
+        (version("1", "900"), version("2", "5")),
+    ] {
+        let findings = fleet(&[proxy(wanted, acked)]);
+        assert_eq!(findings[0].severity, FindingSeverity::Broken);
+        assert!(
+            findings[0].fix.contains("`--new-epoch`"),
+            "{}",
+            findings[0].fix
+        );
+    }
+    let behind = fleet(&[proxy(version("2", "5"), version("1", "900"))]);
+    assert_eq!(behind[0].severity, FindingSeverity::Warning);
+}
+
+#[test]
 fn only_a_working_token_is_reported_as_expiring() {
     let token = |revoked: bool| {
         json!({

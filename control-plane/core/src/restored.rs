@@ -1,0 +1,66 @@
+//! Access that a store restored from a copy may bring back, because its withdrawal is later than the copy: when the store was
+//! restored, the tokens that lost their role then, and the proxies to look at.
+
+use toolgate_model::{AdminRole, Slug, Timestamp, Token};
+
+use crate::{limits, state::StoreState};
+
+/// Label of a token that lost its role at the admin API when the store was restored. Its value is the role.
+pub const ROLE_BEFORE_RESTORE: &str = "role-before-restore";
+
+/// Returns the time at which the epoch of a restored store began; `None` if the store has not been restored.
+pub fn restored_at(state: &StoreState) -> Option<Timestamp> {
+    let start = state.epoch_start().filter(|start| start.epoch > 1)?;
+    let at = start.last_change;
+    // A new deployment may begin in a later epoch, but before its first organization.
+    let mut organizations = state.organizations.iter();
+    let is_restored = organizations.any(|(_, organization)| organization.meta.created < at);
+    is_restored.then_some(at)
+}
+
+/// Returns `true` if the token would have access to the admin API at `now`, apart from that of the system.
+pub fn has_role(token: &Token, now: Timestamp) -> bool {
+    let is_over = token.revoked.is_some() || token.expires.is_some_and(|at| at <= now);
+    token.role != AdminRole::None && !token.system && !is_over
+}
+
+/// Returns the token without its role, which a label keeps.
+#[must_use]
+pub fn without_role(token: &Token) -> Token {
+    let mut token = token.clone();
+    let role = role_name(token.role).to_owned();
+    if token.meta.labels.len() < limits::LABELS {
+        let labels = &mut token.meta.labels;
+        labels.insert(ROLE_BEFORE_RESTORE.to_owned(), role);
+    }
+    token.role = AdminRole::None;
+    token
+}
+
+/// Returns the role that a token lost when the store was restored and has not got back; `None` if it lost none, or does not
+/// work any more.
+pub fn lost_role(token: &Token) -> Option<&str> {
+    let lost = token.meta.labels.get(ROLE_BEFORE_RESTORE)?;
+    (token.role == AdminRole::None && token.revoked.is_none()).then_some(lost)
+}
+
+/// Returns the proxies that a restored store admits although they may have been expelled after the copy. Empty when every
+/// certificate that was issued before has expired.
+pub fn proxies_to_check(state: &StoreState, now: Timestamp) -> Vec<&Slug> {
+    match restored_at(state) {
+        Some(at) if now.since(at) <= limits::EXPULSION_PERIOD => {
+            state.proxies.iter().map(|(id, _)| id).collect()
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+/// Returns the name of a role at the command line.
+pub fn role_name(role: AdminRole) -> &'static str {
+    match role {
+        AdminRole::None => "none",
+        AdminRole::Viewer => "viewer",
+        AdminRole::Editor => "editor",
+        AdminRole::Admin => "admin",
+    }
+}
