@@ -20,12 +20,18 @@ use self::{
 };
 use crate::role::RoleCommand;
 
+/// Help of the program.
+const PROGRAM_HELP: &str = "Begin with `toolgate up`, which starts everything in one process and prints what to type next. `toolgate \
+                            COMMAND --help` shows the arguments of a command, and examples; `toolgate explain` the kinds of objects \
+                            and their fields; `toolgate doctor` looks for what is wrong.";
+
 /// One endpoint per gateway for many MCP servers.
 #[derive(Debug, Parser)]
 #[command(
     name = "toolgate",
     version,
     about,
+    after_help = PROGRAM_HELP,
     propagate_version = true,
     disable_help_subcommand = true
 )]

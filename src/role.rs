@@ -29,10 +29,16 @@ pub enum RoleCommand {
     /// Everything in one process: control plane, proxy, one data folder, and a demo server to call.
     Up(Box<UpOptions>),
     /// Decide and publish: admin API and push of configuration, over one store.
+    #[command(after_help = FLEET_HELP)]
     ControlPlane(Box<ControlPlaneOptions>),
     /// Serve gateways to clients, fed by a control plane.
+    #[command(after_help = FLEET_HELP)]
     Proxy(Box<ProxyOptions>),
 }
+
+/// Help of the roles of a fleet.
+const FLEET_HELP: &str =
+    "docs/deploy.md sets up a fleet step by step; `toolgate up` is everything in one process.";
 
 /// Name of the command that starts everything in one process.
 pub const UP: &str = "up";

@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use crate::{
     cli::{
-        Cli, arguments,
+        Cli,
+        arguments::{self, usage_error},
         output::{OutputWriter, error::CliError},
     },
     role,
@@ -46,20 +47,25 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<ResolvedSetting>), Cl
     let arguments = arguments::translated(arguments, &Cli::command())?;
     // Required settings may be in the file, so that the first pass requires none.
     let lenient = Cli::command().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
-    let matches = lenient.get_matches_from(&arguments);
-    let strict = || Cli::command().get_matches_from(&arguments);
+    let strict = || {
+        let parsed = Cli::command().try_get_matches_from(&arguments);
+        parsed.map_err(|error| usage_error::explain(&error, &arguments, &Cli::command()))
+    };
+    let Ok(matches) = lenient.try_get_matches_from(&arguments) else {
+        return finish(&strict()?, Vec::new());
+    };
     let Some((role, given)) = matches.subcommand() else {
-        return finish(&strict(), Vec::new());
+        return finish(&strict()?, Vec::new());
     };
     let command = Cli::command();
     let Some(command) = command
         .find_subcommand(role)
         .filter(|command| has_flag(command, FILE_FLAG))
     else {
-        return finish(&strict(), Vec::new());
+        return finish(&strict()?, Vec::new());
     };
     let Ok(Some(file)) = given.try_get_one::<std::path::PathBuf>(FILE_FLAG) else {
-        let matches = strict();
+        let matches = strict()?;
         let settings = match matches.subcommand() {
             Some((_, given)) => settings(command, given, &[]),
             None => Vec::new(),
@@ -87,9 +93,10 @@ pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<ResolvedSetting>), Cl
         .chain(added)
         .chain(after.iter().cloned())
         .collect();
-    let matches = Cli::command()
-        .try_get_matches_from(all)
-        .map_err(|error| CliError::usage(format!("{}: {}", file.display(), first_line(&error))))?;
+    let matches = Cli::command().try_get_matches_from(all).map_err(|error| {
+        CliError::usage(format!("{}: {}", file.display(), first_line(&error)))
+            .with_next_step(format!("`toolgate {role} --help` lists the settings"))
+    })?;
     let names: Vec<_> = missing.iter().map(|(name, _)| name.as_str()).collect();
     let settings = match matches.subcommand() {
         Some((_, given)) => settings(command, given, &names),

@@ -2,6 +2,8 @@
 //! flags before the command, a verb after its noun or before it, synonyms of verbs, and words without a counterpart,
 //! which are answered with the command to type.
 
+pub mod usage_error;
+
 use std::ffi::OsString;
 
 use clap::{Arg, Command};

@@ -14,5 +14,6 @@ pub mod object_name;
 pub mod proxy_clock;
 pub mod schema;
 pub mod server_health;
+pub mod stop_signal;
 pub mod suggestions;
 pub mod token_scope;

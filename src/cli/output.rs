@@ -154,6 +154,11 @@ impl OutputWriter {
         self.draws_progress
     }
 
+    /// Returns the number of columns of the terminal that results go to, or `None` if they go elsewhere.
+    pub fn width(&self) -> Option<usize> {
+        self.width.map(usize::from)
+    }
+
     /// Writes a line of the result.
     pub fn line(&mut self, text: impl Display) -> Result<(), CliError> {
         let written = writeln!(self.results, "{}", escape_for_terminal(&text.to_string()));

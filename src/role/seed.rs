@@ -17,7 +17,7 @@ use crate::cli::{
         kind::{GATEWAY, SERVER, TOKEN},
         mcp_client::McpClient,
     },
-    commands::token::{self, TokenRequest},
+    commands::token::{self, TokenExpiry, TokenRequest},
     output::{
         cell,
         error::{CliError, CliErrorKind},
@@ -107,7 +107,7 @@ async fn seed(admin: &mut AdminClient, url: &str, token_file: &Path) -> Result<S
     }
     let token_request = TokenRequest {
         gateways: vec![DEMO.to_owned()],
-        ttl: Some(TOKEN_TTL),
+        expiry: Some(TokenExpiry::After(TOKEN_TTL)),
         description: demo_token::DESCRIPTION.to_owned(),
         ..TokenRequest::default()
     };
@@ -115,6 +115,7 @@ async fn seed(admin: &mut AdminClient, url: &str, token_file: &Path) -> Result<S
         admin,
         &format!("{DEMO}-{}", gateway_access::short_id()),
         &token_request,
+        false,
     )
     .await?;
     let secret = made["secret"].as_str().unwrap_or_default().to_owned();

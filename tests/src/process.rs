@@ -168,13 +168,7 @@ impl TestProcess {
 
     /// Sends a signal by name: TERM, STOP, CONT.
     pub fn signal(&self, signal: &str) -> Result<()> {
-        let status = Command::new("kill")
-            .args(["-s", signal, &self.id().to_string()])
-            .status()?;
-        if !status.success() {
-            bail!("kill -s {signal} of {} ended with {status}", self.name);
-        }
-        Ok(())
+        self::signal(self.id(), signal).with_context(|| self.name.clone())
     }
 
     /// Waits until the process has ended by itself.
@@ -197,6 +191,17 @@ impl TestProcess {
         self.child.wait()?;
         Ok(())
     }
+}
+
+/// Sends a signal by name to the process with this id.
+pub fn signal(id: u32, signal: &str) -> Result<()> {
+    let status = Command::new("kill")
+        .args(["-s", signal, &id.to_string()])
+        .status()?;
+    if !status.success() {
+        bail!("kill -s {signal} {id} ended with {status}");
+    }
+    Ok(())
 }
 
 impl Drop for TestProcess {

@@ -178,3 +178,134 @@ async fn a_region_that_the_control_plane_would_refuse_is_refused_at_the_flag() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_names_the_command_that_settles_it() {
+    let (_sandbox, _up, cli) = start_deployment("settled").await.unwrap();
+    let add = [
+        "server",
+        "add",
+        "git",
+        "--url",
+        "http://127.0.0.1:1/mcp",
+        "--header",
+        "Authorization=Bearer x",
+        "--no-wait",
+    ];
+    cli.run(&add).await.unwrap();
+    cli.run(&[
+        "gateway", "create", "one", "--server", "demo", "--prefix", "single",
+    ])
+    .await
+    .unwrap();
+    for (line, next) in [
+        ("delete server demo", "`toolgate edit gateway "),
+        (
+            "delete credential git",
+            "`toolgate server update git --credential ''`",
+        ),
+        (
+            "server update git --url http://127.0.0.1:2/mcp",
+            "`toolgate edit credential git` adds `http://127.0.0.1:2`",
+        ),
+        ("gateway add-tool one git/search", "`--prefix always`"),
+        (
+            "gateway create two --servr demo",
+            "did you mean `--server`?",
+        ),
+        ("gateway create two", "`toolgate gateway create --help`"),
+        (
+            "token create fair --gateway demo --expires 2030-12-31",
+            "2030-12-31T23:59:00Z",
+        ),
+        (
+            "token create fair --gateway demo --expires 2020-12-31T00:00:00Z",
+            "lies in the past",
+        ),
+    ] {
+        let (_, said) = refused(&cli, line).await.unwrap();
+        assert!(said.contains(next), "{line}: {said}");
+        assert!(
+            said.contains("next: ") || line.contains("2020"),
+            "{line}: {said}"
+        );
+    }
+    let expires = "2090-12-31T23:59:00+01:00";
+    cli.token("fair", &["--gateway", "demo", "--expires", expires])
+        .await
+        .unwrap();
+    let token = cli.json(&["get", "token", "fair"]).await.unwrap();
+    assert_eq!(token["spec"]["expireTime"], "2090-12-31T22:59:00Z");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exported_credential_is_made_again_by_the_command_that_is_told() {
+    let (sandbox, _up, cli) = start_deployment("exported-credential").await.unwrap();
+    let add = [
+        "server",
+        "add",
+        "git",
+        "--url",
+        "http://127.0.0.1:1/mcp",
+        "--header",
+        "Authorization=Bearer x",
+        "--no-wait",
+    ];
+    cli.run(&add).await.unwrap();
+    let file = sandbox.join("git.yaml");
+    let path = file.display().to_string();
+    let exported = cli.run(&["get", "credential", "git", "-o", "yaml"]).await;
+    fs::write(&file, &exported.unwrap().stdout).unwrap();
+    cli.run(&["delete", "server", "git", "--with-credential"])
+        .await
+        .unwrap();
+    for command in ["diff", "apply"] {
+        let (_, said) = refused(&cli, &format!("{command} -f {path}"))
+            .await
+            .unwrap();
+        assert!(said.contains("`toolgate credential set git "), "{said}");
+        assert!(said.contains("values are never returned"), "{said}");
+    }
+    let (_, said) = refused(&cli, &format!("apply -f {path}")).await.unwrap();
+    let command = said.split("`toolgate ").nth(1).unwrap();
+    let command = command.split('`').next().unwrap();
+    let words: Vec<_> = command.split(' ').collect();
+    let set = cli.output_of_input(&words, "Bearer x").await.unwrap();
+    assert!(set.status.success(), "{}", text(&set.stderr));
+    let document = fs::read_to_string(&file).unwrap();
+    let document = document
+        .lines()
+        .filter(|line| !line.contains("resourceVersion"));
+    fs::write(&file, document.collect::<Vec<_>>().join("\n")).unwrap();
+    let applied = cli.run(&["apply", "-f", &path]).await.unwrap();
+    assert!(
+        text(&applied.stdout).contains("credentials/git configured"),
+        "{applied:?}"
+    );
+    let again = cli.run(&["diff", "-f", &path]).await.unwrap();
+    assert_eq!(text(&again.stdout), "", "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_help_of_a_command_shows_what_it_needs() {
+    let sandbox = Sandbox::new("help").unwrap();
+    let cli = CommandLine::new("http://127.0.0.1:1", "x", sandbox.path());
+    for (command, usage) in [
+        ("logs", "Usage: toolgate logs [OPTIONS] <GATEWAY>"),
+        (
+            "apply",
+            "Usage: toolgate apply [OPTIONS] --file <FILE|DIR|->",
+        ),
+        (
+            "token create",
+            "Usage: toolgate token create [OPTIONS] <NAME>",
+        ),
+    ] {
+        let words: Vec<_> = command.split(' ').chain(["--help"]).collect();
+        let help = text(&cli.run(&words).await.unwrap().stdout);
+        assert!(help.contains(usage), "{help}");
+        assert!(help.contains("Examples:"), "{help}");
+    }
+    let help = text(&cli.run(&["--help"]).await.unwrap().stdout);
+    assert!(help.contains("Begin with `toolgate up`"), "{help}");
+}

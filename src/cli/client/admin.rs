@@ -452,9 +452,11 @@ impl AdminClient {
 
 fn bearer(token: &str) -> Result<MetadataValue<Ascii>, CliError> {
     let text = format!("Bearer {}", token.trim());
-    let mut value: MetadataValue<Ascii> = text
-        .parse()
-        .map_err(|_| CliError::usage("the admin token holds characters that no token has"))?;
+    let mut value: MetadataValue<Ascii> = text.parse().map_err(|_| {
+        CliError::usage("the admin token holds characters that no token has").with_next_step(
+            "give the token alone, without quotes and line ends, with --token or TOOLGATE_TOKEN",
+        )
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

@@ -1,19 +1,24 @@
 //! Access to a gateway as an MCP client: its address and a token. Shared by `tools`, `prompts` and `resources`.
 
+mod temporary_token;
+mod token_limit;
+
 use std::{path::PathBuf, time::Duration};
 
 use serde_json::{Value, json};
 
+use self::temporary_token::TemporaryToken;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
         dial,
-        kind::{CATALOGUE, GATEWAY, PROXY, TOKEN},
+        kind::{CATALOGUE, GATEWAY, PROXY},
         known_token,
         mcp_client::McpClient,
-        object_name, suggestions, token_scope,
+        object_name,
+        stop_signal::StopSignals,
+        suggestions, token_scope,
     },
-    commands::token::{self, TokenRequest},
     output::{
         OutputWriter,
         error::{CliError, CliErrorKind},
@@ -22,11 +27,11 @@ use crate::cli::{
 
 /// Default address of a proxy.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7300";
-/// Lifetime of a token created for one command.
-const TEMPORARY_TOKEN_TTL: Duration = Duration::from_secs(300);
 /// Maximum time until a new token has reached the proxy.
 const TOKEN_PROPAGATION_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Objects of a list of tools, in words.
+const TOOLS: &str = "tools";
 /// Next step for arguments that are not a JSON object.
 const ARGUMENTS_ADVICE: &str = "write one such as --args '{\"text\": \"hi\"}'; `toolgate tools describe` and `toolgate prompts list` show the \
      arguments";
@@ -37,7 +42,7 @@ pub struct GatewayTarget {
     /// Id of the gateway.
     #[arg(long, add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
     pub gateway: String,
-    /// Token for the gateway. Without one, a token for five minutes is made with the admin token, and deleted after.
+    /// Token for the gateway. Without one, a token for two minutes is made with the admin token, and deleted after.
     #[arg(long, env = "TOOLGATE_GATEWAY_TOKEN", hide_env_values = true)]
     pub token: Option<String>,
     /// Address of a proxy, or of the balancer before them. Without it, the control plane is asked.
@@ -60,13 +65,6 @@ pub struct GatewayTarget {
     pub connection: AdminConnectionOptions,
 }
 
-/// Client of a gateway, with the token that was created for it.
-pub struct GatewayConnection {
-    /// MCP client.
-    pub client: McpClient,
-    temporary_token: Option<(AdminClient, String)>,
-}
-
 impl GatewayTarget {
     /// Replaces the full resource name of the gateway by its id.
     pub fn localize(&mut self) -> Result<(), CliError> {
@@ -74,62 +72,64 @@ impl GatewayTarget {
         object_name::localize(&mut self.connection, [gateway])
     }
 
-    /// Connects to the gateway.
-    pub async fn open(&self) -> Result<GatewayConnection, CliError> {
+    /// Runs `work` with a client of the gateway. A token that was created for it is deleted afterwards, also if a signal ends the
+    /// command.
+    pub async fn with_client<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut McpClient) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
         let mut admin = self.admin().connect()?;
+        if let Some(token) = &self.token {
+            let mut client = self.open(&mut admin, token).await?;
+            return work(&mut client).await;
+        }
+        let mut signals = StopSignals::listen()?;
+        let mut temporary = TemporaryToken::new(admin.clone());
+        let working = async {
+            let mut client = self.open_with_temporary(&mut admin, &mut temporary).await?;
+            work(&mut client).await
+        };
+        let done = tokio::select! {
+            done = working => done,
+            ended = signals.next() => Err(ended),
+        };
+        temporary.delete(&mut signals).await;
+        done
+    }
+
+    /// Connects with a token that was given.
+    async fn open(&self, admin: &mut AdminClient, token: &str) -> Result<McpClient, CliError> {
+        let mut client = self.client(admin, token.trim()).await?;
+        // Discovery must be answered within the timeout; later requests may take longer.
+        match client.discover().await {
+            Ok(()) => Ok(client),
+            Err(fault) => Err(self.explain_refusal(admin, token, fault).await),
+        }
+    }
+
+    /// Connects with a new token.
+    async fn open_with_temporary(
+        &self,
+        admin: &mut AdminClient,
+        temporary: &mut TemporaryToken,
+    ) -> Result<McpClient, CliError> {
+        suggestions::require_gateway(admin, &self.gateway).await?;
+        let secret = temporary.create(&self.gateway).await?;
+        let mut client = self.client(admin, &secret).await?;
+        wait_for_token(&mut client).await?;
+        Ok(client)
+    }
+
+    async fn client(&self, admin: &mut AdminClient, secret: &str) -> Result<McpClient, CliError> {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
-            None => find_endpoint(&mut admin).await,
+            None => find_endpoint(admin).await,
         };
         let url = endpoint_url(&endpoint, &self.gateway);
         let http = dial::http_client(self.connection.ca.as_deref())?;
-        if let Some(token) = &self.token {
-            let mut client = McpClient::new(http, url, token.trim().to_owned());
-            // Discovery must be answered within the timeout; later requests may take longer.
-            if let Err(fault) = client.discover().await {
-                return Err(self.explain_refusal(&mut admin, token, fault).await);
-            }
-            return Ok(GatewayConnection {
-                client,
-                temporary_token: None,
-            });
-        }
-        suggestions::require_gateway(&mut admin, &self.gateway).await?;
-        let id = format!(
-            "{}{}",
-            crate::cli::client::token_scope::TEMPORARY_TOKEN_PREFIX,
-            short_id()
-        );
-        let token_request = TokenRequest {
-            gateways: vec![self.gateway.clone()],
-            ttl: Some(TEMPORARY_TOKEN_TTL),
-            description: "Made by the command line for one command".to_owned(),
-            ..TokenRequest::default()
-        };
-        let created = token::create_token(&mut admin, &id, &token_request)
-            .await
-            .map_err(|fault| {
-                let step = "give a token for the gateway with --token or TOOLGATE_GATEWAY_TOKEN";
-                if fault.kind == CliErrorKind::Denied {
-                    fault.with_next_step(step)
-                } else {
-                    fault
-                }
-            })?;
-        let secret = created["secret"].as_str().unwrap_or_default().to_owned();
-        let mut opened = GatewayConnection {
-            client: McpClient::new(http, url, secret),
-            temporary_token: Some((admin, id)),
-        };
-        if let Err(fault) = opened.wait_for_token().await {
-            opened.close().await;
-            return Err(fault);
-        }
-        Ok(opened)
+        Ok(McpClient::new(http, url, secret.to_owned()))
     }
-}
 
-impl GatewayTarget {
     /// Adds the reason why the gateway refuses a token, which it does not tell itself, as far as the admin token may read
     /// tokens.
     async fn explain_refusal(
@@ -197,8 +197,11 @@ impl GatewayTarget {
             out.notice(format_args!("  {}", problem.as_str().unwrap_or_default()));
         }
         let gateway = &self.gateway;
+        if self.token_limit().await.tell_empty(out, gateway, what) {
+            return;
+        }
         let offers = match what {
-            "tools" => format!("`toolgate gateway add-tool {gateway} SERVER/TOOL` offers one"),
+            TOOLS => format!("`toolgate gateway add-tool {gateway} SERVER/TOOL` offers one"),
             "prompts" => format!(
                 "`allPrompts: true` in a binding offers those of its server: `toolgate edit gateway {gateway}`"
             ),
@@ -246,29 +249,18 @@ fn next_token(gateway: &str, lost: Option<&str>, exists: bool) -> String {
     }
 }
 
-impl GatewayConnection {
-    /// Waits until the proxy has received the new token.
-    async fn wait_for_token(&mut self) -> Result<(), CliError> {
-        let mut waited = Duration::ZERO;
-        loop {
-            match self.client.discover().await {
-                Err(fault)
-                    if fault.kind == CliErrorKind::Denied && waited < TOKEN_PROPAGATION_TIMEOUT =>
-                {
-                    tokio::time::sleep(RETRY_DELAY).await;
-                    waited += RETRY_DELAY;
-                }
-                Ok(()) => return Ok(()),
-                Err(fault) => return Err(fault),
+/// Waits until the proxy has received a new token.
+async fn wait_for_token(client: &mut McpClient) -> Result<(), CliError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match client.discover().await {
+            Err(fault)
+                if fault.kind == CliErrorKind::Denied && waited < TOKEN_PROPAGATION_TIMEOUT =>
+            {
+                tokio::time::sleep(RETRY_DELAY).await;
+                waited += RETRY_DELAY;
             }
-        }
-    }
-
-    /// Deletes the token that was created for this command. If that fails, the token expires soon.
-    pub async fn close(self) {
-        if let Some((mut admin, id)) = self.temporary_token {
-            let name = TOKEN.resource_name(admin.organization(), &id);
-            let _ends_by_itself = admin.delete(&TOKEN, &name, false).await;
+            done => return done,
         }
     }
 }

@@ -158,7 +158,8 @@ fn parse_document(written: &DocumentText<'_>) -> Result<ManifestDocument, CliErr
     let Some(kind) = ApiResourceKind::of_document(&head.kind) else {
         return Err(
             CliError::error(format!("{location}: kind is `{}`", head.kind))
-                .with_note("kinds: Organization, Credential, Server, Gateway, Token"),
+                .with_note("kinds: Organization, Credential, Server, Gateway, Token")
+                .with_next_step("`toolgate explain` tells what each kind is for, `toolgate explain KIND` its fields"),
         );
     };
     let contract = schema::message(&format!("{}Spec", kind.name))?;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use toolgate_egress::{EgressRequestBody, EgressResponseBody, HttpClient};
@@ -27,6 +27,9 @@ use crate::cli::{
 const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 /// JSON-RPC error code "method not found".
 const METHOD_NOT_FOUND: &str = "-32601";
+
+/// Part of a gateway's error message for a rate limit that an object has.
+const CONFIGURED_LIMIT: &str = "the rate limit per ";
 
 /// Beginnings of a gateway's error messages for objects that do not exist, or that the caller may not see.
 const NOT_FOUND_PREFIXES: [&str; 3] =
@@ -87,8 +90,13 @@ impl McpClient {
             .await?;
         let answer = answer.map_err(|error| dial::unreachable(&self.url, &error))?;
         let status = answer.status();
+        let retry_after = retry_after(answer.headers());
         let frame = self.read_response(answer, patience, notified).await?;
-        self.to_result(status, &frame)
+        let result = self.to_result(status, &frame);
+        result.map_err(|fault| {
+            let gateway = self.url.rsplit('/').next().unwrap_or_default();
+            with_retry(fault, status, retry_after, gateway)
+        })
     }
 
     /// Awaits `work`, with a timeout if there is one.
@@ -301,5 +309,48 @@ impl McpClient {
             CliErrorKind::Unavailable,
             format!("the answer of {} broke off: {reason}", self.url),
         )
+        .with_next_step("`toolgate doctor` looks closer")
     }
 }
+
+/// Adds the next step to the error of a request that may succeed later.
+fn with_retry(
+    fault: CliError,
+    status: StatusCode,
+    retry_after: Option<u64>,
+    gateway: &str,
+) -> CliError {
+    if fault.kind != CliErrorKind::Unavailable || fault.next_step.is_some() {
+        return fault;
+    }
+    let again = match retry_after {
+        Some(seconds) => format!("repeat the command in {seconds} s"),
+        None => "repeat the command in a few seconds".to_owned(),
+    };
+    let step = if status != StatusCode::TOO_MANY_REQUESTS {
+        format!("{again}; `toolgate doctor` looks closer")
+    } else if fault.message.contains(CONFIGURED_LIMIT) {
+        format!(
+            "{again}; the limit is among the `rateLimits` of the gateway, of its bindings and servers, or of the token: `toolgate get \
+             gateway {gateway} -o yaml` shows those of the gateway, `toolgate edit gateway {gateway}` changes them"
+        )
+    } else {
+        format!(
+            "{again}; settings of the proxy, such as `--rate-per-token`, limit each token: docs/configuration.md lists them"
+        )
+    };
+    fault.with_next_step(step)
+}
+
+/// Returns the seconds after which a request can be repeated, if the response tells.
+fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests;

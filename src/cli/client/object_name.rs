@@ -50,7 +50,8 @@ pub fn parse_with_kind(name: &str) -> Result<(&'static ApiResourceKind, String),
             let kind = ApiResourceKind::parse(word)?;
             Err(not_a_name(name, kind))
         }
-        [] => Err(CliError::usage("a name is empty")),
+        [] => Err(CliError::usage("a name is empty")
+            .with_next_step("give an id, `kind/id`, or the full name that `-o name` prints")),
     }
 }
 

@@ -90,6 +90,16 @@ pub fn tools_cell(token: &Value) -> String {
     }
 }
 
+/// Returns the names of the tools that a token is limited to, if it is limited.
+pub fn tool_limit(token: &Value) -> Option<Vec<&str>> {
+    if token.pointer("/spec/noTools") == Some(&Value::Bool(true)) {
+        return Some(Vec::new());
+    }
+    let listed = token.pointer("/spec/tools").and_then(Value::as_array)?;
+    let listed: Vec<_> = listed.iter().filter_map(Value::as_str).collect();
+    (!listed.is_empty()).then_some(listed)
+}
+
 /// Returns the subject of a token for a table.
 pub fn subject_cell(token: &Value) -> String {
     let spec = &token["spec"];

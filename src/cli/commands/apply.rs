@@ -3,6 +3,7 @@
 mod concurrent;
 mod diff;
 mod document;
+mod missing_value;
 mod prune;
 mod warnings;
 
@@ -280,6 +281,7 @@ fn with_document(
     let id_field = format!("{}_id", document.kind.field());
     let fault = fault.with_flags(&[(&id_field, "metadata.name")]);
     let location = document.location_of(&fault.message);
+    let fault = missing_value::explain(fault, document);
     let fault = fault.with_prefix(format_args!(
         "{location}: {} {}",
         document.kind.name, document.id

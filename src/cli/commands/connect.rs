@@ -3,6 +3,7 @@
 
 pub mod client_token;
 pub mod clients;
+mod dry_run;
 pub mod settings_file;
 
 use std::{
@@ -22,7 +23,7 @@ use crate::cli::{
     },
     commands::token,
     output::{
-        OutputFormat, OutputWriter,
+        OutputFormat, OutputWriter, cell,
         error::{CliError, CliErrorKind},
     },
 };
@@ -34,6 +35,7 @@ const CONTROL_PLANE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate connect\n\
+    \x20 toolgate connect claude-code --gateway tools --write --dry-run\n\
     \x20 toolgate connect claude-code --gateway tools --write\n\
     \x20 toolgate connect claude-code --gateway tools --undo")]
 pub struct ConnectArgs {
@@ -61,6 +63,9 @@ pub struct ConnectArgs {
     /// Take out of the client's file what `--write` put in.
     #[arg(long)]
     pub undo: bool,
+    /// Check everything that `--write` or `--undo` does, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Home folder in which the client keeps its files.
     #[arg(long, env = "HOME", value_name = "DIR", hide_env = true)]
     pub home: PathBuf,
@@ -93,7 +98,10 @@ impl ConnectArgs {
         let client = clients::find(word)?;
         let name = self.name.as_ref().or(self.gateway.as_ref());
         if let (true, Some(name)) = (self.undo, name) {
-            return self.undo_entry(client, name, out).await;
+            return match self.dry_run {
+                true => self.preview_undo(client, name, out).await,
+                false => self.undo_entry(client, name, out).await,
+            };
         }
         let Some(gateway) = self.gateway.clone() else {
             return Err(CliError::usage("which gateway?")
@@ -101,7 +109,10 @@ impl ConnectArgs {
         };
         let name = self.name.clone().unwrap_or_else(|| gateway.clone());
         if self.write {
-            return self.write_entry(client, &gateway, name, out).await;
+            return match self.dry_run {
+                true => self.preview_write(client, &gateway, name, out).await,
+                false => self.write_entry(client, &gateway, name, out).await,
+            };
         }
         if let Some(fault) = self.find_missing_gateway(&gateway).await {
             out.notice(format_args!("warning: {}\n", fault.message));
@@ -110,7 +121,12 @@ impl ConnectArgs {
         let token = token.unwrap_or_else(|| "<token>".to_owned());
         let url = gateway_access::endpoint_url(&self.endpoint(out).await, &gateway);
         let given = TemplateValues { name, url, token };
-        show(client, &given, self.token.is_none(), out)
+        show(client, &given, out)?;
+        if self.token.is_none() && matches!(out.format(), OutputFormat::Table | OutputFormat::Wide)
+        {
+            out.notice(next_token(client, &gateway));
+        }
+        Ok(())
     }
 
     /// Returns the error to report if the control plane says that the gateway does not exist.
@@ -185,7 +201,7 @@ impl ConnectArgs {
         let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
         let Some(token) = self.token.clone() else {
             let mut admin = self.admin().connect()?;
-            let ttl = Some(self.ttl).filter(|ttl| !ttl.is_zero());
+            let ttl = self.lifetime();
             let issued = client_token::create(&mut admin, client, gateway, ttl).await?;
             let token = issued.secret.clone();
             let given = TemplateValues { name, url, token };
@@ -205,18 +221,10 @@ impl ConnectArgs {
             };
             // From here on the client uses the token: an error of the output does not delete it.
             let told = tell_written(client, &path, within, &given.name, changed, out);
-            let end = ttl.map_or_else(
-                || "does not end by itself".to_owned(),
-                |ttl| {
-                    format!(
-                        "ends in {}",
-                        crate::cli::output::cell::format_duration(ttl.as_secs())
-                    )
-                },
-            );
             out.notice(format_args!(
-                "  made the token {} for it; it {end}",
-                issued.id
+                "  made the token {} for it; it {}",
+                issued.id,
+                end_in_words(ttl)
             ));
             self.revoke_former_token(client, before.as_deref(), out)
                 .await;
@@ -261,11 +269,7 @@ impl ConnectArgs {
             let mut admin = self.admin().connect()?;
             client_token::revoke(&mut admin, client, entry).await
         };
-        let late = |_elapsed| CliError::error("the control plane did not answer");
-        let revoked = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, revoked)
-            .await
-            .map_err(late);
-        match revoked.and_then(|revoked| revoked) {
+        match in_time(revoked).await {
             Ok(Some(id)) => out.notice(format_args!("  revoked the token {id} that was in the file")),
             Ok(None) => {}
             Err(fault) => out.notice(format_args!(
@@ -276,12 +280,32 @@ impl ConnectArgs {
         }
     }
 
+    /// Returns the lifetime of a token made by `--write`, or `None` if it has no end.
+    fn lifetime(&self) -> Option<Duration> {
+        Some(self.ttl).filter(|ttl| !ttl.is_zero())
+    }
+
     fn settings_location(
         &self,
         client: &ClientProfile,
     ) -> Result<(PathBuf, &'static str), CliError> {
         let (file, within) = writable_file(client)?;
         Ok((self.home.join(file.path()), within))
+    }
+}
+
+/// Awaits a request to the control plane for a limited time.
+async fn in_time<T>(request: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let late = |_elapsed| Err(CliError::error("the control plane did not answer"));
+    let answered = tokio::time::timeout(CONTROL_PLANE_TIMEOUT, request).await;
+    answered.unwrap_or_else(late)
+}
+
+/// Describes the end of a token with a lifetime.
+fn end_in_words(ttl: Option<Duration>) -> String {
+    match ttl {
+        None => "does not end by itself".to_owned(),
+        Some(ttl) => format!("ends in {}", cell::format_duration(ttl.as_secs())),
     }
 }
 
@@ -318,7 +342,6 @@ fn writable_file(
 fn show(
     client: &ClientProfile,
     given: &TemplateValues,
-    without_token: bool,
     out: &mut OutputWriter,
 ) -> Result<(), CliError> {
     let command = client.command.map(|command| given.fill(command));
@@ -339,14 +362,22 @@ fn show(
         OutputFormat::Name => return out.line(&given.url),
         OutputFormat::Table | OutputFormat::Wide => {}
     }
-    out.bytes(instructions(client, given).as_bytes())?;
-    if without_token {
-        out.notice(format_args!(
-            "\nnext: put a token in place of <token>: `toolgate token create {}-1 --gateway {}`",
-            client.id, given.name
-        ));
+    out.bytes(instructions(client, given).as_bytes())
+}
+
+/// Returns the next step for settings without a token.
+fn next_token(client: &ClientProfile, gateway: &str) -> String {
+    let (id, write) = (
+        client.id,
+        "`--write` writes the file, with a token of its own",
+    );
+    let by_hand = format!(
+        "put a token in place of <token>: `toolgate token create {id}-1 --gateway {gateway}`"
+    );
+    match client.file {
+        Some(_) => format!("\nnext: {by_hand}; or {write}"),
+        None => format!("\nnext: {by_hand}"),
     }
-    Ok(())
 }
 
 /// Returns the full instructions for a client: command, file, settings and notes.

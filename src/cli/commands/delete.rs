@@ -155,7 +155,10 @@ impl DeleteArgs {
             return Err(CliError::usage(format!(
                 "{} are observed; they cannot be deleted",
                 kind.plural
-            )));
+            ))
+            .with_next_step(
+                "`toolgate delete server NAME` deletes a server, and what was observed of it",
+            ));
         }
         let labels = LabelSelector::parse_all(&self.selectors)?;
         if names.is_empty() && labels.is_empty() && !self.all {

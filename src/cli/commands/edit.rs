@@ -20,6 +20,7 @@ const DEFAULT_EDITOR: &str = "vi";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
     \x20 toolgate edit server git\n\
+    \x20 toolgate edit server git --dry-run\n\
     \x20 toolgate edit gateway/tools --editor 'code --wait'")]
 pub struct EditArgs {
     /// Object to edit.
@@ -28,6 +29,9 @@ pub struct EditArgs {
     /// Editor; its words are separated by spaces. Without it: VISUAL, EDITOR, or vi.
     #[arg(long, value_name = "COMMAND")]
     pub editor: Option<String>,
+    /// Let the control plane check what was edited, write nothing, and keep it in a file.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminCommandOptions,
@@ -72,7 +76,7 @@ impl EditArgs {
             return out.line(format_args!("{full} unchanged"));
         }
         let label = file.display().to_string();
-        let applied = apply_edited(&mut admin, &label, &after).await;
+        let applied = apply_edited(&mut admin, &label, &after, self.dry_run).await;
         let verb = applied.map_err(|fault| {
             let next = format!("correct {label}, then `toolgate apply -f {label}`");
             match fault.next_step.clone() {
@@ -80,6 +84,13 @@ impl EditArgs {
                 None => fault.with_next_step(next),
             }
         })?;
+        if self.dry_run {
+            out.line(format_args!("{full} {verb} (dry run)"))?;
+            out.notice(format_args!(
+                "  next: `toolgate apply -f {label}` writes it; `toolgate diff -f {label}` shows what that changes"
+            ));
+            return Ok(());
+        }
         let _left = fs::remove_file(&file);
         out.line(format_args!("{full} {verb}"))
     }
@@ -99,7 +110,8 @@ impl EditArgs {
             Ok(status) if status.success() => Ok(()),
             Ok(status) => Err(CliError::error(format!(
                 "the editor `{editor}` ended with {status}; nothing was changed"
-            ))),
+            ))
+            .with_next_step(advice)),
             Err(error) => {
                 let _left = fs::remove_file(file);
                 Err(
@@ -115,6 +127,7 @@ async fn apply_edited(
     admin: &mut crate::cli::client::admin::AdminClient,
     label: &str,
     text: &str,
+    dry_run: bool,
 ) -> Result<&'static str, CliError> {
     let documents = manifest::parse(label, text)?;
     let [document] = documents.as_slice() else {
@@ -127,7 +140,7 @@ async fn apply_edited(
         Some(organization) => admin.clone().with_organization(organization),
         None => admin.clone(),
     };
-    apply_document(&mut admin, document).await
+    apply_document(&mut admin, document, dry_run).await
 }
 
 /// Writes the document to a new file that only its user can read.

@@ -34,7 +34,7 @@ const FLAGS: [(&str, &str); 8] = [
 /// Work with gateways.
 #[derive(Debug, clap::Subcommand)]
 pub enum GatewayCommand {
-    /// Creates an MCP endpoint that offers what servers have.
+    /// Create an MCP endpoint that offers what servers have.
     Create(CreateGatewayArgs),
     /// Let a gateway offer further tools of servers.
     AddTool(AddToolArgs),

@@ -81,7 +81,11 @@ impl LabelArgs {
         };
         let (kind, names) = pick.resolve()?;
         if !kind.desired {
-            return Err(CliError::usage(format!("{} have no labels", kind.plural)));
+            return Err(
+                CliError::usage(format!("{} have no labels", kind.plural)).with_next_step(
+                    "select them by name; labels are on the kinds that `toolgate get all` shows",
+                ),
+            );
         }
         let labels = LabelSelector::parse_all(&self.selectors)?;
         if names.is_empty() && labels.is_empty() && !self.all {

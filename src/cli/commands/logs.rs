@@ -1,6 +1,7 @@
 //! `logs`: the requests through a gateway, as they happen.
 
 mod call_columns;
+mod selection;
 mod shown_calls;
 
 use std::time::Duration;
@@ -101,6 +102,8 @@ struct LogsScreen {
     has_heading: bool,
     /// Proxies whose requests are not shown, as told last.
     missing: Vec<String>,
+    /// Text for a selection without past requests.
+    empty: String,
 }
 
 impl LogsArgs {
@@ -111,11 +114,12 @@ impl LogsArgs {
         let admin = self.admin.connect()?;
         let mut screen = LogsScreen {
             shown: ShownCalls::default(),
-            columns: CallColumns::new(out.format() == OutputFormat::Wide),
+            columns: CallColumns::new(out.format() == OutputFormat::Wide, out.width()),
             last_message: Instant::now(),
             synced: false,
             has_heading: false,
             missing: Vec::new(),
+            empty: self.empty_notice(),
         };
         loop {
             let followed = self.follow_stream(&admin, &mut screen, out).await;
@@ -217,7 +221,12 @@ impl LogsScreen {
                 cell::counted(lost, "record", "records")
             ));
         }
-        self.synced |= message["synced"] == true;
+        if message["synced"] == true
+            && !std::mem::replace(&mut self.synced, true)
+            && self.shown.is_empty()
+        {
+            out.notice(&self.empty);
+        }
         if let Some(sources) = message.get("sources").filter(|it| it.is_object()) {
             self.show_sources(sources, out);
         }
@@ -237,6 +246,13 @@ impl LogsScreen {
             }
             OutputFormat::Table | OutputFormat::Wide => {
                 if !std::mem::replace(&mut self.has_heading, true) {
+                    let left_out = self.columns.left_out();
+                    if !left_out.is_empty() {
+                        out.notice(format_args!(
+                            "no room at this terminal for the columns {}; a wider one or `-o json` shows them",
+                            left_out.join(", ")
+                        ));
+                    }
                     out.heading(self.columns.heading())?;
                 }
                 out.line(self.columns.row(call))

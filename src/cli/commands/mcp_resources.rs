@@ -62,10 +62,10 @@ impl ListResourcesArgs {
             ),
             false => (DefinitionKind::Resource, "URI", "resources"),
         };
-        let mut opened = self.target.open().await?;
-        let listed = opened.client.list(kind).await;
-        opened.close().await;
-        let listed = listed?;
+        let listed = self
+            .target
+            .with_client(async |client| client.list(kind).await);
+        let listed = listed.await?;
         if listed.is_empty() {
             self.target.explain_empty(out, what).await;
         }
@@ -96,27 +96,32 @@ impl ReadResourceArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
-        let mut opened = self.target.open().await?;
         let ask = McpRequest {
             method: method::RESOURCES_READ,
             name: Some(&self.uri),
             params_members: format!("\"uri\":{}", json!(self.uri)),
             mirrored_headers: Vec::new(),
         };
-        let mut result = opened.client.send(ask, &mut |_| {}).await;
-        if let Err(fault) = &mut result
-            && fault.kind == CliErrorKind::NotFound
-        {
-            let listed = opened
-                .client
-                .list(DefinitionKind::Resource)
-                .await
-                .unwrap_or_default();
+        let read = self.target.with_client(async |client| {
+            let answer = client.send(ask, &mut |_| {}).await;
+            let Err(fault) = answer else {
+                return answer;
+            };
+            if fault.kind != CliErrorKind::NotFound {
+                return Err(fault);
+            }
+            let listed = client.list(DefinitionKind::Resource).await;
+            let listed = listed.unwrap_or_default();
             let uris = listed.iter().filter_map(|it| it["uri"].as_str());
-            *fault = suggestions::with_suggestion(fault.clone(), &self.uri, uris);
-        }
-        opened.close().await;
-        let result = result.map_err(with_advice)?;
+            Err(suggestions::with_suggestion(fault, &self.uri, uris))
+        });
+        let result = match read.await {
+            Ok(result) => result,
+            Err(fault) => {
+                let fault = with_advice(fault);
+                return Err(self.target.explain_limit(fault, None).await);
+            }
+        };
         match out.format() {
             OutputFormat::Json => out.json(&result),
             OutputFormat::Yaml => out.yaml(&result),
@@ -140,8 +145,10 @@ fn with_advice(fault: CliError) -> CliError {
         fault
     } else if fault.kind == CliErrorKind::CallFailed {
         fault.with_next_step("`toolgate doctor` looks closer at the server")
-    } else {
+    } else if fault.kind == CliErrorKind::NotFound {
         fault.with_next_step("`toolgate resources list` with the same --gateway and token shows the resources there are")
+    } else {
+        fault
     }
 }
 

@@ -54,10 +54,10 @@ impl ListPromptsArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
-        let mut opened = self.target.open().await?;
-        let prompts = opened.client.list(DefinitionKind::Prompt).await;
-        opened.close().await;
-        let prompts = prompts?;
+        let prompts = self
+            .target
+            .with_client(async |client| client.list(DefinitionKind::Prompt).await);
+        let prompts = prompts.await?;
         if prompts.is_empty() {
             self.target.explain_empty(out, "prompts").await;
         }
@@ -95,29 +95,32 @@ impl GetPromptArgs {
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
         let arguments = parse_arguments(&self.args)?;
-        let mut opened = self.target.open().await?;
         let ask = McpRequest {
             method: method::PROMPTS_GET,
             name: Some(&self.name),
             params_members: format!("\"name\":{},\"arguments\":{arguments}", json!(self.name)),
             mirrored_headers: Vec::new(),
         };
-        let mut result = opened.client.send(ask, &mut |_| {}).await;
-        if let Err(fault) = &mut result
-            && fault.kind == CliErrorKind::NotFound
-        {
-            let prompts = opened
-                .client
-                .list(DefinitionKind::Prompt)
-                .await
-                .unwrap_or_default();
+        let got = self.target.with_client(async |client| {
+            let answer = client.send(ask, &mut |_| {}).await;
+            let Err(fault) = answer else {
+                return answer;
+            };
+            if fault.kind != CliErrorKind::NotFound {
+                return Err(fault);
+            }
+            let prompts = client.list(DefinitionKind::Prompt).await;
+            let prompts = prompts.unwrap_or_default();
             let names = prompts.iter().filter_map(|prompt| prompt["name"].as_str());
-            *fault = suggestions::with_suggestion(fault.clone(), &self.name, names);
-        }
-        opened.close().await;
-        let result = result.map_err(|fault| {
-            fault.with_next_step("`toolgate prompts list` with the same --gateway and token shows the prompts there are")
-        })?;
+            Err(suggestions::with_suggestion(fault, &self.name, names))
+        });
+        let result = match got.await {
+            Ok(result) => result,
+            Err(fault) => {
+                let fault = with_advice(fault);
+                return Err(self.target.explain_limit(fault, None).await);
+            }
+        };
         match out.format() {
             OutputFormat::Json => out.json(&result),
             OutputFormat::Yaml => out.yaml(&result),
@@ -128,6 +131,25 @@ impl GetPromptArgs {
                     .try_for_each(|message| out.line(line(message)))
             }
         }
+    }
+}
+
+/// Adds advice to the error of a prompt that does not exist or that its server does not fill in.
+fn with_advice(fault: CliError) -> CliError {
+    if fault.next_step.is_some() {
+        return fault;
+    }
+    if fault.kind == CliErrorKind::CallFailed {
+        fault.with_next_step(
+            "`toolgate prompts list` with the same --gateway and token shows the arguments of the prompt, `toolgate doctor` looks \
+             closer at its server",
+        )
+    } else if fault.kind == CliErrorKind::NotFound {
+        fault.with_next_step(
+            "`toolgate prompts list` with the same --gateway and token shows the prompts there are",
+        )
+    } else {
+        fault
     }
 }
 

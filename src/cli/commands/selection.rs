@@ -159,7 +159,11 @@ pub async fn fetch(
     }
     if !labels.is_empty() {
         if !kind.desired {
-            return Err(CliError::usage(format!("{} have no labels", kind.plural)));
+            return Err(
+                CliError::usage(format!("{} have no labels", kind.plural)).with_next_step(
+                    "select them by name; labels are on the kinds that `toolgate get all` shows",
+                ),
+            );
         }
         found.objects.retain(|object| labels.selects(object));
     }

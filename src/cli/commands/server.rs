@@ -49,7 +49,7 @@ const CREDENTIAL_FLAGS: [(&str, &str); 5] = [
 /// Work with servers.
 #[derive(Debug, clap::Subcommand)]
 pub enum ServerCommand {
-    /// Adds an MCP server that already runs somewhere, and probes it.
+    /// Add an MCP server that already runs somewhere, and probe it.
     Add(AddServerArgs),
     /// Ask a server now what it offers, and show its answer.
     Probe(ProbeServerArgs),

@@ -1,13 +1,14 @@
 //! `token create`, `token update` and `token revoke`. The secret is printed once, alone on standard output.
 
+mod expiry;
 mod update;
 
-use std::time::Duration;
+use std::{str::FromStr as _, time::Duration};
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-pub use self::update::UpdateTokenArgs;
+pub use self::{expiry::TokenExpiry, update::UpdateTokenArgs};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
@@ -21,11 +22,11 @@ use crate::cli::{
 /// Work with tokens.
 #[derive(Debug, clap::Subcommand)]
 pub enum TokenCommand {
-    /// Creates a bearer token and shows it once.
+    /// Create a bearer token, and show it once.
     Create(CreateTokenArgs),
     /// Change what a token opens, and until when; its secret stays.
     Update(UpdateTokenArgs),
-    /// Revokes a token on every proxy within seconds; its record stays.
+    /// Revoke a token on every proxy within seconds; its record stays.
     Revoke(RevokeTokenArgs),
 }
 
@@ -34,6 +35,7 @@ pub enum TokenCommand {
 #[command(after_help = "Examples:\n\
     \x20 toolgate token create laptop --gateway tools --ttl 30d\n\
     \x20 toolgate token create ci --gateway tools --tool git__search --team build\n\
+    \x20 toolgate token create fair --gateway tools --expires 2030-12-31T18:00:00+01:00\n\
     \x20 toolgate token create deployer --no-gateways --role editor --ttl 90d")]
 pub struct CreateTokenArgs {
     /// Id of the token.
@@ -47,9 +49,10 @@ pub struct CreateTokenArgs {
     /// Tool, by the name clients see, that it may use; repeat for several, or separate them by commas. Without: all.
     #[arg(long = "tool", value_name = "TOOL", value_delimiter = ',', value_parser = trimmed, add = crate::cli::commands::completion::by(crate::cli::commands::completion::tools))]
     pub tools: Vec<String>,
-    /// Time until it expires, e.g. `--ttl 30d`, `--expires 12h`, `--ttl 1h30m`. Without: it works until it is revoked.
-    #[arg(long, visible_alias = "expires", value_name = "DURATION", value_parser = parse_duration)]
-    pub ttl: Option<Duration>,
+    /// Time until it expires, e.g. `--ttl 30d` or `--ttl 1h30m`, or the date and time (RFC 3339), e.g. `--expires
+    /// 2030-12-31T23:59:00Z`. Without: it works until it is revoked.
+    #[arg(long, visible_alias = "expires", value_name = "DURATION|TIME", value_parser = TokenExpiry::from_str)]
+    pub ttl: Option<TokenExpiry>,
     /// User it stands for. Without user and team, it stands for itself.
     #[arg(long, conflicts_with = "team")]
     pub user: Option<String>,
@@ -73,11 +76,15 @@ pub struct CreateTokenArgs {
 /// Revokes a token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
-    \x20 toolgate token revoke laptop")]
+    \x20 toolgate token revoke laptop\n\
+    \x20 toolgate token revoke laptop --dry-run")]
 pub struct RevokeTokenArgs {
     /// Id of the token.
     #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::tokens))]
     pub name: String,
+    /// Check everything, revoke nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Connection to the admin API.
     #[command(flatten)]
     pub admin: AdminCommandOptions,
@@ -117,21 +124,22 @@ pub struct TokenRequest {
     pub no_gateways: bool,
     /// Tools that it may use; empty means all.
     pub tools: Vec<String>,
-    /// Lifetime; `None` means until it is revoked.
-    pub ttl: Option<Duration>,
+    /// End; `None` means until it is revoked.
+    pub expiry: Option<TokenExpiry>,
     /// Description for users.
     pub description: String,
 }
 
-/// Creates a token and returns the response of the API: `token` and `secret`.
+/// Creates a token and returns the response of the API: `token` and `secret`. A dry run only checks it.
 pub async fn create_token(
     admin: &mut AdminClient,
     id: &str,
     token_request: &TokenRequest,
+    dry_run: bool,
 ) -> Result<Value, CliError> {
     let spec = spec_of(token_request, crate::cli::now())?;
     admin
-        .create(&TOKEN, id, json!({ "spec": spec }), false)
+        .create(&TOKEN, id, json!({ "spec": spec }), dry_run)
         .await
 }
 
@@ -154,21 +162,10 @@ fn spec_of(token_request: &TokenRequest, now: u64) -> Result<Value, CliError> {
         "tools": token_request.tools,
         "organization": true,
     });
-    if let Some(ttl) = token_request.ttl {
-        spec["expireTime"] = json!(expiry_after(ttl, now)?);
+    if let Some(expiry) = token_request.expiry {
+        spec["expireTime"] = json!(expiry.time(now)?);
     }
     Ok(spec)
-}
-
-/// Returns the time at which a lifetime that begins `now` ends.
-fn expiry_after(ttl: Duration, now: u64) -> Result<String, CliError> {
-    let millis = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-    let at = i64::try_from(now.saturating_add(millis)).unwrap_or(i64::MAX);
-    let at = jiff::Timestamp::from_millisecond(at).map_err(|_beyond| {
-        CliError::usage("--ttl: the token would expire after the year 9999")
-            .with_next_step("leave --ttl out for a token that works until it is revoked")
-    })?;
-    Ok(at.to_string())
 }
 
 impl CreateTokenArgs {
@@ -188,7 +185,7 @@ impl CreateTokenArgs {
             gateways: self.gateways,
             no_gateways: self.no_gateways,
             tools: self.tools,
-            ttl: self.ttl,
+            expiry: self.ttl,
             description: self.description,
         };
         let mut spec = spec_of(&token_request, crate::cli::now())?;
@@ -308,6 +305,11 @@ impl RevokeTokenArgs {
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
         require_revocable(&mut admin, &name).await?;
+        if self.dry_run {
+            // The same right allows to delete a token and to revoke it.
+            admin.delete(&TOKEN, &name, true).await?;
+            return out.line(format_args!("{name} would be revoked (dry run)"));
+        }
         revoke(&mut admin, &name).await?;
         out.line(format_args!("{name} revoked"))
     }

@@ -63,10 +63,8 @@ impl ListToolsArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
-        let mut opened = self.target.open().await?;
-        let tools = opened.client.tools().await;
-        opened.close().await;
-        let tools = tools?;
+        let tools = self.target.with_client(async |client| client.tools().await);
+        let tools = tools.await?;
         if tools.is_empty() {
             self.target.explain_empty(out, "tools").await;
         }
@@ -94,10 +92,13 @@ impl CallToolArgs {
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
         let arguments = parse_arguments(&self.args)?;
-        let mut opened = self.target.open().await?;
-        let result = call_tool(&mut opened.client, &self.name, &arguments, out).await;
-        opened.close().await;
-        let result = result?;
+        let called = self
+            .target
+            .with_client(async |client| call_tool(client, &self.name, &arguments, out).await);
+        let result = match called.await {
+            Ok(result) => result,
+            Err(fault) => return Err(self.target.explain_limit(fault, Some(&self.name)).await),
+        };
         match out.format() {
             OutputFormat::Json => out.json(&result)?,
             OutputFormat::Yaml => out.yaml(&result)?,

@@ -38,6 +38,9 @@ impl WhoamiArgs {
                 | CliErrorKind::CallFailed
                 | CliErrorKind::Usage
                 | CliErrorKind::NotFound
+                | CliErrorKind::HungUp
+                | CliErrorKind::Interrupted
+                | CliErrorKind::Terminated
                 | CliErrorKind::Conflict
                 | CliErrorKind::Unavailable => Err(fault),
             })?;

@@ -1,6 +1,7 @@
 //! Errors of commands, for users and for scripts: one sentence, the fields concerned, the next step, and an exit
 //! code. This module is the only place that maps the API's status codes to them.
 
+mod advice;
 mod field_names;
 
 use std::{fmt, process::ExitCode};
@@ -31,6 +32,12 @@ pub enum CliErrorKind {
     Unavailable = 6,
     /// Failed call through a gateway: an error in place of a result, or no response of the server.
     CallFailed = 7,
+    /// Ended by SIGHUP. This code and the next ones are those of a shell for a process that a signal ended.
+    HungUp = 129,
+    /// Ended by SIGINT.
+    Interrupted = 130,
+    /// Ended by SIGTERM.
+    Terminated = 143,
 }
 
 /// Reasons in the API's error details that commands tell apart.
@@ -206,16 +213,23 @@ impl From<Status> for CliError {
                 fault = fault.with_note(format!("{name}: {value}"));
             }
         }
-        let advice = details.help().and_then(|help| help.links.first());
-        let advice = advice.map(|link| link.description.clone());
+        let given = details.help().and_then(|help| help.links.first());
+        let given = given.map(|link| link.description.clone());
         // Details of a missing object usually name its kind.
         let absent = details
             .resource_info()
             .filter(|_| kind == CliErrorKind::NotFound);
         let list = absent.and_then(|resource| ApiResourceKind::parse(&resource.resource_type).ok());
         let list = list.map(|kind| format!("`toolgate get {}` lists what there is", kind.plural));
+        let organization = details.resource_info().filter(|it| {
+            ApiResourceKind::parse(&it.resource_type).is_ok_and(|kind| !kind.in_organization)
+        });
+        let organization = organization.and_then(|it| it.resource_name.rsplit('/').next());
+        let free = advice::of_dependents(&fault.dependents, organization);
+        let own = advice::of_message(&fault.message);
         let next = if is_limit { Some(LIMIT_ADVICE) } else { next };
-        fault.next_step = advice.or(list).or(next.map(str::to_owned));
+        let known = given.or(list).or(free).or(own);
+        fault.next_step = known.or(next.map(str::to_owned));
         fault
     }
 }

@@ -58,6 +58,9 @@ impl AdminClient {
             | CliErrorKind::CallFailed
             | CliErrorKind::Usage
             | CliErrorKind::NotFound
+            | CliErrorKind::HungUp
+            | CliErrorKind::Interrupted
+            | CliErrorKind::Terminated
             | CliErrorKind::Conflict => fault,
         }
     }

@@ -16,12 +16,13 @@ use crate::cli::{
     output::error::{ApiErrorReason, CliError, CliErrorKind},
 };
 
-/// Applies one document and returns what was done.
+/// Applies one document and returns what was done, or would be done by a dry run.
 pub async fn apply_document(
     admin: &mut AdminClient,
     document: &ManifestDocument,
+    dry_run: bool,
 ) -> Result<&'static str, CliError> {
-    apply_one(admin, document, false)
+    apply_one(admin, document, dry_run)
         .await
         .map(|applied| applied.verb)
 }
@@ -55,20 +56,16 @@ async fn apply_once(
     let kind = document.kind;
     let name = kind.resource_name(admin.organization(), &document.id);
     let Some(existing) = admin.find(kind, &name).await? else {
-        if kind.name == TOKEN.name && document.status["revoked"] == true {
-            return Err(revoked(document));
-        }
-        let answer = admin
-            .create(kind, &document.id, document.object.clone(), dry_run)
-            .await?;
-        let secret = answer["secret"].as_str().map(str::to_owned);
+        return create_new(admin, document, dry_run).await;
+    };
+    if is_stored(kind, &existing, &document.object) {
         return Ok(AppliedObject {
             name,
-            verb: "created",
-            secret,
-            warnings: warnings_of(&answer),
+            verb: "unchanged",
+            secret: None,
+            warnings: with_revocation(warnings_of(&existing), &existing, document),
         });
-    };
+    }
     let mut desired = update_request(&existing, document, &name);
     let version = &existing["metadata"]["resourceVersion"];
     if desired["metadata"]["resourceVersion"] != *version && !holds_value(&document.object) {
@@ -86,7 +83,7 @@ async fn apply_once(
             name,
             verb: "unchanged",
             secret: None,
-            warnings: warnings_of(&would_be),
+            warnings: with_revocation(warnings_of(&would_be), &existing, document),
         });
     }
     let written = match dry_run {
@@ -97,15 +94,56 @@ async fn apply_once(
         name,
         verb: "configured",
         secret: None,
-        warnings: warnings_of(&written),
+        warnings: with_revocation(warnings_of(&written), &existing, document),
     })
+}
+
+/// Creates the object of a document.
+pub(super) async fn create_new(
+    admin: &mut AdminClient,
+    document: &ManifestDocument,
+    dry_run: bool,
+) -> Result<AppliedObject, CliError> {
+    let kind = document.kind;
+    if kind.name == TOKEN.name && document.status["revoked"] == true {
+        return Err(revoked(document));
+    }
+    let object = document.object.clone();
+    let answer = admin.create(kind, &document.id, object, dry_run).await?;
+    Ok(AppliedObject {
+        name: kind.resource_name(admin.organization(), &document.id),
+        verb: "created",
+        secret: answer["secret"].as_str().map(str::to_owned),
+        warnings: warnings_of(&answer),
+    })
+}
+
+/// Returns a warning for a token that was revoked, and stays so, although its document was not made from a revoked one.
+pub(super) fn revocation_warning(existing: &Value, document: &ManifestDocument) -> Option<String> {
+    let is_revoked = existing["status"]["revoked"] == true && document.status["revoked"] != true;
+    is_revoked.then(|| {
+        format!(
+            "the token {0} was revoked and stays so: `toolgate delete token {0}`, then `toolgate apply -f` makes a new one of this \
+             name, with another secret",
+            document.id
+        )
+    })
+}
+
+fn with_revocation(
+    mut warnings: Vec<String>,
+    existing: &Value,
+    document: &ManifestDocument,
+) -> Vec<String> {
+    warnings.extend(revocation_warning(existing, document));
+    warnings
 }
 
 /// Error of a document that was made from a revoked token: applied, it would bring the name back with a new secret.
 fn revoked(document: &ManifestDocument) -> CliError {
     CliError::new(
         CliErrorKind::Conflict,
-        format!("the document belongs to a revoked token; {} does not exist any more", document.id),
+        format!("the document belongs to a token that was revoked; {} does not exist any more", document.id),
     )
     .with_next_step(
         "leave the document out; to make a new token of this name, remove `status` from the document",
@@ -153,6 +191,12 @@ pub(super) fn is_unchanged(
     would_be: &Value,
 ) -> bool {
     !holds_value(document) && comparable(kind, existing) == comparable(kind, would_be)
+}
+
+/// Returns `true` if a document says what is stored, word for word, so that it need not be checked: a token that has expired
+/// meanwhile would be refused.
+pub(super) fn is_stored(kind: &ApiResourceKind, existing: &Value, document: &Value) -> bool {
+    !holds_value(document) && comparable(kind, existing) == comparable(kind, document)
 }
 
 pub(super) fn holds_value(document: &Value) -> bool {

@@ -6,7 +6,8 @@ use super::AppliedObject;
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{self, ApiResourceKind, CREDENTIAL, GATEWAY, SERVER},
+        kind::{self, ApiResourceKind, CREDENTIAL, GATEWAY, SERVER, TOKEN},
+        known_token,
         label_selector::LabelSelector,
         manifest::ManifestDocument,
     },
@@ -15,8 +16,8 @@ use crate::cli::{
 };
 
 /// Deletes the objects that are in no document, of the kinds and organizations that the documents have. An object
-/// goes before the objects that it refers to. Organizations and the bootstrap token stay. What is deleted is added to `results`,
-/// also if a later deletion fails.
+/// goes before the objects that it refers to. Organizations, the bootstrap token and the token that the command itself uses stay.
+/// What is deleted is added to `results`, also if a later deletion fails.
 pub async fn run(
     options: &AdminCommandOptions,
     documents: &[ManifestDocument],
@@ -25,6 +26,7 @@ pub async fn run(
     out: &mut OutputWriter,
 ) -> Result<(), CliError> {
     let admin = options.connect()?;
+    let secret = options.token()?.unwrap_or_default();
     let documents = NamedDocuments::new(&admin, documents);
     let organizations = match documents.has(&GATEWAY) {
         true => documents.organizations.iter().map(String::as_str).collect(),
@@ -43,6 +45,10 @@ pub async fn run(
                 let is_bootstrap = object["status"]["system"] == true;
                 if documents.by_name.contains_key(name) || is_bootstrap || !labels.selects(&object)
                 {
+                    continue;
+                }
+                if kind.name == TOKEN.name && known_token::begins(&object, &secret) {
+                    out.notice(format_args!("{name} stays: this command uses it"));
                     continue;
                 }
                 let result = admin.delete(kind, name, dry_run).await;

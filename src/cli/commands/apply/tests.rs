@@ -101,6 +101,7 @@ fn a_diff_does_not_promise_that_secrets_become_equal() {
             changed,
             secrets,
             stale,
+            refused: 0,
         };
         diff_result(counts).map_or_else(|fault| fault.to_string(), |()| String::new())
     };
@@ -114,6 +115,35 @@ fn a_diff_does_not_promise_that_secrets_become_equal() {
         stale.contains("resourceVersion") && !stale.contains("same files"),
         "{stale}"
     );
+}
+
+#[test]
+fn a_diff_does_not_offer_to_apply_what_apply_refuses() {
+    let told = |changed, refused| {
+        let counts = DiffCounts {
+            changed,
+            refused,
+            ..DiffCounts::default()
+        };
+        diff_result(counts).unwrap_err().to_string()
+    };
+    let only = told(0, 1);
+    assert!(
+        only.starts_with("error: 1 document is refused by apply"),
+        "{only}"
+    );
+    let both = told(3, 2);
+    assert!(
+        both.starts_with("error: 3 objects differ\n  2 documents are refused"),
+        "{both}"
+    );
+    for told in [only, both] {
+        assert!(!told.contains("same files"), "{told}");
+        assert!(
+            told.contains("next: correct or leave out what is refused"),
+            "{told}"
+        );
+    }
 }
 
 #[test]

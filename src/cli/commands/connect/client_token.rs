@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::clients::ClientProfile;
 use crate::cli::{
     client::{admin::AdminClient, gateway_access, kind::TOKEN},
-    commands::token::{self, TokenRequest},
+    commands::token::{self, TokenExpiry, TokenRequest},
     output::{cell, error::CliError},
 };
 
@@ -27,16 +27,34 @@ pub async fn create(
     gateway: &str,
     ttl: Option<Duration>,
 ) -> Result<ClientToken, CliError> {
-    let id = format!("{}-{}", client.id, gateway_access::short_id());
+    let (id, token_request) = request(client, gateway, ttl);
+    let created = token::create_token(admin, &id, &token_request, false).await?;
+    let secret = created["secret"].as_str().unwrap_or_default().to_owned();
+    Ok(ClientToken { id, secret })
+}
+
+/// Checks that [`create`] would succeed.
+pub async fn check(
+    admin: &mut AdminClient,
+    client: &ClientProfile,
+    gateway: &str,
+    ttl: Option<Duration>,
+) -> Result<(), CliError> {
+    let (id, token_request) = request(client, gateway, ttl);
+    let checked = token::create_token(admin, &id, &token_request, true).await;
+    checked.map(drop)
+}
+
+/// Returns the id and the fields of a new token for a client.
+fn request(client: &ClientProfile, gateway: &str, ttl: Option<Duration>) -> (String, TokenRequest) {
     let token_request = TokenRequest {
         gateways: vec![gateway.to_owned()],
         description: description(client),
-        ttl,
+        expiry: ttl.map(TokenExpiry::After),
         ..TokenRequest::default()
     };
-    let created = token::create_token(admin, &id, &token_request).await?;
-    let secret = created["secret"].as_str().unwrap_or_default().to_owned();
-    Ok(ClientToken { id, secret })
+    let id = format!("{}-{}", client.id, gateway_access::short_id());
+    (id, token_request)
 }
 
 /// Deletes a token that no client received.
@@ -51,13 +69,22 @@ pub async fn revoke(
     client: &ClientProfile,
     entry: &str,
 ) -> Result<Option<String>, CliError> {
-    let tokens = admin.list(&TOKEN).await?;
-    let Some(id) = find_token(&tokens, client, entry) else {
+    let Some(id) = former(admin, client, entry).await? else {
         return Ok(None);
     };
     let name = TOKEN.resource_name(admin.organization(), &id);
     token::revoke(admin, &name).await?;
     Ok(Some(id))
+}
+
+/// Returns the id of the token in the entry of a client's settings file if `connect` created it.
+pub async fn former(
+    admin: &mut AdminClient,
+    client: &ClientProfile,
+    entry: &str,
+) -> Result<Option<String>, CliError> {
+    let tokens = admin.list(&TOKEN).await?;
+    Ok(find_token(&tokens, client, entry))
 }
 
 /// Finds the token created by `connect` whose hint occurs in the entry. Returns `None` if more than one matches.

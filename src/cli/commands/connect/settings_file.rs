@@ -41,6 +41,13 @@ pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, C
     Ok(true)
 }
 
+/// Returns `false` if [`put`] would find `entry` in its place already. Fails if [`put`] would, before anything is written.
+pub fn would_change(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, CliError> {
+    let entry = pretty(entry, 4);
+    let there = self::entry(path, within, name)?;
+    Ok(there.is_none_or(|there| !json_equal(&there, &entry)))
+}
+
 /// Returns the text of `within.name`, if present. Fails if [`put`] would, before anything is written.
 pub fn entry(path: &Path, within: &str, name: &str) -> Result<Option<String>, CliError> {
     let (path, text) = read(path)?;
@@ -51,14 +58,7 @@ pub fn entry(path: &Path, within: &str, name: &str) -> Result<Option<String>, Cl
 /// Restores `within.name` to its state before [`put`]: the former entry, or none.
 pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), CliError> {
     let (path, now) = read(path)?;
-    let kept = backup_path(&path, name);
-    let before = fs::read_to_string(&kept).map_err(|_| {
-        CliError::error(format!(
-            "{} does not exist: nothing to undo",
-            kept.display()
-        ))
-        .with_note("it is what `--write` keeps of the file as it was")
-    })?;
+    let (kept, before) = backup(&path, name)?;
     let former = parse(&path, &before)?.object(within, &path)?.take(name);
     let mut root = parse(&path, &now)?;
     let mut servers = root.object(within, &path)?;
@@ -81,6 +81,29 @@ pub fn undo(path: &Path, within: &str, name: &str) -> Result<(), CliError> {
     removed
         .and_then(|()| fs::remove_file(&kept))
         .map_err(|error| CliError::error(format!("cannot remove {}: {error}", kept.display())))
+}
+
+/// Checks that there is a backup for [`undo`].
+pub fn require_backup(path: &Path, name: &str) -> Result<(), CliError> {
+    let (path, _) = read(path)?;
+    backup(&path, name).map(drop)
+}
+
+/// Returns the path and the text of the backup.
+fn backup(path: &Path, name: &str) -> Result<(PathBuf, String), CliError> {
+    let kept = backup_path(path, name);
+    match fs::read_to_string(&kept) {
+        Ok(before) => Ok((kept, before)),
+        Err(_) => Err(CliError::error(format!(
+            "{} does not exist: nothing to undo",
+            kept.display()
+        ))
+        .with_note("it is what `--write` keeps of the file as it was")
+        .with_next_step(format!(
+            "`--name` names another entry that `--write` made; otherwise take the entry out of {} by hand",
+            path.display()
+        ))),
+    }
 }
 
 /// JSON object whose members keep their order and their text.

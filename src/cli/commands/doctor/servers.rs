@@ -89,7 +89,10 @@ pub(super) fn server_finding(
                     | CliErrorKind::NotFound
                     | CliErrorKind::Conflict
                     | CliErrorKind::Unavailable
-                    | CliErrorKind::CallFailed => {
+                    | CliErrorKind::CallFailed
+                    | CliErrorKind::HungUp
+                    | CliErrorKind::Interrupted
+                    | CliErrorKind::Terminated => {
                         format!("`toolgate server probe {id}` in a moment")
                     }
                 };

@@ -17,6 +17,11 @@ pub(super) struct ShownCalls {
 }
 
 impl ShownCalls {
+    /// Returns `true` if no request was shown.
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
     /// Adds a request. Returns `false` if it is known. A proxy that was restarted numbers its requests anew, so that the
     /// time is part of the identity.
     pub(super) fn insert(&mut self, call: &Value) -> bool {

@@ -20,11 +20,12 @@ fn arguments(line: &str) -> Option<LogsArgs> {
 fn screen() -> LogsScreen {
     LogsScreen {
         shown: ShownCalls::default(),
-        columns: CallColumns::new(false),
+        columns: CallColumns::new(false, None),
         last_message: Instant::now(),
         synced: false,
         has_heading: false,
         missing: Vec::new(),
+        empty: String::new(),
     }
 }
 
@@ -41,7 +42,7 @@ fn call() -> Value {
 
 #[test]
 fn a_line_has_the_facts_of_a_call_in_columns() {
-    let mut columns = CallColumns::new(false);
+    let mut columns = CallColumns::new(false, None);
     let heading = columns.heading();
     let line = columns.row(&call());
     let words: Vec<_> = line.split_whitespace().collect();
@@ -63,7 +64,7 @@ fn a_line_has_the_facts_of_a_call_in_columns() {
         ]
     );
     assert_eq!(heading.find("PROXY"), line.find("proxy-1"));
-    let mut wide = CallColumns::new(true);
+    let mut wide = CallColumns::new(true, None);
     let line = wide.row(&call());
     for part in ["tools", "2026-07-28", "laptop", "100", "7"] {
         assert!(line.contains(part), "{part}: {line}");
@@ -111,4 +112,56 @@ fn a_stream_after_another_one_begins_where_that_one_ended() {
     assert_eq!(second["tail"], PAST_RECORDS);
     let since: u64 = second["sinceSeconds"].as_str().unwrap().parse().unwrap();
     assert!(since >= OVERLAP.as_secs());
+}
+
+#[test]
+fn lines_are_as_wide_as_the_terminal_at_most_and_keep_caller_tool_and_result() {
+    let mut long = call();
+    long["tool"] = json!("git__".to_owned() + &"search".repeat(20));
+    for (wide, terminal) in [(false, 80), (false, 120), (true, 100), (true, 300)] {
+        let mut columns = CallColumns::new(wide, Some(terminal));
+        for call in [&call(), &long] {
+            let line = columns.row(call);
+            assert!(line.chars().count() <= terminal, "{terminal}: {line}");
+            for part in ["2026-07-28T10:11:12.123Z", "user:ada", "git__sea", "failed"] {
+                assert!(line.contains(part), "{part} at {terminal}: {line}");
+            }
+        }
+        let cut = columns.row(&long);
+        let heading = columns.heading();
+        assert!(heading.chars().count() <= terminal, "{heading}");
+        let position = |line: &str, part: &str| {
+            let (before, _) = line.split_once(part).unwrap();
+            before.chars().count()
+        };
+        assert_eq!(position(&heading, "TOOL"), position(&cut, "git__sea"));
+        assert_eq!(
+            columns.left_out().is_empty(),
+            terminal == 120 || terminal == 300
+        );
+    }
+    // Elsewhere than at a terminal, every cell is whole.
+    let mut columns = CallColumns::new(true, None);
+    assert!(columns.row(&long).contains(long["tool"].as_str().unwrap()));
+    assert!(columns.left_out().is_empty());
+}
+
+#[test]
+fn an_empty_result_says_what_the_command_waits_for() {
+    let told = |line: &str| arguments(line).unwrap().empty_notice();
+    let waits = told("toolgate logs tools --tool git__search --user ada --failed --since 5m");
+    for part in [
+        "through the gateway tools of the tool git__search of the user ada that failed",
+        "in the last 5m0s",
+        "waiting for the next one",
+        "Ctrl-C",
+    ] {
+        assert!(waits.contains(part), "{part}: {waits}");
+    }
+    assert!(told("toolgate logs tools --tail 0").starts_with("waiting for requests through"));
+    let ended = told("toolgate logs tools --follow=false");
+    assert!(
+        ended.contains("next: ") && !ended.contains("waiting"),
+        "{ended}"
+    );
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{CreateTokenArgs, TokenRequest, parse_duration, spec_of, unoffered_tools};
+use super::{CreateTokenArgs, TokenExpiry, TokenRequest, parse_duration, spec_of, unoffered_tools};
 use crate::cli::output::error::CliErrorKind;
 
 #[test]
@@ -39,7 +39,7 @@ fn human_readable_durations_are_parsed() {
 #[test]
 fn a_ttl_becomes_a_point_in_time() {
     let token_request = TokenRequest {
-        ttl: Some(Duration::from_secs(60)),
+        expiry: Some(TokenExpiry::After(Duration::from_secs(60))),
         ..TokenRequest::default()
     };
     assert_eq!(
@@ -58,7 +58,7 @@ fn a_ttl_becomes_a_point_in_time() {
 fn a_ttl_beyond_all_times_is_an_error_and_not_a_token_for_ever() {
     for days in [3_000_000, u64::MAX / 86_400] {
         let token_request = TokenRequest {
-            ttl: Some(Duration::from_secs(days * 86_400)),
+            expiry: Some(TokenExpiry::After(Duration::from_secs(days * 86_400))),
             ..TokenRequest::default()
         };
         let fault = spec_of(&token_request, 0).unwrap_err();

@@ -1,10 +1,10 @@
 //! `token update`: changes what a token opens, and until when. Its secret stays.
 
-use std::time::Duration;
+use std::str::FromStr as _;
 
 use serde_json::{Value, json};
 
-use super::{FLAGS, expiry_after, parse_duration, tell_scope};
+use super::{FLAGS, TokenExpiry, tell_scope};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
@@ -41,9 +41,10 @@ pub struct UpdateTokenArgs {
     /// Open no gateway.
     #[arg(long, conflicts_with = "gateways")]
     pub no_gateways: bool,
-    /// Time from now until it expires, e.g. `--ttl 30d`.
-    #[arg(long, visible_alias = "expires", value_name = "DURATION", value_parser = parse_duration)]
-    pub ttl: Option<Duration>,
+    /// Time from now until it expires, e.g. `--ttl 30d`, or the date and time (RFC 3339), e.g. `--expires
+    /// 2030-12-31T23:59:00Z`.
+    #[arg(long, visible_alias = "expires", value_name = "DURATION|TIME", value_parser = TokenExpiry::from_str)]
+    pub ttl: Option<TokenExpiry>,
     /// Let it work until it is revoked.
     #[arg(long, conflicts_with = "ttl")]
     pub no_expiry: bool,
@@ -71,7 +72,7 @@ impl UpdateTokenArgs {
         for gateway in &self.gateways {
             suggestions::require_gateway(&mut admin, gateway).await?;
         }
-        let expires = self.ttl.map(|ttl| expiry_after(ttl, crate::cli::now()));
+        let expires = self.ttl.map(|expiry| expiry.time(crate::cli::now()));
         let expires = expires.transpose()?;
         let released = self.release_lost(&mut admin, &name, &token).await?;
         let written = admin

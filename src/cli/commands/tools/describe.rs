@@ -31,22 +31,21 @@ impl DescribeToolArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
         self.target.localize()?;
-        let mut opened = self.target.open().await?;
-        let mut tools = opened.client.tools().await;
-        if let Ok(listed) = &mut tools
-            && is_progressive(listed)
-        {
-            let found = search_tools(&mut opened.client, &self.name).await;
-            listed.extend(found);
-        }
-        opened.close().await;
-        let tools = tools?;
+        let tools = self.target.with_client(async |client| {
+            let mut listed = client.tools().await?;
+            if is_progressive(&listed) {
+                listed.extend(search_tools(client, &self.name).await);
+            }
+            Ok(listed)
+        });
+        let tools = tools.await?;
         let Some(tool) = tools.iter().find(|tool| tool["name"] == self.name.as_str()) else {
             let fault = CliError::new(
                 CliErrorKind::NotFound,
                 format!("the gateway lists no tool `{}`", self.name),
             );
-            return Err(explain_unlisted_tool(fault, &tools, &self.name));
+            let fault = explain_unlisted_tool(fault, &tools, &self.name);
+            return Err(self.target.explain_limit(fault, Some(&self.name)).await);
         };
         match out.format() {
             OutputFormat::Json => out.json(tool),

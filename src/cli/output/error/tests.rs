@@ -134,5 +134,11 @@ fn the_dependents_of_an_object_in_use_are_known() {
     let fault = CliError::from(status);
     assert_eq!(fault.reason, ApiErrorReason::InUse);
     assert_eq!(fault.dependents, [gateway]);
-    assert_eq!(fault.to_string(), format!("error: {message}"));
+    let told = fault.to_string();
+    assert!(
+        told.starts_with(&format!(
+            "error: {message}\n  next: `toolgate edit gateway tools`"
+        )),
+        "{told}"
+    );
 }
