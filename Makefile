@@ -7,10 +7,10 @@ target = $$($(CARGO) metadata --format-version 1 --no-deps | sed -n 's/.*"target
 
 host = $$(rustc -vV | sed -n 's/^host: //p')
 
-.PHONY: help run build release test unit check fmt million drill bench fuzz mutants setup clean
+.PHONY: help run build release test unit check fmt million drill components bench fuzz mutants setup clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and start everything in one process; prints an endpoint, a token and what to type next
 	@# Without optimisation, for a short build. Measure with `make release`.
@@ -41,9 +41,9 @@ check: ## Format, lints, house rules and their tests
 fmt: ## Format the code
 	$(CARGO) fmt --all
 
-million: ## Run what is to hold many times at that size: guesses of session ids, calls with the same ids, requests of tenants
+million: ## Run what is to hold many times at that size: guesses of session ids, calls with the same ids, requests of tenants, names in metrics
 	TOOLGATE_TEST_MILLION=1 $(CARGO) test --profile drill --package toolgate-data-core --lib ti_03_guessed_session_ids_do_not_open
-	TOOLGATE_TEST_MILLION=1 $(CARGO) test --profile drill --package toolgate-data-plane --test calls -- --test-threads 1 oa_17 ti_02 ti_03 ti_05 ti_08
+	TOOLGATE_TEST_MILLION=1 $(CARGO) test --profile drill --package toolgate-data-plane --test calls -- --test-threads 1 oa_17 se_07 ti_02 ti_03 ti_05 ti_08
 
 # What `make test` counts or compares, so that a busy machine changes nothing, is held to its figure here.
 drill: export TOOLGATE_TEST_DRILL = 1
@@ -61,6 +61,11 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	$(CARGO) test --package toolgate-control-plane --lib over_etcd -- --test-threads 1
 	$(CARGO) test --package toolgate-data-plane --test calls -- --test-threads 1
 	$(CARGO) test --package toolgate-client --package toolgate-ingress --package toolgate-sync --lib -- --test-threads 1
+
+components: ## Write the list of components of the binary (CycloneDX, JSON) to the target directory
+	@$(CARGO) build --quiet --package toolgate-tests --bin components
+	@"$(target)/debug/components" > "$(target)/toolgate.cdx.json"
+	@echo "$(target)/toolgate.cdx.json"
 
 bench: ## Compare direct, pass-through and gateway in one interleaved run, then the micro-benchmarks
 	$(CARGO) build --release --package toolgate --package toolgate-benches

@@ -44,9 +44,7 @@ impl<K: KeySet> Arrival<K> {
             && self.session.claims().is_some_and(supports_batches)
             && matches!(era(), RequestEra::Legacy { .. })
     }
-}
 
-impl<K: KeySet> Arrival<K> {
     /// Sets gateway, caller and size in the measurement of a member.
     fn describe(
         &self,

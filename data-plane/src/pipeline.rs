@@ -177,7 +177,7 @@ async fn arrive<S: ConfigSource>(
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
     let now = measurement.received_at();
     let unauthenticated = |_: &Refusal| {
-        let limiter = &state.anonymous_session_events;
+        let limiter = &state.anonymous_events;
         session_refusal_log::record_unauthenticated(
             limiter,
             &head.headers,

@@ -37,7 +37,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) rate_limits: RateLimiter,
     pub(crate) session_cache: SessionIdCache,
     /// Events about session ids that came without a valid token.
-    pub(crate) anonymous_session_events: EventLimiter<MAX_ANONYMOUS>,
+    pub(crate) anonymous_events: EventLimiter<MAX_ANONYMOUS>,
     pub(crate) sessions: SessionRegistry,
     pub(crate) subscriptions: SubscriptionRegistry,
     pub(crate) change_feeds: ChangeFeeds,

@@ -165,7 +165,7 @@ impl DataPlane {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
             session_cache: SessionIdCache::new(),
-            anonymous_session_events: EventLimiter::default(),
+            anonymous_events: EventLimiter::default(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),
             change_feeds,
             subscriptions: SubscriptionRegistry::new(

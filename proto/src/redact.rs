@@ -1,11 +1,11 @@
 //! Handling of messages that contain a plaintext secret: `Debug` prints the name only, so that a message logged by
-//! mistake reveals nothing, and messages with a key overwrite it when they are dropped.
+//! mistake reveals nothing, and messages between the planes overwrite it when they are dropped.
 
 use std::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::credential::v1::{Keyring, SealKey};
+use crate::credential::v1::{Keyring, RequestField, ResolveResponse, SealKey};
 
 macro_rules! redacted {
     ($($message:ty),* $(,)?) => {$(
@@ -33,6 +33,18 @@ redacted!(
 impl Drop for Keyring {
     fn drop(&mut self) {
         self.token_key.zeroize();
+    }
+}
+
+impl Drop for ResolveResponse {
+    fn drop(&mut self) {
+        self.value.zeroize();
+    }
+}
+
+impl Drop for RequestField {
+    fn drop(&mut self) {
+        self.value.zeroize();
     }
 }
 

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::clock;
 use crate::http_client::{HttpReply, TestHttpClient};
 use crate::notification_stream::NotificationStream;
 
@@ -336,6 +337,23 @@ impl Agent {
             &reply,
             frame.get("id").and_then(Value::as_u64).unwrap_or_default(),
         )
+    }
+
+    /// Makes calls one after the other; returns the median of their times.
+    pub async fn median_call(
+        &self,
+        tool: &str,
+        arguments: &Value,
+        calls: usize,
+    ) -> Result<Duration> {
+        let mut times = Vec::new();
+        for _ in 0..calls {
+            let start = clock::now();
+            self.call(tool, arguments.clone()).await?;
+            times.push(start.elapsed());
+        }
+        times.sort();
+        times.get(calls / 2).copied().context("no call")
     }
 
     /// Calls `echo` (under the name `tool`) and checks that the message comes back.

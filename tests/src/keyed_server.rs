@@ -1,4 +1,4 @@
-//! An HTTP server in front of another one that serves requests with all parts of a key only: two headers and a query
+//! An HTTP server in front of another server. It serves requests with all parts of a key only: two headers and a query
 //! parameter. It records the requests, and can refuse them as some frameworks do, with the URL in the answer.
 
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! A name server whose answers change from query to query, as those of an attacker do. Answers have no time to live.
+//! A name server whose answers change from query to query, like a name server of an attacker. Answers have no time to live.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

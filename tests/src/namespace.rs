@@ -1,5 +1,5 @@
-//! Namespaces of Linux, in which a test has a network or mounts of its own: those of root where the tests run as root, and
-//! otherwise those of a user namespace.
+//! Namespaces of Linux, in which a test has a network or mounts of its own. They are made by root where the tests run as root,
+//! and otherwise in a user namespace.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;

@@ -17,6 +17,21 @@ pub struct TestProcess {
     folder: PathBuf,
 }
 
+/// Adds the program, the arguments, the environment and the folder of `command` to `wrapper`, which starts its arguments.
+pub fn wrap(mut wrapper: Command, command: &Command) -> Command {
+    wrapper.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapper.env(name, value),
+            None => wrapper.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        wrapper.current_dir(folder);
+    }
+    wrapper
+}
+
 impl TestProcess {
     /// Starts `command`, writing `<name>.out` and `<name>.err` into `folder`.
     pub fn start(name: &str, folder: &Path, mut command: Command) -> Result<Self> {

@@ -1,10 +1,11 @@
-//! A wall clock that differs from that of the machine, for one process. Monotonic time is not changed.
+//! A wall clock that differs from the clock of the machine, for one process. Monotonic time is not changed.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
 
+use crate::process;
 use crate::sandbox::Sandbox;
 
 /// Program that starts another program with a shifted clock (faketime(1)).
@@ -33,9 +34,9 @@ impl ShiftedClock {
 
     /// Makes a process that is started by `command` read this clock: `faketime` starts its program.
     pub fn apply(&self, command: &mut Command) {
-        let mut loaded = Command::new(PROGRAM);
+        let mut faketime = Command::new(PROGRAM);
         // The file decides, not the argument; and the process ends with the program that started it.
-        loaded.args([
+        faketime.args([
             "-f",
             "+0",
             "env",
@@ -45,17 +46,7 @@ impl ShiftedClock {
             "--pdeathsig",
             "KILL",
         ]);
-        loaded.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => loaded.env(name, value),
-                None => loaded.env_remove(name),
-            };
-        }
-        if let Some(folder) = command.get_current_dir() {
-            loaded.current_dir(folder);
-        }
-        *command = loaded;
+        *command = process::wrap(faketime, command);
         command
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_CACHE_DURATION", "1")

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
-use crate::{clock, namespace};
+use crate::{clock, namespace, process};
 
 /// Mounts the disk, and keeps the namespace until it is killed.
 const HOLDER: &str =
@@ -59,20 +59,13 @@ impl SmallDisk {
         root.join(file.strip_prefix("/").unwrap_or(file))
     }
 
-    /// Command that runs `command` inside the namespace.
+    /// Returns a command that runs `command` inside the namespace.
     pub fn enter(&self, command: &Command) -> Result<Command> {
-        let mut entered = namespace::enter_mounts(self.holder.id())?;
-        entered.arg(command.get_program()).args(command.get_args());
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => entered.env(name, value),
-                None => entered.env_remove(name),
-            };
-        }
-        Ok(entered)
+        let enter = namespace::enter_mounts(self.holder.id())?;
+        Ok(process::wrap(enter, command))
     }
 
-    /// Fills what is left with a file.
+    /// Fills the rest of the disk with a file.
     pub fn fill(&self) -> Result<()> {
         let mut file = File::create(self.outside(&self.folder.join("filler")))?;
         for piece in [64 * 1024, 4096] {

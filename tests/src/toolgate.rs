@@ -18,9 +18,9 @@ use crate::process::TestProcess;
 use crate::sandbox::Sandbox;
 use crate::shifted_clock::ShiftedClock;
 use crate::small_disk::SmallDisk;
-use crate::{clock, external_programs, port};
+use crate::{clock, external_programs, port, process};
 
-pub use command_line::CommandLine;
+pub use command_line::{CommandLine, refused, shown, start_deployment};
 pub use proxy::ProxyProcess;
 
 /// Timeout from the start of a role to `/readyz`.
@@ -112,15 +112,9 @@ impl ToolgateUp {
         let (mcp, admin, private) = (port::free()?, port::free()?, port::free()?);
         let (data, home) = (sandbox.join("data"), sandbox.path().to_owned());
         let whole = Self::command(&data, mcp, admin, private, &[], None)?;
-        let mut command = Command::new("prlimit");
-        command.arg(format!("--nofile={count}:{count}"));
-        command.arg(whole.get_program()).args(whole.get_args());
-        for (name, value) in whole.get_envs() {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
+        let mut prlimit = Command::new("prlimit");
+        prlimit.arg(format!("--nofile={count}:{count}"));
+        let command = process::wrap(prlimit, &whole);
         let process = TestProcess::start("up", sandbox.path(), command)?;
         let mut up = Self {
             process,

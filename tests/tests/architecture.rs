@@ -8,8 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Node, Package, PackageId};
+use cargo_metadata::{Metadata, Package};
 use proc_macro2::{TokenStream, TokenTree};
+use toolgate_tests::dependency_graph::{self, metadata};
 
 /// Layers, lowest first. A crate may depend only on crates of earlier rows. Layer 1 has three rows because the shared
 /// crates form a small stack: the runtime below, the client on top.
@@ -169,24 +170,6 @@ fn matches_pattern(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn metadata() -> Result<Metadata> {
-    let rustc = std::process::Command::new("rustc")
-        .arg("-vV")
-        .output()
-        .context("rustc -vV")?;
-    let text = String::from_utf8(rustc.stdout)?;
-    let host = text
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .context("rustc -vV names no host")?
-        .to_owned();
-    MetadataCommand::new()
-        .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"))
-        .other_options(["--filter-platform".to_owned(), host])
-        .exec()
-        .context("cargo metadata")
-}
-
 fn layer(name: &str) -> Option<usize> {
     LAYERS.iter().position(|(_, crates)| crates.contains(&name))
 }
@@ -199,55 +182,10 @@ fn members(metadata: &Metadata) -> BTreeMap<String, &Package> {
         .collect()
 }
 
-/// The graph of `cargo metadata` also contains optional dependencies that a weak feature (`a?/b`) only mentions. A
-/// dependency is linked only if an active feature enables it directly.
-fn is_enabled(package: &Package, node: &Node, dependency: &str) -> bool {
-    let mut declared = package
-        .dependencies
-        .iter()
-        .filter(|d| d.name == dependency)
-        .peekable();
-    if declared.peek().is_none() {
-        return true;
-    }
-    declared.any(|d| {
-        let name = d.rename.as_deref().unwrap_or(dependency);
-        let explicit = format!("dep:{name}");
-        let strong = format!("{name}/");
-        !d.optional
-            || node.features.iter().any(|active| {
-                let parts = package.features.get(active.as_str());
-                active.as_str() == name
-                    || parts
-                        .into_iter()
-                        .flatten()
-                        .any(|part| part == name || *part == explicit || part.starts_with(&strong))
-            })
-    })
-}
-
-/// Crates that `root` is linked with: normal dependencies, and build dependencies if `build` is set.
+/// Names of the crates that `root` is linked with, with the path of dependencies to each.
 fn closure(metadata: &Metadata, root: &str, build: bool) -> Result<BTreeMap<String, String>> {
-    let resolve = metadata.resolve.as_ref().context("no resolve graph")?;
-    let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|n| (&n.id, n)).collect();
-    let start = &members(metadata).get(root).context("no such member")?.id;
-    let mut paths: BTreeMap<&PackageId, String> = BTreeMap::from([(start, root.to_owned())]);
-    let mut queue = vec![start];
-    while let Some(id) = queue.pop() {
-        let path = paths.get(id).cloned().unwrap_or_default();
-        let Some(node) = nodes.get(id) else { continue };
-        for dep in &node.deps {
-            let name = &metadata[&dep.pkg].name;
-            let linked = dep.dep_kinds.iter().any(|k| {
-                k.kind == DependencyKind::Normal || (build && k.kind == DependencyKind::Build)
-            });
-            if linked && is_enabled(&metadata[id], node, name) && !paths.contains_key(&dep.pkg) {
-                paths.insert(&dep.pkg, format!("{path} -> {name}"));
-                queue.push(&dep.pkg);
-            }
-        }
-    }
-    Ok(paths
+    let linked = dependency_graph::linked(metadata, root, build)?;
+    Ok(linked
         .into_iter()
         .map(|(id, path)| (metadata[id].name.to_string(), path))
         .collect())

@@ -114,14 +114,8 @@ async fn each_of_several_changes_of_a_legacy_server_is_notified_within_a_second(
 
 /// Median time of calls, one after the other.
 async fn median_call(agent: &Agent) -> Duration {
-    let mut times = Vec::new();
-    for _ in 0..CALLS {
-        let start = clock::now();
-        agent.call("greet", json!({})).await.unwrap();
-        times.push(start.elapsed());
-    }
-    times.sort();
-    times[CALLS / 2]
+    let median = agent.median_call("greet", &json!({}), CALLS).await;
+    median.unwrap()
 }
 
 /// Half of the subscribers ask for changes of tools, the others for changes of prompts.

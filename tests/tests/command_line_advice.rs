@@ -2,21 +2,8 @@
 
 use std::fs;
 
-use anyhow::Result;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
-
-async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
-    Ok((sandbox, up, cli))
-}
-
-async fn refused(cli: &CommandLine, line: &str) -> Result<(i32, String)> {
-    let words: Vec<_> = line.split(' ').collect();
-    cli.fails(&words).await
-}
+use toolgate_tests::toolgate::{CommandLine, refused, start_deployment, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_a_flag_names_the_flag_and_one_of_a_document_its_field() {

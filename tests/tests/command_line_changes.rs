@@ -3,27 +3,8 @@
 
 use std::{collections::BTreeMap, fs};
 
-use anyhow::Result;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
-
-async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
-    Ok((sandbox, up, cli))
-}
-
-async fn shown(cli: &CommandLine, line: &str) -> Result<String> {
-    let words: Vec<_> = line.split(' ').collect();
-    Ok(text(&cli.run(&words).await?.stdout))
-}
-
-async fn refused(cli: &CommandLine, line: &str) -> Result<(i32, String)> {
-    let words: Vec<_> = line.split(' ').collect();
-    cli.fails(&words).await
-}
+use toolgate_tests::toolgate::{refused, shown, start_deployment, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn single_fields_are_changed_without_a_document() {

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStdout;
 use toolgate_tests::clock::HANG_GUARD;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
+use toolgate_tests::toolgate::{self, CommandLine, ToolgateUp, shown, text};
 
 const DOCUMENTS: &str = "apiVersion: toolgate/v1
 kind: Server
@@ -37,19 +37,12 @@ spec:
 ";
 
 async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine, String)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
+    let (sandbox, up, cli) = toolgate::start_deployment(name).await?;
     let file = sandbox.join("all.yaml");
     fs::write(&file, DOCUMENTS)?;
     let file = file.display().to_string();
     cli.run(&["apply", "-f", &file]).await?;
     Ok((sandbox, up, cli, file))
-}
-
-async fn shown(cli: &CommandLine, line: &str) -> Result<String> {
-    let words: Vec<_> = line.split(' ').collect();
-    Ok(text(&cli.run(&words).await?.stdout))
 }
 
 #[tokio::test(flavor = "multi_thread")]

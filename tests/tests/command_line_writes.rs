@@ -5,26 +5,13 @@ use std::fs;
 
 use anyhow::Result;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
-
-async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
-    Ok((sandbox, up, cli))
-}
+use toolgate_tests::toolgate::{CommandLine, refused, start_deployment, text};
 
 /// Runs a command that must succeed; returns its results and its notices.
 async fn told(cli: &CommandLine, line: &str) -> Result<(String, String)> {
     let words: Vec<_> = line.split(' ').collect();
     let output = cli.run(&words).await?;
     Ok((text(&output.stdout), text(&output.stderr)))
-}
-
-async fn refused(cli: &CommandLine, line: &str) -> Result<(i32, String)> {
-    let words: Vec<_> = line.split(' ').collect();
-    cli.fails(&words).await
 }
 
 fn server(name: &str) -> String {

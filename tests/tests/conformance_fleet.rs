@@ -1,5 +1,5 @@
 //! The official conformance suite through haproxy, which sends every request to another of three proxies: clients see
-//! no difference, so the lists of expected failures are those of a single proxy.
+//! no difference, so the lists of expected failures are the same as for a single proxy.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,

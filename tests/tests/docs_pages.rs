@@ -1,5 +1,5 @@
-//! Pages with facts about the code: the documents of every kind can be applied, and the figures of the limits are those
-//! of the code.
+//! Pages with facts about the code: the documents of every kind can be applied, and the figures of the limits equal the
+//! constants in the code.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -329,7 +329,7 @@ async fn mc_10_floods_on_a_feed_are_limited_and_use_little_cpu() {
     }
 }
 
-/// The stream of a link, and that of the control plane's own session.
+/// Streams: one of a link, and one of the control plane's own session.
 #[tokio::test(flavor = "multi_thread")]
 async fn mc_10_floods_on_a_session_stream_use_little_cpu() {
     let sandbox = Sandbox::new("links").unwrap();

@@ -139,14 +139,8 @@ async fn flood(address: SocketAddr, step: FloodStep, steps: u32) -> Result<(u32,
 
 /// Median time of calls, one after the other.
 async fn median_call(agent: &Agent) -> Result<Duration> {
-    let mut times = Vec::new();
-    for _ in 0..CALLS {
-        let start = now();
-        agent.call("demo__echo", json!({"text": "hello"})).await?;
-        times.push(start.elapsed());
-    }
-    times.sort();
-    Ok(times.get(CALLS / 2).copied().unwrap_or_default())
+    let arguments = json!({"text": "hello"});
+    agent.median_call("demo__echo", &arguments, CALLS).await
 }
 
 /// Median time of calls beside a flood that goes on, connection after connection.

@@ -30,7 +30,7 @@ async fn check_in_sync(cli: &CommandLine) -> Result<()> {
 /// writes have ended otherwise.
 async fn until_durable(folder: &Path) -> Result<()> {
     if is_drill() {
-        until_durable(&proxy.data()).await.unwrap();
+        tokio::time::sleep(DURABLE_AFTER).await;
         return Ok(());
     }
     eventually("the writes have ended", HANG_GUARD, || async {
@@ -79,7 +79,7 @@ async fn what_a_proxy_acknowledged_a_second_ago_survives_a_kill() {
         .await
         .unwrap();
 
-    tokio::time::sleep(DURABLE_AFTER).await;
+    until_durable(&proxy.data()).await.unwrap();
     proxy.process().kill().unwrap();
     plane.kill().unwrap();
     // Ready at once, from its own disk.

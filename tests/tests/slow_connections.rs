@@ -98,14 +98,8 @@ async fn hold(
 
 /// Median time of calls, one after the other.
 async fn median_call(agent: &Agent) -> Result<Duration> {
-    let mut times = Vec::new();
-    for _ in 0..CALLS {
-        let start = now();
-        agent.call("demo__echo", json!({"text": "hello"})).await?;
-        times.push(start.elapsed());
-    }
-    times.sort();
-    Ok(times.get(CALLS / 2).copied().unwrap_or_default())
+    let arguments = json!({"text": "hello"});
+    agent.median_call("demo__echo", &arguments, CALLS).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -208,11 +208,11 @@ impl ReaderTable {
         self.check_total(MAX_READERS - RESERVED_READERS)
     }
 
-    fn check_total(&self, most: usize) -> Result<(), Status> {
-        if self.by_id.len() < most {
+    fn check_total(&self, limit: usize) -> Result<(), Status> {
+        if self.by_id.len() < limit {
             return Ok(());
         }
-        let message = format!("{most} readers of calls are connected already");
+        let message = format!("{limit} readers of calls are connected already");
         Err(status::overloaded(&message))
     }
 }

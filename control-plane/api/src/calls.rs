@@ -264,6 +264,10 @@ impl CallTail {
     }
 }
 
+/// Number of records beyond twice the limit from which on the records are sorted and cut, so that a low limit does not sort
+/// them after each record.
+const SHRINK_SLACK: usize = 64;
+
 /// Latest past records of all proxies.
 struct PastCalls {
     limit: usize,
@@ -279,7 +283,7 @@ impl PastCalls {
     fn add(&mut self, proxy: &Slug, records: Vec<CallRecord>) {
         let records = records.into_iter().map(|record| (proxy.clone(), record));
         self.calls.extend(records);
-        if self.calls.len() > 2 * self.limit + 64 {
+        if self.calls.len() > 2 * self.limit + SHRINK_SLACK {
             self.shrink();
         }
     }

@@ -55,7 +55,7 @@ impl<K: Ord + Clone, T> ObjectTable<K, T> {
         self.objects.range::<K, _>((after, Unbounded))
     }
 
-    /// Iterates over the ids of the objects that an organization owns, without a look at those of others.
+    /// Iterates over the ids of the objects that an organization owns, without visiting other objects.
     pub fn owned_by<'a>(&'a self, org: &'a Slug) -> impl Iterator<Item = &'a K>
     where
         K: ObjectId,

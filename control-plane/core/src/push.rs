@@ -207,8 +207,8 @@ impl PushSession {
         }
     }
 
-    /// Returns the number of entries that were compared with those of the proxy: a new snapshot costs what was written
-    /// since the one before.
+    /// Returns the number of entries that were compared with the entries of the proxy: only the entries that were written
+    /// since the previous snapshot are compared.
     pub fn comparisons(&self) -> u64 {
         match &self.phase {
             SessionPhase::Open(open) => open.comparisons,

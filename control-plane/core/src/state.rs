@@ -70,7 +70,7 @@ macro_rules! define_state {
         }
 
         impl StoreState {
-            /// Returns `true` if the tables of the kinds that are compiled are those of `other`.
+            /// Returns `true` if the tables of the kinds that are compiled are shared with `other`.
             fn has_same_compiled_tables(&self, other: &Self) -> bool {
                 let unused = |kind: ObjectKind| kind.snapshot_relevance() == SnapshotRelevance::Never;
                 true $(&& (unused(ObjectKind::$D) || self.$dtable.ptr_eq(&other.$dtable)))*

@@ -294,7 +294,7 @@ fn assemble(
     }
     for cut in cut_to_limits(&mut seen) {
         match omitted.iter_mut().find(|it| it.list == cut.list) {
-            // The number that the server offers is that of its list.
+            // The list tells how many definitions the server offers.
             Some(listed) => (listed.kept, listed.limit) = (cut.kept, cut.limit),
             None => omitted.push(cut),
         }

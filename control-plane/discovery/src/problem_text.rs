@@ -9,6 +9,12 @@ use toolgate_mcp::definition::{DefinitionKind, RejectedDefinition};
 
 use crate::{port::HeaderError, target::ProbeTarget};
 
+/// Maximum number of definitions that a text names.
+const MAX_NAMED: usize = 5;
+
+/// Maximum length of a problem text, in bytes.
+const MAX_PROBLEM_BYTES: usize = 1500;
+
 /// Returns the problem of a server that could not be probed.
 pub fn of_failure(error: &ClientError, target: &ProbeTarget) -> String {
     bounded_line(&format!(
@@ -39,6 +45,7 @@ pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) 
         | ClientError::Request(_)
         | ClientError::Exhausted
         | ClientError::TooLarge(_)
+        | ClientError::Expansion(_)
         | ClientError::Broken(_) => advice(error, target),
     };
     format!("its {what} could not be listed: {reason}; {advice}")
@@ -79,6 +86,7 @@ fn advice(error: &ClientError, target: &ProbeTarget) -> &'static str {
             "the control plane reads too many long lists at once; it will be tried again later"
         }
         ClientError::TooLarge(_) => "have the server send its lists in pages",
+        ClientError::Expansion(_) => "its own log may say more",
         ClientError::Broken(_) => "check that it is up, and what stands between it and us",
         ClientError::Rpc(_)
         | ClientError::Protocol(_)
@@ -126,16 +134,17 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
             "{what} are left out: {named}; have the server fixed"
         ));
     }
-    if let Some(names) = first_names(&listing.with_deceptive_text) {
+    if let Some(names) = quoted(&listing.with_deceptive_text) {
         parts.push(format!(
             "{what} hold characters that are invisible or deceive a reader, which are shown as escapes: {names}; read \
              them before it is trusted"
         ));
     }
-    if let Some(names) = first_names(&listing.with_unresolved_references) {
+    if let Some(names) = quoted(&listing.with_unresolved_references) {
         parts.push(format!(
-            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; clients may \
-             not be able to check arguments; have the server send complete schemas"
+            "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; output \
+             schemas like that are left out, and clients may not be able to check arguments; have the server send complete \
+             schemas"
         ));
     }
     (!parts.is_empty()).then(|| bounded_line(&parts.join(" / ")))
@@ -151,27 +160,25 @@ pub fn beyond_definition_limits(kind: DefinitionKind, listing: &ServerListing) -
 
 /// Names the first rejected definitions with the reasons, and counts the others.
 fn named<'a>(rejected: impl Iterator<Item = &'a RejectedDefinition>) -> Option<String> {
-    let named = rejected.map(|it| format!("`{}`: {}", it.name, it.reason));
-    let mut named: Vec<String> = named.collect();
-    let rest = named.len().saturating_sub(MAX_NAMED);
-    named.truncate(MAX_NAMED);
-    let listed = named.join(", ");
-    match (named.len(), rest) {
-        (0, _) => None,
-        (_, 0) => Some(listed),
-        (_, rest) => Some(format!("{listed}, and {rest} more")),
-    }
+    first_of(rejected.map(|it| format!("`{}`: {}", it.name, it.reason)))
 }
 
-/// Quotes the first names of a list, and counts the rest. Returns `None` for an empty list.
-fn first_names(names: &[String]) -> Option<String> {
-    let shown = names.len().min(5);
-    let more = match names.len() - shown {
-        0 => String::new(),
-        more => format!(", and {more} more"),
-    };
-    let listed = names.get(..shown).unwrap_or_default();
-    (shown > 0).then(|| format!("`{}`{more}", listed.join("`, `")))
+/// Quotes the first names of a list, and counts the others.
+fn quoted(names: &[String]) -> Option<String> {
+    first_of(names.iter().map(|name| format!("`{name}`")))
+}
+
+/// Lists the first [`MAX_NAMED`] items, and counts the others. Returns `None` for an empty list.
+fn first_of(items: impl Iterator<Item = String>) -> Option<String> {
+    let mut listed: Vec<String> = items.collect();
+    let rest = listed.len().saturating_sub(MAX_NAMED);
+    listed.truncate(MAX_NAMED);
+    let text = listed.join(", ");
+    match (listed.len(), rest) {
+        (0, _) => None,
+        (_, 0) => Some(text),
+        (_, rest) => Some(format!("{text}, and {rest} more")),
+    }
 }
 
 /// Returns the problem of what a server reports about itself; usually `None`.
@@ -238,12 +245,6 @@ fn of_status(problem: &StatusProblem, target: &ProbeTarget) -> &'static str {
         _ => "check that the URL is that of its MCP endpoint (Streamable HTTP)",
     }
 }
-
-/// Maximum number of definitions that a text names.
-const MAX_NAMED: usize = 5;
-
-/// Maximum length of a problem text, in bytes.
-const MAX_PROBLEM_BYTES: usize = 1500;
 
 fn bounded_line(text: &str) -> String {
     let mut out = String::new();

@@ -184,8 +184,8 @@ impl Store for EmbeddedStore {
             request::check_limit(limit)?;
             self.blocking(move |_, database| {
                 let read = database.begin_read().or_store_error()?;
-                let what = PageContent::KeysAndValues;
-                read::list(&read, &prefix, after.as_deref(), limit, at, what)
+                let content = PageContent::KeysAndValues;
+                read::list(&read, &prefix, after.as_deref(), limit, at, content)
             })
             .await
         })
@@ -203,8 +203,8 @@ impl Store for EmbeddedStore {
             request::check_limit(limit)?;
             let page = self.blocking(move |_, database| {
                 let read = database.begin_read().or_store_error()?;
-                let what = PageContent::Keys;
-                read::list(&read, &prefix, after.as_deref(), limit, at, what)
+                let content = PageContent::Keys;
+                read::list(&read, &prefix, after.as_deref(), limit, at, content)
             });
             Ok(request::keys_of(page.await?))
         })

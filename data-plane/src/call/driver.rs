@@ -384,8 +384,8 @@ impl<S: ConfigSource> CallDriver<S> {
         }
     }
 
-    /// Returns the time for the machine. The wall-clock time is that of the request's arrival and the time since: one
-    /// clock is read instead of two.
+    /// Returns the time for the machine. The wall-clock time is the arrival of the request plus the time since: one clock is
+    /// read instead of two.
     pub(super) fn time(&self) -> CallTime {
         let (now, measurement) = (self.measurement.now(), &self.measurement);
         let since_arrival = now.saturating_duration_since(measurement.started());

@@ -1,5 +1,6 @@
 //! Metric handles by gateway and call target, created on first use: a tool without calls costs nothing. Tools have one
-//! handle each; other targets share one per method and server, so that clients cannot create labels.
+//! handle each, up to a limit of their gateway, since servers choose their names; other targets share one per method and
+//! server, so that clients cannot create labels.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -14,6 +15,10 @@ use toolgate_sync::CallSubject;
 
 use super::MethodLabel;
 
+/// Maximum number of tools of a gateway that have a label of their own. Calls of further tools are counted together, under
+/// `_OTHER`: one gateway does not use up the series of the others.
+const TOOL_LABELS: usize = 500;
+
 /// Handles of all gateways.
 pub(super) struct MeterRegistry {
     metrics: Metrics,
@@ -27,6 +32,8 @@ pub(super) struct GatewayMeter {
     gateway: ObjectName,
     gateway_uid: Option<Uid>,
     tools: CopyOnWriteMap<Box<str>, Arc<TargetMeter>>,
+    /// Histograms that the tools without a label of their own share.
+    unlabelled_tools: Arc<OutcomeHistograms>,
     others: CopyOnWriteMap<(&'static str, Slug), Arc<TargetMeter>>,
     methods: CopyOnWriteMap<(MethodLabel, Option<&'static str>, &'static str), LatencyHistogram>,
     /// Subjects of requests that call no server.
@@ -37,11 +44,13 @@ pub(super) struct GatewayMeter {
 pub(super) struct TargetMeter {
     metrics: Metrics,
     subject: Arc<CallSubject>,
-    outcomes: CopyOnWriteMap<
-        (Option<&'static str>, ProtocolVersions),
-        (LatencyHistogram, LatencyHistogram),
-    >,
+    has_own_label: bool,
+    outcomes: Arc<OutcomeHistograms>,
 }
+
+/// Histograms of this proxy and of the server, by error and versions.
+type OutcomeHistograms =
+    CopyOnWriteMap<(Option<&'static str>, ProtocolVersions), (LatencyHistogram, LatencyHistogram)>;
 
 /// Protocol versions of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +84,16 @@ impl<K: Ord + Clone, V: Clone> CopyOnWriteMap<K, V> {
             table
         });
         made
+    }
+
+    /// Reports if the map holds `key`, or has room for it below `limit` entries.
+    fn admits<Q>(&self, key: &Q, limit: usize) -> bool
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        let table = self.0.load();
+        table.len() < limit || table.contains_key(key)
     }
 
     fn with<Q>(&self, key: &Q, make: impl Fn() -> (K, V), use_it: impl Fn(&V))
@@ -125,6 +144,7 @@ impl MeterRegistry {
                 gateway: gateway.clone(),
                 gateway_uid: uid,
                 tools: CopyOnWriteMap::new(),
+                unlabelled_tools: Arc::new(CopyOnWriteMap::new()),
                 others: CopyOnWriteMap::new(),
                 methods: CopyOnWriteMap::new(),
                 subjects: CopyOnWriteMap::new(),
@@ -156,26 +176,57 @@ impl MeterRegistry {
 
 impl GatewayMeter {
     pub(super) fn target(&self, call: &CallPlan) -> Arc<TargetMeter> {
-        let server = || call.server().name.id.clone();
-        let meter = |tool: Option<Box<str>>| TargetMeter {
+        let (method, server) = (call.target.method(), &call.server().name.id);
+        if let Some(tool) = call.target.tool() {
+            return self.tool(&tool.exposed, method, server);
+        }
+        let key = (method, server.clone());
+        let make = || {
+            let meter = self.meter(method, None, server, Arc::new(CopyOnWriteMap::new()));
+            (key.clone(), Arc::new(meter))
+        };
+        self.others.get(&key, make)
+    }
+
+    /// Returns the handles of a tool. Beyond the limit, they are made for each call, with shared histograms.
+    pub(super) fn tool(
+        &self,
+        exposed: &str,
+        method: &'static str,
+        server: &Slug,
+    ) -> Arc<TargetMeter> {
+        if !self.tools.admits(exposed, TOOL_LABELS) {
+            let shared = Arc::clone(&self.unlabelled_tools);
+            let mut meter = self.meter(method, Some(exposed), server, shared);
+            meter.has_own_label = false;
+            return Arc::new(meter);
+        }
+        self.tools.get(exposed, || {
+            let own = Arc::new(CopyOnWriteMap::new());
+            let meter = self.meter(method, Some(exposed), server, own);
+            (exposed.into(), Arc::new(meter))
+        })
+    }
+
+    fn meter(
+        &self,
+        method: &'static str,
+        tool: Option<&str>,
+        server: &Slug,
+        outcomes: Arc<OutcomeHistograms>,
+    ) -> TargetMeter {
+        TargetMeter {
             metrics: self.metrics.clone(),
             subject: Arc::new(CallSubject {
                 gateway: self.gateway.clone(),
                 gateway_uid: self.gateway_uid,
-                method: call.target.method(),
-                tool,
-                server: Some(server()),
+                method,
+                tool: tool.map(Box::from),
+                server: Some(server.clone()),
             }),
-            outcomes: CopyOnWriteMap::new(),
-        };
-        if let Some(tool) = call.target.tool() {
-            let name = || tool.exposed.clone();
-            let make = || (name(), Arc::new(meter(Some(name()))));
-            return self.tools.get(&*tool.exposed, make);
+            has_own_label: true,
+            outcomes,
         }
-        let key = (call.target.method(), server());
-        let make = || (key.clone(), Arc::new(meter(None)));
-        self.others.get(&key, make)
     }
 
     pub(super) fn method(
@@ -232,13 +283,17 @@ impl TargetMeter {
         let key = (error, spoken);
         let make = || {
             let subject = &self.subject;
+            let (tool, server) = match self.has_own_label {
+                true => (subject.tool.as_deref(), subject.server.as_ref()),
+                false => (Some(MethodLabel::OTHER.as_str()), None),
+            };
             let operation = |version| OperationLabels {
                 method: subject.method,
-                tool: subject.tool.as_deref(),
+                tool,
                 error,
                 version,
                 gateway: subject.gateway.id.as_str(),
-                server: subject.server.as_ref().map_or("", Slug::as_str),
+                server: server.map_or("", Slug::as_str),
             };
             let server_histogram = self.metrics.server_operation(&operation(spoken.client));
             let client_histogram = self.metrics.client_operation(&operation(spoken.server));

@@ -174,3 +174,74 @@ fn records_of_a_gateway_are_not_those_of_an_earlier_one_of_its_name() {
     assert_eq!(sequences(Some(later)), [1, 3, 4]);
     assert_eq!(sequences(None).len(), 5, "a query of an earlier build");
 }
+
+/// Names that a server or an operator chooses.
+const MANY: usize = 100_000;
+
+/// Series of a metric in a scrape: the sets of labels of its count.
+fn series<'a>(scrape: &'a str, metric: &str) -> Vec<&'a str> {
+    let prefix = format!("{metric}_count{{");
+    let lines = scrape.lines();
+    lines.filter(|line| line.starts_with(&prefix)).collect()
+}
+
+#[test]
+fn se_07_the_tools_of_one_gateway_use_up_no_series_of_another() {
+    let metrics = Metrics::new();
+    let requests = RequestMetrics::new(&metrics, &clock::system(), &Arc::default());
+    let gateway = |id: &str| {
+        let name = ObjectName::new("acme".parse().unwrap(), id.parse().unwrap());
+        requests.meters.gateway(&name, None)
+    };
+    let record = |gateway: &GatewayMeter, tool: &str| {
+        let versions = ProtocolVersions {
+            client: "2026-07-28",
+            server: "2025-11-25",
+        };
+        let meter = gateway.tool(tool, method::TOOLS_CALL, &"shop".parse().unwrap());
+        let took = Duration::from_millis(2);
+        meter.record(None, versions, took, took);
+        assert_eq!(meter.subject().tool.as_deref(), Some(tool), "for the log");
+    };
+    let crowded = gateway("crowded");
+    for number in 0..MANY {
+        record(&crowded, &format!("tool-{number}"));
+    }
+    record(&gateway("other"), "greet");
+    let scrape = metrics.render();
+    for metric in [
+        "mcp_server_operation_duration_seconds",
+        "mcp_client_operation_duration_seconds",
+    ] {
+        let series = series(&scrape, metric);
+        assert!(series.len() <= 510, "{metric}: {}", series.len());
+        let of = |name: &str| series.iter().filter(|line| line.contains(name)).count();
+        assert_eq!(of("gen_ai_tool_name=\"greet\""), 1, "{metric}");
+        assert_eq!(of("gen_ai_tool_name=\"tool-7\""), 1, "{metric}");
+        let shared = series
+            .iter()
+            .find(|line| line.contains("tool_name=\"_OTHER\""));
+        assert!(shared.unwrap().ends_with("} 99500"), "{shared:?}");
+    }
+    assert!(scrape.len() < 6 << 20, "{} bytes", scrape.len());
+}
+
+#[test]
+fn se_07_unknown_methods_create_no_series() {
+    let metrics = Metrics::new();
+    let requests = RequestMetrics::new(&metrics, &clock::system(), &Arc::default());
+    let name = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
+    let gateway = requests.meters.gateway(&name, None);
+    for number in 0..MANY {
+        let label = MethodLabel::of(&format!("x/{number}"));
+        gateway.method(label, None, "2026-07-28", Duration::from_millis(1));
+        requests.meters.overhead(label, Duration::from_millis(1));
+    }
+    let scrape = metrics.render();
+    for metric in [
+        "mcp_server_operation_duration_seconds",
+        "toolgate_overhead_duration_seconds",
+    ] {
+        assert_eq!(series(&scrape, metric).len(), 1, "{metric}");
+    }
+}

@@ -5,8 +5,8 @@ use tonic::Status;
 use toolgate_model::Timestamp;
 use toolgate_runtime::{clock::rfc3339, tls::ValidityProblem};
 
-/// Describes the status with which a request or a stream ended. `certificate_end` is that of this proxy's certificate, if it
-/// has one.
+/// Describes the status with which a request or a stream ended. `certificate_end` is the end of this proxy's certificate, if
+/// it has one.
 pub(crate) fn describe(
     status: &Status,
     certificate_end: Option<Timestamp>,

@@ -311,11 +311,11 @@ impl CacheState {
         let id = &credential.id;
         let now = self.clock.now();
         let earlier = self.table.earlier(server, id, principal.as_ref(), now);
-        let patience = match earlier {
+        let limit = match earlier {
             Some(_) => HELD_RESOLVE_TIMEOUT,
             None => RESOLVE_TIMEOUT,
         };
-        let answer = timeout(patience, self.ask(request)).await;
+        let answer = timeout(limit, self.ask(request)).await;
         let answer = answer.unwrap_or_else(|_elapsed| {
             tracing::debug!(%server, credential = %id, "a credential was not resolved in time");
             Err(ResolveFailure::Unanswered)

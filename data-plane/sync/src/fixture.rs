@@ -348,7 +348,9 @@ impl Credentials for FakeControlPlane {
             value: resolved_value(&asked).into_bytes(),
             revision: asked.revision,
             expire_time_ms: 0,
-            ..Default::default()
+            hosts: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
         }))
     }
 

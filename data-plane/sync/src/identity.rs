@@ -33,7 +33,7 @@ use crate::{
     disk::{DiskError, SealedDirectory},
     handle::SyncState,
     options::{JoinBundle, ProxyContext},
-    secret::SecretBytes,
+    secret::{self, SecretBytes},
 };
 
 /// File name of the certificate.
@@ -409,7 +409,7 @@ impl IdentityTask {
         let Some(disk) = self.disk.clone() else {
             return Ok(());
         };
-        let bytes = Zeroizing::new(serde_json::to_vec(certified)?);
+        let bytes = secret::to_json(certified)?;
         let saving = spawn_blocking(move || {
             disk.save(FILE, &bytes)?;
             disk.remove(JOIN_KEY_FILE);

@@ -27,6 +27,8 @@ mod handle;
 mod identity;
 mod keys;
 mod last_good;
+#[cfg(test)]
+mod memory_search;
 mod options;
 mod push;
 mod report;

@@ -55,7 +55,7 @@ struct ReportedState {
     servers: Option<BTreeMap<ObjectName, ServerHealth>>,
 }
 
-/// Latest comparison of this machine's clock with that of the control plane.
+/// Latest comparison of this machine's clock with the clock of the control plane.
 #[derive(Debug, Default)]
 struct ClockMonitor {
     ahead_ms: AtomicI64,

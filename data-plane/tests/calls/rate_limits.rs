@@ -165,7 +165,8 @@ async fn a_session_can_be_ended_when_the_limit_is_used_up() {
     assert_eq!(client.legacy(ping).await.whole().await.status, 429);
 }
 
-/// Cancellations and answers to requests of servers end what waits, in the limits of operators and in that of the proxy.
+/// Cancellations and answers to requests of servers end waiting calls, under the limits of operators and under the limit of
+/// the proxy.
 #[tokio::test]
 async fn cancellations_and_answers_to_server_requests_pass_when_the_limit_is_used_up() {
     for limits in [vec![(Scope::Gateway, limit(Key::Principal))], Vec::new()] {

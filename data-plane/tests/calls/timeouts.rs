@@ -19,7 +19,7 @@ use crate::rig::{HANG_GUARD, TestRig, eventually, exposed, is_drill};
 /// The limit that a call exceeds. All others are far above it.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Limit of connecting in the other cases. It adds to that of the first byte.
+/// Limit of connecting in the other cases. It adds to the limit of the first byte.
 const CONNECT: Duration = Duration::from_millis(500);
 
 /// Limits that no call of these tests exceeds.

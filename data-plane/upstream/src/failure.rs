@@ -10,7 +10,7 @@ pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
         ClientError::Egress(error) if error.connect_failed() => UpstreamFailure::Unreachable,
         ClientError::Egress(_) | ClientError::Broken(_) => UpstreamFailure::Broken,
         ClientError::Timeout(_) => UpstreamFailure::Timeout,
-        ClientError::TooLarge(_) => UpstreamFailure::TooLarge,
+        ClientError::TooLarge(_) | ClientError::Expansion(_) => UpstreamFailure::TooLarge,
         ClientError::TooManyEvents(_) => UpstreamFailure::TooManyMessages,
         ClientError::Exhausted => UpstreamFailure::ResponseBufferFull,
         ClientError::Status(problem) => {
@@ -47,6 +47,7 @@ pub(crate) fn not_sent(error: &ClientError) -> bool {
         | ClientError::Timeout(_)
         | ClientError::Broken(_)
         | ClientError::TooLarge(_)
+        | ClientError::Expansion(_)
         | ClientError::TooManyEvents(_)
         | ClientError::Exhausted
         | ClientError::Frame(_)

@@ -140,6 +140,7 @@ fn verdict(error: &ClientError) -> EraVerdict {
         },
         ClientError::Timeout(_)
         | ClientError::TooLarge(_)
+        | ClientError::Expansion(_)
         | ClientError::TooManyEvents(_)
         | ClientError::Exhausted
         | ClientError::Frame(_)

@@ -27,6 +27,11 @@ pub enum ClientError {
     /// The response exceeds the size limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
+    /// The response expands further than the limit when its content coding is removed: the ratio.
+    #[error(
+        "the answer expands to more than {0} times its compressed size; have the server answer `Accept-Encoding: identity` unencoded"
+    )]
+    Expansion(u64),
     /// The response stream exceeds the event limit.
     #[error("the server sent more than {0} messages without an answer")]
     TooManyEvents(u32),
@@ -112,6 +117,7 @@ impl ClientError {
             }
             Self::Timeout(_)
             | Self::TooLarge(_)
+            | Self::Expansion(_)
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Protocol(_) => self.to_string(),
@@ -139,6 +145,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
+            | Self::Expansion(_)
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)
@@ -169,6 +176,7 @@ impl ClientError {
             | Self::Timeout(_)
             | Self::Broken(_)
             | Self::TooLarge(_)
+            | Self::Expansion(_)
             | Self::TooManyEvents(_)
             | Self::Exhausted
             | Self::Frame(_)

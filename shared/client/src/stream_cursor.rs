@@ -180,6 +180,7 @@ fn is_transient(error: &ClientError) -> bool {
         ClientError::Request(_)
         | ClientError::Broken(_)
         | ClientError::TooLarge(_)
+        | ClientError::Expansion(_)
         | ClientError::TooManyEvents(_)
         | ClientError::Exhausted
         | ClientError::Frame(_)

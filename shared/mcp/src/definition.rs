@@ -333,6 +333,10 @@ pub fn parse_definition(
         Cow::Borrowed(_) => None,
     };
     let normalized = escaped.map_or(normalized, Cow::Owned);
+    let normalized = match kind {
+        DefinitionKind::Tool => references::without_unresolved_output(normalized),
+        DefinitionKind::Prompt | DefinitionKind::Resource | DefinitionKind::Template => normalized,
+    };
     if normalized.len() > limits.bytes {
         return Err(refuse(DefinitionError::TooLarge(limits.bytes)));
     }

@@ -11,10 +11,3 @@ pub struct GatewayClaim {
     /// an earlier build has written the claim.
     pub uid: Option<Uid>,
 }
-
-impl GatewayClaim {
-    /// Creates the claim of a gateway whose uid is not known.
-    pub fn without_uid(org: Slug) -> Self {
-        Self { org, uid: None }
-    }
-}

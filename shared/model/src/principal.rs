@@ -60,8 +60,8 @@ impl Principal {
         Self { org, subject }
     }
 
-    /// Returns text that is that of this principal alone, also after its name is used again: for the associated data of
-    /// sealed texts. [`Display`](fmt::Display) is for people, and leaves the uid out.
+    /// Returns text that no other principal has, also after its name is used again: for the associated data of sealed
+    /// texts. [`Display`](fmt::Display) is for people, and leaves the uid out.
     pub fn identity(&self) -> String {
         match &self.subject {
             PrincipalSubject::Token { uid, .. } => format!("{self}@{uid}"),

@@ -15,7 +15,10 @@ use opentelemetry::{
     KeyValue,
     metrics::{BoundCounter, BoundHistogram, Histogram, Meter, MeterProvider as _},
 };
-use opentelemetry_sdk::{Resource, metrics::SdkMeterProvider};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::{Instrument, SdkMeterProvider, Stream},
+};
 use prometheus::{Registry, TextEncoder};
 use toolgate_model::Version;
 
@@ -31,6 +34,9 @@ const OVERHEAD_BOUNDS: [f64; 14] = [
     0.000_01, 0.000_025, 0.000_05, 0.000_1, 0.000_2, 0.000_3, 0.000_5, 0.001, 0.002, 0.005, 0.01,
     0.025, 0.1, 1.0,
 ];
+
+/// Maximum number of series of one metric. Further sets of labels share one series, with the label `otel_metric_overflow`.
+const SERIES: usize = 2_000;
 
 /// All instruments of the process. Cheap to clone.
 #[derive(Clone)]
@@ -109,6 +115,13 @@ impl Metrics {
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build();
+        let limited = |_: &Instrument| {
+            Stream::builder()
+                .with_cardinality_limit(SERIES)
+                .build()
+                .ok()
+        };
+        let builder = builder.with_view(limited);
         let provider = match exporter {
             Ok(reader) => builder.with_reader(reader).build(),
             // A new registry accepts its first collector. Without one, `/metrics` is empty and everything else works.

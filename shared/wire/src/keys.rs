@@ -124,7 +124,10 @@ impl ProtoConversion for ResolvedCredential {
             revision: self.revision,
             expire_time_ms: self.expires.map_or(0, |at| at.0.max(1)),
             hosts: field::credential_hosts_to_proto(&self.hosts),
-            ..Default::default()
+            header: String::new(),
+            value: Vec::new(),
+            headers: Vec::new(),
+            query: Vec::new(),
         };
         // The form of one header is known to all builds. Any other form leaves it empty, which earlier builds refuse.
         if let [only] = &*self.fields

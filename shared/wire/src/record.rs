@@ -153,7 +153,7 @@ pub enum SystemRecord {
     },
     /// Part of the definitions of a server.
     DefinitionsPart(Arc<DefinitionsPart>),
-    /// Entry of the version log. Author and time are those of the record.
+    /// Entry of the version log. The record holds its author and time.
     VersionLogEntry {
         /// Epoch in which the change was made. 0 if it was not recorded.
         epoch: u64,

@@ -15,7 +15,8 @@ const PAGES_AT_CREATION: usize = 1;
 /// Maximum number of tokens that are named in one line.
 const MAX_NAMED: usize = 5;
 
-/// Returns the tokens that work and list gateways, without those of single commands. None are found if the admin token may not read tokens.
+/// Returns the tokens that work and list gateways, without temporary tokens of commands. None are found if the admin token may
+/// not read tokens.
 pub async fn working_tokens(admin: &mut AdminClient) -> Vec<Value> {
     working_tokens_among(admin, usize::MAX).await
 }

@@ -166,7 +166,7 @@ impl DoctorArgs {
     }
 }
 
-/// Returns `true` if the response is that of a proxy to a request without a token for an unknown gateway.
+/// Returns `true` if a proxy would answer like this to a request without a token for an unknown gateway.
 fn is_proxy_response<B>(answer: &http::Response<B>) -> bool {
     let kind = answer
         .headers()

@@ -38,7 +38,7 @@ pub fn diff(before: &str, after: &str) -> Vec<String> {
     }
 }
 
-/// Computes the lengths of the longest common subsequences: `[b][a]` is that of `before[b..]` and `after[a..]`.
+/// Computes the lengths of the longest common subsequences: `[b][a]` is the length for `before[b..]` and `after[a..]`.
 fn common_lengths(before: &[&str], after: &[&str]) -> Vec<Vec<u32>> {
     let mut lengths = vec![vec![0_u32; after.len() + 1]; before.len() + 1];
     for b in (0..before.len()).rev() {

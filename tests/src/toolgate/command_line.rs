@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 
-use super::{COMMAND_TIMEOUT, command, text};
+use super::{COMMAND_TIMEOUT, ToolgateUp, command, text};
+use crate::sandbox::Sandbox;
 
 /// Command line of one control plane.
 #[derive(Clone, Debug)]
@@ -16,6 +17,26 @@ pub struct CommandLine {
     token: String,
     endpoint: Option<String>,
     folder: PathBuf,
+}
+
+/// Starts a single process in a new sandbox; returns both, with the command line.
+pub async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
+    let sandbox = Sandbox::new(name)?;
+    let up = ToolgateUp::start(&sandbox, &[]).await?;
+    let cli = up.cli()?;
+    Ok((sandbox, up, cli))
+}
+
+/// Runs a command, given as one line, that must succeed; returns its standard output.
+pub async fn shown(cli: &CommandLine, line: &str) -> Result<String> {
+    let words: Vec<_> = line.split(' ').collect();
+    Ok(text(&cli.run(&words).await?.stdout))
+}
+
+/// Runs a command, given as one line, that must fail; returns its exit code and standard error.
+pub async fn refused(cli: &CommandLine, line: &str) -> Result<(i32, String)> {
+    let words: Vec<_> = line.split(' ').collect();
+    cli.fails(&words).await
 }
 
 impl CommandLine {

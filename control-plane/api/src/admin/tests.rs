@@ -19,6 +19,7 @@ mod credential_fields;
 mod dry_runs;
 mod isolation;
 mod probes;
+mod promotion;
 mod secrets;
 mod watches;
 

@@ -55,8 +55,8 @@ impl AdminResource for Credential {
     }
 }
 
-/// Returns the stored value that a header or query parameter without value keeps: that of its name, or, for a credential
-/// that was and remains one static header, that of the header under another name.
+/// Returns the stored value that a header or query parameter without value keeps: the value of the same name, or, for a
+/// credential that was and remains one static header, the value of the header under another name.
 fn kept<'a, 'b>(
     fields: &CredentialFields,
     given: &FieldInput,

@@ -16,22 +16,29 @@ const HASH_DIGITS: usize = 8;
 ///
 /// With prefixes the name has at most 64 characters of `A-Za-z0-9_.-`, the strictest rule among clients. Other
 /// characters are replaced, longer names are cut, and a short hash of the full name keeps the result unique.
-/// Without prefixes the name is the server's own name, unchanged, except that of a tool with characters that some clients
-/// do not take: one such name can make them refuse the whole list.
+/// Without prefixes the name is the server's own name, unchanged, unless a tool has characters in it that some clients do
+/// not accept: one such name can make them refuse the whole list.
 pub fn exposed_name(mode: PrefixMode, kind: ExposedKind, server: &Slug, own: &str) -> String {
-    match mode {
+    let whole = whole_name(mode, server, own);
+    let is_accepted = match mode {
         PrefixMode::Single | PrefixMode::Never => match kind {
-            ExposedKind::Tool if !is_recommended_tool_name(own) => shortened(own),
-            ExposedKind::Tool | ExposedKind::Prompt => own.to_owned(),
+            ExposedKind::Tool => is_recommended_tool_name(own),
+            ExposedKind::Prompt => true,
         },
-        PrefixMode::Always => {
-            let whole = format!("{server}{SEPARATOR}{own}");
-            if whole.len() <= limits::EXPOSED_NAME && whole.chars().all(is_safe) {
-                whole
-            } else {
-                shortened(&whole)
-            }
-        }
+        PrefixMode::Always => whole.len() <= limits::EXPOSED_NAME && whole.chars().all(is_safe),
+    };
+    if is_accepted {
+        whole
+    } else {
+        shortened(&whole)
+    }
+}
+
+/// Returns the name before characters are replaced and a long one is cut.
+fn whole_name(mode: PrefixMode, server: &Slug, own: &str) -> String {
+    match mode {
+        PrefixMode::Single | PrefixMode::Never => own.to_owned(),
+        PrefixMode::Always => format!("{server}{SEPARATOR}{own}"),
     }
 }
 
@@ -43,10 +50,7 @@ pub(super) fn shortened_from(
     own: &str,
     exposed: &str,
 ) -> Option<String> {
-    let whole = match mode {
-        PrefixMode::Single | PrefixMode::Never => own.to_owned(),
-        PrefixMode::Always => format!("{server}{SEPARATOR}{own}"),
-    };
+    let whole = whole_name(mode, server, own);
     (whole != exposed).then_some(whole)
 }
 

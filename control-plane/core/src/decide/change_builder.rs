@@ -200,8 +200,9 @@ impl<'a> ChangeBuilder<'a> {
         let time = self.now().0.saturating_mul(1 << VERSION_RECORD_SALT_BITS);
         let (author, revision) = (self.context.author.to_string(), self.state.revision());
         let identity = format!("{subject} {author} {revision}");
-        let [a, b, c, ..] = Digest::of_bytes(identity.as_bytes()).0;
-        let salt = u64::from(u32::from_be_bytes([0, a, b, c]) >> 4);
+        let [a, b, c, d, ..] = Digest::of_bytes(identity.as_bytes()).0;
+        let hash = u32::from_be_bytes([a, b, c, d]);
+        let salt = u64::from(hash >> (u32::BITS - VERSION_RECORD_SALT_BITS));
         let mut number = next.max(time).saturating_add(salt);
         // A record that cannot be read is in no table.
         let is_taken = |number| {

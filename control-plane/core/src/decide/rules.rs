@@ -59,7 +59,7 @@ pub(super) trait KindRules: DesiredObject + StateKind + Clone + PartialEq {
     /// may change or delete it meanwhile.
     fn guard_references(&self, _current: Option<&Self>, _draft: &mut ChangeBuilder<'_>) {}
 
-    /// Sets the values that a command cannot change: to those of `current`, or to their initial values.
+    /// Sets the values that a command cannot change: to the values of `current`, or to their initial values.
     fn keep_immutable(&mut self, _current: Option<&Self>) {}
 
     /// Returns the uid of the new object. No other object has it: two changes have different numbers in the version log,

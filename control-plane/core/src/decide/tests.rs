@@ -668,7 +668,10 @@ fn a_poisoned_object_can_be_deleted_and_recreated() {
     let key = ObjectKey::Token(name("acme", "bad"));
     world.force(
         &key.to_string(),
-        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+        ControlObject::GatewayId(GatewayClaim {
+            org: slug("acme"),
+            uid: None,
+        }),
     );
     let create = Command::Create(OperatorObject::Token(token("acme", "bad")));
     assert!(matches!(
@@ -797,4 +800,32 @@ fn an_expelled_proxy_leaves_no_record_and_its_id_is_reusable_after_expiry() {
     assert_eq!(change.deletes, [ObjectKey::Expelled(p1.clone())]);
     assert!(world.commit(&change));
     assert!(world.state.proxies.contains(&p1));
+}
+
+/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
+const SPECIAL_TIMES: &str = include_str!("../../../../tests/fixtures/special-times.txt");
+
+#[test]
+fn se_15_a_join_token_ends_at_its_expiry_at_special_times() {
+    for (index, line) in SPECIAL_TIMES.lines().enumerate() {
+        let (millis, why) = line.split_once(' ').unwrap();
+        let at: u64 = millis.parse().unwrap();
+        let mut world = world();
+        let token = |number: u8| JoinToken {
+            hash: toolgate_model::TokenHash(Digest::of_bytes(&[number]).0),
+            region: "eu-1".to_owned(),
+            expires: Timestamp(at),
+        };
+        let before = context(at - 60_000);
+        for number in 0..2 {
+            let create = Command::CreateJoinToken(token(number));
+            world.run_as(&create, &before).unwrap();
+        }
+        let used = |world: &mut StoreFixture, number, now| {
+            let use_it = Command::UseJoinToken(token(number).hash);
+            world.run_as(&use_it, &context(now)).is_ok()
+        };
+        assert!(used(&mut world, 0, at - 1), "{index} {why}");
+        assert!(!used(&mut world, 1, at), "{index} {why}");
+    }
 }

@@ -84,7 +84,7 @@ pub trait CommandWriter: Send + Sync + 'static {
 /// Result of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitOutcome {
-    /// Store revision after the command: that of its own commit, or, for a replayed request, that of the state it was
+    /// Store revision after the command: the revision of its own commit, or, for a replayed request, of the state it was
     /// decided on.
     pub revision: Revision,
     /// Writes and deletes of the command.

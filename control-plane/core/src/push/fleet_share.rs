@@ -50,7 +50,7 @@ impl FleetShareTracker {
         Some(count)
     }
 
-    /// Returns `true` if `count` differs from that of the last update.
+    /// Returns `true` if `count` differs from the count of the last update.
     pub fn differs(&self, count: u32) -> bool {
         self.counted != count
     }

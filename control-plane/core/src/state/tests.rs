@@ -367,7 +367,10 @@ fn only_the_parts_of_servers_that_do_not_exist_are_left_over() {
     // A server that cannot be read keeps its parts.
     world.force(
         &gone.to_string(),
-        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+        ControlObject::GatewayId(GatewayClaim {
+            org: slug("acme"),
+            uid: None,
+        }),
     );
     assert_eq!(left(&world.state), 0);
     delete(&mut world, &gone);

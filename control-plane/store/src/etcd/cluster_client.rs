@@ -122,8 +122,8 @@ impl ClusterClient {
     }
 
     /// Sends a read to the current member, and after [`HEDGE_DELAY`], or as soon as that fails, also to the next one. The
-    /// first answer counts; if it is that of the next member, later calls use that one, and so do the reads that wait for
-    /// their turn to be sent twice.
+    /// first answer counts; if the next member gave it, later calls use this member, and so do the reads that wait for their
+    /// turn to be sent twice.
     pub(super) async fn read<T, F, Fut>(&self, ask: F) -> Result<T, StoreError>
     where
         F: Fn(Client) -> Fut,

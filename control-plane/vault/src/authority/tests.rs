@@ -74,3 +74,44 @@ fn an_authority_reopens_from_its_stored_form() {
             .starts_with("-----BEGIN CERTIFICATE-----\nMII")
     );
 }
+
+/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
+const SPECIAL_TIMES: &str = include_str!("../../../../tests/fixtures/special-times.txt");
+
+#[test]
+fn se_15_certificates_that_are_issued_at_special_times_have_their_whole_lifetime() {
+    use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+    for line in SPECIAL_TIMES.lines() {
+        let (millis, why) = line.split_once(' ').unwrap();
+        let now = Timestamp(millis.parse().unwrap());
+        let authority = LocalAuthority::open(&LocalAuthority::create(now).unwrap()).unwrap();
+        let csr = request(CertificateParams::default());
+        let proxy = authority.issue_proxy(&slug("edge-1"), &csr, now).unwrap();
+        let names = ["127.0.0.1".to_owned()];
+        let (server, _key) = authority.issue_server(&names, now).unwrap();
+        for (issued, life) in [
+            (proxy, PROXY_CERTIFICATE_TTL),
+            (server, SERVER_CERTIFICATE_TTL),
+        ] {
+            assert_eq!(issued.not_after, now.after(life), "{why}");
+            let [leaf, root] = issued.chain.as_slice() else {
+                panic!("{} certificates", issued.chain.len());
+            };
+            let ends = [leaf, root].map(|der| {
+                let (_, certificate) = X509Certificate::from_der(der).unwrap();
+                let validity = certificate.validity();
+                let begin = u64::try_from(validity.not_before.timestamp()).unwrap();
+                // Both are valid from before the time of issue on.
+                assert_eq!(
+                    begin,
+                    (now.0 - CLOCK_SKEW.as_millis() as u64) / 1000,
+                    "{why}"
+                );
+                u64::try_from(validity.not_after.timestamp()).unwrap()
+            });
+            assert_eq!(ends[0], issued.not_after.0 / 1000, "{why}");
+            assert!(ends[1] >= ends[0], "{why}: the authority ends first");
+        }
+    }
+}

@@ -388,8 +388,8 @@ pub fn server_request_response(method: &str, id: &str) -> Bytes {
 
 /// Returns the gateway's own response to a server request that is nested too deeply; `id` is the literal of its id.
 pub fn deep_request_response(id: &str) -> Bytes {
-    let most = FrameLimits::SERVER_MESSAGE.depth;
-    let words = format!("a request to a client may be nested at most {most} levels deep");
+    let limit = FrameLimits::SERVER_MESSAGE.depth;
+    let words = format!("a request to a client may be nested at most {limit} levels deep");
     RpcError::invalid_params(words).to_bytes(Some(id))
 }
 

@@ -164,7 +164,7 @@ impl SessionRegistry {
     }
 
     /// Subscribes the session to updates of a resource, if the server consents. `view` returns the current view, which
-    /// may be newer than that of the request by the time the server has answered.
+    /// may be newer than the view of the request by the time the server has answered.
     pub async fn subscribe_resource(
         &self,
         subject: SessionContext<'_>,

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     disk::{DiskError, SealedDirectory},
-    secret::SecretBytes,
+    secret::{self, SecretBytes},
 };
 
 use super::table::{CachedCredential, CredentialEntry};
@@ -108,9 +108,7 @@ pub(super) fn save(disk: &SealedDirectory, entries: Vec<CredentialEntry>) -> Res
         credentials,
     };
     // Serialization of this type cannot fail.
-    let bytes = serde_json::to_vec(&file)
-        .map(Zeroizing::new)
-        .unwrap_or_default();
+    let bytes = secret::to_json(&file).unwrap_or_default();
     disk.save(FILE, &bytes)
 }
 

@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use tokio::{runtime, time::timeout};
 use toolgate_model::CredentialHosts;
+use toolgate_proto::credential::v1::ResolveResponse;
 use toolgate_runtime::{Metrics, Readiness, clock, drain};
 
 use super::*;
-use crate::control_channels;
+use crate::{
+    control_channels,
+    fixture::{server, snapshot},
+    memory_search::{copies_in_memory, masked_key, unmasked},
+};
 
 fn key() -> PendingKey {
     let org = "acme".parse().unwrap();
@@ -129,4 +134,95 @@ fn a_resolution_that_was_aborted_is_started_again_by_the_next_request() {
     assert!(waits(&cache));
     assert!(cache.inner.pending().is_empty(), "nothing is left of it");
     assert!(waits(&cache), "it is resolved again");
+}
+
+#[tokio::test]
+async fn ti_12_credentials_of_a_deleted_organization_are_forgotten_in_memory_and_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let (cache, _kept) = cache();
+    let held = Arc::downgrade(&hold(&cache));
+    let table = &cache.inner.table;
+    let (server_name, _, shared) = table.entries().remove(0);
+    let principal = Principal {
+        org: server_name.org.clone(),
+        subject: PrincipalSubject::User("ada".parse().unwrap()),
+    };
+    table.insert(
+        &server_name,
+        Some(principal),
+        shared,
+        cache.inner.clock.now(),
+    );
+    let servers = vec![server("files", "http://files.test/mcp", Some(1))];
+    let (view, _refusals) = View::build(&snapshot(1, servers), None);
+    let stored = cache.persist(&disk, 0).await;
+    assert_eq!(stored::load(&disk, &view).len(), 2);
+
+    assert_eq!(cache.refresh(&View::empty()).await, 0);
+    assert!(table.entries().is_empty());
+    assert!(held.upgrade().is_none(), "no copy is held");
+    let stored = cache.persist(&disk, stored).await;
+    assert_eq!(stored::load(&disk, &view).len(), 0);
+
+    // A resolution that ends after the deletion is noticed, and its value is dropped before it is written.
+    let resolved = ResolvedCredential {
+        fields: Vec::new(),
+        revision: 1,
+        expires: None,
+        hosts: CredentialHosts::default(),
+    };
+    let late = cache.inner.conclude(&key(), Ok(resolved), None);
+    let late = Arc::downgrade(&late.unwrap());
+    let noticed = cache.inner.changed.notified();
+    timeout(Duration::from_secs(60), noticed).await.unwrap();
+    assert_eq!(cache.refresh(&View::empty()).await, 0);
+    assert!(late.upgrade().is_none());
+    cache.persist(&disk, stored).await;
+    assert_eq!(stored::load(&disk, &view).len(), 0);
+}
+
+/// Text of a value in the stored form, of which the search finds the first bytes.
+fn in_json(value: &[u8]) -> [u8; 32] {
+    let text = crate::secret::to_json(&value).unwrap();
+    let first = text.first_chunk::<32>().unwrap();
+    first.map(|byte| byte ^ crate::memory_search::MASK)
+}
+
+/// The value is overwritten where it was received, cached, encoded for the disk and read back.
+#[tokio::test]
+async fn se_14_a_credential_that_is_no_longer_referred_to_leaves_no_copy_in_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let (cache, _kept) = cache();
+    // A value has visible characters only.
+    let value = masked_key(201).map(|byte| (b'!' + (byte % 90)) ^ crate::memory_search::MASK);
+    let patterns = {
+        let plain = Zeroizing::new(unmasked(&value));
+        [value, in_json(&plain)]
+    };
+    let copies = || copies_in_memory(&patterns).unwrap();
+    let answer = ResolveResponse {
+        header: "x-key".to_owned(),
+        value: unmasked(&value),
+        revision: 1,
+        expire_time_ms: 0,
+        hosts: Vec::new(),
+        headers: Vec::new(),
+        query: Vec::new(),
+    };
+    assert!(copies()[0] > 0, "the search finds the value");
+    let resolved = ResolvedCredential::from_proto(&answer).unwrap();
+    drop(answer);
+    drop(cache.inner.conclude(&key(), Ok(resolved), None).unwrap());
+    assert_eq!(copies()[0], 1, "the cache holds it");
+    let stored = cache.persist(&disk, 0).await;
+    let servers = vec![server("files", "http://files.test/mcp", Some(1))];
+    let (view, _refusals) = View::build(&snapshot(1, servers), None);
+    let loaded = stored::load(&disk, &view);
+    assert_eq!(loaded.len(), 1);
+    drop(loaded);
+    cache.refresh(&View::empty()).await;
+    cache.persist(&disk, stored).await;
+    assert_eq!(copies(), [0, 0]);
 }

@@ -1,8 +1,8 @@
 //! Saved configuration on disk: the base, and the log of the changes since.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use toolgate_model::{Delta, ResourceKey, Snapshot, snapshot::SnapshotEntry};
+use toolgate_model::{Delta, ResourceKey, Slug, Snapshot, Version, snapshot::SnapshotEntry};
 use toolgate_wire::push::ReceivedUpdate;
 
 use super::{
@@ -35,6 +35,10 @@ pub(crate) struct SavedConfig {
     /// Length of the current resources in the files. The rest belongs to resources that were replaced or removed since.
     /// `None` until it is measured for the first change after the start.
     used_length: Option<u64>,
+    /// Organizations of the content that was loaded, until its snapshot is known.
+    loaded_organizations: BTreeSet<Slug>,
+    /// Version without the resources of an organization that the files still hold, in the base or in the log.
+    deleted_at: Option<Version>,
     /// Length up to which the log is not replaced by a new base, and up to which unused content does not count.
     min_log: u64,
 }
@@ -45,6 +49,8 @@ struct StoredConfig {
     base: FileId,
     base_length: u64,
     log: LogContent,
+    /// Organizations of all resources, also of removed resources.
+    organizations: BTreeSet<Slug>,
     /// This build can read all records of the log.
     is_known: bool,
 }
@@ -65,6 +71,8 @@ impl SavedConfig {
             log: None,
             base_length: 0,
             used_length: None,
+            loaded_organizations: BTreeSet::new(),
+            deleted_at: None,
             min_log: MIN_LOG,
         }
     }
@@ -81,6 +89,7 @@ impl SavedConfig {
         let Some(stored) = stored else {
             return (None, files);
         };
+        files.loaded_organizations = stored.organizations;
         if stored.is_known {
             files.base_length = stored.base_length;
             files.log = DeltaLog::resume(disk, stored.base, &stored.log)
@@ -95,6 +104,10 @@ impl SavedConfig {
     /// stay in the files, and could be served after it was removed.
     pub(crate) fn set_loaded(&mut self, snapshot: &Arc<Snapshot>, has_rejections: bool) {
         self.saved = Arc::clone(snapshot);
+        let loaded = std::mem::take(&mut self.loaded_organizations);
+        if lacks_any(snapshot, loaded.iter().collect()) {
+            self.deleted_at = Some(snapshot.version);
+        }
         if has_rejections {
             self.log = None;
         }
@@ -111,12 +124,17 @@ impl SavedConfig {
         if let Some(log) = &mut self.log {
             let delta = snapshot.changes_from(&self.saved);
             let used = used_after(&self.saved, self.used_length, &delta);
+            let removed = delta.removes.iter().map(|key| &key.name.org).collect();
+            let has_deletion = lacks_any(snapshot, removed);
             let bytes = delta_to_bytes(delta);
             if bytes.len() as u64 <= limit {
                 let appended = log.append(&self.disk, &bytes);
                 if appended.is_ok() {
                     self.saved = Arc::clone(snapshot);
                     self.used_length = Some(used);
+                    if has_deletion {
+                        self.deleted_at = Some(snapshot.version);
+                    }
                 } else if log.repair().is_err() {
                     self.log = None;
                 }
@@ -127,9 +145,17 @@ impl SavedConfig {
         self.replace_base(base, snapshot)
     }
 
-    /// Returns `true` if a new base would be shorter than the log, or if more than half of the files is of resources that
-    /// were replaced or removed.
+    /// Returns `true` if the files hold resources of an organization that has none any more.
+    pub(super) fn holds_deleted_organization(&self) -> bool {
+        self.log.is_some() && self.deleted_at.is_some()
+    }
+
+    /// Returns `true` if a new base would be shorter than the log, if more than half of the files is of resources that
+    /// were replaced or removed, or if an organization was deleted.
     pub(super) fn needs_compaction(&self) -> bool {
+        if self.holds_deleted_organization() {
+            return true;
+        }
         let Some(log) = self.log.as_ref().map(DeltaLog::length) else {
             return false;
         };
@@ -176,6 +202,13 @@ impl SavedConfig {
         }
         self.log = Some(log);
         delta_log::remove_others(&self.disk, Some(id));
+        // A base of an earlier snapshot holds what was deleted since.
+        if self
+            .deleted_at
+            .is_some_and(|at| base.snapshot.version >= at)
+        {
+            self.deleted_at = None;
+        }
         self.base_length = length;
         if !Arc::ptr_eq(&self.saved, snapshot) {
             self.used_length = Some(length);
@@ -210,6 +243,17 @@ impl SavedConfig {
     }
 }
 
+/// Returns `true` if one of these organizations has no resource in the snapshot.
+fn lacks_any(snapshot: &Snapshot, mut organizations: BTreeSet<&Slug>) -> bool {
+    for key in snapshot.entries.keys() {
+        if organizations.is_empty() {
+            return false;
+        }
+        organizations.remove(&key.name.org);
+    }
+    !organizations.is_empty()
+}
+
 /// Returns the length of the resources of `saved` after `delta`. `used` is the length before, if it was measured.
 fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
     let length = |(key, entry): (&ResourceKey, &SnapshotEntry)| stored_length(key, entry);
@@ -237,7 +281,17 @@ fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
         return None;
     };
     let mut updates = StoredUpdates::default();
-    updates.add(update);
+    let mut organizations = BTreeSet::new();
+    let mut add = |update: ReceivedUpdate| {
+        let named = update.puts.iter().map(|(key, _)| &key.name.org);
+        for organization in named {
+            if !organizations.contains(organization) {
+                organizations.insert(organization.clone());
+            }
+        }
+        updates.add(update);
+    };
+    add(update);
     // A log that cannot be read is left as it is. The next change is saved as a new base.
     let (log, mut is_known) = match delta_log::read(disk, base.id) {
         Some(log) => (log, true),
@@ -249,7 +303,7 @@ fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
             is_known = false;
             break;
         };
-        updates.add(update);
+        add(update);
     }
     let update = updates.into_update();
     if base.length > LONG_READ {
@@ -264,6 +318,7 @@ fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
         base: base.id,
         base_length: base.length,
         log,
+        organizations,
         is_known,
     })
 }

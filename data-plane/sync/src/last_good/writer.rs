@@ -45,6 +45,7 @@ pub(crate) async fn save_changes(
     disk: Arc<SealedDirectory>,
     context: ProxyContext,
 ) {
+    let holds_deleted = files.holds_deleted_organization();
     let mut writer = SnapshotWriter {
         saved: Arc::clone(files.saved()),
         files: Arc::new(Mutex::new(files)),
@@ -52,6 +53,9 @@ pub(crate) async fn save_changes(
         compaction: None,
         is_failing: false,
     };
+    if holds_deleted {
+        writer.start_compaction();
+    }
     let mut is_last = false;
     loop {
         let latest = Arc::clone(&snapshots.borrow_and_update());
@@ -112,10 +116,16 @@ impl SnapshotWriter {
         let files = Arc::clone(&self.files);
         let compact = move || {
             let mut files = files.lock().unwrap_or_else(PoisonError::into_inner);
-            files.compact(base)
+            files.compact(base)?;
+            Ok::<_, DiskError>(files.holds_deleted_organization())
         };
-        if let Ok(Err(error)) = spawn_blocking(compact).await {
-            tracing::warn!(%error, "the saved configuration stays in its longer form");
+        match spawn_blocking(compact).await {
+            // Deleted while the base was written.
+            Ok(Ok(true)) => self.start_compaction(),
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the saved configuration stays in its longer form");
+            }
         }
     }
 

@@ -223,7 +223,7 @@ async fn observed_calls(
 }
 
 /// Sends headers that are internal between proxies, one by one and all at once: responses, and the requests that servers get,
-/// are those without the header.
+/// are the same as without the header.
 #[tokio::test]
 async fn ti_09_internal_headers_of_a_client_have_no_effect() {
     let rig = TestRig::start().await;

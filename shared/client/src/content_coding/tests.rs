@@ -62,6 +62,15 @@ fn coded(
 }
 
 async fn reply(coding: &str, body: Vec<u8>, budget: Option<&Arc<MemoryBudget>>) -> ServerReply {
+    reply_within(MIB, coding, body, budget).await
+}
+
+async fn reply_within(
+    message: usize,
+    coding: &str,
+    body: Vec<u8>,
+    budget: Option<&Arc<MemoryBudget>>,
+) -> ServerReply {
     let (drain, _trigger) = drain::new();
     let coding = coding.to_owned();
     let url = fake_server::start(&drain, move |seen| {
@@ -71,7 +80,7 @@ async fn reply(coding: &str, body: Vec<u8>, budget: Option<&Arc<MemoryBudget>>) 
             &coding,
         )
     });
-    let mut endpoint = endpoint(&url.await.unwrap()).with_limits(ReadLimits { message: MIB });
+    let mut endpoint = endpoint(&url.await.unwrap()).with_limits(ReadLimits { message });
     endpoint.response_budget = budget.cloned();
     let client = http();
     let sent = send(
@@ -148,6 +157,65 @@ async fn a_decompression_bomb_ends_at_the_size_limit() {
             "{coding}: {refused:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_expands_too_far_ends_at_the_limit_of_the_ratio() {
+    let zeros = vec![b'0'; 32 * MIB];
+    for coding in CODINGS {
+        let bomb = encoded(coding, &[&zeros]).await.concat();
+        let ReplyBody::Json(mut body) = reply_within(64 * MIB, coding, bomb, None).await.body
+        else {
+            panic!("not JSON")
+        };
+        let mut decoded = 0;
+        let refused = loop {
+            match timeout(HANG_GUARD, body.chunk()).await.unwrap() {
+                Ok(Some(chunk)) => decoded += chunk.len(),
+                Ok(None) => panic!("{coding}: whole"),
+                Err(refused) => break refused,
+            }
+        };
+        assert!(
+            matches!(refused, ClientError::Expansion(100)),
+            "{refused:?}"
+        );
+        assert!(refused.public_message().contains("100 times"), "{refused}");
+        assert!(
+            (4 * MIB..24 * MIB).contains(&decoded),
+            "{coding}: {decoded}"
+        );
+        // A body that ended with an error does not go on.
+        assert!(matches!(body.chunk().await, Ok(None)), "{coding}");
+    }
+}
+
+/// Records as tools answer with: many alike, and each of them different.
+fn records(count: usize) -> String {
+    let record = |number| {
+        json!({"id": number, "name": format!("user {number}"), "status": "active", "roles": ["reader"],
+            "email": format!("user{number}@example.com"), "createdAt": "2026-11-30T15:50:34Z"})
+    };
+    serde_json::to_string_pretty(&(0..count).map(record).collect::<Vec<_>>()).unwrap()
+}
+
+#[tokio::test]
+async fn records_that_are_much_alike_are_within_the_limit_of_the_ratio() {
+    let text = records(60_000);
+    assert!(text.len() > 8 * MIB, "{}", text.len());
+    for coding in CODINGS {
+        let body = encoded(coding, &[text.as_bytes()]).await.concat();
+        let ratio = text.len() / body.len();
+        assert!(ratio > 5, "{coding}: {ratio}");
+        let read = bytes(reply_within(64 * MIB, coding, body, None).await).await;
+        assert!(read.unwrap() == text, "{coding}: a ratio of {ratio}");
+    }
+    // Short answers may expand to any ratio.
+    let zeros = vec![b'0'; 3 * MIB];
+    let body = encoded("gzip", &[&zeros]).await.concat();
+    assert!(zeros.len() / body.len() > 200, "{}", body.len());
+    let read = bytes(reply_within(64 * MIB, "gzip", body, None).await).await;
+    assert!(read.unwrap() == zeros);
 }
 
 #[tokio::test]

@@ -1,9 +1,15 @@
 //! References of the schemas of a tool that lead nowhere: to another document, which is not fetched, or to a part of the schema
-//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself.
+//! that does not exist. A client cannot check arguments against such a schema, or fetches the document itself. Clients that
+//! compile the schemas of results when they list tools fail with the whole list, and so with the tools of all other servers.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use serde_json::{Map, Value};
+
+use crate::limits::FrameLimits;
 
 /// Members that refer to a schema.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
@@ -17,8 +23,8 @@ const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
 /// Starts of the names of documents that validators know without fetching them.
 const KNOWN_DOCUMENTS: [&str; 2] = ["https://json-schema.org/", "http://json-schema.org/"];
 
-/// Maximum depth of a schema that is searched; a definition is not nested deeper.
-const MAX_DEPTH: usize = 128;
+/// Maximum depth of a schema that is searched; a definition that is kept is not nested deeper.
+const MAX_DEPTH: u32 = FrameLimits::DEFINITION.depth;
 
 /// Maximum number of distinct references of a schema that are resolved. Nothing is reported for further ones.
 const MAX_REFERENCES: usize = 10_000;
@@ -56,6 +62,20 @@ pub(super) fn is_unresolved(definition: &[u8], members: &[&str]) -> bool {
     })
 }
 
+/// Returns the definition of a tool without its `outputSchema` if that has a reference that leads nowhere. The tool remains: a
+/// client checks its results without a schema, as it does those of other tools.
+pub(super) fn without_unresolved_output(definition: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    const OUTPUT: &str = "outputSchema";
+    if !is_unresolved(&definition, &[OUTPUT]) {
+        return definition;
+    }
+    Cow::Owned(crate::object::rebuild(
+        &definition,
+        |name| name != OUTPUT,
+        &[],
+    ))
+}
+
 fn has_unresolved(schema: &Value) -> bool {
     let places = SchemaPlaces::of(schema);
     let mut references = places.references.iter();
@@ -81,7 +101,7 @@ impl<'a> SchemaPlaces<'a> {
     }
 
     /// Collects the references and places of `value`, which is a part of the resource at `resource`.
-    fn collect(&mut self, value: &'a Value, resource: usize, depth: usize) {
+    fn collect(&mut self, value: &'a Value, resource: usize, depth: u32) {
         if depth > MAX_DEPTH {
             return;
         }
@@ -113,7 +133,7 @@ impl<'a> SchemaPlaces<'a> {
 
     /// Adds the identifier of a schema, and returns the position of the resource that the schema belongs to. A fragment in an
     /// identifier is an anchor; an identifier without a document starts no resource.
-    fn identify(&mut self, schema: &'a Value, id: &'a str, within: usize, depth: usize) -> usize {
+    fn identify(&mut self, schema: &'a Value, id: &'a str, within: usize, depth: u32) -> usize {
         let (document, fragment) = id.split_once('#').unwrap_or((id, ""));
         let mut resource = within;
         if !document.is_empty() {

@@ -71,3 +71,42 @@ fn the_age_of_a_snapshot_grows_until_it_is_confirmed() {
     );
     assert!(shown.contains("toolgate_snapshot_revision 7"), "{shown}");
 }
+
+#[test]
+fn se_07_a_metric_has_a_fixed_number_of_series_for_any_number_of_names() {
+    let metrics = Metrics::new();
+    for number in 0..100_000 {
+        let name = format!("name-{number}");
+        let named = OperationLabels {
+            method: &name,
+            tool: Some(&name),
+            error: Some(&name),
+            version: &name,
+            gateway: &name,
+            server: &name,
+        };
+        let took = Duration::from_millis(3);
+        metrics.server_operation(&named).record(took);
+        metrics.client_operation(&named).record(took);
+        metrics.overhead(&name).record(took);
+        let labels = [("name", &*name)];
+        metrics
+            .counter("toolgate.names", "Names", &labels)
+            .increment();
+    }
+    let scrape = metrics.render();
+    for counted in [
+        "mcp_server_operation_duration_seconds_count",
+        "mcp_client_operation_duration_seconds_count",
+        "toolgate_overhead_duration_seconds_count",
+        "toolgate_names_total",
+    ] {
+        let prefix = format!("{counted}{{");
+        let series = scrape.lines().filter(|line| line.starts_with(&prefix));
+        let values = series.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap());
+        let values: Vec<u64> = values.collect();
+        assert_eq!(values.len(), SERIES + 1, "{counted}");
+        assert_eq!(values.iter().sum::<u64>(), 100_000, "none is lost");
+    }
+    assert!(scrape.len() < 32 << 20, "{} bytes", scrape.len());
+}

@@ -96,3 +96,19 @@ fn an_empty_list_grants_everything_unless_none_is_set() {
         "g[1]"
     );
 }
+
+/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
+const SPECIAL_TIMES: &str = include_str!("../../../../tests/fixtures/special-times.txt");
+
+#[test]
+fn se_15_special_times_are_the_same_in_messages() {
+    for line in SPECIAL_TIMES.lines() {
+        let (millis, why) = line.split_once(' ').unwrap();
+        let given = Timestamp(millis.parse().unwrap());
+        for at in [given, Timestamp(given.0 + 1)] {
+            let sent = to_timestamp(at);
+            assert!((0..1_000_000_000).contains(&sent.nanos), "{why}");
+            assert_eq!(timestamp("t", Some(&sent)).unwrap(), Some(at), "{why}");
+        }
+    }
+}

@@ -79,7 +79,12 @@ fn a_keyring_without_keys_or_with_short_ones_is_rejected() {
 fn debug_output_contains_no_secrets() {
     let resolved = pb::ResolveResponse {
         value: b"s3cret".to_vec(),
-        ..Default::default()
+        header: String::new(),
+        revision: 1,
+        expire_time_ms: 0,
+        hosts: Vec::new(),
+        headers: Vec::new(),
+        query: Vec::new(),
     };
     assert!(!format!("{resolved:?}").contains("115"), "{resolved:?}");
     let token = toolgate_proto::admin::v1::CreateTokenResponse {

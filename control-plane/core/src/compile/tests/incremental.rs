@@ -1,5 +1,5 @@
-//! Tests that the compilation of changes equals that of the whole state, and that its work does not depend on the number
-//! of objects.
+//! Tests that compiling the changes and compiling the whole state have equal results, and that the work for changes does not
+//! depend on the number of objects.
 
 use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -135,7 +135,10 @@ fn some_put() -> impl Strategy<Value = RawWrite> {
         let key = ObjectKey::GatewayId(slug(id));
         RawWrite::Put(
             key,
-            ControlObject::GatewayId(GatewayClaim::without_uid(slug(org))),
+            ControlObject::GatewayId(GatewayClaim {
+                org: slug(org),
+                uid: None,
+            }),
         )
     });
     prop_oneof![
@@ -249,7 +252,10 @@ fn large_state(gateways: usize) -> StoreState {
         let claim = ObjectKey::GatewayId(slug(&id));
         writes.push(RawWrite::Put(
             claim,
-            ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+            ControlObject::GatewayId(GatewayClaim {
+                org: slug("acme"),
+                uid: None,
+            }),
         ));
         writes.push(put(made));
         let mut token = token("acme", &format!("token-{number}"));

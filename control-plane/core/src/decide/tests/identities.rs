@@ -133,7 +133,10 @@ fn force_old(world: &mut StoreFixture) {
     let claim = crate::ObjectKey::GatewayId(slug("tools")).to_string();
     world.force(
         &claim,
-        ControlObject::GatewayId(GatewayClaim::without_uid(slug("acme"))),
+        ControlObject::GatewayId(GatewayClaim {
+            org: slug("acme"),
+            uid: None,
+        }),
     );
     let token = for_tools("old");
     let key = Token::key(token.name.clone()).to_string();

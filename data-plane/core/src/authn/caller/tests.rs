@@ -63,3 +63,27 @@ fn neither_the_whole_id_nor_the_grant_is_printed() {
         "Caller { principal: acme/user:ada, authn: Authn { id: AuthnId(03030303…), kind: ApiToken, expires: None }, .. }"
     );
 }
+
+/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
+const SPECIAL_TIMES: &str = include_str!("../../../../../tests/fixtures/special-times.txt");
+
+#[test]
+fn se_15_a_proof_ends_at_its_expiry_at_special_times() {
+    for line in SPECIAL_TIMES.lines() {
+        let (millis, why) = line.split_once(' ').unwrap();
+        let at: u64 = millis.parse().unwrap();
+        let authn = Authn {
+            id: AuthnId([0; 32]),
+            kind: AuthnKind::ApiToken,
+            expires: Some(Timestamp(at)),
+        };
+        for (now, expected) in [
+            (at - 3_600_000, true),
+            (at - 1, true),
+            (at, false),
+            (at + 1, false),
+        ] {
+            assert_eq!(authn.is_current(Timestamp(now)), expected, "{why}");
+        }
+    }
+}

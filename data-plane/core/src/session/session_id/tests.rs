@@ -157,3 +157,44 @@ fn an_id_of_a_build_without_openers_opens_with_an_unknown_one() {
     assert_eq!(SessionOpener::read(&bytes[..15]), None);
     assert_eq!(SessionOpener::read(&[]), None);
 }
+
+/// Special times: milliseconds since 1970, as in RFC 3339, and the reason.
+const SPECIAL_TIMES: &str = include_str!("../../../../../tests/fixtures/special-times.txt");
+
+#[test]
+fn se_15_session_ids_of_special_times_open_for_their_whole_lifetime() {
+    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let ada = Principal {
+        org: slug("acme"),
+        subject: PrincipalSubject::User(slug("ada")),
+    };
+    let context = SealContext {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    for line in SPECIAL_TIMES.lines() {
+        let (millis, why) = line.split_once(' ').unwrap();
+        let issued = Timestamp(millis.parse().unwrap());
+        let claims = SessionClaims {
+            version: versions::LEGACY[0],
+            capabilities: ClientCapabilities::default(),
+            issued,
+            random: [3; RANDOM_LEN],
+            owner: OwningProxy::new(slug("edge"), None),
+            opener: SessionOpener {
+                authn: [1; 8],
+                tools: [2; 8],
+            },
+        };
+        let text = mint(&sealer, context, &claims, &[5; NONCE_LEN]);
+        let last = issued.after(LIFETIME);
+        for (now, opens) in [
+            (issued, true),
+            (issued.after(Duration::from_millis(1)), true),
+            (last, true),
+            (last.after(Duration::from_millis(1)), false),
+        ] {
+            assert_eq!(open(&sealer, context, &text, now).is_some(), opens, "{why}");
+        }
+    }
+}

@@ -87,8 +87,8 @@ pub(super) fn resources(
     resources
 }
 
-/// Sorts by exposed URI. Of equal URIs, that of the first binding stays. This is not reported as a problem: without
-/// prefixes, URIs of different servers may overlap.
+/// Sorts by exposed URI. Of resources with the same URI, the first binding's stays. This is not reported as a problem:
+/// without prefixes, URIs of different servers may overlap.
 fn sort_by_uri(list: &mut Vec<Arc<ResourceView>>) {
     list.sort_by(|one, other| one.exposed.cmp(&other.exposed));
     list.dedup_by(|later, first| later.exposed == first.exposed);

@@ -27,6 +27,9 @@ use super::{ServerOffer, ViewAssembly, features};
 /// Maximum number of problems reported per gateway; further ones are only counted.
 const MAX_REASONS: usize = 8;
 
+/// Maximum number of characters of an unknown field that are shown.
+const MAX_FIELD_CHARS: usize = 64;
+
 /// Server of a binding and what it offers, as far as they are known.
 type BoundServer<'a> = (Option<&'a Arc<ServerView>>, Option<&'a Arc<ServerOffer>>);
 
@@ -40,7 +43,7 @@ pub(super) fn gateway(
     let denied = denied(resource);
     if let Some(GatewayDenial::UnknownField(field)) = &denied {
         problems.push(format!(
-            "it must be understood by `{field}`, which this proxy does not know: denied"
+            "it requires the field `{field}`, which this proxy does not know: all its requests are denied; update this proxy"
         ));
     }
     let tools = tools(building, name, resource, &mut problems);
@@ -97,7 +100,7 @@ fn denied(resource: &GatewayResource) -> Option<GatewayDenial> {
         return Some(GatewayDenial::Unreadable);
     }
     let unknown = unsupported_security_field(&resource.must_understand)?;
-    let unknown: String = unknown.chars().take(64).collect();
+    let unknown: String = unknown.chars().take(MAX_FIELD_CHARS).collect();
     Some(GatewayDenial::UnknownField(unknown.into()))
 }
 

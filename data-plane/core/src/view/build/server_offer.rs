@@ -27,10 +27,13 @@ use super::gateway::truncated;
 /// it must not push out the parts of other servers.
 const SERVER_INSTRUCTIONS_LIMIT: usize = 12 * 1024;
 
+/// Maximum number of characters of the name of a resource that a problem shows.
+const MAX_NAME_CHARS: usize = 128;
+
 /// Number of forms of exposed URIs.
 const URI_MODES: usize = 2;
 
-/// Definitions of a server with what was found in them.
+/// Definitions of a server with the facts about them.
 #[derive(Debug)]
 pub(in crate::view) struct ServerOffer {
     /// Server, if it is served.
@@ -129,7 +132,7 @@ impl ServerOffer {
         let tools = &self.definitions().tools;
         let at = self.tools.position(tools, name)?;
         let slots = || std::iter::repeat_with(OnceLock::new).take(tools.len());
-        let facts = self.facts.get(mode(uris))?;
+        let facts = self.facts.get(uri_mode_index(uris))?;
         let facts = facts.get_or_init(|| slots().collect()).get(at)?;
         let definition = tools.get(at)?;
         let read = || {
@@ -149,7 +152,7 @@ impl ServerOffer {
         reads: &Cell<usize>,
     ) -> Option<&OfferedResources> {
         let server = self.server.as_ref()?;
-        let resources = self.resources.get(mode(uris))?;
+        let resources = self.resources.get(uri_mode_index(uris))?;
         Some(resources.get_or_init(|| {
             let definitions = self.definitions();
             let count = definitions.resources.len() + definitions.templates.len();
@@ -213,7 +216,7 @@ impl OfferedResources {
     fn read(uris: UriMode, server: &Arc<ServerView>, definitions: &DefinitionsResource) -> Self {
         let mut found = Self::default();
         let mut problem = |kind: &str, definition: &Definition, reason: &str| {
-            let name: String = definition.name.chars().take(128).collect();
+            let name: String = definition.name.chars().take(MAX_NAME_CHARS).collect();
             found.problems.push(format!("{kind} `{name}`: {reason}"));
         };
         for definition in &definitions.resources {
@@ -253,7 +256,7 @@ fn name_at(list: &[Definition], at: u32) -> &str {
     definition.map_or("", |definition| &definition.name)
 }
 
-fn mode(uris: UriMode) -> usize {
+fn uri_mode_index(uris: UriMode) -> usize {
     match uris {
         UriMode::Prefixed => 0,
         UriMode::Through => 1,
@@ -271,7 +274,7 @@ fn definitions(resource: &SnapshotResource) -> &DefinitionsResource {
 
 /// Returns `true` if a server has MCP Apps pages. Servers need not declare the extension, and pages of tools need not
 /// be listed.
-fn has_app_pages(catalogue: &DefinitionsResource) -> bool {
+fn has_app_pages(definitions: &DefinitionsResource) -> bool {
     let listed = |resource: &Definition| resource.name.starts_with(apps::URI_SCHEME);
     let has_page = |tool: &Definition| {
         let meta = object::get(tool.json.as_bytes(), "_meta");
@@ -281,7 +284,7 @@ fn has_app_pages(catalogue: &DefinitionsResource) -> bool {
                 || page(meta, "ui/resourceUri")
         })
     };
-    catalogue.resources.iter().any(listed)
-        || catalogue.templates.iter().any(listed)
-        || catalogue.tools.iter().any(has_page)
+    definitions.resources.iter().any(listed)
+        || definitions.templates.iter().any(listed)
+        || definitions.tools.iter().any(has_page)
 }

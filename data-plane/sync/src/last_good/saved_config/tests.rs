@@ -402,3 +402,64 @@ fn the_files_are_compacted_when_more_than_half_of_them_is_unused() {
         length(&history)
     );
 }
+
+/// Adds resources of another organization.
+fn with_rival(mut state: Snapshot) -> Snapshot {
+    for (key, entry) in [catalogue("rival-files"), token("rival-token", 9)] {
+        let key = ResourceKey {
+            name: toolgate_model::ObjectName::new("rival".parse().unwrap(), key.name.id),
+            ..key
+        };
+        state.entries.insert(key, entry);
+    }
+    state
+}
+
+/// Organizations that the files hold, also in what was replaced or removed.
+fn organizations(history: &SavedHistory) -> Vec<String> {
+    let stored = read(&history.disk).unwrap();
+    stored.organizations.iter().map(Slug::to_string).collect()
+}
+
+fn compacted(history: &mut SavedHistory) {
+    let base = SavedConfig::prepare(&history.disk, history.files.saved()).unwrap();
+    history.files.compact(base).unwrap();
+}
+
+#[test]
+fn ti_12_a_deleted_organization_is_gone_from_the_files() {
+    let mut history = SavedHistory::of(vec![with_rival(small(1)), small(2)]);
+    assert_eq!(organizations(&history), ["acme", "rival"]);
+    assert!(history.files.needs_compaction());
+    compacted(&mut history);
+    assert_eq!(organizations(&history), ["acme"]);
+    assert!(!history.files.needs_compaction());
+    assert_eq!(&history.stored(), history.states.last().unwrap());
+    // The removal of an object leaves the others of its organization.
+    history.save(snapshot(3, vec![token("ci", 7)]));
+    assert!(!history.files.needs_compaction());
+}
+
+#[test]
+fn ti_12_an_organization_that_is_deleted_during_a_compaction_needs_another_one() {
+    let mut history = SavedHistory::of(vec![with_rival(small(1))]);
+    let base = SavedConfig::prepare(&history.disk, history.files.saved()).unwrap();
+    history.save(small(2));
+    history.files.compact(base).unwrap();
+    assert_eq!(organizations(&history), ["acme", "rival"]);
+    assert!(history.files.holds_deleted_organization());
+    compacted(&mut history);
+    assert!(!history.files.holds_deleted_organization());
+    assert_eq!(organizations(&history), ["acme"]);
+}
+
+#[test]
+fn ti_12_a_restart_before_the_compaction_does_not_keep_a_deleted_organization() {
+    let mut history = SavedHistory::of(vec![with_rival(small(1)), small(2)]);
+    history.files = restarted(&history);
+    assert!(history.files.holds_deleted_organization());
+    compacted(&mut history);
+    history.files = restarted(&history);
+    assert!(!history.files.holds_deleted_organization());
+    assert_eq!(organizations(&history), ["acme"]);
+}

@@ -65,14 +65,11 @@ fn references_within_a_schema_are_no_problem() {
 #[test]
 fn a_schema_of_any_depth_is_searched_within_the_limit() {
     let mut deep = json!({"$ref": "https://e.example/"});
-    for _ in 0..100 {
+    for _ in 0..MAX_DEPTH {
         deep = json!({"not": deep});
     }
     assert!(has_unresolved(&deep));
-    for _ in 0..100 {
-        deep = json!({"not": deep});
-    }
-    assert!(!has_unresolved(&deep));
+    assert!(!has_unresolved(&json!({"not": deep})));
 }
 
 /// Each reference is looked for in few resources, however many there are.
@@ -126,4 +123,32 @@ fn references_beyond_the_limit_are_not_reported() {
     let schema = json!({ "allOf": all });
     assert_eq!(SchemaPlaces::of(&schema).references.len(), MAX_REFERENCES);
     assert!(!has_unresolved(&schema));
+}
+
+#[test]
+fn mc_06_an_output_schema_that_refers_elsewhere_is_left_out_and_its_tool_remains() {
+    let elsewhere = json!({"type": "object", "$ref": "https://e.example/a.json"});
+    let complete = json!({"type": "object", "$ref": "#/$defs/a", "$defs": {"a": {}}});
+    let parsed = |input: &Value, output: &Value| {
+        let tool = json!({"name": "t", "inputSchema": input, "outputSchema": output, "title": "T"});
+        let limits = crate::definition::DefinitionLimits {
+            bytes: 10_000,
+            annotations: false,
+        };
+        let kind = crate::definition::DefinitionKind::Tool;
+        let text = tool.to_string();
+        let parsed = crate::definition::parse_definition(kind, text.as_bytes(), &limits).unwrap();
+        let changed = parsed.json != text;
+        (
+            serde_json::from_str::<Value>(&parsed.json).unwrap(),
+            changed,
+        )
+    };
+    let (tool, _changed) = parsed(&elsewhere, &elsewhere);
+    assert_eq!(
+        tool,
+        json!({"name": "t", "inputSchema": elsewhere, "title": "T"})
+    );
+    let (tool, changed) = parsed(&complete, &complete);
+    assert!(!changed, "{tool}");
 }
