@@ -52,8 +52,8 @@ drill: setup ## Run the tests that have figures of time or processor time, and a
 	$(CARGO) build --profile drill --package toolgate-tests --bins
 	export TOOLGATE_TEST_BINARY="$(target)/release/toolgate"; \
 	  $(CARGO) test --profile drill --package toolgate-tests --no-fail-fast --test bad_input --test broken_servers \
-	  --test changes --test connection_floods --test cut_links --test descriptors --test drains --test first_minute \
-	  --test fleet --test floods --test giants --test http2_floods --test lost_leaders --test memory --test overload \
+	  --test changes --test connection_floods --test control_planes --test cut_links --test descriptors --test drains --test first_minute \
+	  --test fleet --test floods --test forbidden_addresses --test giants --test http2_floods --test lost_leaders --test memory --test overload \
 	  --test poisoned_store --test propagation --test push_storms --test rate_limits --test restored_store \
 	  --test revocations --test rolling_restarts --test scale --test schema_bombs --test slow_connections \
 	  --test slow_readers --test update_histories -- --test-threads 1

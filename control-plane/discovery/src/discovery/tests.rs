@@ -109,7 +109,12 @@ fn fixture(sink: MemorySink) -> DiscoveryFixture {
             ..ScheduleOptions::default()
         },
         concurrency: 4,
-        caps: ListingLimits::default(),
+        // Of content, not of time: a busy machine takes longer in a build without optimisation.
+        caps: ListingLimits {
+            time: Duration::from_secs(600),
+            request_time: Duration::from_secs(60),
+            ..ListingLimits::default()
+        },
     };
     let discovery = ServerDiscovery::start(options, receiver, system.clone(), &drain);
     DiscoveryFixture {
