@@ -1,13 +1,13 @@
 //! Private etcd cluster for tests: on free loopback ports, in a temporary folder, stopped on drop.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
 };
 
+use tokio::net::TcpSocket;
 use toolgate_control_core::port::{Store as _, StoreError};
 use toolgate_store::{EtcdOptions, EtcdStore};
 
@@ -62,9 +62,11 @@ impl EtcdCluster {
     /// Starts a cluster whose members serve `scheme` and are reached with `options`.
     pub async fn start_as(scheme: &str, options: EtcdOptions, size: usize, extra: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports: Vec<(u16, u16)> = free_ports(size * 2)
+        let reserved: Vec<TcpSocket> = (0..size * 2).map(|_| reserve_port()).collect();
+        let port = |socket: &TcpSocket| socket.local_addr().unwrap().port();
+        let ports: Vec<(u16, u16)> = reserved
             .chunks(2)
-            .map(|it| (it[0], it[1]))
+            .map(|it| (port(&it[0]), port(&it[1])))
             .collect();
         let peers: Vec<String> = (ports.iter().enumerate())
             .map(|(n, (_, peer))| format!("m{n}=http://127.0.0.1:{peer}"))
@@ -113,6 +115,7 @@ impl EtcdCluster {
         for member in 0..size {
             cluster.ready(member).await;
         }
+        drop(reserved);
         cluster
     }
 
@@ -214,12 +217,11 @@ fn binary() -> PathBuf {
     found.expect("no etcd: install the package etcd-server, or set TOOLGATE_ETCD to the binary")
 }
 
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<TcpListener> = (0..count)
-        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
-        .collect();
-    listeners
-        .iter()
-        .map(|it| it.local_addr().unwrap().port())
-        .collect()
+/// Reserves a port for a process that sets `SO_REUSEADDR`: a bound socket that does not listen keeps others from getting
+/// the port, and not that process.
+fn reserve_port() -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket
 }
