@@ -135,7 +135,8 @@ impl RequestMeasurement {
 
     /// Sets the gateway that the request names.
     pub(crate) fn set_gateway(&mut self, gateway: &GatewayView) {
-        self.meter = Some(self.metrics.meters.gateway(&gateway.name));
+        let meters = &self.metrics.meters;
+        self.meter = Some(meters.gateway(&gateway.name, gateway.uid));
     }
 
     /// Sets the caller, which may enter the gateway.

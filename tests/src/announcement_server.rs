@@ -2,22 +2,17 @@
 //! until it is stopped; its one tool sends a hundred thousand progress and log messages before its result.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::response::Response;
 use futures_util::stream::{self, StreamExt as _};
-use http::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::scripted_server::{ScriptedAnswer, ScriptedServer, discovered, method, typed};
 
 /// Messages of one kind in a flood.
 pub const MESSAGES: u64 = 100_000;
@@ -34,9 +29,8 @@ const WAVE_INTERVAL: Duration = Duration::from_millis(10);
 /// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct AnnouncementServer {
-    address: SocketAddr,
+    server: ScriptedServer,
     counts: Arc<AnnouncementCounts>,
-    _task: JoinSet<()>,
 }
 
 /// Counters of requests and announcements.
@@ -60,31 +54,20 @@ impl AnnouncementServer {
 
     /// Starts a server whose list has this many bytes more.
     pub async fn start_large(padding: usize) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let counts = Arc::new(AnnouncementCounts {
             padding,
             ..AnnouncementCounts::default()
         });
-        let router = Router::new().route("/mcp", post(handle_request));
-        let router = router.with_state(Arc::clone(&counts));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the flood ended");
-            }
-        });
-        Ok(Self {
-            address,
-            counts,
-            _task: task,
-        })
+        let shared = Arc::clone(&counts);
+        let answer = move |message| std::future::ready(answer(&shared, &message));
+        let server = ScriptedServer::start(answer).await?;
+        Ok(Self { server, counts })
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.server.url()
     }
 
     /// Number of list reads.
@@ -110,15 +93,10 @@ impl AnnouncementServer {
     }
 }
 
-async fn handle_request(State(counts): State<Arc<AnnouncementCounts>>, body: Bytes) -> Response {
-    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    let id = message.get("id").cloned().unwrap_or_default();
-    let result = match message.get("method").and_then(Value::as_str) {
-        Some("server/discover") => json!({"supportedVersions": ["2026-07-28"],
-            "capabilities": {"tools": {"listChanged": true}, "logging": {}}}),
-        Some("tools/list") => {
+fn answer(counts: &Arc<AnnouncementCounts>, message: &Value) -> ScriptedAnswer {
+    match method(message) {
+        "server/discover" => discovered(&json!({"tools": {"listChanged": true}, "logging": {}})),
+        "tools/list" => {
             let number = counts.lists.fetch_add(1, Ordering::Relaxed);
             let description = if counts.calm.load(Ordering::Relaxed) {
                 format!("After change {}", counts.changes.load(Ordering::Relaxed))
@@ -134,26 +112,14 @@ async fn handle_request(State(counts): State<Arc<AnnouncementCounts>>, body: Byt
             let fillers = pieces.enumerate();
             let fillers = fillers.map(|(number, text)| tool(&format!("filler-{number}"), &text));
             let tools: Vec<Value> = [tool("chatty", "")].into_iter().chain(fillers).collect();
-            json!({"tools": tools})
+            ScriptedAnswer::Result(json!({ "tools": tools }))
         }
-        Some("subscriptions/listen") => return announcement_stream(&message, counts),
-        Some("tools/call") => return progress_and_log_stream(&message),
-        _ => return StatusCode::ACCEPTED.into_response(),
-    };
-    let mut result = result;
-    for (name, value) in [
-        ("resultType", json!("complete")),
-        ("ttlMs", json!(1000)),
-        ("cacheScope", json!("private")),
-    ] {
-        result[name] = value;
+        "subscriptions/listen" => {
+            ScriptedAnswer::Response(announcement_stream(message, Arc::clone(counts)))
+        }
+        "tools/call" => ScriptedAnswer::Response(progress_and_log_stream(message)),
+        _ => ScriptedAnswer::Accepted,
     }
-    let message = json!({"jsonrpc": "2.0", "id": id, "result": result});
-    typed("application/json", message.to_string())
-}
-
-fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
-    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
 }
 
 fn event(message: &Value) -> String {

@@ -1,17 +1,16 @@
 //! A server with a valid handshake whose tools each return a different kind of invalid response.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::response::{IntoResponse as _, Response};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::scripted_server::{
+    ScriptedAnswer, ScriptedServer, discovered, method, result_response, typed,
+};
 
 /// Tools with invalid responses; the name describes the fault.
 pub const INVALID_TOOLS: &[&str] = &[
@@ -37,69 +36,31 @@ pub const VALID_TOOL: &str = "truth";
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
-pub struct InvalidServer {
-    address: SocketAddr,
-    _task: JoinSet<()>,
-}
+pub struct InvalidServer(ScriptedServer);
 
 impl InvalidServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let router = Router::new().route("/mcp", post(handle_request));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the liar ended");
-            }
-        });
-        Ok(Self {
-            address,
-            _task: task,
-        })
+        ScriptedServer::start(answer).await.map(Self)
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.0.url()
     }
 }
 
-async fn handle_request(body: Bytes) -> Response {
-    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    let id = message.get("id").cloned().unwrap_or_default();
-    match message.get("method").and_then(Value::as_str) {
-        Some("server/discover") => valid_response(&id, &discovery()),
-        Some("tools/list") => valid_response(&id, &listing()),
-        Some("tools/call") => {
-            let name = message.pointer("/params/name").and_then(Value::as_str);
-            invalid_response(name.unwrap_or_default(), &id).await
+async fn answer(message: Value) -> ScriptedAnswer {
+    match method(&message) {
+        "server/discover" => discovered(&json!({"tools": {}})),
+        "tools/list" => ScriptedAnswer::Result(listing()),
+        "tools/call" => {
+            let name = message["params"]["name"].as_str().unwrap_or_default();
+            ScriptedAnswer::Response(invalid_response(name, &message["id"]).await)
         }
-        _ => StatusCode::ACCEPTED.into_response(),
+        _ => ScriptedAnswer::Accepted,
     }
-}
-
-fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
-    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
-}
-
-fn valid_response(id: &Value, result: &Value) -> Response {
-    let message = json!({"jsonrpc": "2.0", "id": id, "result": result});
-    typed("application/json", message.to_string())
-}
-
-fn discovery() -> Value {
-    json!({
-        "resultType": "complete",
-        "supportedVersions": ["2026-07-28"],
-        "capabilities": {"tools": {}},
-        "ttlMs": 1000,
-        "cacheScope": "private",
-    })
 }
 
 fn listing() -> Value {
@@ -108,7 +69,7 @@ fn listing() -> Value {
         .chain([&VALID_TOOL])
         .map(|name| json!({"name": name, "description": "Lies", "inputSchema": {"type": "object"}}))
         .collect();
-    json!({"resultType": "complete", "tools": tools, "ttlMs": 1000, "cacheScope": "private"})
+    json!({ "tools": tools })
 }
 
 async fn invalid_response(name: &str, id: &Value) -> Response {
@@ -116,10 +77,10 @@ async fn invalid_response(name: &str, id: &Value) -> Response {
     let result = json!({"resultType": "complete", "content": content});
     let text = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
     match name {
-        VALID_TOOL => valid_response(id, &result),
+        VALID_TOOL => result_response(id, result),
         "html" => typed("text/html", "<h1>secret-of-the-server</h1>"),
         "not_json" => typed("application/json", "secret-of-the-server"),
-        "wrong_id" => valid_response(&json!("secret-of-the-server"), &result),
+        "wrong_id" => result_response(&json!("secret-of-the-server"), result),
         "no_result" => typed(
             "application/json",
             format!(r#"{{"jsonrpc":"2.0","id":{id}}}"#),

@@ -36,6 +36,7 @@ pub mod push_client;
 pub mod real_clients;
 pub mod referring_server;
 pub mod sandbox;
+pub mod scripted_server;
 pub mod shifted_clock;
 pub mod small_disk;
 pub mod strict_server;

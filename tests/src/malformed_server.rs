@@ -1,17 +1,10 @@
 //! A server whose lists hold definitions that strict clients reject, next to valid ones. Some have a harmless
 //! deviation, which the gateway normalizes; the others are left out.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
-use axum::Router;
-use axum::body::Bytes;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use http::{StatusCode, header};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::scripted_server::{ScriptedAnswer, ScriptedServer, discovered, method};
 
 /// Tools that are listed, in this order.
 pub const LISTED_TOOLS: &[&str] = &[
@@ -52,65 +45,39 @@ pub const LISTED_TEMPLATES: &[&str] = &["memo:{valid}", "memo:{nulls}"];
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
-pub struct MalformedServer {
-    address: SocketAddr,
-    _task: JoinSet<()>,
-}
+pub struct MalformedServer(ScriptedServer);
 
 impl MalformedServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let router = Router::new().route("/mcp", post(handle_request));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "a server of malformed definitions ended");
-            }
-        });
-        Ok(Self {
-            address,
-            _task: task,
-        })
+        let answer = |message| std::future::ready(answer(&message));
+        ScriptedServer::start(answer).await.map(Self)
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.0.url()
     }
 }
 
-async fn handle_request(body: Bytes) -> Response {
-    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    let mut result = match message.get("method").and_then(Value::as_str) {
-        Some("server/discover") => json!({
-            "supportedVersions": ["2026-07-28"],
-            "capabilities": {"tools": {}, "prompts": {}, "resources": {}},
-        }),
-        Some("tools/list") => json!({"tools": tools()}),
-        Some("tools/call") => {
-            let name = message.pointer("/params/name").and_then(Value::as_str);
+fn answer(message: &Value) -> ScriptedAnswer {
+    ScriptedAnswer::Result(match method(message) {
+        "server/discover" => {
+            return discovered(&json!({"tools": {}, "prompts": {}, "resources": {}}));
+        }
+        "tools/list" => json!({"tools": tools()}),
+        "tools/call" => {
+            let name = message["params"]["name"].as_str();
             json!({"content": [{"type": "text", "text": name.unwrap_or_default()}]})
         }
-        Some("prompts/list") => json!({"prompts": prompts()}),
-        Some("resources/list") => {
-            json!({"resources": resources("uri", "memo:valid", "memo:nulls")})
-        }
-        Some("resources/templates/list") => {
+        "prompts/list" => json!({"prompts": prompts()}),
+        "resources/list" => json!({"resources": resources("uri", "memo:valid", "memo:nulls")}),
+        "resources/templates/list" => {
             json!({"resourceTemplates": resources("uriTemplate", "memo:{valid}", "memo:{nulls}")})
         }
-        _ => return StatusCode::ACCEPTED.into_response(),
-    };
-    result["resultType"] = json!("complete");
-    result["ttlMs"] = json!(1000);
-    result["cacheScope"] = json!("private");
-    let message = json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result});
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, message.to_string()).into_response()
+        _ => return ScriptedAnswer::Accepted,
+    })
 }
 
 /// Returns a tool with an object schema and these members on top.

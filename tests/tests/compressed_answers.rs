@@ -7,19 +7,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use async_compression::tokio::bufread::{BrotliEncoder, GzipEncoder, ZstdEncoder};
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
 use futures_util::stream::{self, StreamExt as _};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::scripted_server::{ScriptedAnswer, ScriptedServer, discovered, method};
 use toolgate_tests::toolgate::ToolgateUp;
 
 /// Bytes of one compressed part, and the number of parts: 10 GiB together.
@@ -79,46 +75,32 @@ fn bomb(state: &Arc<BombState>, coding: &str) -> Option<Response> {
     Some((headers, Body::from_stream(parts)).into_response())
 }
 
-async fn handle(State(state): State<Arc<BombState>>, body: Bytes) -> Response {
-    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let mut result = match message["method"].as_str() {
-        Some("server/discover") => {
-            json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})
-        }
-        Some("tools/list") => {
+fn answer(state: &Arc<BombState>, message: &Value) -> ScriptedAnswer {
+    match method(message) {
+        "server/discover" => discovered(&json!({"tools": {}})),
+        "tools/list" => {
             let tool = |(name, _): &(&str, Bytes)| json!({"name": name, "inputSchema": {"type": "object"}});
-            json!({"tools": state.parts.iter().map(tool).collect::<Vec<_>>()})
+            let tools: Vec<Value> = state.parts.iter().map(tool).collect();
+            ScriptedAnswer::Result(json!({ "tools": tools }))
         }
-        Some("tools/call") => {
+        "tools/call" => {
             let name = message["params"]["name"].as_str().unwrap_or_default();
-            return bomb(&state, name).unwrap_or_else(|| StatusCode::BAD_REQUEST.into_response());
+            let unknown = || StatusCode::BAD_REQUEST.into_response();
+            ScriptedAnswer::Response(bomb(state, name).unwrap_or_else(unknown))
         }
-        _ => return StatusCode::NOT_FOUND.into_response(),
-    };
-    result["resultType"] = json!("complete");
-    result["ttlMs"] = json!(1000);
-    result["cacheScope"] = json!("private");
-    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        answer.to_string(),
-    )
-        .into_response()
+        _ => ScriptedAnswer::Accepted,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_expand_to_gigabytes_end_at_the_limit_of_an_answer() {
     let sandbox = Sandbox::new("bombs").unwrap();
     let state = Arc::new(BombState::new().await.unwrap());
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let router = Router::new()
-        .route("/mcp", post(handle))
-        .with_state(Arc::clone(&state));
-    let mut serving = JoinSet::new();
-    serving.spawn(async move { axum::serve(listener, router).await });
+    let shared = Arc::clone(&state);
+    let answer = move |message| std::future::ready(answer(&shared, &message));
+    let server = ScriptedServer::start(answer).await.unwrap();
     let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let token = up.expose("main", &url, "single").await.unwrap();
+    let token = up.expose("main", &server.url(), "single").await.unwrap();
     let agent = Agent::modern(&up.url("main"), &token);
     for (coding, part) in &state.parts {
         let before = up.process().resident().unwrap();

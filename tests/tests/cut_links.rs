@@ -90,53 +90,48 @@ impl LinkedFleet {
     }
 }
 
+/// Cuts off each member of a cluster in turn, by `cut`, and heals it: all that is written beside it is served, and so is what is
+/// written afterwards. Returns the times.
+async fn check_each_member(
+    name: &str,
+    cut: impl Fn(&TestEtcdCluster, usize) -> Result<()>,
+) -> Result<String> {
+    let sandbox = Sandbox::new(name)?;
+    let etcd = TestEtcdCluster::start_linked(&sandbox, 3).await?;
+    let endpoints = etcd.endpoints();
+    let fleet = LinkedFleet::start(&sandbox, &endpoints, &endpoints).await?;
+    let mut times = String::new();
+    for member in 0..3 {
+        cut(&etcd, member)?;
+        let gateways = format!("without-{member}");
+        let took = fleet.write_and_serve(&gateways, FAILOVER_TIMEOUT).await?;
+        let _ = writeln!(
+            times,
+            "{name}, member {member}: all was served after {took:?}"
+        );
+        ensure!(
+            !etcd.has_quorum(member).await,
+            "member {member} is not cut off"
+        );
+        etcd.heal();
+        etcd.healthy(member).await?;
+        let gateways = format!("again-with-{member}");
+        fleet.write_and_serve(&gateways, FAILOVER_TIMEOUT).await?;
+    }
+    Ok(times)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn no_change_is_missed_while_the_network_cuts_off_any_member() {
-    let sandbox = Sandbox::new("cut-off").unwrap();
-    let etcd = TestEtcdCluster::start_linked(&sandbox, 3).await.unwrap();
-    let endpoints = etcd.endpoints();
-    let fleet = LinkedFleet::start(&sandbox, &endpoints, &endpoints)
-        .await
-        .unwrap();
-    for member in 0..3 {
-        etcd.cut_off(member).unwrap();
-        let name = format!("without-{member}");
-        let took = fleet.write_and_serve(&name, FAILOVER_TIMEOUT).await;
-        println!(
-            "member {member} cut off: all was served after {:?}",
-            took.unwrap()
-        );
-        assert!(!etcd.has_quorum(member).await, "the member is not cut off");
-        etcd.heal();
-        etcd.healthy(member).await.unwrap();
-        let name = format!("again-with-{member}");
-        fleet
-            .write_and_serve(&name, FAILOVER_TIMEOUT)
-            .await
-            .unwrap();
-    }
+    let times = check_each_member("cut-off", |etcd, member| etcd.cut_off(member)).await;
+    println!("{}", times.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_member_that_answers_but_lost_its_quorum_is_left() {
-    let sandbox = Sandbox::new("no-quorum").unwrap();
-    let etcd = TestEtcdCluster::start_linked(&sandbox, 3).await.unwrap();
-    let endpoints = etcd.endpoints();
-    let fleet = LinkedFleet::start(&sandbox, &endpoints, &endpoints)
-        .await
-        .unwrap();
-    for member in 0..3 {
-        etcd.cut_off_from_peers(member).unwrap();
-        let name = format!("beside-{member}");
-        let took = fleet.write_and_serve(&name, FAILOVER_TIMEOUT).await;
-        println!(
-            "member {member} without peers: all was served after {:?}",
-            took.unwrap()
-        );
-        assert!(!etcd.has_quorum(member).await, "the member is not cut off");
-        etcd.heal();
-        etcd.healthy(member).await.unwrap();
-    }
+    let cut = |etcd: &TestEtcdCluster, member| etcd.cut_off_from_peers(member);
+    let times = check_each_member("no-quorum", cut).await;
+    println!("{}", times.unwrap());
 }
 
 fn gateways(numbers: std::ops::Range<usize>) -> String {

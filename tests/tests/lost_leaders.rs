@@ -5,21 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
-use http::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use toolgate_tests::{
     clock::{HANG_GUARD, eventually, is_drill, now, throughout, within},
     etcd_cluster::TestEtcdCluster,
     http_client::TestHttpClient,
     sandbox::Sandbox,
+    scripted_server::{ScriptedAnswer, ScriptedServer, discovered, method},
     toolgate::{CommandLine, ControlPlaneProcess},
 };
 
@@ -36,28 +29,22 @@ struct HeldLists {
     first: Arc<Semaphore>,
 }
 
-async fn handle_request(State(held): State<HeldLists>, body: Bytes) -> Response {
-    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    let mut result = match message.get("method").and_then(Value::as_str) {
-        Some("server/discover") => json!({"supportedVersions": ["2026-07-28"],
-            "capabilities": {"tools": {}}}),
-        Some("tools/list") => {
-            let number = held.lists.fetch_add(1, Ordering::SeqCst);
-            if number == 0 {
-                drop(held.first.acquire().await);
+impl HeldLists {
+    async fn answer(self, message: Value) -> ScriptedAnswer {
+        match method(&message) {
+            "server/discover" => discovered(&json!({"tools": {}})),
+            "tools/list" => {
+                let number = self.lists.fetch_add(1, Ordering::SeqCst);
+                if number == 0 {
+                    drop(self.first.acquire().await);
+                }
+                let tool =
+                    json!({"name": format!("list-{number}"), "inputSchema": {"type": "object"}});
+                ScriptedAnswer::Result(json!({"tools": [tool], "ttlMs": 600_000}))
             }
-            json!({"tools": [{"name": format!("list-{number}"), "inputSchema": {"type": "object"}}]})
+            _ => ScriptedAnswer::Accepted,
         }
-        _ => return StatusCode::ACCEPTED.into_response(),
-    };
-    result["resultType"] = json!("complete");
-    result["ttlMs"] = json!(600_000);
-    result["cacheScope"] = json!("private");
-    let message = json!({"jsonrpc": "2.0", "id": message.get("id"), "result": result});
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, message.to_string()).into_response()
+    }
 }
 
 /// Names of the tools of the server `held`, as the store has them.
@@ -73,12 +60,10 @@ async fn a_leader_that_was_frozen_beyond_its_lease_writes_nothing_of_what_it_had
         lists: Arc::default(),
         first: Arc::new(Semaphore::new(0)),
     };
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let router = Router::new().route("/mcp", post(handle_request));
-    let mut serving = JoinSet::new();
-    let router = router.with_state(held.clone());
-    serving.spawn(async move { axum::serve(listener, router).await });
+    let lists = held.clone();
+    let answer = move |message| lists.clone().answer(message);
+    let server = ScriptedServer::start(answer).await.unwrap();
+    let url = server.url();
 
     let etcd = TestEtcdCluster::start(&sandbox, 3).await.unwrap();
     let flags = ["--log", "info"];

@@ -4,17 +4,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use axum::Router;
-use axum::body::Bytes;
-use axum::response::{IntoResponse as _, Response};
-use axum::routing::post;
-use http::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::is_drill;
 use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::scripted_server::{ScriptedAnswer, ScriptedServer, discovered, method};
 use toolgate_tests::toolgate::ToolgateUp;
 
 /// Calls of each tool.
@@ -58,28 +52,19 @@ fn tools() -> Vec<(&'static str, Value)> {
     ]
 }
 
-async fn handle(body: Bytes) -> Response {
-    let message: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let mut result = match message["method"].as_str() {
-        Some("server/discover") => {
-            json!({"supportedVersions": ["2026-07-28"], "capabilities": {"tools": {}}})
-        }
-        Some("tools/list") => {
+async fn answer(message: Value) -> ScriptedAnswer {
+    ScriptedAnswer::Result(match method(&message) {
+        "server/discover" => return discovered(&json!({"tools": {}})),
+        "tools/list" => {
             let tool = |(name, text): (&str, Value)| {
                 let schema = json!({"type": "object", "properties": {"text": text}});
                 json!({"name": name, "inputSchema": schema})
             };
             json!({"tools": tools().into_iter().map(tool).collect::<Vec<_>>()})
         }
-        Some("tools/call") => json!({"content": [{"type": "text", "text": "called"}]}),
-        _ => return StatusCode::NOT_FOUND.into_response(),
-    };
-    result["resultType"] = json!("complete");
-    result["ttlMs"] = json!(1000);
-    result["cacheScope"] = json!("private");
-    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": result});
-    let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, answer.to_string()).into_response()
+        "tools/call" => json!({"content": [{"type": "text", "text": "called"}]}),
+        _ => return ScriptedAnswer::Accepted,
+    })
 }
 
 /// Processor time of one call with an argument on which a pattern would backtrack.
@@ -98,13 +83,9 @@ async fn call_cost(up: &mut ToolgateUp, agent: &Agent, tool: &str) -> Result<Dur
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_of_tools_with_costly_schemas_cost_what_other_calls_do() {
     let sandbox = Sandbox::new("schemas").unwrap();
-    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
-    let mut serving = JoinSet::new();
-    let router = Router::new().route("/mcp", post(handle));
-    serving.spawn(async move { axum::serve(listener, router).await });
+    let server = ScriptedServer::start(answer).await.unwrap();
     let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let token = up.expose("main", &url, "single").await.unwrap();
+    let token = up.expose("main", &server.url(), "single").await.unwrap();
     let agent = Agent::modern(&up.url("main"), &token);
     let listed = agent.tools().await.unwrap();
     println!("listed: {listed:?}");

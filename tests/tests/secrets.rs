@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use prost::Message as _;
 use serde_json::{Value, json};
 use toolgate_proto::store::v1::{Record, SealedBlob, record};
@@ -75,6 +75,58 @@ async fn headers_at_server(agent: &Agent) -> anyhow::Result<Value> {
     Ok(serde_json::from_str(&text)?)
 }
 
+/// Adds a server whose credential has this value, and a gateway of the same name.
+async fn add_guarded(
+    cli: &CommandLine,
+    name: &str,
+    server: &UpstreamServer,
+    value: &str,
+) -> anyhow::Result<()> {
+    let header = format!("Authorization=Bearer {value}");
+    let url = server.url();
+    let add = ["server", "add", name, "--url", url, "--header", &header];
+    cli.run(&add).await?;
+    let create = [
+        "gateway", "create", name, "--server", name, "--prefix", "single",
+    ];
+    cli.run(&create).await.map(drop)
+}
+
+/// Waits until the server gets this value through the gateway of `agent`. Returns the headers.
+async fn check_served(agent: &Agent, value: &str) -> anyhow::Result<Value> {
+    let headers = eventually("a call", HANG_GUARD, || headers_at_server(agent)).await?;
+    ensure!(
+        headers["authorization"] == format!("Bearer {value}"),
+        "{headers}"
+    );
+    Ok(headers)
+}
+
+/// One member of etcd, a control plane and a proxy, with a server to guard.
+struct GuardingFleet {
+    etcd: TestEtcdCluster,
+    server: UpstreamServer,
+    proxy: ProxyProcess,
+    cli: CommandLine,
+    _plane: ControlPlaneProcess,
+}
+
+impl GuardingFleet {
+    async fn start(sandbox: &Sandbox) -> anyhow::Result<Self> {
+        let etcd = TestEtcdCluster::start(sandbox, 1).await?;
+        let server = UpstreamServer::fixture(sandbox, "fixture", &[]).await?;
+        let plane = ControlPlaneProcess::start(sandbox, "plane", &etcd.endpoints()).await?;
+        let proxy = ProxyProcess::join(sandbox, "proxy-1", &plane).await?;
+        Ok(Self {
+            etcd,
+            server,
+            proxy,
+            cli: plane.cli()?,
+            _plane: plane,
+        })
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_gets_the_credential_and_not_the_callers_token() {
     let sandbox = Sandbox::new("credential").unwrap();
@@ -85,28 +137,10 @@ async fn the_server_gets_the_credential_and_not_the_callers_token() {
         .await
         .unwrap();
     let cli = up.cli().unwrap();
-    let header = format!("Authorization=Bearer {CANARY}");
-    let add = [
-        "server",
-        "add",
-        "guarded",
-        "--url",
-        server.url(),
-        "--header",
-        &header,
-    ];
-    cli.run(&add).await.unwrap();
-    cli.run(&[
-        "gateway", "create", "guarded", "--server", "guarded", "--prefix", "single",
-    ])
-    .await
-    .unwrap();
+    add_guarded(&cli, "guarded", &server, CANARY).await.unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
     let modern = Agent::modern(&up.url("guarded"), &token);
-    let headers = eventually("a call", HANG_GUARD, || headers_at_server(&modern))
-        .await
-        .unwrap();
-    assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
+    let headers = check_served(&modern, CANARY).await.unwrap();
     assert!(
         !headers.to_string().contains(&token),
         "the caller's token was passed on: {headers}"
@@ -136,39 +170,12 @@ async fn the_server_gets_the_credential_and_not_the_callers_token() {
 #[tokio::test(flavor = "multi_thread")]
 async fn store_and_disks_of_a_fleet_contain_no_plain_secret() {
     let sandbox = Sandbox::new("at-rest").unwrap();
-    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
-    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
-        .await
-        .unwrap();
-    let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
-        .await
-        .unwrap();
-    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
-        .await
-        .unwrap();
-    let cli = plane.cli().unwrap();
-    let header = format!("Authorization=Bearer {CANARY}");
-    let add = [
-        "server",
-        "add",
-        "guarded",
-        "--url",
-        server.url(),
-        "--header",
-        &header,
-    ];
-    cli.run(&add).await.unwrap();
-    cli.run(&[
-        "gateway", "create", "guarded", "--server", "guarded", "--prefix", "single",
-    ])
-    .await
-    .unwrap();
+    let fleet = GuardingFleet::start(&sandbox).await.unwrap();
+    let GuardingFleet { cli, server, .. } = &fleet;
+    add_guarded(cli, "guarded", server, CANARY).await.unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
-    let agent = Agent::modern(&proxy.url("guarded"), &token);
-    let headers = eventually("a call", HANG_GUARD, || headers_at_server(&agent))
-        .await
-        .unwrap();
-    assert_eq!(headers["authorization"], format!("Bearer {CANARY}"));
+    let agent = Agent::modern(&fleet.proxy.url("guarded"), &token);
+    check_served(&agent, CANARY).await.unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(
         files(sandbox.path()).len() > 5,
@@ -199,42 +206,17 @@ fn sealed_value(record: &mut Record) -> Option<&mut Option<SealedBlob>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn se_02_a_sealed_value_that_is_moved_in_the_store_affects_one_server_and_is_reported() {
     let sandbox = Sandbox::new("moved-value").unwrap();
-    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
-    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
-        .await
-        .unwrap();
-    let plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
-        .await
-        .unwrap();
-    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
-        .await
-        .unwrap();
-    let cli = plane.cli().unwrap();
+    let fleet = GuardingFleet::start(&sandbox).await.unwrap();
+    let GuardingFleet { etcd, cli, .. } = &fleet;
     let token = cli.token("caller", &[]).await.unwrap();
-    let agent = |name: &str| Agent::modern(&proxy.url(name), &token);
+    let agent = |name: &str| Agent::modern(&fleet.proxy.url(name), &token);
     for name in ["one", "two"] {
-        let header = format!("Authorization=Bearer {CANARY}-{name}");
-        let add = [
-            "server",
-            "add",
-            name,
-            "--url",
-            server.url(),
-            "--header",
-            &header,
-        ];
-        cli.run(&add).await.unwrap();
-        let create = [
-            "gateway", "create", name, "--server", name, "--prefix", "single",
-        ];
-        cli.run(&create).await.unwrap();
-        let agent = agent(name);
-        let headers = eventually("a call", HANG_GUARD, || headers_at_server(&agent));
-        let headers = headers.await.unwrap();
-        assert_eq!(headers["authorization"], format!("Bearer {CANARY}-{name}"));
+        let value = format!("{CANARY}-{name}");
+        add_guarded(cli, name, &fleet.server, &value).await.unwrap();
+        check_served(&agent(name), &value).await.unwrap();
     }
-    let (_, mut one) = stored_credential(&etcd, "one").await.unwrap();
-    let (key, mut two) = stored_credential(&etcd, "two").await.unwrap();
+    let (_, mut one) = stored_credential(etcd, "one").await.unwrap();
+    let (key, mut two) = stored_credential(etcd, "two").await.unwrap();
     *sealed_value(&mut two).unwrap() = sealed_value(&mut one).unwrap().clone();
     etcd.put(&key, &two.encode_to_vec()).await.unwrap();
     let told = eventually("the probe fails", HANG_GUARD, || async {

@@ -20,74 +20,17 @@ use toolgate_tests::strict_server::StrictServer;
 use toolgate_tests::toolgate::ToolgateUp;
 use toolgate_tests::{external_programs, port};
 
+#[path = "../../data-plane/tests/calls/hostile/ambiguous_bodies.rs"]
+mod ambiguous_bodies;
+
+use ambiguous_bodies::ambiguous_bodies;
+
 /// Time without a byte after which a connection is taken for answered.
 const QUIET: Duration = Duration::from_millis(400);
 /// Payloads that are sent at a time, each on a connection of its own. As many other clients call afterwards.
 const AT_A_TIME: usize = 16;
 /// Header by which the balancer logs which request it has seen.
 const PROBE: &str = "X-Probe";
-
-/// Fields that a parser may read as a chunked body, and another one not.
-const CODINGS: [&str; 24] = [
-    "Transfer-Encoding: chunked",
-    "transfer-encoding: CHUNKED",
-    "Transfer-Encoding:chunked",
-    "Transfer-Encoding:\tchunked",
-    "Transfer-Encoding: chunked\t",
-    "Transfer-Encoding : chunked",
-    "Transfer-Encoding\t: chunked",
-    " Transfer-Encoding: chunked",
-    "X: y\r\n Transfer-Encoding: chunked",
-    "X: y\nTransfer-Encoding: chunked",
-    "X: y\rTransfer-Encoding: chunked",
-    "Transfer-Encoding:\r\n chunked",
-    "Transfer-Encoding: \u{b}chunked",
-    "Transfer-Encoding: \"chunked\"",
-    "Transfer-Encoding: xchunked",
-    "Transfer-Encoding: chunked;q=1",
-    "Transfer-Encoding: chunked, identity",
-    "Transfer-Encoding: identity, chunked",
-    "Transfer-Encoding: identity",
-    "Transfer-Encoding: chunked, chunked",
-    "Transfer-Encoding: cow\r\nTransfer-Encoding: chunked",
-    "Transfer-Encoding: chunked\r\nTransfer-Encoding: cow",
-    "Transfer_Encoding: chunked",
-    "Transfer-Encoding: chunked\0",
-];
-
-/// Lengths of a body that a parser may read as zero; `N` is the length of all that follows.
-const LENGTHS: [&str; 14] = [
-    "Content-Length: 0\r\nContent-Length: N",
-    "Content-Length: N\r\nContent-Length: 0",
-    "Content-Length: 0, N",
-    "Content-Length: N, 0",
-    "Content-Length: +N",
-    "Content-Length: -N",
-    "Content-Length: 0xN",
-    "Content-Length: 0 N",
-    "Content-Length: N.0",
-    "Content-Length : N",
-    "Content-Length: 0\r\n N",
-    "Content-Length: \u{b}N",
-    "Content-Length: 99999999999999999999N",
-    "Content_Length: N\r\nContent-Length: -0",
-];
-
-/// Chunks that a parser may read as the last one, each before a second request.
-const CHUNKS: [&str; 12] = [
-    "0x0\r\n\r\n",
-    "+0\r\n\r\n",
-    "-0\r\n\r\n",
-    " 0\r\n\r\n",
-    "0 \u{b}\r\n\r\n",
-    "0\n\n",
-    "0\r\r",
-    "0;a=\n\r\n",
-    "10000000000000000\r\n\r\n",
-    "\r\n\r\n",
-    "2\r\n{}0\r\n\r\n",
-    "0\r\nX: y\n\r\n\n",
-];
 
 /// Proxy in front of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,50 +147,15 @@ impl RequestWriter<'_> {
         self.request(probe, &format!("Content-Length: {}", body.len()), &body)
     }
 
-    /// Payload with this number: fields and rest are made from the first call and the hidden request.
-    fn payload(&self, number: usize, make: impl Fn(&str, &str) -> (String, String)) -> String {
-        let first = format!("first-{number}");
-        let hidden = self.whole(&format!("hidden-{number}"));
-        let (fields, rest) = make(&self.body(&first), &hidden);
-        self.request(&first, &fields, &rest)
-    }
-
     fn payloads(&self) -> Vec<String> {
-        let chunk = |text: &str| format!("{:x}\r\n{text}\r\n", text.len());
-        let mut all = Vec::new();
-        for coding in CODINGS {
-            for length_first in [true, false] {
-                let fields = |length: usize| match length_first {
-                    true => format!("Content-Length: {length}\r\n{coding}"),
-                    false => format!("{coding}\r\nContent-Length: {length}"),
-                };
-                // One parser reads chunks and finds the second request behind them, the other reads all of it as the body.
-                all.push(self.payload(all.len(), |first, hidden| {
-                    let rest = format!("{}0\r\n\r\n{hidden}", chunk(first));
-                    (fields(rest.len()), rest)
-                }));
-                // And the reverse: the second request is a chunk, and a body of the given length ends before it.
-                all.push(self.payload(all.len(), |_, hidden| {
-                    let size = format!("{:x}\r\n", hidden.len()).len();
-                    (fields(size), format!("{}0\r\n\r\n", chunk(hidden)))
-                }));
-            }
-        }
-        for length in LENGTHS {
-            all.push(self.payload(all.len(), |_, hidden| {
-                (
-                    length.replace('N', &hidden.len().to_string()),
-                    hidden.to_owned(),
-                )
-            }));
-        }
-        for last in CHUNKS {
-            all.push(self.payload(all.len(), |first, hidden| {
-                let rest = format!("{}{last}{hidden}", chunk(first));
-                ("Transfer-Encoding: chunked".to_owned(), rest)
-            }));
-        }
-        all
+        let first = |number| format!("first-{number}");
+        let make = |number| {
+            let hidden = self.whole(&format!("hidden-{number}"));
+            (self.body(&first(number)), hidden)
+        };
+        let all = ambiguous_bodies(make).into_iter().enumerate();
+        all.map(|(number, it)| self.request(&first(number), &it.fields, &it.rest))
+            .collect()
     }
 }
 

@@ -13,8 +13,8 @@ use tokio::{
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
-use toolgate_control_core::{StateKind as _, push::is_connected};
-use toolgate_model::{CallRecord, Gateway, Slug};
+use toolgate_control_core::{StateKind as _, StoreState, push::is_connected};
+use toolgate_model::{CallRecord, Gateway, ObjectName, Slug, Uid};
 use toolgate_proto::admin::v1::{CallSources, TailCallsRequest, TailCallsResponse, calls_server};
 use toolgate_wire::{
     admin::{call_query, call_to_proto},
@@ -62,13 +62,14 @@ impl calls_server::Calls for ApiContext {
     ) -> Result<Response<Self::TailCallsStream>, Status> {
         let caller = AdminCaller::of(&request)?;
         let request = request.into_inner();
-        let query = call_query(&request).map_err(status::invalid_message)?;
+        let mut query = call_query(&request).map_err(status::invalid_message)?;
         let gateway = &query.filter.gateway;
         let key = Gateway::key(gateway.clone());
         caller.require_in_org(&gateway.org, &key)?;
-        if !Gateway::table(&self.published().state).contains(gateway) {
+        let Some(uid) = gateway_uid(&self.published().state, gateway) else {
             return Err(status::not_found(&key));
-        }
+        };
+        query.filter.gateway_uid = Some(uid);
         let reader = self.call_readers.open(query, &caller.identity)?;
         let (sender, receiver) = mpsc::channel(BUFFER);
         let tail = CallTail {
@@ -93,6 +94,12 @@ impl calls_server::Calls for ApiContext {
         });
         Ok(Response::new(ReceiverStream::new(receiver)))
     }
+}
+
+/// Returns the identity of the gateway of this name; `None` if there is none.
+fn gateway_uid(state: &StoreState, gateway: &ObjectName) -> Option<Uid> {
+    let stored = Gateway::table(state).get(gateway);
+    stored.map(|stored| stored.meta.uid)
 }
 
 fn ending() -> Status {
@@ -220,16 +227,17 @@ impl CallTail {
         .await
     }
 
-    /// Checks that the caller has its rights still, and that the gateway exists.
+    /// Checks that the caller has its rights still, and that the gateway exists. A gateway made later under the same name
+    /// does not count.
     fn check(&self) -> Result<(), Status> {
         let published = self.edge.published();
         self.caller
             .recheck(&published.state, self.edge.state.now())?;
-        let gateway = &self.reader.query().filter.gateway;
-        if Gateway::table(&published.state).contains(gateway) {
+        let filter = &self.reader.query().filter;
+        if gateway_uid(&published.state, &filter.gateway) == filter.gateway_uid {
             return Ok(());
         }
-        Err(status::not_found(&Gateway::key(gateway.clone())))
+        Err(status::not_found(&Gateway::key(filter.gateway.clone())))
     }
 
     /// Waits for room. Meanwhile records of proxies are dropped and counted. A reader that has gone ends the task, and so

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{AccessRight, ObjectKey, ObjectKind, port::PublishedState};
@@ -31,11 +34,14 @@ mod show;
 pub(crate) use show::WatchedKind;
 
 /// Number of events buffered for the reader.
-const BUFFER: usize = 64;
+pub(crate) const BUFFER: usize = 64;
 /// Minimum interval between two comparisons. Merges a burst of writes.
 const MIN_INTERVAL: Duration = Duration::from_millis(20);
 /// Maximum interval between two checks of the caller's token.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Maximum time for which the last message of a stream waits for the reader.
+const LAST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Objects that one stream shows.
 struct WatchScope {
@@ -96,7 +102,9 @@ impl watch_server::Watch for ApiContext {
                 () = draining => {}
                 ended = follow(&edge, &scope, &sender) => {
                     if let Err(status) = ended {
-                        let _reader_gone = sender.send(Err(status)).await;
+                        // A reader that does not read is not waited for.
+                        let last = sender.send(Err(status));
+                        let _full_or_gone = timeout(LAST_MESSAGE_TIMEOUT, last).await;
                     }
                 }
             }
@@ -118,12 +126,13 @@ async fn follow(
         let published = publications.latest();
         let now = edge.state.now();
         scope.caller.recheck(&published.state, now)?;
-        if !send_changes(scope, &published, now, &mut sent, sender).await {
+        if !send_changes((edge, scope), &published, now, &mut sent, sender).await? {
             return Ok(());
         }
         if !synced {
             synced = true;
-            if sender.send(Ok(event(Type::Synced, None))).await.is_err() {
+            let synced = event(Type::Synced, None);
+            if !send_event((edge, scope), sender, synced).await? {
                 return Ok(());
             }
         }
@@ -141,14 +150,31 @@ async fn follow(
     }
 }
 
+/// Waits for room. Meanwhile the caller is checked: a token that is revoked gets nothing further. Returns `false` if the
+/// reader has gone.
+async fn send_event(
+    (edge, scope): (&ApiContext, &WatchScope),
+    sender: &WatchEventSender,
+    event: WatchEvent,
+) -> Result<bool, Status> {
+    loop {
+        if let Ok(room) = timeout(RECHECK_INTERVAL, sender.reserve()).await {
+            let is_open = room.map(|room| room.send(Ok(event))).is_ok();
+            return Ok(is_open);
+        }
+        let published = edge.published();
+        scope.caller.recheck(&published.state, edge.state.now())?;
+    }
+}
+
 /// Sends the objects that differ from what was sent. Returns `false` if the reader has gone.
 async fn send_changes(
-    scope: &WatchScope,
+    (edge, scope): (&ApiContext, &WatchScope),
     published: &Arc<PublishedState>,
     now: Timestamp,
     sent: &mut SentObjects,
     sender: &WatchEventSender,
-) -> bool {
+) -> Result<bool, Status> {
     let before = sent.published.replace(Arc::clone(published));
     let changed = before.and_then(|before| published.changed_objects(&before));
     let looks = scope.fingerprints(published, changed.as_ref(), now);
@@ -163,8 +189,8 @@ async fn send_changes(
     };
     for key in removed {
         let deleted = event(Type::Deleted, show::tombstone(&key));
-        if sender.send(Ok(deleted)).await.is_err() {
-            return false;
+        if !send_event((edge, scope), sender, deleted).await? {
+            return Ok(false);
         }
         sent.remove(&key);
     }
@@ -174,12 +200,12 @@ async fn send_changes(
         }
         // Built one by one, as the reader takes them.
         let put = event(Type::Put, show::object(&key, published, now));
-        if put.object.is_some() && sender.send(Ok(put)).await.is_err() {
-            return false;
+        if put.object.is_some() && !send_event((edge, scope), sender, put).await? {
+            return Ok(false);
         }
         sent.insert(key, look);
     }
-    true
+    Ok(true)
 }
 
 fn event(kind: Type, object: Option<Object>) -> WatchEvent {

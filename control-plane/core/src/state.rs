@@ -306,6 +306,14 @@ impl StoreState {
         })
     }
 
+    /// Returns `true` if the organization of the gateway owns its id. The claim of an id decides. An id without a claim, which
+    /// only a direct write to the store produces, belongs to the first organization that has a gateway of this id.
+    pub fn owns_gateway_id(&self, name: &ObjectName) -> bool {
+        let claim = self.gateway_ids.get(&name.id).map(|claim| &claim.org);
+        let first = || self.organizations_of_gateway_id(&name.id).next();
+        claim.or_else(first).is_none_or(|owner| *owner == name.org)
+    }
+
     /// Returns the claim of a gateway whose record cannot be read and whose last readable form is not known. Without a
     /// claim, there was no such gateway.
     pub fn claim_of_unreadable(&self, name: &ObjectName) -> Option<&GatewayClaim> {

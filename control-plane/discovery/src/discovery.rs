@@ -9,7 +9,7 @@ use std::{
 
 use tokio::{
     sync::{Semaphore, watch},
-    time::timeout,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 use toolgate_actor::{ActorHandle, ActorSystem, AskError};
 use toolgate_client::ListingLimits;
@@ -67,7 +67,7 @@ impl RunningProbe {
     }
 }
 
-/// Interval in which all actors are checked, if the targets do not change.
+/// Interval in which all actors are checked, also while the targets change all the time.
 const CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Maximum time an operator waits for a probe.
@@ -127,11 +127,16 @@ impl ServerDiscovery {
         let mut targets = self.targets.clone();
         let mut seen = Arc::<ProbeTargets>::default();
         targets.mark_changed();
+        let mut checks = interval_at(Instant::now() + CHECK_INTERVAL, CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let changed = match timeout(CHECK_INTERVAL, targets.changed()).await {
-                Ok(Ok(())) => true,
-                Ok(Err(_closed)) => return,
-                Err(_elapsed) => false,
+            let changed = tokio::select! {
+                biased;
+                _ = checks.tick() => false,
+                changed = targets.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_closed) => return,
+                },
             };
             let current = Arc::clone(&targets.borrow_and_update());
             let names = match changed {

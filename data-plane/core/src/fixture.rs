@@ -143,6 +143,7 @@ pub(crate) fn gateway(offers: &[ServerFixture]) -> GatewayResource {
         listing: toolgate_model::ToolListing::default(),
         timeouts: BTreeMap::new(),
         rate_limits: Vec::new(),
+        uid: None,
     }
 }
 

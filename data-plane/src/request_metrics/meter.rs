@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use toolgate_data_core::{View, plan::CallPlan};
-use toolgate_model::{ObjectName, Slug};
+use toolgate_model::{ObjectName, Slug, Uid};
 use toolgate_runtime::{
     Metrics,
     metrics::{LatencyHistogram, OperationLabels},
@@ -30,6 +30,7 @@ pub(super) struct MeterRegistry {
 pub(super) struct GatewayMeter {
     metrics: Metrics,
     gateway: ObjectName,
+    gateway_uid: Option<Uid>,
     tools: CopyOnWriteMap<Box<str>, Arc<TargetMeter>>,
     /// Histograms that the tools without a label of their own share.
     unlabelled_tools: Arc<OutcomeHistograms>,
@@ -106,10 +107,18 @@ impl<K: Ord + Clone, V: Clone> CopyOnWriteMap<K, V> {
         }
     }
 
-    fn retain(&self, keep: impl Fn(&K) -> bool) {
-        if !self.0.load().keys().all(&keep) {
+    fn replace(&self, key: &K, made: &V) {
+        self.0.rcu(|table| {
+            let mut table = BTreeMap::clone(table);
+            table.insert(key.clone(), made.clone());
+            table
+        });
+    }
+
+    fn retain(&self, keep: impl Fn(&K, &V) -> bool) {
+        if !self.0.load().iter().all(|(key, value)| keep(key, value)) {
             self.0.rcu(|table| {
-                let kept = table.iter().filter(|(key, _)| keep(key));
+                let kept = table.iter().filter(|(key, value)| keep(key, value));
                 kept.map(|(key, value)| (key.clone(), value.clone()))
                     .collect::<BTreeMap<_, _>>()
             });
@@ -126,11 +135,14 @@ impl MeterRegistry {
         }
     }
 
-    pub(super) fn gateway(&self, gateway: &ObjectName) -> Arc<GatewayMeter> {
-        self.gateways.get(gateway, || {
+    /// Returns the handles of a gateway. A gateway made later under the same name has other handles, so that the records of
+    /// the two differ.
+    pub(super) fn gateway(&self, gateway: &ObjectName, uid: Option<Uid>) -> Arc<GatewayMeter> {
+        let make = || {
             let meter = GatewayMeter {
                 metrics: self.metrics.clone(),
                 gateway: gateway.clone(),
+                gateway_uid: uid,
                 tools: CopyOnWriteMap::new(),
                 unlabelled_tools: Arc::new(CopyOnWriteMap::new()),
                 others: CopyOnWriteMap::new(),
@@ -138,7 +150,14 @@ impl MeterRegistry {
                 subjects: CopyOnWriteMap::new(),
             };
             (gateway.clone(), Arc::new(meter))
-        })
+        };
+        let found = self.gateways.get(gateway, make);
+        if found.gateway_uid == uid {
+            return found;
+        }
+        let (name, made) = make();
+        self.gateways.replace(&name, &made);
+        made
     }
 
     pub(super) fn overhead(&self, method: MethodLabel, own: Duration) {
@@ -148,9 +167,9 @@ impl MeterRegistry {
     }
 
     pub(super) fn retain(&self, view: &View) {
-        self.gateways.retain(|name| {
+        self.gateways.retain(|name, meter| {
             let gateway = view.gateway(name.id.as_str());
-            gateway.is_some_and(|gateway| gateway.name == *name)
+            gateway.is_some_and(|gateway| gateway.name == *name && gateway.uid == meter.gateway_uid)
         });
     }
 }
@@ -200,6 +219,7 @@ impl GatewayMeter {
             metrics: self.metrics.clone(),
             subject: Arc::new(CallSubject {
                 gateway: self.gateway.clone(),
+                gateway_uid: self.gateway_uid,
                 method,
                 tool: tool.map(Box::from),
                 server: Some(server.clone()),
@@ -236,6 +256,7 @@ impl GatewayMeter {
         self.subjects.get(&method, || {
             let subject = CallSubject {
                 gateway: self.gateway.clone(),
+                gateway_uid: self.gateway_uid,
                 method: method.as_str(),
                 tool: None,
                 server: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use toolgate_data_core::{Authn, AuthnId, AuthnKind, Grant, refusal::UpstreamFailure};
 use toolgate_mcp::method;
-use toolgate_model::{AllowList, CallFilter, ObjectName, Principal, PrincipalSubject};
+use toolgate_model::{AllowList, CallFilter, ObjectName, Principal, PrincipalSubject, Uid};
 use toolgate_runtime::clock::{self, ManualClock};
 
 use super::*;
@@ -33,10 +33,8 @@ fn rejections_and_requests_appear_in_the_metrics() {
     request_metrics
         .open()
         .finish_refused(&Refusal::Unauthenticated);
-    let meter = request_metrics.meters.gateway(&ObjectName::new(
-        "acme".parse().unwrap(),
-        "one".parse().unwrap(),
-    ));
+    let gateway = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
+    let meter = request_metrics.meters.gateway(&gateway, None);
     let ping = MethodLabel::of(method::PING);
     meter.method(ping, None, "2025-11-25", Duration::from_millis(1));
     let text = metrics.render();
@@ -67,7 +65,7 @@ fn requests_without_a_caller_write_few_records_and_leave_those_of_callers() {
     let gateway = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
     let open = || {
         let mut measurement = requests.open();
-        measurement.meter = Some(requests.meters.gateway(&gateway));
+        measurement.meter = Some(requests.meters.gateway(&gateway, None));
         measurement
     };
     let mut authenticated = open();
@@ -99,7 +97,7 @@ fn each_request_of_a_gateway_has_one_record_that_tells_its_end() {
     let gateway = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
     let open = || {
         let mut measurement = metrics.open();
-        measurement.meter = Some(metrics.meters.gateway(&gateway));
+        measurement.meter = Some(metrics.meters.gateway(&gateway, None));
         measurement.set_caller(&caller());
         measurement
     };
@@ -148,6 +146,35 @@ fn each_request_of_a_gateway_has_one_record_that_tells_its_end() {
     );
 }
 
+#[test]
+fn records_of_a_gateway_are_not_those_of_an_earlier_one_of_its_name() {
+    let log = Arc::<CallLog>::default();
+    let metrics = RequestMetrics::new(&Metrics::new(), &clock::system(), &log);
+    let gateway = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
+    let (earlier, later) = (Uid::of(&"earlier"), Uid::of(&"later"));
+    let answer = |uid| {
+        let mut measurement = metrics.open();
+        measurement.meter = Some(metrics.meters.gateway(&gateway, Some(uid)));
+        measurement.set_caller(&caller());
+        measurement.answered();
+    };
+    // A request of the earlier view may still be answered after one of the later view.
+    for uid in [earlier, later, earlier, later, later] {
+        answer(uid);
+    }
+    let sequences = |gateway_uid| {
+        let filter = CallFilter {
+            gateway_uid,
+            ..CallFilter::of_gateway(gateway.clone())
+        };
+        let records = log.past(log.end(), &filter, Timestamp(0), 100);
+        records.iter().map(|it| it.sequence).collect::<Vec<_>>()
+    };
+    assert_eq!(sequences(Some(earlier)), [0, 2]);
+    assert_eq!(sequences(Some(later)), [1, 3, 4]);
+    assert_eq!(sequences(None).len(), 5, "a query of an earlier build");
+}
+
 /// Names that a server or an operator chooses.
 const MANY: usize = 100_000;
 
@@ -164,7 +191,7 @@ fn se_07_the_tools_of_one_gateway_use_up_no_series_of_another() {
     let requests = RequestMetrics::new(&metrics, &clock::system(), &Arc::default());
     let gateway = |id: &str| {
         let name = ObjectName::new("acme".parse().unwrap(), id.parse().unwrap());
-        requests.meters.gateway(&name)
+        requests.meters.gateway(&name, None)
     };
     let record = |gateway: &GatewayMeter, tool: &str| {
         let versions = ProtocolVersions {
@@ -204,7 +231,7 @@ fn se_07_unknown_methods_create_no_series() {
     let metrics = Metrics::new();
     let requests = RequestMetrics::new(&metrics, &clock::system(), &Arc::default());
     let name = ObjectName::new("acme".parse().unwrap(), "one".parse().unwrap());
-    let gateway = requests.meters.gateway(&name);
+    let gateway = requests.meters.gateway(&name, None);
     for number in 0..MANY {
         let label = MethodLabel::of(&format!("x/{number}"));
         gateway.method(label, None, "2026-07-28", Duration::from_millis(1));

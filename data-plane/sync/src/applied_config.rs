@@ -10,8 +10,7 @@ use std::{
 use toolgate_data_core::View;
 use toolgate_model::{
     Digest, ResourceKey, ResourceRejection, Snapshot, SnapshotResource, SnapshotResourceKind,
-    Version,
-    snapshot::{GatewayResource, SnapshotEntry},
+    Version, snapshot::SnapshotEntry,
 };
 use toolgate_wire::push::{ReceivedUpdate, RejectedResource, key_to_proto};
 
@@ -99,10 +98,12 @@ impl AppliedConfig {
             mut rejected,
             ..
         } = incoming;
-        puts.extend(
-            deny.into_iter()
-                .map(|(key, field)| (key, denied_gateway(field))),
-        );
+        // The view denies them.
+        let placeholders = deny.into_iter().map(|(key, placeholder)| {
+            let placeholder = SnapshotResource::Gateway(placeholder);
+            (key, SnapshotEntry::new(placeholder))
+        });
+        puts.extend(placeholders);
         let offered: Vec<ResourceKey> = puts.iter().map(|(key, _entry)| key.clone()).collect();
 
         let mut base = self.snapshot.as_ref().clone();
@@ -223,18 +224,6 @@ fn try_build(snapshot: Snapshot, (builder, previous): (ViewBuilder, &View)) -> O
         view,
         rejections,
     })
-}
-
-/// Returns the placeholder of a gateway that requires an unsupported feature; the view denies it.
-fn denied_gateway(field: String) -> SnapshotEntry {
-    SnapshotEntry::new(SnapshotResource::Gateway(GatewayResource {
-        display_name: String::new(),
-        instructions: String::new(),
-        tools: Vec::new(),
-        servers: Vec::new(),
-        must_understand: vec![field],
-        ..GatewayResource::default()
-    }))
 }
 
 fn rejected_resource(key: &ResourceKey, reason: &str) -> RejectedResource {

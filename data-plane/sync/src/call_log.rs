@@ -12,7 +12,7 @@ use std::{
 
 use toolgate_data_core::Caller;
 use toolgate_model::{
-    CallEndKind, CallFilter, CallRecord, ObjectName, PrincipalSubject, Slug, Timestamp,
+    CallEndKind, CallFilter, CallRecord, ObjectName, PrincipalSubject, Slug, Timestamp, Uid,
     call_record::{CLIENT_NAME, KEPT_RECORDS, REQUESTED_NAME},
 };
 
@@ -40,6 +40,8 @@ struct NumberedEntry {
 pub struct CallSubject {
     /// Gateway.
     pub gateway: ObjectName,
+    /// Identity of the gateway. `None` if the control plane has not told it.
+    pub gateway_uid: Option<Uid>,
     /// Method; empty if it is not known.
     pub method: &'static str,
     /// Exposed name of the tool.
@@ -219,6 +221,7 @@ impl CallLogEntry {
         };
         let subject = &self.subject;
         subject.gateway == filter.gateway
+            && (filter.gateway_uid.is_none() || filter.gateway_uid == subject.gateway_uid)
             && (filter.server.is_none() || filter.server == subject.server)
             && matches_text(&filter.tool, self.tool())
             && (!filter.failed || self.result.is_failure())

@@ -29,7 +29,7 @@ use toolgate_proto::{
 use toolgate_runtime::{DrainTrigger, Metrics, Readiness, clock, drain, memory};
 use toolgate_wire::push::updates;
 
-use crate::{ControlPlaneTransport, ProxyContext, SyncOptions};
+use crate::{ControlPlaneTransport, ProxyContext, SyncHandle, SyncOptions, start::start};
 
 pub(crate) fn key(kind: SnapshotResourceKind, id: &str) -> ResourceKey {
     let name = ObjectName::new("acme".parse().unwrap(), id.parse().unwrap());
@@ -449,6 +449,19 @@ pub(crate) fn options(link: ControlPlaneTransport) -> SyncOptions {
         proxy_id,
         ..SyncOptions::new(link)
     }
+}
+
+/// Starts a proxy that connects to this control plane.
+pub(crate) fn connect(fake: &FakeControlPlane, machine: &ProxyContext) -> SyncHandle {
+    let transport = ControlPlaneTransport::Memory(fake.dialer());
+    start(options(transport), machine).unwrap()
+}
+
+/// Starts a proxy that connects to this control plane, and waits until it serves the configuration.
+pub(crate) async fn serve(fake: &FakeControlPlane, machine: &ProxyContext) -> SyncHandle {
+    let handle = connect(fake, machine);
+    machine.readiness.ready().await;
+    handle
 }
 
 /// Upper bound of waits in tests that only guard against a hang: far above any time that is promised.

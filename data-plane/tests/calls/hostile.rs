@@ -1,5 +1,6 @@
 //! Tests against hostile clients. Each test name starts with the id of its row in docs/threat-catalogue.md.
 
+mod ambiguous_bodies;
 mod credentials;
 mod framing;
 mod identities;

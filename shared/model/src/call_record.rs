@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{ObjectName, Slug, Timestamp};
+use crate::{ObjectName, Slug, Timestamp, Uid};
 
 /// Maximum number of records that a proxy keeps.
 pub const KEPT_RECORDS: usize = 4_096;
@@ -88,6 +88,9 @@ pub struct CallQuery {
 pub struct CallFilter {
     /// Gateway of the request.
     pub gateway: ObjectName,
+    /// Identity of the gateway, so that requests to an earlier one of the same name are not selected. `None` in a query of
+    /// an earlier build.
+    pub gateway_uid: Option<Uid>,
     /// Server that was called.
     pub server: Option<Slug>,
     /// Exposed name of the tool.
@@ -113,10 +116,11 @@ impl CallEndKind {
 }
 
 impl CallFilter {
-    /// Returns a filter that selects all records of a gateway.
+    /// Returns a filter that selects all records of gateways of this name.
     pub fn of_gateway(gateway: ObjectName) -> Self {
         Self {
             gateway,
+            gateway_uid: None,
             server: None,
             tool: None,
             principal: None,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, MaxAnswer, ObjectName,
     RateLimit, RelayPolicy, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing,
-    Version,
+    Uid, Version,
 };
 
 mod entries;
@@ -48,8 +48,10 @@ pub struct ResourceKey {
 /// Resource with its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotEntry {
-    /// Digest of `resource`.
+    /// Digest of `resource` and of the identity of its object, by which two forms are compared.
     pub digest: Digest,
+    /// Digest of `resource` without the identity, which builds that know no identities compute too.
+    pub content: Digest,
     /// Content.
     pub resource: Arc<SnapshotResource>,
 }
@@ -70,6 +72,10 @@ pub enum SnapshotResource {
 /// Gateway with resolved names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GatewayResource {
+    /// Identity of the gateway, which a gateway made later under the same name does not share. `None` if it is not known.
+    /// Not part of the content, so that builds without it compute the same digest.
+    #[serde(skip)]
+    pub uid: Option<Uid>,
     /// Display name, also used as the name of the gateway in the protocol.
     pub display_name: String,
     /// Instructions written by the operator.
@@ -105,6 +111,16 @@ impl GatewayResource {
     pub fn unreadable() -> Self {
         Self {
             must_understand: vec![UNREADABLE_RECORD.to_owned()],
+            ..Self::default()
+        }
+    }
+
+    /// Returns the placeholder of a gateway that requires `field`, which this build does not support. All its requests are
+    /// denied.
+    pub fn denied(field: String, uid: Option<Uid>) -> Self {
+        Self {
+            uid,
+            must_understand: vec![field],
             ..Self::default()
         }
     }
@@ -334,11 +350,28 @@ pub struct Delta {
 }
 
 impl SnapshotEntry {
-    /// Creates an entry and computes its digest.
+    /// Creates an entry and computes its digests.
     pub fn new(resource: SnapshotResource) -> Self {
-        let digest = Digest::of(&resource);
+        let content = Digest::of(&resource);
+        let digest = match resource.uid() {
+            Some(uid) => Digest::of(&(content, uid)),
+            None => content,
+        };
         let resource = Arc::new(resource);
-        Self { digest, resource }
+        Self {
+            digest,
+            content,
+            resource,
+        }
+    }
+}
+
+impl SnapshotResource {
+    fn uid(&self) -> Option<Uid> {
+        match self {
+            Self::Gateway(gateway) => gateway.uid,
+            Self::Server(_) | Self::Catalogue(_) | Self::Token(_) => None,
+        }
     }
 }
 

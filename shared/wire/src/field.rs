@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use toolgate_model::{
     AllowList, CredentialHosts, Digest, FieldPlace, MaxAnswer, OriginPattern, Slug, Timestamp,
-    TokenHash,
+    TokenHash, Uid,
 };
 
 use crate::invalid::FieldViolation;
@@ -92,6 +92,15 @@ pub(crate) fn slug(field: &str, given: &str) -> Result<Slug, FieldViolation> {
     given
         .parse()
         .map_err(|invalid| FieldViolation::new(field, invalid))
+}
+
+/// Parses the identity of an object; `None` if it is empty, because an earlier build has written it.
+pub(crate) fn uid(field: &str, given: &str) -> Result<Option<Uid>, FieldViolation> {
+    if given.is_empty() {
+        return Ok(None);
+    }
+    let uid = given.parse::<Uid>().map(Some);
+    uid.map_err(|invalid| FieldViolation::new(field, invalid))
 }
 
 /// Accepts exactly 32 bytes.

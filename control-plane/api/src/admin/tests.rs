@@ -25,19 +25,24 @@ mod watches;
 
 /// Starts a router over a control plane with a token of each role. The secret of each token is its id.
 pub(super) fn start() -> (Router, Arc<MemoryControlApi>, DrainTrigger) {
+    let (drain, trigger) = drain::new();
+    let (router, control_api) = start_with(drain);
+    (router, control_api, trigger)
+}
+
+fn start_with(drain: Drain) -> (Router, Arc<MemoryControlApi>) {
     let control_api = MemoryControlApi::new();
     control_api.token("acme", "viewer", AdminRole::Viewer, false);
     control_api.token("acme", "editor", AdminRole::Editor, false);
     control_api.token("acme", "admin", AdminRole::Admin, false);
     control_api.token("acme", "system", AdminRole::Admin, true);
     let control_api = Arc::new(control_api);
-    let (drain, trigger) = drain::new();
     let options = AdminOptions {
         pages: Router::new().fallback(async || "a page"),
         ..AdminOptions::default()
     };
     let shared: Arc<dyn ControlApi> = control_api.clone();
-    (router(shared, options, drain), control_api, trigger)
+    (router(shared, options, drain), control_api)
 }
 
 pub(super) fn create_server(id: &str) -> CreateServerRequest {

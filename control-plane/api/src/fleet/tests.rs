@@ -88,6 +88,11 @@ fn add_token(control_api: &MemoryControlApi, id: &str) {
 /// Creates a server, and a gateway of the same id that binds it. Returns the revision.
 fn add_server(control_api: &MemoryControlApi, id: &str, credential: Option<&str>) -> u64 {
     add_unbound_server(control_api, id, credential);
+    add_gateway(control_api, id)
+}
+
+/// Creates a gateway that binds the server of the same id. Returns the revision.
+fn add_gateway(control_api: &MemoryControlApi, id: &str) -> u64 {
     let gateway = Gateway {
         name: name(id),
         meta: ObjectMeta::default(),

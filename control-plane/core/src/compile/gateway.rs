@@ -27,13 +27,12 @@ use super::{
 /// Maximum number of problems reported per gateway.
 const MAX_PROBLEMS: usize = 100;
 
-/// Compiles `gateway` into its resource and its problems. `owner` is the organization that owns the gateway id.
+/// Compiles `gateway` into its resource and its problems.
 pub fn compile(
     state: &StoreState,
     gateway: &Gateway,
-    owner: &Slug,
 ) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
-    if *owner != gateway.name.org {
+    if !state.owns_gateway_id(&gateway.name) {
         let kind = ProblemKind::IdTaken(gateway.name.id.clone());
         let field = "metadata.name".to_owned();
         return (None, vec![ConfigProblem { field, kind }]);
@@ -219,7 +218,9 @@ impl<'a> GatewayBuilder<'a> {
             }
         }
         let tools = self.tools.sorted(exposed_tool);
+        let uid = gateway.meta.uid;
         let resource = GatewayResource {
+            uid: (!uid.is_nil()).then_some(uid),
             display_name: gateway.meta.display_name.clone(),
             instructions: gateway.instructions.clone(),
             must_understand: must_understand(&tools, &rate_limits),

@@ -102,8 +102,7 @@ fn compile_resource(state: &StoreState, key: &ResourceKey) -> CompiledResource {
     match key.kind {
         SnapshotResourceKind::Gateway => {
             let compiled = state.gateways.get(name).map(|stored| {
-                let (resource, problems) =
-                    gateway::compile(state, stored, gateway_owner(state, name));
+                let (resource, problems) = gateway::compile(state, stored);
                 (resource.map(SnapshotResource::Gateway), problems)
             });
             compiled.unwrap_or_else(|| (unreadable_gateway(state, name), Vec::new()))
@@ -139,14 +138,6 @@ fn unreadable_gateway(state: &StoreState, name: &ObjectName) -> Option<SnapshotR
     Some(SnapshotResource::Gateway(GatewayResource::unreadable()))
 }
 
-/// Returns the organization that owns the id of a gateway. The claim of an id decides. An id without a claim, which only a
-/// direct write to the store produces, belongs to the first organization that has a gateway of this id.
-fn gateway_owner<'a>(state: &'a StoreState, name: &'a ObjectName) -> &'a Slug {
-    let claim = state.gateway_ids.get(&name.id).map(|claim| &claim.org);
-    let first = || state.organizations_of_gateway_id(&name.id).next();
-    claim.or_else(first).unwrap_or(&name.org)
-}
-
 /// Returns `true` if a served gateway binds the server. Proxies call no other server.
 pub(super) fn is_bound(state: &StoreState, server: &ObjectName) -> bool {
     let gateways = state.gateways_of_server(server);
@@ -157,7 +148,7 @@ pub(super) fn is_bound(state: &StoreState, server: &ObjectName) -> bool {
             bindings.any(|(_, binding)| binding.server == server.id)
         };
         let stored = state.gateways.get(&name);
-        *gateway_owner(state, &name) == name.org && stored.is_some_and(|it| is_active(it))
+        state.owns_gateway_id(&name) && stored.is_some_and(|it| is_active(it))
     })
 }
 

@@ -1,7 +1,7 @@
 //! Compiles the state after a change and rejects new problems. Only problems caused by the command count. A problem
 //! that exists already stays reported and does not block other changes.
 
-use toolgate_model::{ObjectName, Slug};
+use toolgate_model::ObjectName;
 
 use crate::{
     change::Change,
@@ -45,7 +45,7 @@ pub(super) fn new_gateway_problem(
     prefix: &str,
 ) -> Result<(), Rejection> {
     let problems = |state: &StoreState| match state.gateways.get(name) {
-        Some(gateway) => gateway::compile(state, gateway, owner(state, name)).1,
+        Some(gateway) => gateway::compile(state, gateway).1,
         None => Vec::new(),
     };
     refuse_new(&problems(before), problems(after), prefix)
@@ -62,11 +62,6 @@ pub(super) fn new_server_problem(
         None => Vec::new(),
     };
     refuse_new(&problems(before), problems(after), "")
-}
-
-fn owner<'a>(state: &'a StoreState, name: &'a ObjectName) -> &'a Slug {
-    let claim = state.gateway_ids.get(&name.id);
-    claim.map_or(&name.org, |claim| &claim.org)
 }
 
 fn refuse_new(

@@ -518,3 +518,25 @@ fn objects_are_counted_by_kind_and_organization() {
         1
     );
 }
+
+#[test]
+fn the_owner_of_a_gateway_id_is_the_one_of_its_claim_and_otherwise_the_first_organization() {
+    let mut world = world();
+    let owners = |world: &StoreFixture| -> Vec<&str> {
+        let orgs = ["aaa", "acme", "zzz"];
+        let owns = |org: &&str| world.state.owns_gateway_id(&name(org, "tools"));
+        orgs.into_iter().filter(owns).collect()
+    };
+    for org in ["zzz", "aaa"] {
+        world.force_gateway(gateway(org, "tools", PrefixMode::Always, &[]));
+    }
+    assert_eq!(owners(&world), ["acme"], "it made the gateway with a claim");
+    let claim = ObjectKey::GatewayId(slug("tools")).to_string();
+    let revision = world.revision + 1;
+    let deleted = ObjectEvent::Delete {
+        key: claim,
+        revision,
+    };
+    world.state.apply([deleted], revision);
+    assert_eq!(owners(&world), ["aaa"]);
+}

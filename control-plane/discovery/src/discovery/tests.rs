@@ -330,6 +330,34 @@ async fn stored_definitions_are_loaded_after_a_restart() {
     assert_eq!(catalogue.problem_since, Some(catalogue.probed));
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_actor_that_has_ended_is_started_again_while_other_targets_change_all_the_time() {
+    let house = fixture(MemorySink::default());
+    let nowhere = "http://127.0.0.1:1/mcp";
+    let mut targets = ProbeTargets::default();
+    targets.set(&name("s"), Some(target("s", nowhere)));
+    house.targets.send_replace(Arc::new(targets.clone()));
+    let ended = loop {
+        match house.discovery.handle(&name("s")) {
+            Some(handle) => break handle,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    ended.stop();
+    while !ended.is_gone() {
+        tokio::task::yield_now().await;
+    }
+    for second in 0..2 * CHECK_INTERVAL.as_secs() {
+        let mut changed = target("other", nowhere);
+        changed.timeouts.first_byte = Duration::from_secs(1 + second);
+        targets.set(&name("other"), Some(changed));
+        house.targets.send_replace(Arc::new(targets.clone()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let running = house.discovery.handle(&name("s")).unwrap();
+    assert_ne!(running.id(), ended.id());
+}
+
 #[tokio::test]
 async fn tool_changes_are_detected_through_the_feeds_of_both_eras() {
     let house = fixture(MemorySink::default());

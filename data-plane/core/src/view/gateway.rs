@@ -14,7 +14,7 @@ use toolgate_mcp::{
     message::{self, CacheHints, Implementation},
     method, object, versions,
 };
-use toolgate_model::{Digest, Era, ObjectName, Slug, UriMode};
+use toolgate_model::{Digest, Era, ObjectName, Slug, Uid, UriMode};
 
 use crate::{
     Grant, PromptView, ServerView, ToolView,
@@ -55,6 +55,8 @@ impl GatewayDenial {
 pub struct GatewayView {
     /// Organization and id.
     pub name: ObjectName,
+    /// Identity, which a gateway made later under the same name does not share. `None` if the control plane has not told it.
+    pub uid: Option<Uid>,
     /// Reason why all requests are denied, if they are.
     pub denied: Option<GatewayDenial>,
     /// Bound servers, in binding order.

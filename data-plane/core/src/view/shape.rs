@@ -9,6 +9,7 @@ use std::{
 
 use toolgate_mcp::{
     ByteEdit, case_folding,
+    deceptive_text::{self, confusable::look_alike_keys},
     headers::params::HeaderAnnotations,
     object::{self, ObjectMember},
     splice,
@@ -22,8 +23,8 @@ const MAX_SCHEMA_DEPTH: usize = 8;
 /// Arguments of one tool that callers may not set.
 #[derive(Debug)]
 pub(crate) struct ReservedArguments {
-    /// Names of fixed and hidden arguments, by their case-folded form. Some servers read names without regard to case,
-    /// so a name that differs only by case sets the same argument.
+    /// Names of fixed and hidden arguments, by their look-alike keys. Some servers read names without regard to case, or in a
+    /// normal form, so that a name that looks alike sets the same argument.
     reserved: BTreeMap<Box<str>, Box<str>>,
     fixed: Vec<(Box<str>, Box<str>)>,
     /// Arguments that the server expects in headers; reserved ones are not exposed to clients.
@@ -48,7 +49,7 @@ impl ReservedArguments {
         let fixed = shape.fixed.iter();
         Ok(Some(Box::new(Self {
             reserved: reserved_names(shape)
-                .map(|name| (case_folding::folded(name).into(), name.into()))
+                .flat_map(|name| look_alike_keys(name).map(|key| (key.into(), name.into())))
                 .collect(),
             fixed: fixed
                 .map(|(name, json)| (name.as_str().into(), json.trim().into()))
@@ -66,19 +67,10 @@ impl ReservedArguments {
             return Err("`arguments` cannot be read".into());
         }
         for member in members {
-            let folded = case_folding::folded(&member.name);
-            let Some(reserved) = self.reserved.get(folded.as_str()) else {
-                continue;
-            };
-            let name: String = member.name.chars().take(128).collect();
-            return Err(if *member.name == **reserved {
-                format!("argument `{name}` cannot be set by callers: leave it out").into()
-            } else {
-                format!(
-                    "argument `{name}` differs only by case from `{reserved}`, which cannot be set by callers: leave it out"
-                )
-                .into()
-            });
+            let keys = look_alike_keys(&member.name);
+            if let Some(reserved) = keys.iter().find_map(|key| self.reserved.get(key.as_str())) {
+                return Err(refusal(&member.name, reserved).into());
+            }
         }
         Ok(())
     }
@@ -101,6 +93,22 @@ impl ReservedArguments {
     }
 }
 
+/// Returns the text for a client that sets the argument `reserved` under this name.
+fn refusal(name: &str, reserved: &str) -> String {
+    let short: String = name.chars().take(128).collect();
+    let shown = deceptive_text::escaped(&short);
+    if name == reserved {
+        return format!("argument `{shown}` cannot be set by callers: leave it out");
+    }
+    let relation = match case_folding::folded(name) == case_folding::folded(reserved) {
+        true => "differs only by case from",
+        false => "looks like",
+    };
+    format!(
+        "argument `{shown}` {relation} `{reserved}`, which cannot be set by callers: leave it out"
+    )
+}
+
 /// Names of the arguments that clients do not see.
 fn reserved_names(shape: &ToolShape) -> impl Iterator<Item = &str> {
     let fixed = shape.fixed.keys().map(String::as_str);
@@ -112,7 +120,7 @@ pub(super) fn exposed_definition(shape: &ToolShape, definition: &str) -> Option<
     let json = definition.as_bytes();
     let members: Vec<ObjectMember<'_>> = object::members(json).collect();
     let find = |name: &str| members.iter().find(|member| member.name == name);
-    let kept: BTreeSet<String> = reserved_names(shape).map(case_folding::folded).collect();
+    let kept: BTreeSet<String> = reserved_names(shape).flat_map(look_alike_keys).collect();
     let mut edits = Vec::with_capacity(2);
     if let Some(text) = &shape.description {
         let text = quote(text).into_bytes();
@@ -136,14 +144,14 @@ pub(super) fn exposed_definition(shape: &ToolShape, definition: &str) -> Option<
     std::str::from_utf8(&spliced).ok().map(Arc::from)
 }
 
-/// Removes reserved arguments, and those whose names differ from them only by case, from the properties and required names of a schema. Subschemas that apply to the same
-/// object (`allOf`, `anyOf`) are modified as well.
+/// Removes reserved arguments, and those whose names look like them, from the properties and required names of a schema.
+/// Subschemas that apply to the same object (`allOf`, `anyOf`) are modified as well.
 fn without_reserved(schema: &[u8], kept: &BTreeSet<String>, depth: usize) -> Vec<u8> {
     let mut changed: Vec<(Cow<'_, str>, Vec<u8>)> = Vec::new();
     let mut removed = BTreeSet::new();
     for member in object::members(schema) {
         let value = member.value;
-        let without = |name: &str| !kept.contains(&case_folding::folded(name));
+        let without = |name: &str| !is_reserved(name, kept);
         let new = match &*member.name {
             "properties" | "dependentRequired" | "dependentSchemas" => {
                 object::rebuild(value, without, &[])
@@ -172,7 +180,12 @@ fn without_reserved(schema: &[u8], kept: &BTreeSet<String>, depth: usize) -> Vec
 /// Returns `true` if the string `item` is not among the reserved names.
 fn named(item: &[u8], kept: &BTreeSet<String>) -> bool {
     let name = serde_json::from_slice::<String>(item);
-    name.map_or(true, |name| !kept.contains(&case_folding::folded(&name)))
+    name.map_or(true, |name| !is_reserved(&name, kept))
+}
+
+/// Returns `true` if a name is a reserved name, given by its keys, or looks like it.
+fn is_reserved(name: &str, keys: &BTreeSet<String>) -> bool {
+    look_alike_keys(name).iter().any(|key| keys.contains(key))
 }
 
 /// Returns the array without the items that `keep` rejects.

@@ -14,6 +14,7 @@ fn gateway(id: &str) -> ObjectName {
 fn subject(gateway_id: &str, tool: &str) -> Arc<CallSubject> {
     Arc::new(CallSubject {
         gateway: gateway(gateway_id),
+        gateway_uid: None,
         method: "tools/call",
         tool: Some(tool.into()),
         server: Some("git".parse().unwrap()),
@@ -156,6 +157,33 @@ fn each_field_of_a_filter_selects() {
     let refused = log.past(log.end(), &all, Timestamp(0), 10).remove(1);
     assert_eq!(refused.tool, "lokup\u{fffd}");
     assert_eq!(refused.reason, "unknown_tool");
+}
+
+#[test]
+fn a_reader_of_a_gateway_gets_no_record_of_another_one_of_the_same_name() {
+    let log = CallLog::default();
+    let of = |uid: Option<&str>| {
+        Arc::new(CallSubject {
+            gateway_uid: uid.map(|uid| Uid::of(&uid)),
+            ..CallSubject::clone(&subject("tools", "git__search"))
+        })
+    };
+    let subjects = [of(Some("earlier")), of(Some("later")), of(None)];
+    let mut position = log.end();
+    for (at, subject) in subjects.iter().enumerate() {
+        log.record(entry(subject, at as u64));
+    }
+    let by_name = CallFilter::of_gateway(gateway("tools"));
+    let later = CallFilter {
+        gateway_uid: Some(Uid::of(&"later")),
+        ..by_name.clone()
+    };
+    assert_eq!(numbers(&log.past(log.end(), &later, Timestamp(0), 10)), [1]);
+    let page = log.follow(&mut position, &later, 10);
+    assert_eq!((numbers(&page.records), page.lost), (vec![1], 0));
+    // A control plane of an earlier build names no identity.
+    let all = log.past(log.end(), &by_name, Timestamp(0), 10);
+    assert_eq!(numbers(&all), [0, 1, 2]);
 }
 
 #[test]

@@ -5,10 +5,9 @@ use toolgate_wire::push::call_queries_to_proto;
 
 use super::*;
 use crate::{
-    ControlPlaneTransport, SyncHandle,
+    SyncHandle,
     call_log::{CallLogEntry, CallSubject, ClientName},
-    fixture::{FakeControlPlane, machine, options, small, until},
-    start::start,
+    fixture::{FakeControlPlane, connect, machine, small, until},
 };
 
 fn gateway() -> ObjectName {
@@ -28,6 +27,7 @@ fn record(handle: &SyncHandle, tool: &str) {
     handle.call_log().record(CallLogEntry {
         subject: Arc::new(CallSubject {
             gateway: gateway(),
+            gateway_uid: None,
             method: "tools/call",
             tool: Some(tool.into()),
             server: None,
@@ -56,8 +56,7 @@ fn tools(fake: &FakeControlPlane, query: u64) -> Vec<String> {
 async fn a_proxy_sends_records_only_while_they_are_read() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let transport = ControlPlaneTransport::Memory(fake.dialer());
-    let handle = start(options(transport), &machine).unwrap();
+    let handle = connect(&fake, &machine);
     until(|| !fake.call_reports.lock().unwrap().is_empty()).await;
     for tool in ["one", "two", "three"] {
         record(&handle, tool);
@@ -92,8 +91,7 @@ async fn a_proxy_sends_records_only_while_they_are_read() {
 async fn past_records_of_many_messages_end_with_one_that_says_so() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let transport = ControlPlaneTransport::Memory(fake.dialer());
-    let handle = start(options(transport), &machine).unwrap();
+    let handle = connect(&fake, &machine);
     for number in 0..200 {
         record(&handle, &format!("tool-{number}"));
     }

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
-use toolgate_model::{Delta, ResourceKey, Snapshot, Version, snapshot::SnapshotEntry};
+use toolgate_model::{
+    Delta, ResourceKey, Snapshot, Version,
+    snapshot::{GatewayResource, SnapshotEntry},
+};
 use toolgate_proto::push::v1 as pb;
 use toolgate_wire::push::{
     ReceivedUpdate, RejectedResource, UpdateAssembler, continued_updates, resource_to_proto,
@@ -62,7 +65,7 @@ pub(super) fn from_bytes(mut bytes: &[u8]) -> Option<ReceivedUpdate> {
 pub(super) struct StoredUpdates {
     version: Version,
     puts: BTreeMap<ResourceKey, SnapshotEntry>,
-    denied: BTreeMap<ResourceKey, String>,
+    denied: BTreeMap<ResourceKey, GatewayResource>,
     rejected: Vec<RejectedResource>,
 }
 
@@ -75,9 +78,9 @@ impl StoredUpdates {
             self.denied.remove(&key);
             self.puts.insert(key, entry);
         }
-        for (key, field) in update.denied {
+        for (key, placeholder) in update.denied {
             self.puts.remove(&key);
-            self.denied.insert(key, field);
+            self.denied.insert(key, placeholder);
         }
         for key in &update.removes {
             self.puts.remove(key);

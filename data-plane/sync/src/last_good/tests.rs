@@ -1,5 +1,7 @@
 //! Tests of the stored pushes.
 
+use toolgate_model::snapshot::GatewayResource;
+
 use super::stored_updates::{StoredUpdates, from_bytes, snapshot_to_bytes};
 use crate::{
     applied_config::AppliedConfig,
@@ -66,7 +68,7 @@ fn combined_pushes_keep_earlier_forms_and_forget_what_was_removed() {
     assert_eq!((gone.puts, gone.rejected), (Vec::new(), Vec::new()));
     assert_eq!(gone.removes, []);
     let denied = ReceivedUpdate {
-        denied: vec![(ci.clone(), "unknown".to_owned())],
+        denied: vec![(ci.clone(), GatewayResource::default())],
         ..ReceivedUpdate::default()
     };
     assert_eq!(combine(&[&denied]).denied.len(), 1);

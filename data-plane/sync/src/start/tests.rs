@@ -13,7 +13,8 @@ use toolgate_runtime::memory;
 
 use super::*;
 use crate::fixture::{
-    FakeControlPlane, HANG_GUARD, machine, options, server, small, token, until, version,
+    FakeControlPlane, HANG_GUARD, connect, machine, options, serve, server, small, token, until,
+    version,
 };
 
 mod poison;
@@ -57,11 +58,7 @@ fn value(handle: &SyncHandle, revision: u64) -> Option<String> {
 async fn the_first_push_is_served_and_acknowledged_and_sets_readiness() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
+    let handle = connect(&fake, &machine);
     assert!(!machine.readiness.is_ready());
     machine.readiness.ready().await;
     assert_eq!(handle.current().counts(), [1, 1, 1]);
@@ -83,12 +80,7 @@ async fn the_first_push_is_served_and_acknowledged_and_sets_readiness() {
 async fn a_poisoned_resource_is_reported_while_the_rest_is_served() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     *fake.mutator.lock().unwrap() = Some(|update| {
         for resource in &mut update.puts {
             if resource.key.as_ref().is_some_and(|key| key.id == "broken") {
@@ -114,12 +106,7 @@ async fn a_poisoned_resource_is_reported_while_the_rest_is_served() {
 async fn after_a_disconnect_the_proxy_reports_its_state_and_keeps_serving() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     fake.disconnect.send_replace(1);
     until(|| fake.hellos.lock().unwrap().len() >= 2).await;
     let hellos = fake.hellos.lock().unwrap().clone();
@@ -139,12 +126,7 @@ async fn after_a_disconnect_the_proxy_reports_its_state_and_keeps_serving() {
 async fn a_control_plane_that_lags_behind_changes_nothing() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     fake.wanted
         .send_replace(crate::fixture::snapshot(4, vec![]));
     until(|| fake.hellos.lock().unwrap().len() >= 2).await;
@@ -157,12 +139,7 @@ async fn a_control_plane_that_lags_behind_changes_nothing() {
 async fn a_revocation_takes_effect_immediately() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     assert!(!handle.is_revoked(&AuthnId([7; 32])));
     let token_hashes = vec![vec![7; 32]];
     fake.revoked.send_replace(pb::Revocations {
@@ -179,12 +156,7 @@ async fn a_revocation_takes_effect_immediately() {
 async fn the_number_of_serving_proxies_arrives_beside_the_revocations() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     assert_eq!(handle.serving_proxies().get(), 1);
     let token_hashes = vec![vec![7; 32]];
     let mut revocations = handle.revocations();
@@ -203,12 +175,7 @@ async fn the_number_of_serving_proxies_arrives_beside_the_revocations() {
 async fn a_revocation_is_applied_while_a_push_is_incomplete() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     *fake.mutator.lock().unwrap() = Some(|update| update.more = true);
     fake.wanted.send_replace(small(6));
     let mut revocations = handle.revocations();
@@ -228,12 +195,7 @@ async fn a_revocation_is_applied_while_a_push_is_incomplete() {
 async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     let request = machine.drain.blocker("request");
     let drained = machine.drain.spawn_unguarded(trigger.drain(HANG_GUARD));
     machine.drain.draining().await;
@@ -254,11 +216,7 @@ async fn views_and_revocations_arrive_until_the_last_request_has_ended() {
 async fn credentials_are_prefetched_and_removed_when_unreferenced() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
+    let handle = connect(&fake, &machine);
     until(|| value(&handle, 3).is_some()).await;
     assert_eq!(value(&handle, 3).unwrap(), "Bearer files-key-3");
     // When a newer revision is required, the old one is not used any more and the new one is resolved.
@@ -281,12 +239,7 @@ async fn credentials_are_prefetched_and_removed_when_unreferenced() {
 async fn concurrent_callers_fetch_a_credential_once_and_a_missing_one_is_no_error() {
     let fake = FakeControlPlane::new(crate::fixture::snapshot(5, vec![]));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     let wanted = credential(3);
     let (server, principals) = (files(), [user("ada"), user("bob")]);
     let request = |at: usize| CredentialRequest {
@@ -324,9 +277,7 @@ async fn a_personal_credential_is_fetched_once_for_each_principal_and_not_ahead(
     wanted.entries.insert(key, entry);
     let fake = FakeControlPlane::new(wanted);
     let (machine, _trigger) = machine();
-    let transport = ControlPlaneTransport::Memory(fake.dialer());
-    let handle = start(options(transport), &machine).unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     let wanted = CredentialRef {
         scope: CredentialScope::PerPrincipal,
         ..credential(3)
@@ -354,12 +305,7 @@ async fn a_personal_credential_is_fetched_once_for_each_principal_and_not_ahead(
 async fn a_credential_fetch_completes_after_its_caller_left() {
     let fake = FakeControlPlane::new(crate::fixture::snapshot(5, vec![]));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     let (server, wanted, principal) = (files(), credential(3), user("ada"));
     let request = CredentialRequest {
         server: &server,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use toolgate_client::{ClientError, ServerChange, ServerChangeFeed, ask, session_changes};
 use toolgate_data_core::{
     call::{SessionRefusal, SessionVerdict, retry::session_verdict},
@@ -25,6 +25,8 @@ struct LegacyFeed {
     session: Arc<UpstreamSessionHandle>,
     changes: ServerChangeFeed,
     agreed: ChangeTopics,
+    /// Times at which the session is marked as used. Changes do not put them off.
+    touches: Interval,
 }
 
 pub(super) async fn open(
@@ -57,8 +59,15 @@ pub(super) async fn open(
         // A server without such a stream cannot send updates.
         changes: changes.ok_or(UpstreamFailure::Status)?,
         agreed: ChangeTopics::new(),
+        touches: touches(),
     };
     Box::new(feed).change(topics).await
+}
+
+fn touches() -> Interval {
+    let mut touches = interval_at(Instant::now() + TOUCH_INTERVAL, TOUCH_INTERVAL);
+    touches.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    touches
 }
 
 async fn stream(
@@ -161,10 +170,14 @@ impl ChangeFeed for LegacyFeed {
     fn next(&mut self) -> BoxedFuture<'_, Option<TopicChange>> {
         Box::pin(async {
             loop {
-                // Marks the session as used, so that it is not ended as idle.
-                let Ok(change) = timeout(TOUCH_INTERVAL, self.changes.next()).await else {
-                    self.feeds.sessions.established(&self.key);
-                    continue;
+                let change = tokio::select! {
+                    biased;
+                    _ = self.touches.tick() => {
+                        // Marks the session as used, so that it is not ended as idle.
+                        self.feeds.sessions.established(&self.key);
+                        continue;
+                    }
+                    change = self.changes.next() => change,
                 };
                 match change {
                     Ok(Some(ServerChange::Updated(uri))) => return Some(TopicChange::Updated(uri)),

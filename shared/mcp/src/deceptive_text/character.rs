@@ -32,9 +32,12 @@ fn is_default_ignorable(c: char) -> bool {
 }
 
 /// Characters of other classes that show nothing: the line and paragraph separators (`Zl`, `Zp`), the marks of
-/// interlinear annotations, and the blank Braille pattern.
+/// interlinear annotations and of objects, the blank Braille pattern, the Egyptian joiners and blanks, the filler of the
+/// Khitan script, and the null notehead of music.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\u{2028}'..='\u{2029}' | '\u{2800}' | '\u{fff9}'..='\u{fffb}')
+    matches!(c,
+        '\u{2028}'..='\u{2029}' | '\u{2800}' | '\u{fff9}'..='\u{fffc}' | '\u{13430}'..='\u{13442}' | '\u{16fe4}'
+        | '\u{1d159}')
 }
 
 /// Returns `true` for the two joiners.

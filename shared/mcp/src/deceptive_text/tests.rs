@@ -39,6 +39,18 @@ fn invisible_characters_are_found_at_any_position() {
 }
 
 #[test]
+fn characters_that_render_as_nothing_are_found_in_names_and_texts() {
+    for c in "\u{1d159}\u{2800}\u{3164}\u{ffa0}\u{115f}\u{1160}\u{17b4}\u{2060}\u{fffc}\u{16fe4}\u{13430}\u{13441}\u{1d173}".chars() {
+        let text = format!("re{c}ad");
+        assert!(contained_in(&text) && contained_in_name(&text), "{c:?}");
+        assert_eq!(escaped(&text), format!("re{}ad", c.escape_unicode()));
+    }
+    for shown in ["\u{1d158}", "\u{2801}", "\u{3163}", "\u{1d15a}"] {
+        assert!(!contained_in(shown), "{shown}");
+    }
+}
+
+#[test]
 fn runs_of_joiners_are_flagged_after_any_character() {
     for base in ["é", "я", "日", "م", "क", "👩", "❤\u{fe0f}", "a", ""] {
         for run in [
@@ -142,6 +154,42 @@ fn names_that_render_alike_have_one_skeleton() {
         assert_eq!(confusable::skeleton(one), confusable::skeleton(other));
     }
     assert_ne!(confusable::skeleton("read"), confusable::skeleton("write"));
+}
+
+#[test]
+fn names_that_are_taken_for_one_another_have_a_key_in_common() {
+    let share = |one: &str, other: &str| {
+        let keys = confusable::look_alike_keys(one);
+        confusable::look_alike_keys(other)
+            .iter()
+            .any(|key| keys.contains(key))
+    };
+    for (one, other) in [
+        ("debug", "DEBUG"),
+        ("debug", "d\u{435}bug"),
+        ("debug", "\u{ff44}\u{ff45}\u{ff42}\u{ff55}\u{ff47}"),
+        ("debug", "\u{ff24}\u{ff25}\u{ff22}\u{ff35}\u{ff27}"),
+        ("debug", "de\u{200b}bug"),
+        ("debug", "de\u{1d159}bug\u{3164}"),
+        ("debug", "\u{1d41d}ebug"),
+        ("id", "\u{406}D"),
+        ("Id", "ld"),
+        ("Id", "\u{a4f2}d"),
+        ("region", "\u{a4e3}egion"),
+        ("order", "0rder"),
+        ("tel", "\u{2121}"),
+        ("stra\u{df}e", "STRASSE"),
+    ] {
+        assert!(share(one, other), "{one} {other}");
+    }
+    for (one, other) in [
+        ("debug", "debugs"),
+        ("debug", "de_bug"),
+        ("pin", "pln"),
+        ("a", "b"),
+    ] {
+        assert!(!share(one, other), "{one} {other}");
+    }
 }
 
 /// Pairs of names, each with a form that a reader cannot tell apart, and none that differs by a form only.

@@ -18,7 +18,7 @@ invalid! {
     InvalidCallQuery: "request for records";
 }
 
-/// Converts a request. The query has the id 0.
+/// Converts a request. The query has the id 0, and the identity of its gateway is not set.
 pub fn call_query(proto: &pb::TailCallsRequest) -> Result<CallQuery, InvalidCallQuery> {
     let gateway = resource_name::parse::<Gateway>(&proto.gateway)
         .map_err(|error| FieldViolation::new("gateway", error))?;
@@ -41,6 +41,7 @@ pub fn call_query(proto: &pb::TailCallsRequest) -> Result<CallQuery, InvalidCall
         id: 0,
         filter: CallFilter {
             gateway,
+            gateway_uid: None,
             server: id("server", &proto.server)?,
             tool: text("tool", &proto.tool)?,
             principal: text("principal", &proto.principal)?,

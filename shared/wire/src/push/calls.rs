@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use toolgate_model::{
-    CallEndKind, CallFilter, CallQuery, CallRecord, ObjectName, Slug, Timestamp,
+    CallEndKind, CallFilter, CallQuery, CallRecord, ObjectName, Slug, Timestamp, Uid,
     call_record::PAST_RECORDS,
 };
 use toolgate_proto::push::v1 as pb;
@@ -93,6 +93,7 @@ fn query(given: &pb::CallQuery) -> Result<CallQuery, FieldViolation> {
         id: given.id,
         filter: CallFilter {
             gateway,
+            gateway_uid: field::uid("gateway_uid", &given.gateway_uid)?,
             server: id("server", &given.server)?,
             tool: text(&given.tool),
             principal: text(&given.principal),
@@ -118,6 +119,11 @@ fn query_to_proto(query: &CallQuery) -> pb::CallQuery {
         failed: filter.failed,
         since_ms: query.since.map(field::to_ms),
         tail: u32::try_from(query.tail).unwrap_or(u32::MAX),
+        gateway_uid: filter
+            .gateway_uid
+            .as_ref()
+            .map(Uid::to_string)
+            .unwrap_or_default(),
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use toolgate_model::{
     Digest, ResourceKey, SnapshotResource, Timestamp, TokenSubject,
-    snapshot::{SnapshotEntry, TokenResource, unsupported_security_field},
+    snapshot::{GatewayResource, SnapshotEntry, TokenResource, unsupported_security_field},
 };
 use toolgate_proto::push::v1 as pb;
 
@@ -24,9 +24,9 @@ pub enum ReceivedResource {
     Accepted(ResourceKey, SnapshotEntry),
     /// The resource is invalid. The last accepted form is kept.
     Rejected(RejectedResource),
-    /// The gateway requires a security field that this build does not support, given as text. Serving it would be too
-    /// permissive, so all calls to it are denied.
-    Denied(ResourceKey, String, RejectedResource),
+    /// The gateway requires a security field that this build does not support. Serving it would be too permissive, so all
+    /// calls to its placeholder are denied.
+    Denied(ResourceKey, Box<GatewayResource>, RejectedResource),
 }
 
 /// Rejected resource, as named in the Nack.
@@ -51,12 +51,14 @@ pub fn check_resource(given: &pb::Resource) -> ReceivedResource {
         Ok(key) => key,
         Err(invalid) => return ReceivedResource::Rejected(rejected(None, invalid.to_string())),
     };
-    if let Some(unknown) = unknown(given) {
+    if let Some((gateway, unknown)) = unknown(given) {
         let reason = format!(
             "must_understand: this proxy does not know `{unknown}` and denies the gateway; upgrade the proxy"
         );
-        let field = unknown.chars().take(limits::REASON).collect();
-        return ReceivedResource::Denied(key.clone(), field, rejected(Some(key), reason));
+        let unknown = unknown.chars().take(limits::REASON).collect();
+        let uid = field::uid("uid", &gateway.uid).ok().flatten();
+        let placeholder = Box::new(GatewayResource::denied(unknown, uid));
+        return ReceivedResource::Denied(key.clone(), placeholder, rejected(Some(key), reason));
     }
     match checked(&key, given) {
         Ok(entry) => ReceivedResource::Accepted(key, entry),
@@ -78,7 +80,7 @@ pub fn resource_to_proto(key: &ResourceKey, entry: &SnapshotEntry) -> pb::Resour
     };
     pb::Resource {
         key: Some(key_to_proto(key)),
-        digest: entry.digest.0.to_vec(),
+        digest: entry.content.0.to_vec(),
         body: Some(body),
         continues: false,
     }
@@ -121,7 +123,7 @@ impl Iterator for ResourcePieces {
         self.next = rest;
         Some(pb::Resource {
             key: Some(key_to_proto(&self.key)),
-            digest: self.entry.digest.0.to_vec(),
+            digest: self.entry.content.0.to_vec(),
             body: Some(pb::resource::Body::Catalogue(piece)),
             continues: rest.is_some(),
         })
@@ -167,11 +169,12 @@ pub fn digests_to_proto(held: &BTreeMap<ResourceKey, Digest>) -> Vec<pb::Held> {
     held.iter().map(to_proto).collect()
 }
 
-fn unknown(given: &pb::Resource) -> Option<&str> {
+fn unknown(given: &pb::Resource) -> Option<(&pb::Gateway, &str)> {
     let Some(pb::resource::Body::Gateway(gateway)) = &given.body else {
         return None;
     };
-    unsupported_security_field(&gateway.must_understand)
+    let field = unsupported_security_field(&gateway.must_understand)?;
+    Some((gateway, field))
 }
 
 fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<SnapshotEntry, FieldViolation> {
@@ -200,12 +203,12 @@ fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<SnapshotEntry, Fie
         (_, Some(_)) => return Err(FieldViolation::new("body", "is not of the kind in the key")),
     };
     let entry = SnapshotEntry::new(resource);
-    if entry.digest == field::digest("digest", &given.digest)? {
+    if entry.content == field::digest("digest", &given.digest)? {
         return Ok(entry);
     }
     let reason = format!(
         "is not that of the content, which is {}: this build does not read all of it",
-        entry.digest.to_hex()
+        entry.content.to_hex()
     );
     Err(FieldViolation::new("digest", reason))
 }

@@ -6,7 +6,7 @@ use proptest::{collection, option, prelude::*};
 use toolgate_model::{
     AllowList, CallTimeouts, CredentialScope, Delta, Endpoint, EndpointList, ObjectName,
     ResourceKey, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash,
-    TokenSubject,
+    TokenSubject, Uid,
     snapshot::{
         CredentialRef, DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource,
         RateLimitScope, ScopedRateLimit, ServerResource, SnapshotEntry, TokenResource, ToolShape,
@@ -58,17 +58,19 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
         collection::vec(scoped_rate_limit(), 0..3),
     );
     let uris = prop_oneof![Just(UriMode::Prefixed), Just(UriMode::Through)];
-    let shown = (uris, s::listing());
+    let uid = option::of(any::<u64>().prop_map(|unique| Uid::of(&unique)));
+    let shown = (uris, s::listing(), uid);
     (".{0,20}", ".{0,40}", lists, shown).prop_map(
         |(
             display_name,
             instructions,
             (tools, prompts, resources, servers, timeouts, rate_limits),
-            (uris, listing),
+            (uris, listing, uid),
         )| {
             let timeouts = timeouts.into_iter();
             let timeouts = timeouts.filter_map(|(server, most)| Some((server, most?)));
             SnapshotResource::Gateway(GatewayResource {
+                uid,
                 display_name,
                 instructions,
                 tools,
@@ -317,6 +319,33 @@ fn a_server_with_several_endpoints_fills_the_old_url_too() {
     );
 }
 
+#[test]
+fn a_gateway_with_an_identity_is_read_by_builds_that_know_none() {
+    let key = key_of(SnapshotResourceKind::Gateway);
+    let entry = |unique: Option<&str>| {
+        SnapshotEntry::new(SnapshotResource::Gateway(GatewayResource {
+            uid: unique.map(|unique| Uid::of(&unique)),
+            display_name: "Tools".into(),
+            ..GatewayResource::default()
+        }))
+    };
+    let (without, first) = (entry(None), entry(Some("first")));
+    let second = entry(Some("second"));
+    let message = resource_to_proto(&key, &first);
+    // Such a build computes the digest of what it reads.
+    assert_eq!(message.digest, without.digest.0);
+    let accepted = ReceivedResource::Accepted(key.clone(), first.clone());
+    assert_eq!(check_resource(&message), accepted);
+    // A gateway made later under the same name with the same content is sent.
+    let snapshot = |entry: SnapshotEntry| Snapshot {
+        version: Version::default(),
+        entries: [(key.clone(), entry)].into_iter().collect(),
+    };
+    let (before, after) = (snapshot(first), snapshot(second));
+    assert_eq!(after.since(&before.digests()).puts.len(), 1);
+    assert_eq!(after.changes_from(&before).puts.len(), 1);
+}
+
 fn plain_gateway() -> pb::Resource {
     let resource = SnapshotResource::Gateway(GatewayResource {
         display_name: "Tools".into(),
@@ -451,6 +480,7 @@ fn poisons() -> Vec<(pb::Resource, &'static str)> {
         // Another listing makes another gateway. A proxy that does not read the field keeps the last gateway it could
         // read.
         (with_gateway(|g| g.progressive = true), "digest"),
+        (with_gateway(|g| g.uid = "tools".into()), "gateway.uid"),
     ]
 }
 
@@ -487,10 +517,12 @@ fn a_gateway_with_an_unknown_security_field_is_denied() {
     let message = with_gateway(|gateway| {
         gateway.must_understand = vec!["geo_fence".into()];
         gateway.display_name = "x".repeat(1 << 20);
+        gateway.uid = Uid::of(&"tools").to_string();
     });
     match check_resource(&message) {
-        ReceivedResource::Denied(key, field, rejected) => {
-            assert!(rejected.reason.contains(&field), "{rejected:?}");
+        ReceivedResource::Denied(key, placeholder, rejected) => {
+            let expected = GatewayResource::denied("geo_fence".into(), Some(Uid::of(&"tools")));
+            assert_eq!(*placeholder, expected);
             assert_eq!(key, key_of(SnapshotResourceKind::Gateway));
             assert!(rejected.reason.contains("geo_fence"), "{}", rejected.reason);
         }

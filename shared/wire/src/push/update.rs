@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use toolgate_model::{Delta, ResourceKey, ResourceRejection, Version, snapshot::SnapshotEntry};
+use toolgate_model::{
+    Delta, ResourceKey, ResourceRejection, Version,
+    snapshot::{GatewayResource, SnapshotEntry},
+};
 use toolgate_proto::push::v1 as pb;
 
 use super::{
@@ -37,8 +40,8 @@ pub struct ReceivedUpdate {
     pub puts: Vec<(ResourceKey, SnapshotEntry)>,
     /// Keys of removed resources. A removal takes precedence over a put of the same key in the same push.
     pub removes: Vec<ResourceKey>,
-    /// Gateways to deny until they are supported, each with the unsupported field.
-    pub denied: Vec<(ResourceKey, String)>,
+    /// Placeholders of gateways to deny until they are supported.
+    pub denied: Vec<(ResourceKey, GatewayResource)>,
     /// Rejected resources (including denied gateways), to be named in the Nack.
     pub rejected: Vec<RejectedResource>,
 }
@@ -169,8 +172,8 @@ fn received_update(whole: &pb::Update) -> Result<ReceivedUpdate, InvalidUpdate> 
                 puts.insert(key, entry);
             }
             ReceivedResource::Rejected(rejected) => incoming.rejected.push(rejected),
-            ReceivedResource::Denied(key, field, rejected) => {
-                incoming.denied.push((key, field));
+            ReceivedResource::Denied(key, placeholder, rejected) => {
+                incoming.denied.push((key, *placeholder));
                 incoming.rejected.push(rejected);
             }
         }

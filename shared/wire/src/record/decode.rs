@@ -161,13 +161,9 @@ fn version_log_entry(given: &pb::VersionRecord) -> Result<SystemRecord, FieldVio
 }
 
 fn claim(given: &pb::GatewayIdRecord) -> Result<GatewayClaim, FieldViolation> {
-    let uid = match given.uid.as_str() {
-        // Written by an earlier build.
-        "" => None,
-        uid => Some(uid.parse().map_err(|e| FieldViolation::new("uid", e))?),
-    };
     Ok(GatewayClaim {
         org: field::slug("organization", &given.organization)?,
-        uid,
+        // Empty if it was written by an earlier build.
+        uid: field::uid("uid", &given.uid)?,
     })
 }

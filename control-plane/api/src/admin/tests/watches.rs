@@ -7,7 +7,7 @@ use tower::ServiceExt as _;
 use watch_event::{Object, Type};
 
 use super::*;
-use crate::memory::HANG_GUARD;
+use crate::{memory::HANG_GUARD, watch::BUFFER};
 
 struct OpenWatch {
     body: axum::body::Body,
@@ -141,6 +141,29 @@ async fn a_watch_ends_when_its_token_is_revoked() {
     while watch.next().await.is_some() {}
     let status = tonic::Status::from_header_map(&watch.trailers.unwrap()).unwrap();
     assert_eq!(status.code(), Code::Unauthenticated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_reader_does_not_read_ends_when_its_token_is_revoked() {
+    let (drain, _trigger) = drain::new();
+    let (router, _desk) = start_with(drain.clone());
+    for number in 1..BUFFER {
+        made(&router, &format!("server-{number}")).await;
+    }
+    // There is room for all events of one stream and for nothing further, and not for all of the other one.
+    let full = OpenWatch::open(&router, "viewer", &["Server"]).await;
+    let stalled = OpenWatch::open(&router, "viewer", &["Server", "Token"]).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(drain.running()[0].count, 2, "{:?}", drain.running());
+    let revoke = RevokeTokenRequest {
+        name: "organizations/acme/tokens/viewer".into(),
+        ..Default::default()
+    };
+    let revoked = call(&router, "Tokens/RevokeToken", Some("admin"), &revoke).await;
+    assert_eq!(revoked.code, Code::Ok);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(drain.running(), []);
+    drop((full, stalled));
 }
 
 #[tokio::test]

@@ -250,6 +250,28 @@ async fn a_reader_ends_with_its_token_and_with_its_gateway() {
     assert_eq!(reader.end().await, Code::NotFound as i32);
 }
 
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_gateway_made_again_under_its_name_are_not_shown_to_readers_of_the_earlier_one()
+{
+    let rig = rig();
+    let readers = rig.fleet.call_readers();
+    let key = <Gateway as toolgate_control_core::StateKind>::key(name("tools"));
+    let wanted = || readers.queries().borrow()[0].filter.gateway_uid;
+    let mut reader = OpenTail::open(&rig, &request(0)).await;
+    let earlier = wanted();
+    assert!(earlier.is_some(), "proxies are told which gateway it is");
+    let delete = Command::Delete {
+        key,
+        expected: None,
+    };
+    rig.control_api.command(delete).unwrap();
+    add_gateway(&rig.control_api, "tools");
+    assert_eq!(reader.end().await, Code::NotFound as i32);
+    let _reader = OpenTail::open(&rig, &request(0)).await;
+    let later = wanted();
+    assert!(later.is_some() && later != earlier);
+}
+
 #[tokio::test]
 async fn invalid_requests_for_calls_name_the_field() {
     let rig = rig();

@@ -2,7 +2,15 @@
 //! answer passes through the client, its model and its logs. A field is recognized by its format and by the words of its name
 //! and title. The recognition is a warning to the user and no barrier: a server can call a field anything.
 
-use toolgate_mcp::{deceptive_text, object};
+use std::{collections::BTreeSet, sync::OnceLock};
+
+use toolgate_mcp::{
+    deceptive_text::{
+        self,
+        confusable::{self, caseless_skeleton},
+    },
+    object,
+};
 
 /// Maximum number of fields that a warning names.
 const MAX_NAMED: usize = 3;
@@ -10,45 +18,45 @@ const MAX_NAMED: usize = 3;
 /// Maximum number of characters of a name in a warning.
 const MAX_NAME: usize = 40;
 
-/// Words that name a secret by themselves.
-const WORDS: [&str; 18] = [
-    "apikey",
-    "authtoken",
+/// Words that name a secret by themselves, also in the plural or with a number, and if they are written as several words.
+const WORDS: [&str; 30] = [
+    "accesskey",
     "accesstoken",
+    "apikey",
+    "apitoken",
+    "authtoken",
+    "backupcode",
+    "bearertoken",
+    "cardnumber",
     "credential",
-    "credentials",
     "cvc",
     "cvv",
+    "encryptionkey",
     "mfa",
     "otp",
     "passcode",
     "passphrase",
     "passwd",
     "password",
+    "pincode",
+    "pinnumber",
     "privatekey",
     "pwd",
+    "recoverycode",
+    "refreshtoken",
     "secret",
-    "secrets",
+    "securitycode",
+    "seedphrase",
+    "sshkey",
     "totp",
+    "verificationcode",
 ];
 
-/// Two words in a row that name a secret together.
-const PAIRS: [(&str, &str); 14] = [
-    ("access", "key"),
-    ("api", "key"),
-    ("backup", "code"),
-    ("card", "number"),
-    ("encryption", "key"),
-    ("pass", "phrase"),
-    ("pass", "word"),
-    ("pin", "code"),
-    ("private", "key"),
-    ("recovery", "code"),
-    ("security", "code"),
-    ("seed", "phrase"),
-    ("ssh", "key"),
-    ("verification", "code"),
-];
+/// Words that name a secret inside longer words, such as `userpassword`.
+const PARTS: [&str; 4] = ["credential", "passphrase", "passwd", "password"];
+
+/// Maximum length in bytes of several words that are read as one; all words that name a secret are shorter.
+const MAX_LENGTH: usize = 32;
 
 /// Words that name a secret if nothing follows them: `github_token` is one, `token_count` is none.
 const LAST_WORDS: [&str; 2] = ["pin", "token"];
@@ -106,19 +114,59 @@ fn asks_for_secret(name: &str, field: &[u8]) -> bool {
         && (names_secret(name) || text("title").is_some_and(|title| names_secret(&title)))
 }
 
-/// Returns `true` if a name or title has words that stand for a secret.
+/// Returns `true` if a name or title has words that stand for a secret. Words are compared by their skeletons, so that
+/// letters of other scripts, digits in place of letters and invisible characters make no difference.
 fn names_secret(name: &str) -> bool {
-    let words = words(name);
-    let is_word = |word: &String| WORDS.contains(&word.as_str());
-    let is_pair = |pair: &[String]| match pair {
-        [one, other] => PAIRS.contains(&(one.as_str(), other.as_str())),
-        _ => false,
-    };
-    words.iter().any(is_word)
-        || words.windows(2).any(is_pair)
-        || words
-            .last()
-            .is_some_and(|last| LAST_WORDS.contains(&last.as_str()))
+    let (secrets, words) = (SecretWords::all(), words(&confusable::plain_letters(name)));
+    let is_last = |word: &String| secrets.last.contains(&caseless_skeleton(word));
+    if words.last().is_some_and(is_last) {
+        return true;
+    }
+    let forms: Vec<String> = words.iter().map(|word| alike(word)).collect();
+    let contains_part = |word: &String| secrets.parts.iter().any(|part| word.contains(part));
+    let is_start = |start: usize| forms.get(start..).is_some_and(|rest| secrets.open(rest));
+    forms.iter().any(contains_part) || (0..forms.len()).any(is_start)
+}
+
+/// Returns a form of a word that all words of the same look share: a small l may stand for a capital I. A number at the end
+/// is left out.
+fn alike(word: &str) -> String {
+    let word = word.trim_end_matches(|c: char| c.is_ascii_digit());
+    caseless_skeleton(word).replace('i', "l")
+}
+
+/// Skeletons of the words that name a secret.
+struct SecretWords {
+    words: BTreeSet<String>,
+    parts: BTreeSet<String>,
+    last: BTreeSet<String>,
+}
+
+impl SecretWords {
+    fn all() -> &'static Self {
+        static ALL: OnceLock<SecretWords> = OnceLock::new();
+        ALL.get_or_init(|| Self {
+            words: WORDS.into_iter().map(alike).collect(),
+            parts: PARTS.into_iter().map(alike).collect(),
+            last: LAST_WORDS.into_iter().map(caseless_skeleton).collect(),
+        })
+    }
+
+    /// Returns `true` if the first of these words, or the first ones written together, name a secret.
+    fn open(&self, words: &[String]) -> bool {
+        let mut joined = String::new();
+        for word in words {
+            joined.push_str(word);
+            if joined.len() > MAX_LENGTH {
+                return false;
+            }
+            let singular = joined.strip_suffix('s').unwrap_or(&joined);
+            if self.words.contains(&joined) || self.words.contains(singular) {
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Splits a name into words in lower case: at characters that are no letters or digits, and before a capital letter that

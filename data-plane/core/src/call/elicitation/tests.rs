@@ -289,7 +289,11 @@ fn mc_07_elicitations_show_deceptive_characters_and_cannot_forge_a_label() {
     let input = value(&read.to_input(&slug("files"), b"{}"));
     let asked = value(&read.to_request(&own(3), &slug("files")));
     for params in [&input["params"], &asked["params"]] {
-        assert_eq!(params["message"], "[files] Name?\n> [bank] PIN?\\u{202e}");
+        assert_eq!(
+            params["message"],
+            "[files] (Enter no password, key or token: `a` may ask for one, which a form must not do.) Name?\n\
+             > [bank] PIN?\\u{202e}"
+        );
         let properties = &params["requestedSchema"]["properties"];
         assert_eq!(properties["a"]["title"], "PI\\u{200b}N");
         assert_eq!(properties["a"]["description"], "d\\u{2066}");

@@ -110,6 +110,29 @@ fn a_look_alike_of_a_fixed_or_hidden_argument_is_rejected() {
 }
 
 #[test]
+fn an_argument_that_renders_like_a_fixed_or_hidden_one_is_rejected() {
+    let world = bern();
+    for (given, named, reserved) in [
+        ("c\u{456}ty", "c\u{456}ty", "city"),
+        ("\u{ff43}ity", "\u{ff43}ity", "city"),
+        ("un\u{200b}its", "un\\u{200b}its", "units"),
+        ("units\u{2800}", "units\\u{2800}", "units"),
+    ] {
+        let arguments = json!({ given: "Rome" });
+        let (plan, _) = call(&world, &format!(r#","arguments":{arguments}"#));
+        let Plan::Refuse(Refusal::InvalidParams(text)) = plan else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(
+            text,
+            format!(
+                "argument `{named}` looks like `{reserved}`, which cannot be set by callers: leave it out"
+            )
+        );
+    }
+}
+
+#[test]
 fn servers_get_fixed_values_in_arguments_and_headers() {
     let world = bern();
     let cases = [

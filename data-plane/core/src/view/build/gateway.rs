@@ -61,6 +61,7 @@ pub(super) fn gateway(
         .map(|prompt| (prompt.exposed.clone(), Arc::clone(prompt)));
     GatewayView {
         name: name.clone(),
+        uid: resource.uid,
         denied,
         servers: servers.collect(),
         server_info: Implementation {

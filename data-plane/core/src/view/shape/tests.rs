@@ -147,7 +147,7 @@ fn look_alikes_of_reserved_arguments_are_neither_shown_nor_accepted() {
         ..ToolShape::default()
     };
     let definition = json!({"name": "t", "inputSchema": {
-        "properties": object_of(vec!["debug", "Debug", "DEBUG", "STRA\u{df}E", "rest"]),
+        "properties": object_of(vec!["debug", "Debug", "d\u{435}bug", "STRA\u{df}E", "rest"]),
         "required": ["Debug", "rest"],
     }});
     let shown = exposed_definition(&shape, &definition.to_string()).unwrap();
@@ -157,7 +157,22 @@ fn look_alikes_of_reserved_arguments_are_neither_shown_nor_accepted() {
         json!({"properties": object_of(vec!["rest"]), "required": ["rest"]})
     );
     let own = ReservedArguments::new(&shape, "{}").unwrap().unwrap();
-    for bad in ["debug", "Debug", "dEBUG", "STRASSE", "stra\u{df}e"] {
+    for bad in [
+        "debug",
+        "Debug",
+        "dEBUG",
+        "STRASSE",
+        "stra\u{df}e",
+        // Letters of other scripts, compatibility forms, and invisible characters.
+        "d\u{435}bug",
+        "D\u{415}BUG",
+        "\u{ff44}\u{ff45}\u{ff42}\u{ff55}\u{ff47}",
+        "\u{1d41d}\u{1d41e}\u{1d41b}\u{1d42e}\u{1d420}",
+        "de\u{200b}bug",
+        "debug\u{ad}",
+        "\u{3164}debug",
+        "de\u{1d159}bug",
+    ] {
         assert!(
             own.check(json!({ bad: 1 }).to_string().as_bytes()).is_err(),
             "{bad}"

@@ -132,12 +132,7 @@ async fn twenty_kinds_of_poison_in_one_push_are_refused_by_name_while_the_rest_i
     assert!(count >= 20, "{count}");
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
-    let handle = start(
-        options(ControlPlaneTransport::Memory(fake.dialer())),
-        &machine,
-    )
-    .unwrap();
-    machine.readiness.ready().await;
+    let handle = serve(&fake, &machine).await;
     *fake.mutator.lock().unwrap() = Some(|update| {
         let mut keys = update.puts.iter().filter_map(|put| put.key.as_ref());
         if keys.any(|key| key.id == "fine") {

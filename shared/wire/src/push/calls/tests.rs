@@ -57,6 +57,7 @@ fn queries_keep_their_fields_and_unknown_ones_are_left_out() {
     let query = CallQuery {
         id: 3,
         filter: CallFilter {
+            gateway_uid: Some(Uid::of(&"tools")),
             server: Some("git".parse().unwrap()),
             tool: Some("git__search".into()),
             principal: Some("user:ada".into()),
@@ -76,6 +77,9 @@ fn queries_keep_their_fields_and_unknown_ones_are_left_out() {
     let queries = vec![query, all];
     let mut proto = call_queries_to_proto(&queries);
     assert_eq!(call_queries(&proto), queries);
+    let uid = std::mem::replace(&mut proto.queries[0].gateway_uid, "not a uid".into());
+    assert_eq!(call_queries(&proto), queries[1..]);
+    proto.queries[0].gateway_uid = uid;
     proto.queries[0].gateway = "Not an id".into();
     assert_eq!(call_queries(&proto), queries[1..]);
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use toolgate_model::{
-    Slug, ToolListing, UriMode,
+    Slug, ToolListing, Uid, UriMode,
     snapshot::{ExposedPrompt, ExposedTool, GatewayResource, ToolShape},
 };
 use toolgate_proto::push::v1 as pb;
@@ -27,6 +27,7 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, FieldViola
         ToolListing::All
     };
     Ok(GatewayResource {
+        uid: field::uid("uid", &given.uid)?,
         display_name: field::bounded("display_name", &given.display_name, limits::DISPLAY_NAME)?,
         instructions: field::bounded("instructions", &given.instructions, limits::INSTRUCTIONS)?,
         tools: field::each("tools", &given.tools, limits::TOOLS, tool)?,
@@ -68,6 +69,7 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         progressive: given.listing == ToolListing::Progressive,
         timeouts_ms: given.timeouts.iter().map(timeout).collect(),
         rate_limits: rate_limit::scoped_to_proto(&given.rate_limits),
+        uid: given.uid.as_ref().map(Uid::to_string).unwrap_or_default(),
     }
 }
 
