@@ -32,7 +32,7 @@ async fn becomes(agent: &Agent, status: u16, most: Duration) -> Result<()> {
 /// Checks that the record of the control plane names the version that its proxy has acknowledged.
 async fn is_recorded(cli: &CommandLine, record: &Path) -> Result<()> {
     let proxies = cli.json(&["get", "proxies"]).await?;
-    let acked = proxies.pointer("/items/0/acked/revision");
+    let acked = proxies.pointer("/0/acked/revision");
     let acked = acked.and_then(Value::as_str).context("no version")?;
     let text = std::fs::read_to_string(record)?;
     let recorded = text.split_whitespace().next_back().context("no record")?;
