@@ -1,6 +1,6 @@
 //! Record in the data folder that a control plane has served a deployment, and up to which change. With the record, a store
-//! that is empty although it held a deployment is told from the store of a new deployment, and a store that was restored
-//! from an older copy from the one that the control plane has served.
+//! that is empty although it held a deployment is told from the store of a new deployment, and an older copy that was
+//! restored from the store that the control plane has served.
 
 use std::{
     fmt,

@@ -2,6 +2,7 @@
 //! error. A closed pipe (`| head`) is not an error.
 
 pub mod cell;
+pub mod connection_flags;
 pub mod credential_fields;
 pub mod error;
 pub mod json_path;
@@ -23,7 +24,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde_json::Value;
 use toolgate_mcp::deceptive_text;
 
-use self::json_path::JsonPathTemplate;
+use self::{connection_flags::ConnectionFlags, json_path::JsonPathTemplate};
 use crate::cli::output::error::CliError;
 
 /// Format of results.
@@ -115,6 +116,8 @@ pub struct OutputWriter {
     results: Box<dyn Write + Send>,
     notices: Box<dyn Write + Send>,
     options: OutputOptions,
+    /// Flags that commands in messages are given.
+    flags: ConnectionFlags,
     draws_progress: bool,
     /// Width of the terminal that results go to.
     width: Option<u16>,
@@ -123,7 +126,8 @@ pub struct OutputWriter {
 }
 
 impl OutputWriter {
-    /// Writes to standard output and standard error of the process.
+    /// Writes to standard output and standard error of the process. Commands in messages get the connection flags among the
+    /// arguments of the process.
     pub fn standard(options: OutputOptions) -> Self {
         let draws_progress = io::stderr().is_terminal() && !options.quiet;
         let (results, notices) = (Box::new(io::stdout()), Box::new(io::stderr()));
@@ -134,6 +138,7 @@ impl OutputWriter {
             results,
             notices,
             options,
+            flags: ConnectionFlags::of(std::env::args_os()),
             draws_progress,
             is_closed: false,
         }
@@ -177,7 +182,9 @@ impl OutputWriter {
     pub fn notice(&mut self, text: impl Display) {
         if !self.options.quiet {
             // A closed standard error cannot be reported.
-            let _closed = writeln!(self.notices, "{}", escape_for_terminal(&text.to_string()));
+            let text = text.to_string();
+            let text = self.flags.add_to(&text);
+            let _closed = writeln!(self.notices, "{}", escape_for_terminal(&text));
         }
     }
 
@@ -190,7 +197,9 @@ impl OutputWriter {
 
     /// Writes an error to standard error, regardless of the flags.
     pub fn error(&mut self, fault: &CliError) {
-        let _closed = writeln!(self.notices, "{}", escape_for_terminal(&fault.to_string()));
+        let text = fault.to_string();
+        let text = self.flags.add_to(&text);
+        let _closed = writeln!(self.notices, "{}", escape_for_terminal(&text));
     }
 
     /// Writes raw bytes of the result.

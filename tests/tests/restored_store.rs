@@ -43,6 +43,23 @@ async fn is_recorded(cli: &CommandLine, record: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the log of the control plane and `doctor` name the next step after a restore.
+async fn is_told(plane: &ControlPlaneProcess, cli: &CommandLine) -> Result<()> {
+    let next_step = "once with `--new-epoch`";
+    eventually("the log names the next step", HANG_GUARD, || async {
+        ensure!(plane.log().contains(next_step), "{}", plane.log());
+        Ok(())
+    })
+    .await?;
+    eventually("doctor names the next step", HANG_GUARD, || async {
+        let findings = cli.output(&["doctor"]).await?;
+        let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+        ensure!(findings.contains(next_step), "{findings}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_token() {
     let sandbox = Sandbox::new("restored").unwrap();
@@ -103,21 +120,7 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     })
     .await
     .unwrap();
-    let next_step = "once with `--new-epoch`";
-    eventually("the log names the next step", HANG_GUARD, || async {
-        ensure!(plane.log().contains(next_step), "{}", plane.log());
-        Ok(())
-    })
-    .await
-    .unwrap();
-    eventually("doctor names the next step", HANG_GUARD, || async {
-        let findings = cli.output(&["doctor"]).await?;
-        let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
-        ensure!(findings.contains(next_step), "{findings}");
-        Ok(())
-    })
-    .await
-    .unwrap();
+    is_told(&plane, &cli).await.unwrap();
 
     plane.restart_with(&["--new-epoch"]).await.unwrap();
     let start = now();
