@@ -82,6 +82,10 @@ impl fmt::Display for LatestChange {
     }
 }
 
+/// Record that cannot be read, or that no control plane has written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct UnreadableRecord;
+
 /// Error of a start on a store that lacks changes which this control plane has served.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -120,40 +124,42 @@ impl DeploymentFiles<'_> {
         let found = |file: &Path, is_key_file| {
             Some(EarlierDeployment {
                 file: file.to_owned(),
-                latest: recorded.unwrap_or_default(),
+                latest: recorded.and_then(Result::ok).unwrap_or_default(),
                 is_key_file,
             })
         };
         match recorded {
-            Some(latest) if latest.epoch > 0 => found(self.record, false),
+            Some(Ok(latest)) if latest.epoch > 0 => found(self.record, false),
             _ if self.admin_token.exists() => found(self.admin_token, false),
+            // A start that was interrupted before it created the key file leaves nothing worth keeping.
+            Some(Err(UnreadableRecord)) if has_key_file => found(self.record, false),
             None if has_key_file => found(self.key, true),
             // The first start was interrupted.
             Some(_) | None => None,
         }
     }
 
-    /// Returns the change in the record; zero if the record cannot be read, and `None` if it does not exist.
-    fn recorded(&self) -> Option<LatestChange> {
+    /// Returns the change in the record, zero if the first start has begun; `None` if there is no record.
+    fn recorded(&self) -> Option<Result<LatestChange, UnreadableRecord>> {
         let mut text = String::new();
         match File::open(self.record) {
             Ok(file) => {
                 let _unreadable = file.take(MAX_RECORD_BYTES).read_to_string(&mut text);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(_) => return Some(LatestChange::default()),
+            Err(_) => return Some(Err(UnreadableRecord)),
         }
         let number = |name| {
             let mut words = text.split_whitespace();
             words.find(|word| *word == name).and(words.next())
         };
-        let epoch = number(EPOCH).and_then(|it| it.parse().ok());
+        let Some(epoch) = number(EPOCH).and_then(|it| it.parse().ok()) else {
+            return Some(Err(UnreadableRecord));
+        };
+        // Absent in records of builds that recorded the epoch alone.
         let revision = number(REVISION).and_then(|it| it.parse().ok());
-        Some(LatestChange {
-            epoch: epoch.unwrap_or_default(),
-            // Absent in records of builds that recorded the epoch alone.
-            revision: revision.unwrap_or_default(),
-        })
+        let revision = revision.unwrap_or_default();
+        Some(Ok(LatestChange { epoch, revision }))
     }
 
     /// Notes that a new deployment is about to begin, so that the key file that is created next is no evidence if the
@@ -168,7 +174,7 @@ impl DeploymentFiles<'_> {
 
     /// Notes the latest change of the deployment that has been served.
     pub(crate) fn note(&self, latest: LatestChange) {
-        if self.recorded() == Some(latest) {
+        if self.recorded() == Some(Ok(latest)) {
             return;
         }
         if let Err(error) = replace(self.record, &record_text(latest)) {

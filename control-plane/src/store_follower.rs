@@ -11,8 +11,8 @@
 //! Every minute, and when a resync is requested, the store is listed beside the watch, and the listing is compared with
 //! the state that the watch has led to meanwhile.
 //!
-//! A listing older than the published state means that the store has been restored from a copy. It is adopted only with
-//! a new epoch, because proxies rightly refuse older versions of the same epoch.
+//! A listing older than the published state, or with an older version marker, means that the store has been restored from a
+//! copy. It is adopted only with a new epoch, because proxies rightly refuse older versions of the same epoch.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use toolgate_control_core::{
-    CompileOutput, Revision, StoreState, compile,
+    CompileOutput, ListedObject, ObjectKey, Revision, StoreState, compile,
     key::ROOT,
     port::{BoxFuture, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
@@ -261,8 +261,9 @@ impl StoreFollower {
         (listing, revision): StoreListing,
         comparison: StoreComparison,
     ) -> Result<(), StoreError> {
-        if revision < comparison.before.revision() {
-            return self.adopt_restored(&comparison.before).await;
+        let known = &comparison.before;
+        if revision < known.revision() || lacks_known_changes(&listing, known) {
+            return self.adopt_restored(known).await;
         }
         let before = self.state();
         let first = self.unready.is_some();
@@ -352,6 +353,17 @@ impl StoreComparison {
             }
         }
     }
+}
+
+/// Returns `true` if the version marker of a listing is older than the known one. Every change of the configuration writes the
+/// marker, so that the store was restored from a copy, although other records may have been written since.
+fn lacks_known_changes(listing: &[ListedObject], known: &StoreState) -> bool {
+    let marker = ObjectKey::Marker.to_string();
+    let listed = listing.iter().find(|entry| entry.key == marker);
+    let known = known.mod_revision(&marker);
+    listed
+        .zip(known)
+        .is_some_and(|(listed, known)| listed.mod_revision < known)
 }
 
 /// Logs the entries that cannot be read and that `before` did not have.

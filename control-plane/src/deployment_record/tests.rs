@@ -57,8 +57,13 @@ fn each_file_that_a_deployment_leaves_is_evidence_of_it() {
     );
     fs::write(&folder.record, "epoch 7\n").unwrap();
     assert_eq!(folder.files().earlier().unwrap().latest, change(7, 0));
-    fs::write(&folder.record, "damaged").unwrap();
-    assert_eq!(folder.files().earlier().unwrap().file, folder.admin_token);
+    for damaged in ["damaged", "", "epoch"] {
+        fs::write(&folder.record, damaged).unwrap();
+        assert_eq!(folder.files().earlier().unwrap().file, folder.admin_token);
+        fs::rename(&folder.admin_token, folder.key.with_extension("kept")).unwrap();
+        assert_eq!(folder.files().earlier().unwrap().file, folder.record);
+        fs::rename(folder.key.with_extension("kept"), &folder.admin_token).unwrap();
+    }
 }
 
 #[test]

@@ -411,6 +411,49 @@ async fn start_beside(store: &Arc<FaultyStore>) -> WritePathFixture {
     fresh
 }
 
+/// Waits until the control plane has noticed that its store went back in time.
+async fn went_backwards(plane: &WritePathFixture) {
+    let noticed = async {
+        loop {
+            let shown = plane.metrics.render();
+            let mut lines = shown.lines();
+            let line = lines.find(|line| line.starts_with("toolgate_store_backwards"));
+            if line.is_some_and(|line| !line.ends_with(" 0")) {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    let noticed = tokio::time::timeout(HANG_GUARD, noticed).await;
+    assert!(noticed.is_ok(), "{}", plane.metrics.render());
+}
+
+#[tokio::test]
+async fn a_restored_store_is_noticed_after_other_records_have_passed_the_known_revision() {
+    let store = FaultyStore::new();
+    let plane = furnished(store.clone()).await;
+    let known = plane.published();
+    let copy = memory();
+    let older = ready(Arc::clone(&copy)).await;
+    older.shows(|state| state.organizations.len() == 1).await;
+    // Heartbeats of proxies go on being written.
+    for number in 0..known.state.revision() {
+        let heartbeat = put("/elsewhere", &number.to_be_bytes());
+        copy.commit(heartbeat).await.unwrap();
+    }
+    store.restore(Arc::clone(&copy));
+    plane.resync.notify_one();
+    went_backwards(&plane).await;
+    let kept = plane.published();
+    assert_eq!(kept.state.version(), known.state.version());
+    assert_eq!(kept.state.servers, known.state.servers);
+
+    older.run(Command::BumpEpoch).await.unwrap();
+    plane
+        .shows(|state| state.epoch() == 2 && state.servers.is_empty())
+        .await;
+}
+
 #[tokio::test]
 async fn a_restored_older_store_is_adopted_only_with_a_new_epoch() {
     let store = FaultyStore::new();
@@ -423,19 +466,7 @@ async fn a_restored_older_store_is_adopted_only_with_a_new_epoch() {
     assert!(older.published().state.revision() < known);
     store.restore(Arc::clone(&copy));
     plane.resync.notify_one();
-    let refused = async {
-        loop {
-            let shown = plane.metrics.render();
-            let mut lines = shown.lines();
-            let line = lines.find(|line| line.starts_with("toolgate_store_backwards"));
-            if line.is_some_and(|line| !line.ends_with(" 0")) {
-                return;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    let refused = tokio::time::timeout(HANG_GUARD, refused).await;
-    assert!(refused.is_ok(), "{}", plane.metrics.render());
+    went_backwards(&plane).await;
     assert_eq!(
         plane.published().state.revision(),
         known,
