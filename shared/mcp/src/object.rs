@@ -23,6 +23,17 @@ pub struct ObjectMember<'a> {
     pub span: ByteSpan,
 }
 
+impl ObjectMember<'_> {
+    /// Returns `true` if the name differs from one of `known` by case only. Some readers take the value of such a member for
+    /// that of the known one, so that two readers of a message can see different values.
+    pub fn is_case_variant_of<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> bool {
+        // Upper case first: the long s and the Kelvin sign are letters for readers that fold case, too.
+        let folded = |name: &str| name.to_uppercase().to_lowercase();
+        let mut known = known.into_iter();
+        known.any(|known| self.name != known && folded(&self.name) == folded(known))
+    }
+}
+
 /// Iterator over the members of an object, in order.
 pub type ObjectMembers<'a> = std::vec::IntoIter<ObjectMember<'a>>;
 

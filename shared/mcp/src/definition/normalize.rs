@@ -1,4 +1,5 @@
-//! Normalization of definitions. A `null` member that the schema has optional is removed, and a schema of arguments
+//! Normalization of definitions. A `null` member that the schema has optional is removed, and so is a member whose name
+//! differs from one of the schema by case only: a client may take it for that one. A schema of arguments
 //! without a `type` gets `object`, which is all that arguments can be. Any other deviation from the types of the schema
 //! is an error. A definition without deviations stays as it is, byte for byte.
 
@@ -21,6 +22,9 @@ pub struct MistypedMember {
     /// Type of the schema, in words.
     pub expected: &'static str,
 }
+
+/// Members that name a definition. They are checked where definitions are read.
+const IDENTITY: [&str; 3] = ["name", "uri", "uriTemplate"];
 
 const OBJECT: &str = "an object";
 const LIST: &str = "a list";
@@ -51,7 +55,16 @@ fn object_with<'a>(
     if !json.starts_with(b"{") {
         return mistyped(path, OBJECT);
     }
-    let present: Vec<ObjectMember<'a>> = object::members(json).collect();
+    let identity: &[&str] = match path {
+        "" => &IDENTITY,
+        _ => &[],
+    };
+    let names = || {
+        let checked = members.iter().map(|member| member.name);
+        checked.chain(identity.iter().copied())
+    };
+    let (variants, present): (Vec<_>, Vec<ObjectMember<'a>>) =
+        object::members(json).partition(|member| member.is_case_variant_of(names()));
     let mut changed: Vec<Replacement<'a>> = Vec::new();
     for Member { name, value } in members {
         let Some(found) = present.iter().find(|found| found.name == *name) else {
@@ -66,18 +79,14 @@ fn object_with<'a>(
             changed.push((name, Some(Cow::Owned(new))));
         }
     }
-    Ok(rebuilt(json, &present, &changed))
+    if variants.is_empty() && changed.is_empty() {
+        return Ok(Cow::Borrowed(json));
+    }
+    Ok(Cow::Owned(rebuilt(&present, &changed)))
 }
 
 /// Returns the object with these members replaced or removed; all others keep their place.
-fn rebuilt<'a>(
-    json: &'a [u8],
-    present: &[ObjectMember<'_>],
-    changed: &[Replacement<'_>],
-) -> Cow<'a, [u8]> {
-    if changed.is_empty() {
-        return Cow::Borrowed(json);
-    }
+fn rebuilt(present: &[ObjectMember<'_>], changed: &[Replacement<'_>]) -> Vec<u8> {
     let mut out = vec![b'{'];
     for member in present {
         let change = changed.iter().find(|(name, _)| *name == member.name);
@@ -89,7 +98,7 @@ fn rebuilt<'a>(
         push_member(&mut out, member.key, value);
     }
     out.push(b'}');
-    Cow::Owned(out)
+    out
 }
 
 fn push_member(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
@@ -225,7 +234,10 @@ fn schema<'a>(
             list_of(&MemberType::Text, given, &join(path, "required"))?;
         }
     }
-    let normalized = rebuilt(json, &present, &changed);
+    let normalized = match changed.is_empty() {
+        true => Cow::Borrowed(json),
+        false => Cow::Owned(rebuilt(&present, &changed)),
+    };
     if json_type.is_some() || root == SchemaRoot::Any {
         return Ok(normalized);
     }

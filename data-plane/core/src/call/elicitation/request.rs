@@ -217,9 +217,23 @@ impl Elicitation {
     }
 }
 
-/// Returns the kind of an `elicitation/create`. Unknown modes are rejected, as are forms with a URL and messages that
-/// are not text.
+/// Members of an `elicitation/create` that decide what the client does.
+const ELICITATION_MEMBERS: [&str; 6] = [
+    "mode",
+    "message",
+    "requestedSchema",
+    "url",
+    "elicitationId",
+    "_meta",
+];
+
+/// Returns the kind of an `elicitation/create`. Unknown modes are rejected, as are forms with a URL, messages that are not
+/// text, and members that some clients would take for others.
 fn elicitation(params: &[u8]) -> Option<ElicitationKind> {
+    let mut members = object::members(params);
+    if members.any(|member| member.is_case_variant_of(ELICITATION_MEMBERS)) {
+        return None;
+    }
     let texts = |name: &str| match object::get(params, name) {
         None => Some(None),
         Some(written) => serde_json::from_slice::<String>(written).ok().map(Some),

@@ -353,6 +353,14 @@ fn mc_07_every_spelling_of_a_url_elicitation_is_checked() {
             "no mode",
         ),
         (r#"{"mode":"other","message":"m"}"#, "no mode"),
+        (
+            r#"{"Mode":"url","Url":"javascript:alert(1)","message":"m"}"#,
+            "a mode for some clients",
+        ),
+        (
+            r#"{"mode":"form","message":"m","Message":"n"}"#,
+            "another message for some clients",
+        ),
         (r#"{"mode":7,"message":"m"}"#, "no text"),
         (
             r#"{"url":"https://x.example/","message":"m"}"#,

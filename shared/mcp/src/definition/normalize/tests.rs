@@ -22,6 +22,17 @@ fn tool(members: &Value) -> Value {
 }
 
 #[test]
+fn members_that_differ_from_those_of_the_schema_by_case_are_removed() {
+    let variants = tool(&json!({
+        "Name": "b", "DESCRIPTION": "x", "inputschema": {"type": "object"}, "Title": "T", "Icon\u{17f}": [],
+        "annotations": {"title": "A", "Title": "B", "readonlyhint": true},
+        "other": 1, "Other": 2,
+    }));
+    let expected = tool(&json!({ "annotations": {"title": "A"}, "other": 1, "Other": 2 }));
+    assert_eq!(parsed(DefinitionKind::Tool, &variants), Ok(expected));
+}
+
+#[test]
 fn null_members_count_as_absent() {
     let nulls = tool(&json!({
         "title": null, "description": null, "icons": null, "annotations": null, "_meta": null,
