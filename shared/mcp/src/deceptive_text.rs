@@ -9,10 +9,8 @@ mod display;
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
 pub use character::is_deceptive;
-pub use display::escaped_display_members;
+pub use display::{escaped_display_members, is_displayable};
 
 /// Returns the characters of a text, each with `true` if it deceives at its position. A joiner in a script that needs
 /// it and the parts of an emoji sequence do not.
@@ -40,20 +38,28 @@ pub fn contained_in_name(name: &str) -> bool {
     name.contains(character::is_joiner) || contained_in(name)
 }
 
-/// Returns `true` if any string of a JSON value, member names included, contains a character that deceives.
+/// Returns `true` if any string of a JSON value, member names included, contains a character that deceives, or cannot be
+/// decoded. The value was parsed before; its depth, its numbers and repeated names make no difference.
 pub fn contained_in_json(json: &[u8]) -> bool {
-    serde_json::from_slice(json).is_ok_and(|value: Value| contained_in_value(&value))
-}
-
-fn contained_in_value(value: &Value) -> bool {
-    match value {
-        Value::String(text) => contained_in(text),
-        Value::Array(all) => all.iter().any(contained_in_value),
-        Value::Object(members) => members
-            .iter()
-            .any(|(name, value)| contained_in(name) || contained_in_value(value)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    let mut rest = json;
+    while let Some(start) = memchr::memchr(b'"', rest) {
+        let string = &rest[start..];
+        let mut end = 1;
+        loop {
+            match string[end.min(string.len())..].first() {
+                Some(b'\\') => end += 2,
+                Some(b'"') => break,
+                Some(_) => end += 1,
+                None => return true,
+            }
+        }
+        let (string, after) = string.split_at(end + 1);
+        match serde_json::from_slice::<Cow<'_, str>>(string) {
+            Ok(text) if !contained_in(&text) => rest = after,
+            Ok(_) | Err(_) => return true,
+        }
     }
+    false
 }
 
 /// Returns a text with each character that deceives shown as `\u{…}`.

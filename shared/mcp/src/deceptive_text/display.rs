@@ -49,6 +49,36 @@ pub fn escaped_display_members<'a>(object: &'a [u8], also: &[&str]) -> Cow<'a, [
     }
 }
 
+/// Returns `true` if all texts of an object can be found and escaped: its strings can be decoded, no object in it has a member
+/// twice, and it is nested no deeper than is searched.
+pub fn is_displayable(object: &[u8]) -> bool {
+    is_displayable_within(object, MAX_DEPTH)
+}
+
+fn is_displayable_within(value: &[u8], depth: usize) -> bool {
+    match value.first() {
+        Some(b'"') => serde_json::from_slice::<Cow<'_, str>>(value).is_ok(),
+        Some(b'{' | b'[') if depth == 0 => false,
+        Some(b'{') => {
+            let members = object::members(value);
+            // Without members, the object is empty or ambiguous.
+            let is_read = members.len() > 0 || is_blank(value);
+            is_read && { members }.all(|member| is_displayable_within(member.value, depth - 1))
+        }
+        Some(b'[') => {
+            let mut items = object::elements(value).into_iter();
+            items.all(|span| is_displayable_within(span.of(value), depth - 1))
+        }
+        _ => true,
+    }
+}
+
+/// Returns `true` if nothing but white space stands between the brackets.
+fn is_blank(brackets: &[u8]) -> bool {
+    let written = brackets.iter().filter(|byte| !byte.is_ascii_whitespace());
+    written.count() == 2
+}
+
 /// Meaning of the names of an object's members.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Names {

@@ -238,3 +238,34 @@ proptest! {
         prop_assert!(quoted.split(['\n', '\r']).skip(1).all(|line| line.starts_with("> ")));
     }
 }
+
+#[test]
+fn no_other_content_keeps_a_text_from_being_searched() {
+    let deep = format!("{}\"\u{202e}\"{}", "[".repeat(500), "]".repeat(500));
+    for json in [
+        r#"{"n":1e999,"title":"\u202e"}"#,
+        r#"{"title":"a","title":"\u202e"}"#,
+        r#"{"a\\":"\"","b":"\u202e"}"#,
+        r#"{"\u202e":1}"#,
+        r#"{"title":"\ud800"}"#,
+        &deep,
+    ] {
+        assert!(contained_in_json(json.as_bytes()), "{json}");
+        let shown = escaped_display_members(json.as_bytes(), &[]);
+        assert!(shown.len() >= 2, "{json}");
+    }
+    for json in ["{}", r#"{"n":1e999,"title":"a\\\"b"}"#, "[1,\"x\"]"] {
+        assert!(!contained_in_json(json.as_bytes()), "{json}");
+    }
+}
+
+#[test]
+fn an_object_is_displayable_if_every_text_in_it_can_be_escaped() {
+    let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+    for json in ["{}", "{ }", r#"{"a":[{"b":"c"},1e999,null]}"#, &nested(30)] {
+        assert!(is_displayable(json.as_bytes()), "{json}");
+    }
+    for json in [r#"{"a":{"b":1,"b":2}}"#, r#"{"a":["\udc00"]}"#, &nested(40)] {
+        assert!(!is_displayable(json.as_bytes()), "{json}");
+    }
+}

@@ -228,9 +228,12 @@ const ELICITATION_MEMBERS: [&str; 6] = [
 ];
 
 /// Returns the kind of an `elicitation/create`. Unknown modes are rejected, as are forms with a URL, messages that are not
-/// text, and members that some clients would take for others.
+/// text, members that some clients would take for others, and texts that could not be escaped.
 fn elicitation(params: &[u8]) -> Option<ElicitationKind> {
     let mut members = object::members(params);
+    if !deceptive_text::is_displayable(params) {
+        return None;
+    }
     if members.any(|member| member.is_case_variant_of(ELICITATION_MEMBERS)) {
         return None;
     }

@@ -358,6 +358,14 @@ fn mc_07_every_spelling_of_a_url_elicitation_is_checked() {
             "a mode for some clients",
         ),
         (
+            r#"{"message":"m","requestedSchema":{"title":"a","title":"\u202e"}}"#,
+            "two titles",
+        ),
+        (
+            r#"{"message":"m","requestedSchema":{"title":"\ud800 \u202e"}}"#,
+            "half of a character",
+        ),
+        (
             r#"{"mode":"form","message":"m","Message":"n"}"#,
             "another message for some clients",
         ),
