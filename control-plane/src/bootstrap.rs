@@ -57,7 +57,7 @@ const MAX_PENDING_FILES: usize = 16;
 const MAX_EPOCH_STEPS: u64 = 1000;
 
 /// Creates the first epoch and the first organization if the store has none. The first epoch is later than
-/// `earlier_epoch`, that of a deployment before: proxies that have seen that one would not follow an earlier one.
+/// `earlier_epoch`, the last one of an earlier deployment: proxies that have seen it follow later epochs only.
 pub(crate) async fn prepare(
     writer: &StoreWriter,
     organization: &Slug,

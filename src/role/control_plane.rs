@@ -42,7 +42,7 @@ pub struct ControlPlaneSettings<'a> {
     pub reset_admin_token: bool,
     /// True if the store was restored from a backup.
     pub new_epoch: bool,
-    /// True if an empty store is that of a new deployment, although there was one before.
+    /// True if a new deployment may begin in an empty store, although an earlier deployment was served.
     pub new_deployment: bool,
     /// True if the store is a file, which no other process can have open.
     pub exclusive_store: bool,

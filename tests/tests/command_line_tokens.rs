@@ -137,7 +137,7 @@ async fn diff_and_apply_agree_about_tokens_that_have_ended() {
     assert!(!said.contains("makes them equal"), "{said}");
     let (code, said) = refused(&cli, &format!("apply -f {path}")).await.unwrap();
     assert_eq!((code, said.contains("was revoked")), (5, true), "{said}");
-    // A token that has expired since its document was made is what is stored.
+    // The stored token has expired since its document was exported.
     cli.token("short", &["--gateway", "demo", "--ttl", "1s"])
         .await
         .unwrap();

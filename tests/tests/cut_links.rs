@@ -90,8 +90,8 @@ impl LinkedFleet {
     }
 }
 
-/// Cuts off each member of a cluster in turn, by `cut`, and heals it: all that is written beside it is served, and so is what is
-/// written afterwards. Returns the times.
+/// Cuts off each member of a cluster in turn with `cut`, and reconnects it. Checks that changes are served that are written
+/// during the cut and after it.
 async fn check_each_member(
     name: &str,
     cut: impl Fn(&TestEtcdCluster, usize) -> Result<()>,

@@ -16,8 +16,8 @@ use toolgate_tests::{
 
 /// Limit until all proxies are in sync after the control plane is back.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(30);
-/// Memory of a control plane to which all proxies connect again, at most, relative to the one before that was in sync with them
-/// and had sent each of them everything. `make drill` asserts the latter.
+/// Maximum ratio of the peak memory of a restarted control plane, to which all proxies connect again, to the peak memory
+/// before the restart. The second figure is asserted by `make drill`.
 const MAX_PEAK: [f64; 2] = [1.5, 1.2];
 /// Growth of the memory of a control plane beside a proxy that does not read, at most, relative to what it has before. One
 /// snapshot is far less.

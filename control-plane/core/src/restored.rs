@@ -18,7 +18,7 @@ pub fn restored_at(state: &StoreState) -> Option<Timestamp> {
     is_restored.then_some(at)
 }
 
-/// Returns `true` if the token would have access to the admin API at `now`, apart from that of the system.
+/// Returns `true` if the token has a role at the admin API at `now` and is not a system token.
 pub fn has_role(token: &Token, now: Timestamp) -> bool {
     let is_over = token.revoked.is_some() || token.expires.is_some_and(|at| at <= now);
     token.role != AdminRole::None && !token.system && !is_over

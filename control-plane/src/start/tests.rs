@@ -182,7 +182,7 @@ async fn a_lost_key_file_is_not_recreated_and_the_failed_start_writes_nothing() 
         let (restored, trigger) = start(options(folder.path()), &store).await;
         restored.unwrap();
         trigger.drain(HANG_GUARD).await;
-        // The other store is that of a new deployment.
+        // A new deployment begins in the other store.
         for file in ["key", "admin-token", "deployment"] {
             std::fs::remove_file(folder.path().join(file)).unwrap();
         }

@@ -17,7 +17,7 @@ pub struct ServerEndpoint {
     pub uri: Uri,
     /// Credential of each request; its values are never shown and not part of `uri`.
     pub credential: Option<PresentedCredential>,
-    /// Timeouts of one call. `connect` is at most that of the pool of the HTTP client.
+    /// Timeouts of one call. `connect` does not exceed the connect timeout of the HTTP client.
     pub timeouts: CallTimeouts,
     /// Size limits of a response.
     pub limits: ReadLimits,

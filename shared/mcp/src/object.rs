@@ -24,13 +24,16 @@ pub struct ObjectMember<'a> {
 }
 
 impl ObjectMember<'_> {
-    /// Returns `true` if the name differs from one of `known` by case only. Some readers take the value of such a member for
-    /// that of the known one, so that two readers of a message can see different values.
+    /// Returns `true` if the name differs from one of `known`, which are ASCII, by case only. A parser that ignores case
+    /// stores the value of such a member under the known name, so that two parsers of a message see different values.
     pub fn is_case_variant_of<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> bool {
-        // Upper case first: the long s and the Kelvin sign are letters for readers that fold case, too.
-        let folded = |name: &str| name.to_uppercase().to_lowercase();
+        let folded = match self.name.is_ascii() {
+            true => Cow::Borrowed(&*self.name),
+            // Upper case first: case folding makes ASCII letters of the long s and of the Kelvin sign.
+            false => Cow::Owned(self.name.to_uppercase().to_lowercase()),
+        };
         let mut known = known.into_iter();
-        known.any(|known| self.name != known && folded(&self.name) == folded(known))
+        known.any(|known| self.name != known && folded.eq_ignore_ascii_case(known))
     }
 }
 

@@ -86,6 +86,18 @@ pub struct ConnectArgs {
     pub connection: AdminConnectionOptions,
 }
 
+/// Entry of a settings file before it is written.
+struct CheckedEntry {
+    /// Settings file of the client.
+    path: PathBuf,
+    /// Member of the file that holds the servers.
+    within: &'static str,
+    /// Entry of the same name that the file has.
+    before: Option<String>,
+    /// Endpoint of the gateway.
+    url: String,
+}
+
 impl ConnectArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
@@ -184,6 +196,28 @@ impl ConnectArgs {
         }
     }
 
+    /// Checks what the entry of a settings file depends on. Nothing is written.
+    async fn check_entry(
+        &self,
+        client: &ClientProfile,
+        gateway: &str,
+        name: &str,
+        out: &mut OutputWriter,
+    ) -> Result<CheckedEntry, CliError> {
+        let (path, within) = self.settings_location(client)?;
+        let before = settings_file::entry(&path, within, name)?;
+        if let Some(fault) = self.find_missing_gateway(gateway).await {
+            return Err(fault);
+        }
+        let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
+        Ok(CheckedEntry {
+            path,
+            within,
+            before,
+            url,
+        })
+    }
+
     /// Writes the client's settings file. Everything that can fail is checked before a token is created; a token
     /// whose entry was not written is deleted.
     async fn write_entry(
@@ -193,12 +227,12 @@ impl ConnectArgs {
         name: String,
         out: &mut OutputWriter,
     ) -> Result<(), CliError> {
-        let (path, within) = self.settings_location(client)?;
-        let before = settings_file::entry(&path, within, &name)?;
-        if let Some(fault) = self.find_missing_gateway(gateway).await {
-            return Err(fault);
-        }
-        let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
+        let CheckedEntry {
+            path,
+            within,
+            before,
+            url,
+        } = self.check_entry(client, gateway, &name, out).await?;
         let Some(token) = self.token.clone() else {
             let mut admin = self.admin().connect()?;
             let ttl = self.lifetime();

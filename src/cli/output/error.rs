@@ -32,7 +32,7 @@ pub enum CliErrorKind {
     Unavailable = 6,
     /// Failed call through a gateway: an error in place of a result, or no response of the server.
     CallFailed = 7,
-    /// Ended by SIGHUP. This code and the next ones are those of a shell for a process that a signal ended.
+    /// Ended by SIGHUP. Shells report 128 and the number of the signal, for this and the next codes.
     HungUp = 129,
     /// Ended by SIGINT.
     Interrupted = 130,

@@ -1,5 +1,5 @@
-//! Requests that two HTTP parsers delimit differently, with a second request in what only one of them reads as a body. Sent to
-//! a proxy here, and through balancers in the scenarios of the whole product.
+//! Requests whose end two HTTP parsers find at different places. One parser reads the rest as body, the other one as a second
+//! request. They are sent to a proxy here, and through balancers in the scenarios of the whole product.
 
 /// Fields that a parser may read as a chunked body, and another one not.
 const CODINGS: [&str; 26] = [

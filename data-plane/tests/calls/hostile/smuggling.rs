@@ -1,4 +1,4 @@
-//! Heads and bodies that two HTTP parsers delimit differently, with a second request in what only one of them reads as a body.
+//! Request smuggling: requests whose end two HTTP parsers find at different places, with a second request behind it.
 
 use std::time::Duration;
 

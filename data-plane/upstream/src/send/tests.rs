@@ -77,7 +77,7 @@ async fn the_attempts_of_a_call_have_the_limit_for_connecting_together() {
     let took = start.elapsed();
     let whole = limit..=limit.mul_f64(1.1);
     assert!(whole.contains(&took), "{took:?} at a limit of {limit:?}");
-    // A second attempt, after one that failed early, has the rest.
+    // If the first attempt fails before the limit, the second one may take the remaining time.
     let start = Instant::now();
     let rest = limit / 4;
     let second = SessionChoice::Same {

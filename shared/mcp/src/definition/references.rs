@@ -62,8 +62,8 @@ pub(super) fn is_unresolved(definition: &[u8], members: &[&str]) -> bool {
     })
 }
 
-/// Returns the definition of a tool without its `outputSchema` if that has a reference that leads nowhere. The tool remains: a
-/// client checks its results without a schema, as it does those of other tools.
+/// Returns the definition of a tool without its `outputSchema` if a reference in the schema cannot be resolved. The tool remains:
+/// `outputSchema` is optional, and without it clients do not validate results.
 pub(super) fn without_unresolved_output(definition: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     const OUTPUT: &str = "outputSchema";
     if !is_unresolved(&definition, &[OUTPUT]) {

@@ -2,14 +2,11 @@
 //! revoked.
 
 use super::{
-    ConnectArgs, client_token,
+    CheckedEntry, ConnectArgs, client_token,
     clients::{ClientProfile, TemplateValues},
     end_in_words, settings_file,
 };
-use crate::cli::{
-    client::gateway_access,
-    output::{OutputWriter, error::CliError},
-};
+use crate::cli::output::{OutputWriter, error::CliError};
 
 impl ConnectArgs {
     /// Tells what `--write` would do.
@@ -20,12 +17,12 @@ impl ConnectArgs {
         name: String,
         out: &mut OutputWriter,
     ) -> Result<(), CliError> {
-        let (path, within) = self.settings_location(client)?;
-        let before = settings_file::entry(&path, within, &name)?;
-        if let Some(fault) = self.find_missing_gateway(gateway).await {
-            return Err(fault);
-        }
-        let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
+        let CheckedEntry {
+            path,
+            within,
+            before,
+            url,
+        } = self.check_entry(client, gateway, &name, out).await?;
         let is_changed = match &self.token {
             Some(token) => {
                 let token = token.clone();

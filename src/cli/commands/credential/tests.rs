@@ -47,7 +47,7 @@ fn value_of(pair: &str) -> Vec<ValuedField> {
 
 #[test]
 fn an_origin_that_was_removed_while_the_value_was_typed_does_not_come_back() {
-    // The object that is changed is the one of the time of the write.
+    // The change applies to the object as it is stored when the value is written.
     let stored = || {
         json!({ "spec": {
             "hosts": ["https://kept.example"],

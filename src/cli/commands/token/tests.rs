@@ -95,7 +95,7 @@ fn tools_of_a_token_are_separated_by_commas() {
         tools(&["--tool", "a,b", "--tool", "c, d"]),
         ["a", "b", "c", "d"]
     );
-    // No tools would mean all of them.
+    // An empty list of tools would allow all tools.
     assert_eq!(tools(&["--tool", "a,"]), ["a", ""]);
     assert_eq!(tools(&["--tool", ""]), [""]);
 }
