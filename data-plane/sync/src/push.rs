@@ -92,7 +92,7 @@ impl PushTask {
                 () = drain.settled() => return,
                 ended = self.stream(&rejections) => ended,
             };
-            if self.context.clock.monotonic().duration_since(began) > STABLE_AFTER {
+            if is_stable(self.context.clock.monotonic().duration_since(began)) {
                 backoff.reset();
             }
             self.report_disconnected(&ended);
@@ -288,6 +288,11 @@ impl PushTask {
     }
 }
 
+/// Returns `true` for a stream that lasted long enough for the next one to be opened without an increased delay.
+fn is_stable(lasted: Duration) -> bool {
+    lasted > STABLE_AFTER
+}
+
 fn to_proto(message: Message) -> pb::FromProxy {
     pb::FromProxy {
         message: Some(message),
@@ -309,3 +314,6 @@ fn acknowledgement(nonce: u64, version: Version, rejected: &[RejectedResource]) 
         refused: rejected.collect(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,11 @@
 //! Tests of merging and storing revocations.
 
 use super::*;
-use crate::fixture::{snapshot, token, version};
+use crate::{
+    ControlPlaneTransport, SyncOptions,
+    fixture::{FakeControlPlane, machine, options, small, snapshot, token, until, version},
+    start::start,
+};
 
 fn message(complete: bool, revision: u64, hashes: &[u8]) -> pb::Revocations {
     let token_hashes = hashes.iter().map(|byte| vec![*byte; 32]).collect();
@@ -106,4 +110,46 @@ fn revocations_survive_a_restart() {
     let kept = told(7, &[5, 6]);
     disk.save(FILE, &to_bytes(&kept)).unwrap();
     assert_eq!(load(&disk), kept);
+}
+
+#[tokio::test]
+async fn a_revocation_that_came_with_the_number_of_proxies_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let fake = FakeControlPlane::new(small(5));
+    let (machine, _trigger) = machine();
+    let link = ControlPlaneTransport::Memory(fake.dialer());
+    let options = SyncOptions {
+        data_dir: Some(folder.path().to_owned()),
+        ..options(link)
+    };
+    let _handle = start(options, &machine).unwrap();
+    machine.readiness.ready().await;
+    fake.revoked.send_replace(pb::Revocations {
+        token_hashes: vec![vec![9; 32]],
+        fleet_share: Some(pb::FleetShare { serving_proxies: 4 }),
+        ..pb::Revocations::default()
+    });
+    let disk = SealedDirectory::open(folder.path()).unwrap();
+    until(|| load(&disk).hashes == hashes(&[9])).await;
+}
+
+#[test]
+fn a_million_revocations_are_kept_and_a_further_one_is_left_out() {
+    let numbered = |number: u64| {
+        let mut hash = [0; 32];
+        hash[..8].copy_from_slice(&number.to_be_bytes());
+        AuthnId(hash)
+    };
+    let held = RevokedTokens {
+        version: version(5),
+        hashes: Arc::new((0..999_999).map(numbered).collect()),
+    };
+    let [last, beyond] = [1_000_000, 1_000_001].map(numbered);
+    let more = pb::Revocations {
+        token_hashes: vec![last.0.to_vec(), beyond.0.to_vec()],
+        ..message(false, 6, &[])
+    };
+    let after = merge(&held, &more, &view(5, &[]));
+    assert_eq!(after.hashes.len(), 1_000_000);
+    assert!(after.hashes.contains(&last) && !after.hashes.contains(&beyond));
 }
