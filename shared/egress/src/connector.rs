@@ -145,9 +145,9 @@ impl VettingConnector {
             Ok(url::Host::Domain(_)) => {}
             Err(_invalid) => return Err(EgressError::Url("its host is not a name")),
         }
-        let patience = PROXIED_RESOLUTION.min(self.connect_timeout / 4);
+        let limit = proxied_resolution(self.connect_timeout);
         let look_up = async {
-            let resolved = timeout(patience, self.resolver.resolve(&target.host)).await;
+            let resolved = timeout(limit, self.resolver.resolve(&target.host)).await;
             NameLookUp::from(resolved)
         };
         let addresses = self.proxied_names.get(&target.host, look_up).await;
@@ -229,7 +229,7 @@ impl VettingConnector {
         deadline: Instant,
     ) -> Result<TcpStream, DialError> {
         let time = deadline.saturating_duration_since(Instant::now());
-        let share = time / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
+        let share = equal_share(time, addresses.len());
         let mut last = io::Error::other("it has no address");
         for address in addresses {
             let opening = TcpStream::connect(SocketAddr::new(*address, port));
@@ -254,6 +254,16 @@ impl VettingConnector {
         self.exhaustion.record(&source);
         EgressError::Exhausted(source)
     }
+}
+
+/// Returns the time to resolve a name that a proxy resolves too: most of the time to connect is left to the proxy.
+fn proxied_resolution(connect_timeout: Duration) -> Duration {
+    PROXIED_RESOLUTION.min(connect_timeout / 4)
+}
+
+/// Returns the part of `time` for each of `addresses` addresses.
+fn equal_share(time: Duration, addresses: usize) -> Duration {
+    time / u32::try_from(addresses).unwrap_or(u32::MAX).max(1)
 }
 
 fn through(proxy: &ForwardProxy, problem: ForwardProxyProblem) -> EgressError {
@@ -305,3 +315,6 @@ impl ConnectTarget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

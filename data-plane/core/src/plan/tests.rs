@@ -6,3 +6,4 @@ mod progressive;
 mod rest;
 mod retries;
 mod shaped;
+mod subscriptions;

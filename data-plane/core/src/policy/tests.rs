@@ -84,6 +84,15 @@ fn a_gateway_without_limits_has_no_filters() {
 }
 
 #[test]
+fn the_limits_of_a_token_apply_to_all_requests_of_its_caller() {
+    let world = world(Vec::new());
+    let caller = world.caller("team");
+    let own = limits(caller.admit_filters());
+    let own: Vec<_> = own.iter().map(|it| (it.per, it.limit.requests.get())).collect();
+    assert_eq!(own, [(RateLimitKey::Token, 5)]);
+}
+
+#[test]
 fn each_scope_applies_in_its_stage_from_narrow_to_wide() {
     use RateLimitKey as Key;
     let binding = || RateLimitScope::Binding(slug("weather"));

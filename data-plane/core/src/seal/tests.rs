@@ -146,6 +146,32 @@ fn a_keyring_without_valid_keys_is_rejected() {
     );
 }
 
+/// The plain texts are those of sealed texts with 512, 1,024 and 65,536 characters.
+#[test]
+fn a_sealed_text_opens_up_to_the_limit_of_its_purpose() {
+    let (gateway, ada) = (slug("main"), ada());
+    let here = SealContext {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    let sealer = sealer(&[1]);
+    for (purpose, longest) in [
+        (SealPurpose::Session, 339),
+        (SealPurpose::Cursor, 339),
+        (SealPurpose::SuspendedCall, 339),
+        (SealPurpose::UrlElicitation, 339),
+        (SealPurpose::Task, 723),
+        (SealPurpose::ServerState, 49_107),
+    ] {
+        let opened = |length: usize| {
+            let text = sealer.seal(purpose, here, &[3; NONCE_LEN], &vec![7; length]);
+            sealer.open(purpose, here, &text)
+        };
+        assert_eq!(opened(longest), Some(vec![7; longest]), "{purpose:?}");
+        assert_eq!(opened(longest + 1), None, "{purpose:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn arbitrary_text_is_rejected_without_a_panic(text in "\\PC{0,600}") {

@@ -96,8 +96,14 @@ fn no_allowed_network_permits_a_metadata_service() {
         "::ffff:169.254.169.254",
         "fd00:ec2::254",
         "2002:a9fe:a9fe::",
+        // Teredo: the address is inverted.
+        "2001:0:1::5601:5601",
     ] {
-        assert!(vet(address(text), &policy).is_err(), "{text}");
+        let refused = vet(address(text), &policy).unwrap_err();
+        assert_eq!(refused.reason, "a cloud's metadata service", "{text}");
+    }
+    for text in ["169.254.169.253", "fd00:ec2::253", "2001:0:1::5601:5602"] {
+        assert_eq!(vet(address(text), &policy), Ok(()), "{text}");
     }
 }
 
@@ -105,6 +111,40 @@ fn no_allowed_network_permits_a_metadata_service() {
 fn rejections_name_the_kind_of_address() {
     let refused = vet(address("::ffff:127.0.0.1"), &EgressPolicy::default()).unwrap_err();
     assert_eq!(refused.to_string(), "::ffff:127.0.0.1 is loopback");
+    for (text, reason) in [
+        ("0.0.0.0", "of this network (0/8)"),
+        ("127.0.0.1", "loopback"),
+        ("10.0.0.1", "private"),
+        ("100.64.0.1", "carrier-grade NAT"),
+        ("169.254.1.1", "link-local"),
+        ("192.0.0.1", "reserved for protocols"),
+        ("192.0.2.1", "for documentation"),
+        ("192.88.99.1", "a 6to4 relay"),
+        ("198.18.0.1", "for benchmarks"),
+        ("224.0.0.1", "multicast"),
+        ("240.0.0.1", "reserved"),
+        ("::", "unspecified"),
+        ("::1", "loopback"),
+        ("::2", "of this network (0/8)"),
+        ("::10.0.0.1", "private"),
+        ("::ffff:0:10.0.0.1", "private"),
+        ("64:ff9b::a00:1", "private"),
+        ("2002:a00:1::1", "private"),
+        ("2001:0:1::f5ff:fffe", "private"),
+        ("64:ff9b:1::1", "local NAT64"),
+        ("fc00::1", "unique local"),
+        ("fe80::1", "link-local"),
+        ("fec0::1", "site-local"),
+        ("ff02::1", "multicast"),
+        ("2001:db8::1", "for documentation"),
+        ("3fff::1", "for documentation"),
+        ("2001:2::1", "reserved for protocols"),
+        ("100::1", "not global unicast"),
+        ("168.63.129.16", "a cloud's metadata service"),
+    ] {
+        let refused = vet(address(text), &EgressPolicy::default()).unwrap_err();
+        assert_eq!(refused.reason, reason, "{text}");
+    }
 }
 
 #[test]

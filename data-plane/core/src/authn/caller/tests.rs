@@ -87,3 +87,13 @@ fn se_15_a_proof_ends_at_its_expiry_at_special_times() {
         }
     }
 }
+
+#[test]
+fn a_caller_of_a_token_is_recorded_with_its_id() {
+    let world = GatewayFixture::new();
+    assert_eq!(world.caller("few").token(), Some(&slug("few")));
+    // The id is unique in its organization only.
+    assert_eq!(world.caller("evil").token(), Some(&slug("all")));
+    let other = caller("acme", AllowList::All, AuthnKind::OAuth);
+    assert_eq!(other.token(), None);
+}

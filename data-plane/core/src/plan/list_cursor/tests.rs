@@ -37,3 +37,36 @@ fn a_cursor_is_bound_to_list_state_and_principal() {
     assert_eq!(open(foreign, now), None);
     assert_eq!(super::open(&sealer, here, "", ListKind::Tools, &now), None);
 }
+
+#[test]
+fn a_cursor_opens_for_its_own_kind_of_list_only() {
+    let kinds = [
+        ListKind::Tools,
+        ListKind::Prompts,
+        ListKind::Resources,
+        ListKind::Templates,
+    ];
+    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let ada = Principal {
+        org: slug("acme"),
+        subject: PrincipalSubject::User(slug("ada")),
+    };
+    let here = SealContext {
+        gateway: &gateway,
+        principal: &ada,
+    };
+    // Two lists may have the same digest, e.g. because both are empty.
+    let digest = Digest::of_bytes(b"1");
+    for kind in kinds {
+        let cursor = ListCursor {
+            kind,
+            page: 1,
+            digest,
+        };
+        let text = seal(&sealer, here, &cursor);
+        for other in kinds {
+            let expected = (other == kind).then_some(1);
+            assert_eq!(open(&sealer, here, &text, other, &digest), expected);
+        }
+    }
+}

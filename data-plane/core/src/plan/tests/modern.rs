@@ -378,3 +378,27 @@ fn notifications_are_accepted_and_responses_are_not() {
     let response = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
     assert_eq!(refused(world.modern("all", response, &[])).status(), 400);
 }
+
+#[test]
+fn a_log_level_is_set_by_the_request_of_a_modern_client_and_by_the_session_of_a_legacy_one() {
+    let world = GatewayFixture::new();
+    let call = |plan: Plan| {
+        let Plan::Call(call) = plan else {
+            panic!("{plan:?}");
+        };
+        call
+    };
+    let warning = Some(LogLevel::Warning);
+    let text = body("tools/call", r#""name":"files__read""#);
+    let silent = call(world.modern("all", &text, &[]));
+    assert_eq!(silent.effective_log_level(warning), None);
+    assert!(!silent.sets_log_level(warning) && !silent.sets_log_level(None));
+    let meta = format!(r#"{META},"io.modelcontextprotocol/logLevel":"warning""#);
+    let logged = call(world.modern("all", &text.replace(META, &meta), &[]));
+    assert_eq!(logged.effective_log_level(None), warning);
+    assert!(logged.sets_log_level(None));
+    let text =
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__read"}}"#;
+    let legacy = call(world.legacy("all", text));
+    assert!(legacy.sets_log_level(warning) && !legacy.sets_log_level(None));
+}

@@ -313,3 +313,27 @@ fn header_names_must_match_the_body_for_every_method() {
         assert_eq!((refusal.status(), refusal.rpc().code), (400, -32020));
     }
 }
+
+#[test]
+fn a_running_call_is_granted_like_a_new_one() {
+    let world = GatewayFixture::new();
+    let (all, few) = (world.caller("all"), world.caller("few"));
+    let completion = r#""ref":{"type":"ref/prompt","name":"weather__trip"},"argument":{"name":"to","value":""}"#;
+    for era in ERAS {
+        for (method, members, is_granted) in [
+            ("tools/call", r#""name":"weather__forecast""#, true),
+            ("tools/call", r#""name":"weather__now""#, false),
+            ("prompts/get", r#""name":"weather__trip""#, false),
+            ("resources/read", r#""uri":"weather+memo:today""#, false),
+            ("completion/complete", completion, false),
+        ] {
+            let plan = asked(&world, era, "all", method, members);
+            let Plan::Call(call) = plan else {
+                panic!("{plan:?}");
+            };
+            assert!(call.target.is_granted(all.grant()), "{members}");
+            let limited = call.target.is_granted(few.grant());
+            assert_eq!(limited, is_granted, "{members}");
+        }
+    }
+}

@@ -341,3 +341,26 @@ fn ti_07_a_legacy_session_carries_no_request_state() {
         "a server may do without a state"
     );
 }
+
+#[test]
+fn a_server_gets_the_members_of_a_retry_unless_they_are_addressed_to_the_gateway() {
+    let world = GatewayFixture::new();
+    let answers = r#","inputResponses":{"a":{}}"#;
+    let modern = sealed_state(&world, LATER);
+    let elicitation = url_elicitation_state(&world, LATER);
+    for (request, extra, is_continuation, is_stripped) in [
+        (FIRST, "", false, false),
+        (FIRST, answers, false, false),
+        (FIRST, &*modern, false, false),
+        (LEGACY_CALL, "", false, false),
+        (LEGACY_CALL, answers, false, true),
+        (LEGACY_CALL, &*elicitation, true, true),
+    ] {
+        let plan = retry(&world, "all", request.0, request.1, extra);
+        let Plan::Call(call) = plan else {
+            panic!("{plan:?}");
+        };
+        assert_eq!(call.is_continuation(), is_continuation, "{extra}");
+        assert_eq!(call.strips_continuation(), is_stripped, "{extra}");
+    }
+}

@@ -1,19 +1,22 @@
 //! Tests of tasks: a call becomes a task, and requests about it are sent to its server under the server's own id.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde_json::{Value, json};
 use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
-use toolgate_model::{Era, Snapshot, SnapshotResource};
+use toolgate_model::{AllowList, Era, Snapshot, SnapshotResource};
 
 use super::{UPSTREAM_ID, json, requests::towards};
 use crate::{
-    Plan, Refusal,
-    fixture::{GatewayFixture, META, insert, parse, test_servers, test_snapshot},
+    Grant, Plan, Refusal,
+    fixture::{GatewayFixture, META, gateway, insert, parse, test_servers, test_snapshot},
     plan::SessionLookup,
     rewrite::{
         CallOutcome, MAX_TASK_NOTIFICATION, RelayAction, ResponseRelay, bounded_task_params,
         request, task_notification_params,
     },
+    seal::{SealContext, task::TaskId},
 };
 
 const TASKS: &str =
@@ -345,4 +348,85 @@ fn a_stored_task_notification_is_bounded() {
     assert_eq!(short, json!({"taskId": "t-1", "status": "failed"}));
     let message = json!({"taskId": "t-1", "statusMessage": "x".repeat(MAX_TASK_NOTIFICATION)});
     assert_eq!(bounded_task_params(message.to_string().as_bytes()), None);
+}
+
+#[test]
+fn a_task_is_read_and_followed_with_access_to_its_tool_only() {
+    let world = GatewayFixture::of(&snapshot());
+    let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
+    let context = SealContext {
+        gateway: &gateway,
+        principal: caller.principal(),
+    };
+    let sealed = |server: &str, tool: &str| {
+        let id = TaskId {
+            server: server.parse().unwrap(),
+            tool: tool.into(),
+            original: "t-1".into(),
+        };
+        id.seal(&world.sealer, context).unwrap()
+    };
+    let get = |id: &str| body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
+    let mine = sealed("weather", "weather__now");
+    assert_eq!(
+        mine,
+        started_with(&world, "all", r#""name":"weather__now""#)
+    );
+    assert_eq!(followed(&world, "all", &[&mine], TASKS).len(), 1);
+    for (token, id) in [
+        // A token of the same principal that may not call the tool.
+        ("few", mine),
+        // The tool of this name belongs to another server by now.
+        ("all", sealed("files", "weather__now")),
+        // The server does not support tasks, or no longer.
+        ("all", sealed("files", "files__read")),
+    ] {
+        let refusal = refused(world.modern(token, &get(&id), &[]));
+        assert_eq!((refusal.status(), refusal.rpc().code), (200, -32602));
+        assert!(followed(&world, token, &[&id], TASKS).is_empty());
+    }
+}
+
+/// Gateway at which the forecast tool has become a tool of the other server, which supports tasks too.
+fn reassigned() -> GatewayFixture {
+    let mut offers = test_servers();
+    for offer in &mut offers {
+        offer.era = Some(Era::Modern);
+        offer.capabilities = r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#;
+    }
+    let mut snapshot = test_snapshot(&offers);
+    let mut resource = gateway(&offers);
+    let tools = &mut resource.tools;
+    tools.retain(|tool| tool.exposed != "weather__forecast");
+    let read = tools.iter_mut().find(|tool| tool.exposed == "files__read");
+    read.unwrap().exposed = "weather__forecast".to_owned();
+    insert(
+        &mut snapshot,
+        "acme",
+        "main",
+        SnapshotResource::Gateway(resource),
+    );
+    GatewayFixture::of(&snapshot)
+}
+
+#[test]
+fn a_followed_task_stays_in_newer_views_with_its_tool_and_its_server() {
+    let world = GatewayFixture::of(&snapshot());
+    let id = started(&world, "all");
+    let call = followed(&world, "all", &[&id], TASKS).remove(0);
+    let caller = world.caller("all");
+    let at = |world: &GatewayFixture, grant: &Grant| call.at_gateway(world.gateway(), grant);
+    let same = at(&world, caller.grant()).unwrap();
+    assert!(Arc::ptr_eq(&same, &call));
+    let newer = GatewayFixture::of(&snapshot());
+    let moved = at(&newer, caller.grant()).unwrap();
+    let tool = newer.gateway().tool("weather__forecast").unwrap();
+    assert!(Arc::ptr_eq(&moved.gateway, newer.gateway()));
+    assert!(Arc::ptr_eq(&moved.target.task().unwrap().tool, tool));
+    let other = AllowList::Only(vec!["weather__now".to_owned()]);
+    let other = Grant::new(&AllowList::All, &other);
+    assert!(at(&newer, &other).is_none());
+    assert!(at(&reassigned(), caller.grant()).is_none());
+    // A view in which no server supports tasks.
+    assert!(at(&GatewayFixture::new(), caller.grant()).is_none());
 }
