@@ -85,3 +85,6 @@ impl Change {
         self.puts.iter().find(of_subject).map(|(_, object)| object)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,8 @@ use toolgate_model::{
 
 use super::*;
 
+mod boundaries;
+
 fn key(id: u8) -> ResourceKey {
     let id = format!("t{id}");
     ResourceKey {

@@ -88,7 +88,10 @@ fn the_limits_of_a_token_apply_to_all_requests_of_its_caller() {
     let world = world(Vec::new());
     let caller = world.caller("team");
     let own = limits(caller.admit_filters());
-    let own: Vec<_> = own.iter().map(|it| (it.per, it.limit.requests.get())).collect();
+    let own: Vec<_> = own
+        .iter()
+        .map(|it| (it.per, it.limit.requests.get()))
+        .collect();
     assert_eq!(own, [(RateLimitKey::Token, 5)]);
 }
 

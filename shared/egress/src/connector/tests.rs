@@ -3,7 +3,7 @@
 use super::*;
 
 fn target(url: &str) -> Result<ConnectTarget, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("{error}"))?;
+    let uri = url.parse::<Uri>().map_err(|error| error.to_string())?;
     ConnectTarget::of(&uri).map_err(|error| error.to_string())
 }
 
@@ -13,7 +13,12 @@ fn a_target_has_the_port_and_the_certificate_name_of_its_scheme() {
         ("https://tools.test/", "tools.test", 443, Some("tools.test")),
         ("http://tools.test/", "tools.test", 80, None),
         ("http://tools.test:8080/", "tools.test", 8080, None),
-        ("https://[2001:db8::1]:8443/", "2001:db8::1", 8443, Some("2001:db8::1")),
+        (
+            "https://[2001:db8::1]:8443/",
+            "2001:db8::1",
+            8443,
+            Some("2001:db8::1"),
+        ),
     ] {
         let target = target(url).unwrap();
         assert_eq!((target.host.as_str(), target.port), (host, port), "{url}");
@@ -30,8 +35,14 @@ fn a_target_of_another_scheme_or_with_a_user_or_a_port_of_another_protocol_is_re
         ("tools.test:443", "neither http nor https"),
         ("/path", "it names no host"),
         ("https://me@tools.test/", "it holds a user name"),
-        ("https://tools.test:25/", "its port belongs to another protocol"),
-        ("http://tools.test:22/", "its port belongs to another protocol"),
+        (
+            "https://tools.test:25/",
+            "its port belongs to another protocol",
+        ),
+        (
+            "http://tools.test:22/",
+            "its port belongs to another protocol",
+        ),
     ] {
         let refused = target(url).err();
         assert!(

@@ -32,3 +32,13 @@ fn absent_tokens_are_bounded() {
     let absent = tokens.absent();
     assert!(absent.current.len() + absent.previous.len() <= 2 * ABSENT);
 }
+
+#[test]
+fn sixty_four_unknown_tokens_are_looked_up_at_a_time() {
+    let tokens = UnknownTokens::default();
+    let mut places: Vec<_> = (0..64).map(|_| tokens.place()).collect();
+    assert!(places.iter().all(Option::is_some));
+    assert!(tokens.place().is_none());
+    places.pop();
+    assert!(tokens.place().is_some());
+}

@@ -31,6 +31,15 @@ fn a_proxy_that_reconnects_in_time_changes_nothing() {
     assert_eq!(tracker.update(2, Timestamp(9 * SECOND)), Some(2));
 }
 
+#[test]
+fn a_count_differs_from_the_latest_one_and_not_from_the_one_that_was_told() {
+    let mut tracker = FleetShareTracker::default();
+    tracker.update(3, Timestamp(0));
+    tracker.update(2, Timestamp(SECOND));
+    assert!(!tracker.differs(2));
+    assert!(tracker.differs(1) && tracker.differs(3));
+}
+
 proptest! {
     /// Reference: a count is told when it exceeds the one told before, or when all counts of the delay were smaller.
     #[test]

@@ -397,8 +397,7 @@ fn a_log_level_is_set_by_the_request_of_a_modern_client_and_by_the_session_of_a_
     let logged = call(world.modern("all", &text.replace(META, &meta), &[]));
     assert_eq!(logged.effective_log_level(None), warning);
     assert!(logged.sets_log_level(None));
-    let text =
-        r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__read"}}"#;
+    let text = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"files__read"}}"#;
     let legacy = call(world.legacy("all", text));
     assert!(legacy.sets_log_level(warning) && !legacy.sets_log_level(None));
 }

@@ -318,7 +318,8 @@ fn header_names_must_match_the_body_for_every_method() {
 fn a_running_call_is_granted_like_a_new_one() {
     let world = GatewayFixture::new();
     let (all, few) = (world.caller("all"), world.caller("few"));
-    let completion = r#""ref":{"type":"ref/prompt","name":"weather__trip"},"argument":{"name":"to","value":""}"#;
+    let completion =
+        r#""ref":{"type":"ref/prompt","name":"weather__trip"},"argument":{"name":"to","value":""}"#;
     for era in ERAS {
         for (method, members, is_granted) in [
             ("tools/call", r#""name":"weather__forecast""#, true),
