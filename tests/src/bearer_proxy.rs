@@ -13,8 +13,8 @@ use http::{HeaderValue, StatusCode, Uri, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::loopback_server::LoopbackServer;
 
 #[derive(Clone)]
 struct BearerProxyState {
@@ -30,16 +30,13 @@ type SeenVersions = Arc<Mutex<Vec<String>>>;
 /// Running proxy; it ends when dropped.
 #[derive(Debug)]
 pub struct BearerProxy {
-    address: SocketAddr,
+    server: LoopbackServer,
     versions: SeenVersions,
-    _task: JoinSet<()>,
 }
 
 impl BearerProxy {
     /// Forwards to `upstream`, adding `token` to every request that has none.
     pub async fn start(upstream: SocketAddr, token: &str) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let versions = SeenVersions::default();
         let shared = BearerProxyState {
             versions: Arc::clone(&versions),
@@ -48,23 +45,16 @@ impl BearerProxy {
             authorization: HeaderValue::from_str(&format!("Bearer {token}"))?,
         };
         let router = Router::new().fallback(forward).with_state(shared);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the bearer proxy ended");
-            }
-        });
         Ok(Self {
-            address,
+            server: LoopbackServer::start(router).await?,
             versions,
-            _task: task,
         })
     }
 
     /// Listen address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.server.address()
     }
 
     /// Values of `MCP-Protocol-Version` so far; the last is the version that the client settled on.

@@ -15,8 +15,8 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Headers of the key.
 pub const KEY_HEADERS: [&str; 2] = ["x-app-id", "x-app-key"];
@@ -50,59 +50,48 @@ struct KeyedServerState {
     upstream: SocketAddr,
     elsewhere: SocketAddr,
     answer: Arc<AtomicU8>,
-    requests: Arc<Mutex<Vec<KeyedRequest>>>,
-    strays: Arc<Mutex<Vec<KeyedRequest>>>,
+    requests: KeyedRequests,
 }
+
+type KeyedRequests = Arc<Mutex<Vec<KeyedRequest>>>;
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct KeyedServer {
-    address: SocketAddr,
+    server: LoopbackServer,
+    _elsewhere: LoopbackServer,
     answer: Arc<AtomicU8>,
-    requests: Arc<Mutex<Vec<KeyedRequest>>>,
-    strays: Arc<Mutex<Vec<KeyedRequest>>>,
-    _task: JoinSet<()>,
+    requests: KeyedRequests,
+    strays: KeyedRequests,
 }
 
 impl KeyedServer {
     /// Starts the server in front of `upstream`.
     pub async fn start(upstream: SocketAddr) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let elsewhere = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
+        let strays = KeyedRequests::default();
+        let router = Router::new().fallback(handle_stray);
+        let elsewhere = LoopbackServer::start(router.with_state(Arc::clone(&strays))).await?;
         let shared = KeyedServerState {
             client: Client::builder(TokioExecutor::new()).build_http(),
             upstream,
-            elsewhere: elsewhere.local_addr()?,
+            elsewhere: elsewhere.address(),
             answer: Arc::default(),
             requests: Arc::default(),
-            strays: Arc::default(),
         };
-        let mut task = JoinSet::new();
-        for (listener, router) in [
-            (listener, Router::new().fallback(handle)),
-            (elsewhere, Router::new().fallback(handle_stray)),
-        ] {
-            let router = router.with_state(shared.clone());
-            task.spawn(async move {
-                if let Err(error) = axum::serve(listener, router).await {
-                    tracing::error!(%error, "a keyed server ended");
-                }
-            });
-        }
+        let router = Router::new().fallback(handle);
         Ok(Self {
-            address,
+            server: LoopbackServer::start(router.with_state(shared.clone())).await?,
+            _elsewhere: elsewhere,
             answer: shared.answer,
             requests: shared.requests,
-            strays: shared.strays,
-            _task: task,
+            strays,
         })
     }
 
     /// MCP endpoint, with a query of its own.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp?tenant=7", self.address)
+        format!("{}?tenant=7", self.server.url())
     }
 
     /// Sets the behaviour from now on.
@@ -137,8 +126,8 @@ fn record(list: &Mutex<Vec<KeyedRequest>>, request: &Request) -> String {
     target
 }
 
-async fn handle_stray(State(shared): State<KeyedServerState>, request: Request) -> StatusCode {
-    record(&shared.strays, &request);
+async fn handle_stray(State(strays): State<KeyedRequests>, request: Request) -> StatusCode {
+    record(&strays, &request);
     StatusCode::NOT_FOUND
 }
 

@@ -2,7 +2,6 @@
 //! of its own: on long-lived streams, or before the result of a call. It writes plain bytes, so that it costs little
 //! and only a slow reader limits it.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,12 +9,12 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use crate::clock::HANG_GUARD;
+use crate::loopback_server::LoopbackServer;
 
 /// Messages per second.
 pub const RATE: u64 = 10_000;
@@ -40,9 +39,8 @@ pub enum FloodTransport {
 /// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct NotificationFlood {
-    address: SocketAddr,
+    server: LoopbackServer,
     shared: Arc<NotificationFloodState>,
-    _task: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -66,8 +64,6 @@ struct ReceivedRequest {
 impl NotificationFlood {
     /// Starts a server on a free port.
     pub async fn start(manner: FloodTransport) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let shared = Arc::new(NotificationFloodState {
             transport: manner,
             flood_text: Mutex::default(),
@@ -75,31 +71,25 @@ impl NotificationFlood {
             streams: AtomicU64::new(0),
             answers: Mutex::default(),
         });
-        let mut task = JoinSet::new();
         let serving = Arc::clone(&shared);
-        task.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let shared = Arc::clone(&serving);
-                connections.spawn(async move {
-                    if let Err(error) = shared.serve(stream).await {
-                        tracing::debug!(%error, "a connection of the hose ended");
-                    }
-                });
-                while connections.try_join_next().is_some() {}
+        let server = LoopbackServer::accept(move |stream| {
+            let shared = Arc::clone(&serving);
+            async move {
+                if let Err(error) = shared.serve(stream).await {
+                    tracing::debug!(%error, "a connection of the hose ended");
+                }
             }
         });
         Ok(Self {
-            address,
+            server: server.await?,
             shared,
-            _task: task,
         })
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.server.url()
     }
 
     /// Sends this text on all long-lived streams from now on; `None` stops.

@@ -2,8 +2,6 @@
 //! the newest version instead of selecting another, declares no capabilities, compresses its answers although it is asked
 //! not to, and turns away requests that do not name their software.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use async_compression::tokio::write::{BrotliEncoder, GzipEncoder, ZlibEncoder, ZstdEncoder};
 use axum::Router;
@@ -13,8 +11,8 @@ use axum::routing::post;
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Version that the server accepts.
 pub const ACCEPTED_VERSION: &str = "2025-03-26";
@@ -36,33 +34,19 @@ pub const ODD_TOOLS: &[&str] = &[
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
-pub struct OddServer {
-    address: SocketAddr,
-    _task: JoinSet<()>,
-}
+pub struct OddServer(LoopbackServer);
 
 impl OddServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let router = Router::new().route("/mcp", post(handle_request));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "an odd server ended");
-            }
-        });
-        Ok(Self {
-            address,
-            _task: task,
-        })
+        LoopbackServer::start(router).await.map(Self)
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.0.url()
     }
 }
 

@@ -1,6 +1,5 @@
 //! An OTLP collector that keeps every export as it was received.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -11,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Response without fields, in the framing of gRPC.
 const EMPTY_RESPONSE: Bytes = Bytes::from_static(&[0, 0, 0, 0, 0]);
@@ -23,37 +22,27 @@ type OtlpExport = (String, Bytes);
 /// Running collector; it ends when dropped.
 #[derive(Debug)]
 pub struct OtlpRecorder {
-    address: SocketAddr,
+    server: LoopbackServer,
     exports: Arc<Mutex<Vec<OtlpExport>>>,
-    _task: JoinSet<()>,
 }
 
 impl OtlpRecorder {
     /// Starts a collector on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let exports = Arc::<Mutex<Vec<OtlpExport>>>::default();
         let router = Router::new()
             .fallback(record)
             .with_state(Arc::clone(&exports));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "a collector ended");
-            }
-        });
         Ok(Self {
-            address,
+            server: LoopbackServer::start(router).await?,
             exports,
-            _task: task,
         })
     }
 
     /// Endpoint for exporters.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address())
     }
 
     /// Exports so far whose service has this word in its name, such as `TraceService`.

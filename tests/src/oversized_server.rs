@@ -2,18 +2,16 @@
 //! the response is read.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::future::ready;
 
 use anyhow::Result;
-use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use http::{StatusCode, header};
+use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::scripted_server::{ScriptedAnswer, ScriptedServer, method, typed};
 
 /// Tools that flood; the name describes the kind of flood.
 pub const FLOODS: &[&str] = &[
@@ -35,73 +33,52 @@ const FLOOD_BYTES: usize = 100_000_000;
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
-pub struct OversizedServer {
-    address: SocketAddr,
-    _task: JoinSet<()>,
-}
+pub struct OversizedServer(ScriptedServer);
 
 impl OversizedServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        let router = Router::new().route("/mcp", post(handle_request));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the torrent ended");
-            }
-        });
-        Ok(Self {
-            address,
-            _task: task,
-        })
+        ScriptedServer::start(|message| ready(answer(&message)))
+            .await
+            .map(Self)
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.0.url()
     }
 }
 
-async fn handle_request(body: Bytes) -> Response {
-    let Ok(message) = serde_json::from_slice::<Value>(&body) else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
-    let id = message.get("id").cloned().unwrap_or_default();
-    match message.get("method").and_then(Value::as_str) {
-        Some("server/discover") => StatusCode::NOT_FOUND.into_response(),
-        Some("initialize") => result(
-            &id,
+fn answer(message: &Value) -> ScriptedAnswer {
+    let id = &message["id"];
+    ScriptedAnswer::Response(match method(message) {
+        "server/discover" => StatusCode::NOT_FOUND.into_response(),
+        "initialize" => result(
+            id,
             &json!({
                 "protocolVersion": message.pointer("/params/protocolVersion"),
                 "capabilities": {"tools": {}},
                 "serverInfo": {"name": "torrent", "version": "1"},
             }),
         ),
-        Some("tools/list") => result(&id, &listing()),
-        Some("tools/call") => {
-            let name = message.pointer("/params/name").and_then(Value::as_str);
-            let bytes = message.pointer("/params/arguments/bytes");
-            let bytes = bytes.and_then(Value::as_u64).unwrap_or(2);
+        "tools/list" => result(id, &listing()),
+        "tools/call" => {
+            let params = &message["params"];
+            let bytes = params["arguments"]["bytes"].as_u64().unwrap_or(2);
             flood(
-                name.unwrap_or_default(),
-                &id,
+                params["name"].as_str().unwrap_or_default(),
+                id,
                 usize::try_from(bytes).unwrap_or_default(),
             )
         }
-        _ => StatusCode::ACCEPTED.into_response(),
-    }
+        _ => return ScriptedAnswer::Accepted,
+    })
 }
 
 fn result(id: &Value, result: &Value) -> Response {
     let message = json!({"jsonrpc": "2.0", "id": id, "result": result});
     typed("application/json", message.to_string())
-}
-
-fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
-    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
 }
 
 fn listing() -> Value {

@@ -59,23 +59,6 @@ impl TestProcess {
         self.child.id()
     }
 
-    /// Resident memory in bytes, now and at most since [`reset_peak_memory`](Self::reset_peak_memory).
-    pub fn memory(&self) -> Result<(u64, u64)> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let kibibytes = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field));
-            let number = line.and_then(|line| line.split_whitespace().next());
-            let number = number.with_context(|| format!("no {field} in {status}"))?;
-            anyhow::Ok(number.parse::<u64>()? * 1024)
-        };
-        Ok((kibibytes("VmRSS:")?, kibibytes("VmHWM:")?))
-    }
-
-    /// Resets the peak memory to the current memory.
-    pub fn reset_peak_memory(&self) -> Result<()> {
-        fs::write(format!("/proc/{}/clear_refs", self.id()), "5").context("clear_refs")
-    }
-
     /// Standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {

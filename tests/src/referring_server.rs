@@ -1,7 +1,6 @@
 //! A hostile server that refers to a URL in every place that the protocol has for one: redirects, the `endpoint` event of
 //! HTTP+SSE, authentication challenges, schemas, icons and links. Its paths end with the number of the URL.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::Result;
@@ -12,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use http::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Paths of the server, each with its own place for the URL. The last one is a server that works.
 pub const REFERENCES: [&str; 4] = ["redirect", "sse", "challenge", "mcp"];
@@ -26,40 +25,26 @@ const REDIRECTS: [u16; 5] = [301, 302, 303, 307, 308];
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
-pub struct ReferringServer {
-    address: SocketAddr,
-    _task: JoinSet<()>,
-}
+pub struct ReferringServer(LoopbackServer);
 
 type ReferredUrls = State<Arc<Vec<String>>>;
 
 impl ReferringServer {
     /// Starts a server that refers to these URLs.
     pub async fn start(urls: Vec<String>) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let router = Router::new()
             .route("/redirect/{url}", any(redirect))
             .route("/sse/{url}", get(announce).post(not_allowed))
             .route("/challenge/{url}", any(challenge))
             .route("/mcp/{url}", any(refer))
             .with_state(Arc::new(urls));
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "a referring server ended");
-            }
-        });
-        Ok(Self {
-            address,
-            _task: task,
-        })
+        LoopbackServer::start(router).await.map(Self)
     }
 
     /// Endpoint that refers to the URL of this number in this place.
     #[must_use]
     pub fn url(&self, place: &str, number: usize) -> String {
-        format!("http://{}/{place}/{number}", self.address)
+        format!("http://{}/{place}/{number}", self.0.address())
     }
 }
 

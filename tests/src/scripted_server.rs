@@ -1,8 +1,6 @@
 //! A modern server whose answers a test scripts. What all servers have in common is written here: the endpoint, the envelope
 //! of a result and its members about caching.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -11,15 +9,12 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use http::{StatusCode, header};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Running server; it ends when dropped.
 #[derive(Debug)]
-pub struct ScriptedServer {
-    address: SocketAddr,
-    _task: JoinSet<()>,
-}
+pub struct ScriptedServer(LoopbackServer);
 
 /// Answer to a message.
 #[derive(Debug)]
@@ -39,26 +34,16 @@ impl ScriptedServer {
         S: Fn(Value) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = ScriptedAnswer> + Send + 'static,
     {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let router = Router::new().route("/mcp", post(handle::<S, F>));
-        let router = router.with_state(script);
-        let mut task = JoinSet::new();
-        task.spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "a scripted server ended");
-            }
-        });
-        Ok(Self {
-            address,
-            _task: task,
-        })
+        LoopbackServer::start(router.with_state(script))
+            .await
+            .map(Self)
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.0.url()
     }
 }
 

@@ -1,14 +1,14 @@
 //! A modern server over an HTTP/1.1 parser that accepts exactly one reading of a request. It records the texts of calls, and
 //! each deviation of what it receives.
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
+
+use crate::loopback_server::LoopbackServer;
 
 /// Largest head and body.
 const MAX_BYTES: usize = 1 << 20;
@@ -16,9 +16,8 @@ const MAX_BYTES: usize = 1 << 20;
 /// Running server; it ends when dropped.
 #[derive(Debug)]
 pub struct StrictServer {
-    address: SocketAddr,
+    server: LoopbackServer,
     record: Arc<Mutex<StrictRecord>>,
-    _task: JoinSet<()>,
 }
 
 /// Calls and deviations.
@@ -40,34 +39,26 @@ struct StrictHead {
 impl StrictServer {
     /// Starts a server on a free port.
     pub async fn start() -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
         let record = Arc::<Mutex<StrictRecord>>::default();
-        let mut task = JoinSet::new();
         let shared = Arc::clone(&record);
-        task.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let record = Arc::clone(&shared);
-                connections.spawn(async move {
-                    if let Err(error) = serve(stream, &record).await {
-                        lock(&record).deviations.push(format!("{error:#}"));
-                    }
-                });
-                while connections.try_join_next().is_some() {}
+        let server = LoopbackServer::accept(move |stream| {
+            let record = Arc::clone(&shared);
+            async move {
+                if let Err(error) = serve(stream, &record).await {
+                    lock(&record).deviations.push(format!("{error:#}"));
+                }
             }
         });
         Ok(Self {
-            address,
+            server: server.await?,
             record,
-            _task: task,
         })
     }
 
     /// MCP endpoint.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/mcp", self.address)
+        self.server.url()
     }
 
     /// Calls and deviations so far.

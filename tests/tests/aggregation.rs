@@ -7,8 +7,7 @@ use serde_json::json;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::paged_server::PagedServer;
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::toolgate::start_deployment;
 
 const SERVERS: [(&str, usize); 3] = [("one", 67), ("two", 67), ("three", 66)];
 
@@ -23,9 +22,7 @@ async fn lists_all(agent: &Agent) -> Result<Vec<String>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_paged_tools_of_three_servers_are_aggregated_into_one_list() {
-    let sandbox = Sandbox::new("aggregation").unwrap();
-    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (_sandbox, up, cli) = start_deployment("aggregation").await.unwrap();
     let mut running = Vec::new();
     let mut create = vec!["gateway", "create", "all"];
     for (name, tools) in SERVERS {

@@ -13,7 +13,7 @@ use toolgate_tests::clock::{HANG_GUARD, eventually, is_drill, now, within};
 use toolgate_tests::cutting_proxy::{CutDirection, CutPoint, CuttingProxy};
 use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::toolgate::{ToolgateUp, start_deployment};
 use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Calls that break, of each server. The rest of a cut answer of a legacy server is awaited for some seconds.
@@ -137,9 +137,7 @@ async fn freeze_calls(agent: &Agent, server: &mut UpstreamServer, name: &str) ->
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_left_of_calls_whose_server_broke_or_fell_silent() {
-    let sandbox = Sandbox::new("broken").unwrap();
-    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, mut up, cli) = start_deployment("broken").await.unwrap();
     let mut rows = Vec::new();
     for (name, flags, count) in BROKEN {
         let server = UpstreamServer::fixture(&sandbox, name, &flags)

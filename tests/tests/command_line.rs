@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::external_programs;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
+use toolgate_tests::toolgate::{CommandLine, start_deployment, text};
 use toolgate_tests::upstream_server::UpstreamServer;
 
 const DOCUMENTS: &str = "apiVersion: toolgate/v1
@@ -28,13 +28,6 @@ metadata:
 spec:
   url: http://127.0.0.1:1/mcp
 ";
-
-async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
-    Ok((sandbox, up, cli))
-}
 
 async fn read_results(cli: &CommandLine, arguments: &[&str]) -> Result<Vec<String>> {
     let applied = cli.json(arguments).await?;

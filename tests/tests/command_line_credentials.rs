@@ -3,15 +3,7 @@
 
 use anyhow::Result;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
-
-async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
-    Ok((sandbox, up, cli))
-}
+use toolgate_tests::toolgate::{CommandLine, start_deployment, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_credential_is_replaced_with_the_command_that_the_failed_probe_names() {

@@ -7,25 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::process::signal;
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
-
-async fn start_deployment(name: &str) -> Result<(Sandbox, ToolgateUp, CommandLine)> {
-    let sandbox = Sandbox::new(name)?;
-    let up = ToolgateUp::start(&sandbox, &[]).await?;
-    let cli = up.cli()?;
-    Ok((sandbox, up, cli))
-}
-
-async fn shown(cli: &CommandLine, line: &str) -> Result<String> {
-    let words: Vec<_> = line.split(' ').collect();
-    Ok(text(&cli.run(&words).await?.stdout))
-}
-
-async fn refused(cli: &CommandLine, line: &str) -> Result<(i32, String)> {
-    let words: Vec<_> = line.split(' ').collect();
-    cli.fails(&words).await
-}
+use toolgate_tests::toolgate::{CommandLine, refused, shown, start_deployment, text};
 
 /// Returns the ids of the tokens of single commands.
 async fn temporary_tokens(cli: &CommandLine) -> Result<Vec<String>> {

@@ -8,13 +8,10 @@
 
 use toolgate_tests::conformance_suite;
 use toolgate_tests::external_programs;
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::toolgate::start_deployment;
 
 async fn assert_passes(version: &str) {
-    let sandbox = Sandbox::new("suite").unwrap();
-    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, up, cli) = start_deployment("suite").await.unwrap();
     let binary = external_programs::toolgate().unwrap();
     let endpoint = format!("http://{}", up.mcp());
     let mut environment = vec![

@@ -6,8 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use toolgate_tests::external_programs::repository;
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{ToolgateUp, text};
+use toolgate_tests::toolgate::{start_deployment, text};
 
 fn read(path: &str) -> Result<String> {
     fs::read_to_string(repository().join(path)).with_context(|| path.to_owned())
@@ -24,9 +23,7 @@ async fn the_documents_of_every_kind_can_be_applied_and_compared() {
         let line = format!("kind: {kind}\n");
         assert!(documents.iter().any(|it| it.contains(&line)), "{kind}");
     }
-    let sandbox = Sandbox::new("documents").unwrap();
-    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, _up, cli) = start_deployment("documents").await.unwrap();
     let file = sandbox.join("all.yaml");
     fs::write(&file, documents.join("---\n")).unwrap();
     let file = file.display().to_string();

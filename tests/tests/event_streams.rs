@@ -69,13 +69,13 @@ async fn ov_14_server_floods_end_with_an_error_and_use_less_than_ten_mebibytes()
 
 /// Runs a flood, which must end with an error; returns the peak memory growth of the process in bytes.
 async fn memory_growth(up: &mut ToolgateUp, agent: &Agent, flood: &str) -> u64 {
-    up.process().reset_peak_memory().unwrap();
-    let (before, _) = up.process().memory().unwrap();
+    up.process().reset_peak().unwrap();
+    let before = up.process().resident().unwrap();
     let frame = agent.frame("tools/call", json!({"name": flood, "arguments": {}}));
     let reply = agent.post(&frame, &[]).await.unwrap();
     let last = messages(&reply).unwrap().pop().unwrap();
     assert_eq!(last["result"]["isError"], true, "{flood}: {last}");
-    let (_, most) = up.process().memory().unwrap();
+    let most = up.process().peak().unwrap();
     most.saturating_sub(before)
 }
 

@@ -12,7 +12,7 @@ use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ToolgateUp, text};
 use toolgate_tests::upstream_server::UpstreamServer;
-use toolgate_tests::{external_programs, port};
+use toolgate_tests::{external_programs, nginx, port};
 
 const PASSWORD: &str = "geheim-7193";
 
@@ -80,30 +80,17 @@ fn start_nginx(
     https: u16,
     http: u16,
 ) -> Result<TestProcess> {
-    let issued = rcgen::generate_simple_self_signed(["127.0.0.2".to_owned()])?;
-    fs::write(sandbox.join("server.crt"), issued.cert.pem())?;
-    fs::write(
-        sandbox.join("server.key"),
-        issued.signing_key.serialize_pem(),
-    )?;
-    let folder = sandbox.path().display();
+    let certificate = nginx::certificate(sandbox, "127.0.0.2")?;
     let location = format!(
         "location / {{ proxy_pass http://{server}; proxy_set_header Host {server}; \
          proxy_http_version 1.1; proxy_buffering off; }}"
     );
-    let config = format!(
-        "daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; \
-         fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n\
-         server {{ listen 127.0.0.2:{https} ssl; ssl_certificate {folder}/server.crt; \
-         ssl_certificate_key {folder}/server.key; {location} }}\n\
-         server {{ listen 127.0.0.2:{http}; {location} }} }}\n"
+    let http = format!(
+        "access_log off; {certificate}\n\
+         server {{ listen 127.0.0.2:{https} ssl; {location} }}\n\
+         server {{ listen 127.0.0.2:{http}; {location} }}"
     );
-    let file = sandbox.join("nginx.conf");
-    fs::write(&file, config)?;
-    let mut command = Command::new(external_programs::program("nginx")?);
-    command.arg("-c").arg(&file).arg("-p").arg(sandbox.path());
-    TestProcess::start("nginx", sandbox.path(), command)
+    nginx::start(sandbox, &http)
 }
 
 fn start_tinyproxy(sandbox: &Sandbox, address: SocketAddr) -> Result<TestProcess> {

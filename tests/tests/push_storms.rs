@@ -118,7 +118,7 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     let mut fleet = SimulatedFleet::join(&plane, proxies).await.unwrap();
     let sent = fleet.sync(all).await.unwrap();
     assert_eq!(sent, vec![all; proxies]);
-    let (_, peak_before) = plane.process().memory().unwrap();
+    let peak_before = plane.process().peak().unwrap();
 
     plane.kill().unwrap();
     fleet.disconnect();
@@ -135,7 +135,8 @@ async fn proxies_that_all_reconnect_at_once_are_sent_only_what_they_lack() {
     let (took, sent) = (started.unwrap().elapsed(), synced.unwrap());
     assert_eq!(sent, vec![LATE; proxies], "only what they lack");
     let listed = etcd.range_requests().await.unwrap() - before;
-    let (memory, peak) = plane.process().memory().unwrap();
+    let memory = plane.process().resident().unwrap();
+    let peak = plane.process().peak().unwrap();
     println!(
         "{proxies} proxies in sync {took:?} after the start; {listed} range requests; memory {} KiB, at most {} KiB, and at \
          most {} KiB before",

@@ -11,7 +11,7 @@ use toolgate_tests::agent::{Agent, refusal};
 use toolgate_tests::clock::{eventually, now};
 use toolgate_tests::proxy_fleet::ProxyFleet;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, text};
+use toolgate_tests::toolgate::{CommandLine, start_deployment, text};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -46,9 +46,7 @@ async fn apply(cli: &CommandLine, sandbox: &Sandbox, document: &str) -> Result<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_of_a_document_apply_in_both_eras_and_survive_export_and_apply() {
-    let sandbox = Sandbox::new("limited").unwrap();
-    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, up, cli) = start_deployment("limited").await.unwrap();
     apply(&cli, &sandbox, LIMITED).await.unwrap();
     let token = cli.token("adder", &[]).await.unwrap();
     let agent = Agent::modern(&up.url("sums"), &token);
@@ -95,9 +93,7 @@ async fn limits_of_a_document_apply_in_both_eras_and_survive_export_and_apply() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_that_makes_no_sense_is_rejected_with_its_field() {
-    let sandbox = Sandbox::new("nonsense").unwrap();
-    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, _up, cli) = start_deployment("nonsense").await.unwrap();
     let gateway = "apiVersion: toolgate/v1\nkind: Gateway\nmetadata: {name: sums}\nspec:\n  rateLimits:\n    - ";
     for (limit, words) in [
         (

@@ -16,7 +16,9 @@ use toolgate_tests::http_client::TestHttpClient;
 use toolgate_tests::keyed_server::{KEY_HEADERS, KEY_PARAMETER, KeyedAnswer, KeyedServer};
 use toolgate_tests::otlp_recorder::OtlpRecorder;
 use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::{CommandLine, ControlPlaneProcess, ProxyProcess, ToolgateUp, text};
+use toolgate_tests::toolgate::{
+    CommandLine, ControlPlaneProcess, ProxyProcess, ToolgateUp, start_deployment, text,
+};
 use toolgate_tests::upstream_server::UpstreamServer;
 
 const CANARY: &str = "canary-7f3a91c4e5d2b8600b1d";
@@ -331,9 +333,7 @@ async fn add_keyed(cli: &CommandLine, name: &str, server: &KeyedServer) -> anyho
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_gets_all_headers_and_query_parameters_of_its_credential_in_both_eras() {
-    let sandbox = Sandbox::new("credential-fields").unwrap();
-    let up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, up, cli) = start_deployment("credential-fields").await.unwrap();
     let token = cli.token("caller", &[]).await.unwrap();
     let [id, key, parameter] = key();
     for (name, era) in [("legacy", "--legacy-only"), ("modern", "--modern-only")] {

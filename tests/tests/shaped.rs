@@ -6,8 +6,7 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 use toolgate_tests::agent::{Agent, refusal};
 use toolgate_tests::clock::{HANG_GUARD, eventually};
-use toolgate_tests::sandbox::Sandbox;
-use toolgate_tests::toolgate::ToolgateUp;
+use toolgate_tests::toolgate::start_deployment;
 
 const SHAPED_GATEWAY: &str = r#"apiVersion: toolgate/v1
 kind: Gateway
@@ -39,9 +38,7 @@ async fn tool_schema(agent: &Agent, tool: &str) -> Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn argument_shapes_of_a_document_apply_and_end_with_its_deletion() {
-    let sandbox = Sandbox::new("shaped").unwrap();
-    let mut up = ToolgateUp::start(&sandbox, &[]).await.unwrap();
-    let cli = up.cli().unwrap();
+    let (sandbox, mut up, cli) = start_deployment("shaped").await.unwrap();
     let file = sandbox.join("sums.yaml");
     fs::write(&file, SHAPED_GATEWAY).unwrap();
     let file = file.display().to_string();

@@ -18,7 +18,7 @@ use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::strict_server::StrictServer;
 use toolgate_tests::toolgate::ToolgateUp;
-use toolgate_tests::{external_programs, port};
+use toolgate_tests::{external_programs, nginx, port};
 
 #[path = "../../data-plane/tests/calls/hostile/ambiguous_bodies.rs"]
 mod ambiguous_bodies;
@@ -98,22 +98,17 @@ fn start_haproxy(
 
 /// Starts nginx, which forwards headers that it would leave out by default.
 fn start_nginx(sandbox: &Sandbox, address: SocketAddr, gateway: SocketAddr) -> Result<TestProcess> {
-    let folder = sandbox.path().display();
-    let config = format!(
-        "daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}}\n\
-         http {{ log_format probe '{{$http_x_probe}}'; access_log {folder}/access.log probe; \
-         client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/f; \
-         uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s; ignore_invalid_headers off; underscores_in_headers on;\n\
+    let log = sandbox.join("access.log");
+    let http = format!(
+        "log_format probe '{{$http_x_probe}}'; access_log {} probe; \
+         ignore_invalid_headers off; underscores_in_headers on;\n\
          upstream gateway {{ server {gateway}; keepalive 8; }}\n\
          server {{ listen {address}; location / {{ proxy_pass http://gateway; proxy_http_version 1.1; \
          proxy_set_header Host $http_host; proxy_set_header Connection \"\"; proxy_request_buffering off; \
-         proxy_buffering off; }} }} }}\n"
+         proxy_buffering off; }} }}",
+        log.display()
     );
-    let file = sandbox.join("nginx.conf");
-    fs::write(&file, config)?;
-    let mut command = Command::new(external_programs::program("nginx")?);
-    command.arg("-c").arg(&file).arg("-p").arg(sandbox.path());
-    TestProcess::start("nginx", sandbox.path(), command)
+    nginx::start(sandbox, &http)
 }
 
 /// Writer of requests to one gateway through a balancer.

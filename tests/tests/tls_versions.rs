@@ -1,6 +1,5 @@
 //! Servers that speak one version of TLS only: 1.2 and 1.3 are used, older versions are refused.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::process::Command;
 
@@ -11,7 +10,7 @@ use toolgate_tests::process::TestProcess;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::toolgate::{ToolgateUp, text};
 use toolgate_tests::upstream_server::UpstreamServer;
-use toolgate_tests::{external_programs, port};
+use toolgate_tests::{external_programs, nginx, port};
 
 /// Versions as nginx names them, each with its name at curl, and true if Toolgate speaks it.
 const VERSIONS: [(&str, &str, bool); 4] = [
@@ -23,33 +22,17 @@ const VERSIONS: [(&str, &str, bool); 4] = [
 
 /// Serves `server` over each version at a port of its own, with one certificate.
 fn start_nginx(sandbox: &Sandbox, server: SocketAddr, ports: &[SocketAddr]) -> Result<TestProcess> {
-    let issued = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
-    fs::write(sandbox.join("server.crt"), issued.cert.pem())?;
-    fs::write(
-        sandbox.join("server.key"),
-        issued.signing_key.serialize_pem(),
-    )?;
-    let folder = sandbox.path().display();
-    let mut config = format!(
-        "daemon off; pid {folder}/nginx.pid; error_log stderr; events {{}}\n\
-         http {{ access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; \
-         fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;\n"
-    );
+    let certificate = nginx::certificate(sandbox, "127.0.0.1")?;
+    let mut http = format!("access_log off; {certificate}\n");
     for ((version, ..), address) in VERSIONS.iter().zip(ports) {
         // Only level 0 still has the algorithms of the old versions.
-        config.push_str(&format!(
+        http.push_str(&format!(
             "server {{ listen {address} ssl; ssl_protocols {version}; ssl_ciphers ALL:@SECLEVEL=0; \
-             ssl_certificate {folder}/server.crt; ssl_certificate_key {folder}/server.key; \
              location / {{ proxy_pass http://{server}; proxy_set_header Host {server}; \
              proxy_http_version 1.1; proxy_buffering off; }} }}\n"
         ));
     }
-    config.push_str("}\n");
-    let file = sandbox.join("nginx.conf");
-    fs::write(&file, config)?;
-    let mut command = Command::new(external_programs::program("nginx")?);
-    command.arg("-c").arg(&file).arg("-p").arg(sandbox.path());
-    TestProcess::start("nginx", sandbox.path(), command)
+    nginx::start(sandbox, &http)
 }
 
 /// Requests the server over exactly this version with a client that speaks all of them.
