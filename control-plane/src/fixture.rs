@@ -60,6 +60,8 @@ pub(crate) struct FaultyStore {
     pub(crate) loses_responses: AtomicBool,
     /// Commits that were tried while they got stuck.
     pub(crate) stuck: AtomicU64,
+    /// Commits wait while this is `true`.
+    pub(crate) pauses: watch::Sender<bool>,
     /// Room that is reported; `None` for that of the underlying store.
     pub(crate) space: Mutex<Option<StoreSpace>>,
     /// Commits with puts find no room, until room is made.
@@ -84,6 +86,7 @@ impl FaultyStore {
             commits: AtomicU64::new(0),
             loses_responses: AtomicBool::new(false),
             stuck: AtomicU64::new(0),
+            pauses: watch::Sender::new(false),
             space: Mutex::default(),
             is_full: AtomicBool::new(false),
             event_count: Arc::default(),
@@ -233,8 +236,10 @@ impl Store for FaultyStore {
         let is_overtaken = overtaken.fetch_update(ordering, ordering, fewer).is_ok();
         let others = &self.other_changes;
         let has_others = others.fetch_update(ordering, ordering, fewer).is_ok();
+        let mut pauses = self.pauses.subscribe();
         self.commits.fetch_add(1, ordering);
         Box::pin(async move {
+            drop(pauses.wait_for(|pauses| !*pauses).await);
             if is_overtaken && let Some(key) = guarded_key(&txn) {
                 rewrite(inner.as_ref(), &key).await?;
             }

@@ -1,16 +1,20 @@
 //! The write path over a real etcd: writes to an older copy of the store, and gateways with many bindings beside deletions of
 //! their servers.
 
-use futures_util::future::join_all;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
 use toolgate_control_core::{
     Command, Revision, StateKind as _,
-    port::{Store, SubmitError},
+    port::{CommitOutcome, Store, SubmitError},
 };
 use toolgate_model::{Gateway, Server, ServerBinding};
 
 use crate::fixture::{
-    FaultyStore, WritePathFixture, etcd_process::EtcdProcess, gateway, name, ready, server, slug,
-    token,
+    FaultyStore, HANG_GUARD, WritePathFixture, etcd_process::EtcdProcess, gateway, name, ready,
+    server, slug, token,
 };
 
 /// Lists all keys in a store with the revision of each value.
@@ -57,58 +61,115 @@ async fn a_write_to_a_restored_store_that_is_not_followed_yet_is_refused_over_et
     assert_eq!(everything(restored.as_ref()).await, before);
 }
 
-/// Number of bindings of each gateway: each is guarded by the revision of its server.
-const BINDINGS: usize = 20;
-/// Number of gateways that are created at once, and of servers that are deleted meanwhile.
-const AT_ONCE: usize = 4;
-const ROUNDS: usize = 12;
+/// Numbers of bindings of gateways: with each guarded by the revision of its server, and with more, which guard all inputs
+/// of the configuration at once.
+const BINDINGS: [usize; 2] = [20, 30];
+
+fn binding(id: &str, servers: &[String]) -> Gateway {
+    let bindings = servers.iter().map(|id| ServerBinding::all(slug(id)));
+    Gateway {
+        bindings: bindings.collect(),
+        ..gateway(id, &servers[0])
+    }
+}
+
+/// Two control planes over one etcd. The commits of the first one can be paused.
+struct TwoControlPlanes {
+    etcd: EtcdProcess,
+    pausing: Arc<FaultyStore>,
+    first: WritePathFixture,
+    second: WritePathFixture,
+}
+
+impl TwoControlPlanes {
+    async fn start() -> Self {
+        let etcd = EtcdProcess::start().await;
+        let pausing = FaultyStore::new();
+        pausing.restore(etcd.store());
+        let first = ready(pausing.clone()).await;
+        let second = ready(etcd.store()).await;
+        Self {
+            etcd,
+            pausing,
+            first,
+            second,
+        }
+    }
+
+    /// Creates servers that both control planes know; returns their ids.
+    async fn servers(&self, name: &str, count: usize) -> Vec<String> {
+        let ids: Vec<String> = (0..count)
+            .map(|number| format!("{name}-{number}"))
+            .collect();
+        let mut revision = 0;
+        for id in &ids {
+            let created = self.second.create(server(id).into()).await.unwrap();
+            revision = created.revision;
+        }
+        for plane in [&self.first, &self.second] {
+            plane.shows(|state| state.revision() >= revision).await;
+        }
+        ids
+    }
+
+    /// Runs a command at the first control plane. After it has been decided, and before it is committed, the second one
+    /// runs another command, which must succeed.
+    async fn overtake(
+        &self,
+        command: Command,
+        overtaking: Command,
+    ) -> Result<CommitOutcome, SubmitError> {
+        let before = self.pausing.commits.load(Ordering::Relaxed);
+        self.pausing.pauses.send_replace(true);
+        let overtaking = async {
+            while self.pausing.commits.load(Ordering::Relaxed) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            self.second.run(overtaking).await.unwrap();
+            self.pausing.pauses.send_replace(false);
+        };
+        let both = async { tokio::join!(self.first.run(command), overtaking).0 };
+        tokio::time::timeout(HANG_GUARD, both).await.unwrap()
+    }
+}
+
+fn deletion(server: &str) -> Command {
+    Command::Delete {
+        key: Server::key(name(server)),
+        expected: None,
+    }
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gateways_with_many_bindings_never_bind_a_server_that_another_control_plane_deletes() {
-    let etcd = EtcdProcess::start().await;
-    let (one, two) = (ready(etcd.store()).await, ready(etcd.store()).await);
-    let (mut created, mut deleted) = (0, 0);
-    for round in 0..ROUNDS {
-        let id = |number: usize| format!("s{round}-{number}");
-        let mut seen = 0;
-        for number in 0..BINDINGS {
-            let made = one.create(server(&id(number)).into()).await.unwrap();
-            seen = made.revision;
-        }
-        for plane in [&one, &two] {
-            plane.shows(|state| state.revision() >= seen).await;
-        }
-        let bound = |number: usize| Gateway {
-            bindings: (0..BINDINGS)
-                .map(|number| ServerBinding::all(slug(&id(number))))
-                .collect(),
-            ..gateway(&format!("g{round}-{number}"), &id(0))
-        };
-        let planes = [&one, &two];
-        let creations = (0..AT_ONCE).map(|number| {
-            let plane = planes[number % 2];
-            let gateway = bound(number);
-            async move { plane.create(gateway.into()).await.is_ok() }
-        });
-        let deletions = (0..AT_ONCE).map(|number| {
-            let plane = planes[(number + 1) % 2];
-            let key = Server::key(name(&id((round + number * 5) % BINDINGS)));
-            async move {
-                let delete = Command::Delete {
-                    key,
-                    expected: None,
-                };
-                plane.run(delete).await.is_ok()
-            }
-        });
-        let (made, ended) = tokio::join!(join_all(creations), join_all(deletions));
-        let count = |done: &[bool]| done.iter().filter(|done| **done).count();
-        created += count(&made);
-        deleted += count(&ended);
-        has_no_dangling_binding(&etcd).await;
+    let planes = TwoControlPlanes::start().await;
+    for count in BINDINGS {
+        let ids = planes.servers(&format!("deleted{count}"), count).await;
+        let id = format!("late{count}");
+        let create = Command::Create(binding(&id, &ids).into());
+        let created = planes.overtake(create, deletion(&ids[count / 2])).await;
+        assert!(
+            matches!(created, Err(SubmitError::Rejected(_))),
+            "{count}: {created:?}"
+        );
+        has_no_dangling_binding(&planes.etcd).await;
     }
-    println!("{created} gateways created, {deleted} servers deleted");
-    assert!(created > 0 || deleted > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_another_control_plane_binds_among_many_is_not_deleted() {
+    let planes = TwoControlPlanes::start().await;
+    for count in BINDINGS {
+        let ids = planes.servers(&format!("bound{count}"), count).await;
+        let id = format!("early{count}");
+        let create = Command::Create(binding(&id, &ids).into());
+        let deleted = planes.overtake(deletion(&ids[count / 2]), create).await;
+        assert!(
+            matches!(deleted, Err(SubmitError::Rejected(_))),
+            "{count}: {deleted:?}"
+        );
+        has_no_dangling_binding(&planes.etcd).await;
+    }
 }
 
 /// Reads the store anew and checks that every server of a gateway exists.
