@@ -316,3 +316,6 @@ fn commits_within(found: usize, limit: usize) -> u64 {
     let room = limit.saturating_sub(found).saturating_sub(1);
     u64::try_from(room / MAX_TXN_OPS).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
