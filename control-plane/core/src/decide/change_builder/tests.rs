@@ -142,3 +142,18 @@ fn a_request_is_recorded_with_what_it_deletes_and_not_without_a_change() {
     assert_eq!(written, [request.key(&context.author)]);
     assert_eq!(change.deletes, [record("p1")]);
 }
+
+/// A commit writes at most a hundred keys.
+#[test]
+fn a_count_of_keys_tolerates_the_writes_that_leave_room_for_one_more() {
+    let (state, context) = (StoreState::default(), context(1));
+    for (found, revision) in [(0, 49), (899, 41), (900, 40), (999, 40)] {
+        let mut draft = ChangeBuilder::new(&state, &context);
+        draft.guard_count_of("/v1/some/".to_owned(), 40, found, 1_000);
+        let guard = PrefixGuard {
+            prefix: "/v1/some/".to_owned(),
+            revision,
+        };
+        assert_eq!(draft.finish(record("p1")).prefix_guards, [guard], "{found}");
+    }
+}
