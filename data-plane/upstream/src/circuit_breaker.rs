@@ -1,13 +1,14 @@
 //! Circuit breaker of one server with the states closed, open and half open. After several failures in a row
-//! nothing is sent for a while, then one call probes the server. Envoy has the same as "outlier detection". Pure: time and
-//! randomness are arguments.
+//! no call is sent for a while, then one call probes the server. Envoy has the same as "outlier detection". `permit.rs` decides
+//! which outcomes of a call count as failures; `recovery.rs` pings the server meanwhile. Pure: time and randomness are
+//! arguments.
 
 use std::time::Duration;
 
 /// Number of failures in a row that open the circuit.
 pub const FAILURES: u32 = 5;
 
-/// First and longest time that the circuit stays open.
+/// First and longest limit of the time that the circuit stays open: it is a random time between half of it and all of it.
 pub const OPEN_DURATION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Time after which another call probes the server, in milliseconds: a call may take minutes on a healthy server.

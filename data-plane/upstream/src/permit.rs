@@ -79,10 +79,11 @@ impl CallPermit {
             | UpstreamFailure::ServerError => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
-                self.upstream.change_breaker(Some(failure), |breaker| {
+                let opened = self.upstream.change_breaker(Some(failure), |breaker| {
                     breaker.record_failure(probe, now, random::number());
                 });
-                if probe {
+                // A ping may have closed the circuit meanwhile: then the failure opened it.
+                if probe && !opened {
                     self.upstream.record_failed_probe(failure);
                 }
             }

@@ -152,12 +152,12 @@ impl Upstream {
     }
 
     /// Applies an outcome to the circuit breaker, and logs if the circuit opens or closes.
-    /// `cause` is the failure that the outcome is, if any.
+    /// `cause` is the failure that the outcome is, if any. Returns `true` if the circuit opened.
     pub(crate) fn change_breaker(
         self: &Arc<Self>,
         cause: Option<UpstreamFailure>,
         step: impl FnOnce(&mut CircuitBreaker),
-    ) {
+    ) -> bool {
         let (opened, closed) = {
             let mut breaker = self.breaker();
             let before = breaker.is_open();
@@ -176,6 +176,7 @@ impl Upstream {
             self.report_recovered();
             tracing::info!(%server, "the circuit of the server closed: it answers again");
         }
+        opened
     }
 
     /// Keeps the description of a failure, which the verdict on the call does not have.

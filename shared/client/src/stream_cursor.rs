@@ -1,5 +1,6 @@
 //! Position in an event stream (`Last-Event-ID`) and resumption by GET after the last event that had an id. The request
-//! of the stream is never sent again. Only legacy servers assign event ids.
+//! of the stream is never sent again. Only legacy servers assign event ids. The gateway assigns none to its
+//! clients, so it resumes no stream of theirs.
 
 use std::{
     collections::{VecDeque, hash_map::DefaultHasher},

@@ -33,7 +33,7 @@ impl AdminResource for Credential {
                 }
             };
             let seal = |plain: &[u8]| {
-                let sealed = secrets.sealer.seal(&context, plain);
+                let sealed = secrets.sealer.seal_secret(&context, plain);
                 sealed.map_err(|error| status::seal(&error))
             };
             if let Some(value) = &given.value {
@@ -48,7 +48,7 @@ impl AdminResource for Credential {
             if kept.context == context {
                 return Ok(kept.value.clone());
             }
-            let opened = secrets.sealer.open(&kept.context, kept.value);
+            let opened = secrets.sealer.open_secret(&kept.context, kept.value);
             seal((*opened.map_err(|error| status::seal(&error))?).as_ref())
         })?;
         Ok(OperatorObject::from(sealed).into())
