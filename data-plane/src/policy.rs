@@ -14,8 +14,9 @@ use toolgate_data_core::{
 use crate::{config_source::ConfigSource, proxy_state::ProxyState};
 
 impl<S: ConfigSource> ProxyState<S> {
-    /// Stage `admit`: counts a request that arrived at `now` towards the rates of the token, the gateway and the
-    /// organization, before its body is read. A request counts once: where its client sent it, and a batch by its members. A
+    /// Stage `admit`: counts a request towards the rates of the token, the gateway and the organization, before its body is
+    /// read (members of a batch: after it). `now` is its time for the rate from the settings; configured limits have a clock of
+    /// their own. A request counts once: where its client sent it, and a batch by its members. A
     /// refused message that releases resources passes at a rate of its own, see `release_rate.rs`; the end of a session
     /// (`DELETE`) counts towards the rate of its token only, see `pipeline.rs`.
     pub(crate) fn admit(

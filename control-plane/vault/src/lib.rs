@@ -1,6 +1,6 @@
 //! Cryptography of the control plane: sealing of secrets before they are stored, bearer tokens and their keyed
-//! hashes, join tokens, and the certificate authority. Everything here is a function of bytes and randomness.
-//! Callers store the keys, except for the key file that protects all others.
+//! hashes, join tokens, and the certificate authority. Everything here is a function of bytes and randomness,
+//! except for the key file: callers store all other keys.
 
 pub mod authority;
 pub mod envelope;

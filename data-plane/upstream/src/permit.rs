@@ -79,15 +79,14 @@ impl CallPermit {
             | UpstreamFailure::ServerError => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
-                let opened = self.upstream.change_breaker(Some(failure), |breaker| {
-                    breaker.record_failure(probe, now, random::number());
+                let stays_open = self.upstream.change_breaker(Some(failure), |breaker| {
+                    breaker.record_failure(probe, now, random::number())
                 });
-                // A ping may have closed the circuit meanwhile: then the failure opened it.
-                if probe && !opened {
+                if stays_open {
                     self.upstream.record_failed_probe(failure);
                 }
             }
-            // The server answered, if not as it should: a bad request of one caller must not close it to others.
+            // The server answered, if not as it should: a bad request of one caller must not refuse others.
             UpstreamFailure::Malformed
             | UpstreamFailure::RateLimited
             | UpstreamFailure::TooDeep

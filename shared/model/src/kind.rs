@@ -10,7 +10,7 @@ use crate::{AdminRole, ObjectMeta, ObjectName, Slug};
 #[cfg(test)]
 mod tests;
 
-/// Calls the macro `$callback` with all rows, as `desired { rows } observed { rows }`. Objects refer only to kinds of
+/// Declares the resource kinds. Calls the macro `$callback` with all rows, as `desired { rows } observed { rows }`. Objects refer only to kinds of
 /// earlier rows.
 ///
 /// A row is `Kind(object type, id type, table of the state, message of the API) { details }`. `id` names the field with

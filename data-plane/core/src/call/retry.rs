@@ -4,7 +4,7 @@
 //! refuses the session before it looks at the message. All decisions to send the message of a round once more are made here;
 //! `is_retryable` of `data-plane/upstream` judges the error of a connection.
 //!
-//! Not retries: the next round of a call, with the answers of the client (`machine/client.rs`); a request that did not reach
+//! Not retries: a client that returns to a suspended call; the next round of a call, with the answers of the client (`machine/client.rs`); a request that did not reach
 //! the peer that owns its state, and is served here (`pipeline.rs` of the data plane); a request that the connection pool of
 //! `shared/egress` takes to another connection because nothing of it was sent on the first.
 
@@ -86,7 +86,7 @@ pub fn session_verdict(refusal: SessionRefusal, ping: PingOutcome) -> SessionVer
     }
 }
 
-/// Next step after an attempt that did not run.
+/// Next step after an attempt that failed: a retry if it did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryStep {
     /// Send the call again.
@@ -143,7 +143,8 @@ pub(super) fn may_refuse_session(status: u16, in_session: bool) -> bool {
 }
 
 /// Returns the refusal after which a session is probed in the background, if the response is one. The call is not
-/// repeated, so that its response does not wait for the ping. With a status of 4xx the session was probed before.
+/// repeated, so that its response does not wait for the ping. With a status of 4xx the session was
+/// probed before, or the status says nothing of the session.
 pub(super) fn refusal_to_probe(
     status: u16,
     is_answered: bool,

@@ -70,6 +70,21 @@ fn a_probe_that_fails_after_a_ping_closed_the_circuit_trips_it_once() {
 }
 
 #[test]
+fn a_probe_that_fails_after_another_call_closed_the_circuit_leaves_it_closed_and_the_server_available() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    clock.advance(Duration::from_secs(2));
+    let mut slow = upstream.permit().unwrap();
+    clock.advance(Duration::from_secs(10));
+    upstream.permit().unwrap().record_success();
+    slow.record_failure(UpstreamFailure::Timeout);
+    assert_eq!(upstream.trips(), 1);
+    assert!(!upstream.is_circuit_open());
+    assert!(!upstream.health.is_failing(upstream.reported_server()));
+}
+
+#[test]
 fn a_lack_of_resources_of_the_proxy_does_not_open_the_circuit() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
