@@ -18,7 +18,7 @@ impl<S: ConfigSource> ProxyState<S> {
     /// read (members of a batch: after it). `now` is its time for the rate from the settings; configured limits have a clock of
     /// their own. A request counts once: where its client sent it, and a batch by its members. A
     /// refused message that releases resources passes at a rate of its own, see `release_rate.rs`; the end of a session
-    /// (`DELETE`) counts towards the rate of its token only, see `pipeline.rs`.
+    /// (`DELETE`) counts towards the rate from the settings only, see `pipeline.rs`.
     pub(crate) fn admit(
         &self,
         gateway: &GatewayView,

@@ -3,15 +3,15 @@
 //! except for the key file: callers store all other keys.
 
 pub mod authority;
-pub mod envelope;
 pub mod identity;
 pub mod key_file;
+pub mod secret_sealer;
 pub mod token;
 
 pub use authority::{
     AuthorityError, LocalAuthority, PROXY_CERTIFICATE_TTL, SerializedAuthority, SignedCertificate,
 };
-pub use envelope::EnvelopeSealer;
 pub use identity::{PeerIdentity, peer_identity};
 pub use key_file::{KeyEncryptionKeys, KeyFileError};
+pub use secret_sealer::EnvelopeSealer;
 pub use token::{MintedToken, TokenMinter};

@@ -378,8 +378,8 @@ impl fmt::Debug for StreamSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Body(_) => "Body",
-            Self::Routed(_) => "Told",
-            Self::Resuming(_) => "Away",
+            Self::Routed(_) => "Routed",
+            Self::Resuming(_) => "Resuming",
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Credentials. Plaintext values are sealed here, before they reach any other component.
+//! Credentials. Plaintext secrets are sealed here, so that the command, the state and the store hold sealed values only.
 
 use tonic::Status;
 use toolgate_control_core::{

@@ -132,7 +132,7 @@ pub(super) enum ProbeStep {
     Replace,
     /// The response stands, and the next call opens a new session.
     Discard,
-    /// Give up: the new session is refused like the old one.
+    /// Give up: the call was sent twice, and the session of the second attempt is refused too.
     Fail,
 }
 

@@ -70,7 +70,7 @@ fn a_probe_that_fails_after_a_ping_closed_the_circuit_trips_it_once() {
 }
 
 #[test]
-fn a_probe_that_fails_after_another_call_closed_the_circuit_leaves_it_closed_and_the_server_available() {
+fn a_failed_probe_does_not_report_a_server_whose_circuit_another_call_closed() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);
     broken(&upstream);
