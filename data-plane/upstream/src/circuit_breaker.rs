@@ -87,7 +87,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Records an answer of any kind.
+    /// Records an answer that is no failure of the server, see `permit.rs`.
     pub fn record_success(&mut self) {
         // Also while open: a call in flight that is answered tells the same as a probe.
         *self = Self::default();

@@ -43,7 +43,7 @@ impl CallPermit {
         })
     }
 
-    /// Reports an answer of any kind.
+    /// Reports an answer that is no failure of the server.
     pub(crate) fn record_success(&mut self) {
         self.reported = true;
         if self.upstream.has_failures() {

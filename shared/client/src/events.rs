@@ -180,7 +180,7 @@ impl EventStream {
                 if event.data.len() > SMALL_RESPONSE {
                     event.data = attach_charge(self.charge.take(), event.data);
                 }
-                if self.cursor.is_duplicate(&mut event) {
+                if self.cursor.record(&mut event) {
                     continue;
                 }
                 return Ok(Some(event));

@@ -63,7 +63,7 @@ pub(crate) struct StreamCursor {
 
 impl StreamCursor {
     /// Records an event; returns `true` if it is a duplicate of an event before the last resumption.
-    pub(crate) fn is_duplicate(&mut self, event: &mut SseEvent) -> bool {
+    pub(crate) fn record(&mut self, event: &mut SseEvent) -> bool {
         self.empty_resumptions = 0;
         if let Some(retry) = event.retry {
             self.retry = Some(Duration::from_millis(retry));
