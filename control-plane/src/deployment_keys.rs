@@ -122,8 +122,9 @@ pub(crate) fn first_sealed(state: &StoreState) -> Option<String> {
 /// Names one object in the store that the key file does not open. Credentials are checked only while the deployment has
 /// no key. Once it has, a credential that does not open is a problem of that credential alone.
 pub(crate) fn first_unopenable(state: &StoreState, vault: &EnvelopeSealer) -> Option<String> {
-    let opens =
-        |context: &EncryptionContext, sealed: &SealedBlob| vault.open(context, sealed).is_ok();
+    let opens = |context: &EncryptionContext, sealed: &SealedBlob| {
+        vault.open_secret(context, sealed).is_ok()
+    };
     let mut keys = state.system_keys.iter().peekable();
     if keys.peek().is_some() {
         let mut closed =
@@ -153,11 +154,11 @@ async fn open_or_create_key(
     for _attempt in 0..READ_ATTEMPTS {
         let state = writer.state_at(seen).await;
         if let Some(sealed) = stored(&state, name, &slug)? {
-            let opened = vault.open(&encryption_context(name), &sealed);
+            let opened = vault.open_secret(&encryption_context(name), &sealed);
             let opened = opened.map_err(|error| DeploymentKeysError::Sealed { name, error })?;
             return Ok(Zeroizing::new((*opened).as_ref().to_vec()));
         }
-        let sealed = vault.seal(&encryption_context(name), &create()?);
+        let sealed = vault.seal_secret(&encryption_context(name), &create()?);
         let sealed = sealed.map_err(|error| DeploymentKeysError::Sealed { name, error })?;
         let command = Command::CreateSystemKey {
             name: slug.clone(),

@@ -362,7 +362,7 @@ impl CredentialHeaders {
         let unusable = || HeaderError(format!("credential {name} cannot be opened; set it again"));
         let mut opened = Vec::new();
         for field in sealed_credential_fields(credential) {
-            let value = self.vault.open(&field.context, field.value);
+            let value = self.vault.open_secret(&field.context, field.value);
             opened.push((field.place, field.name, value.map_err(|_| unusable())?));
         }
         let fields = opened.iter();

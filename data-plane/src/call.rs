@@ -157,7 +157,7 @@ fn panicked(plan: &CallPlan) -> ClientHttpResponse {
     refusal_response(&Refusal::Internal, Some(&plan.id))
 }
 
-/// Claims the suspended call that the request continues, if it is a retry: the call itself is never sent again.
+/// Claims the suspended call that the request continues, if any: the call itself is never sent again.
 async fn suspended<S: ConfigSource>(
     state: &ProxyState<S>,
     context: &CallContext,

@@ -52,7 +52,7 @@ pub(crate) async fn execute<S: ConfigSource>(
     measurement: RequestMeasurement,
 ) -> ClientHttpResponse {
     if let Plan::Call(plan) = &request.plan {
-        // The retry of a suspended call sends nothing new to the server.
+        // The continuation of a suspended call sends nothing new to the server.
         let is_new = plan.continuation.is_none();
         let permitted = match is_new {
             true => state.before_call(&request.caller, plan),

@@ -1,5 +1,5 @@
-//! Applies the configured rate limits: one GCRA limiter for each limit, with a quota for each of its subjects. Which
-//! limits apply to a request, and to which subject, is decided by the core's `policy`. The rate limit
+//! Quotas of the configured rate limits: one GCRA limiter for each limit, with a quota for each of its subjects. The core's
+//! `policy` decides which limits apply to a request, and to which subject; `policy.rs` applies them. The rate limit
 //! per token from the settings of the proxy is in `per_token`; `request_limiter` applies it.
 
 mod buckets;

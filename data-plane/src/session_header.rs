@@ -1,4 +1,4 @@
-//! Resolves the `Mcp-Session-Id` header to a session. Opened ids are cached, so that a seal is opened once.
+//! Resolves the `Mcp-Session-Id` header to a session. Opened ids are cached, so that a seal is opened once in a while.
 
 use std::{sync::Arc, time::Duration};
 
@@ -41,9 +41,9 @@ struct CachedSessionId {
 pub(crate) enum SessionHeader {
     /// The header is absent.
     Absent,
-    /// The id is not valid for this caller and gateway, or its session has ended.
+    /// The id is not valid for this caller and gateway, or its session has expired or was terminated on this proxy.
     Unknown,
-    /// The session is open.
+    /// The id is valid, and this proxy knows of no end of the session.
     Valid(Arc<SessionClaims>),
 }
 
@@ -76,7 +76,9 @@ impl SessionIdCache {
         }
     }
 
-    /// Checks the session id of a request: its seal, its gateway and principal, and that its session has not ended.
+    /// Checks the session id of a request: its seal, its gateway, principal and opener, and that its session has neither
+    /// expired nor been terminated on this proxy. Other proxies do not know of a termination; `session_id.rs` of
+    /// `data-plane/core` has the content of an id and its lifetime.
     pub(crate) fn check_session_id(
         &self,
         headers: &HeaderMap,

@@ -288,7 +288,11 @@ impl CertificateAuthority for MemoryControlApi {
 
 /// Not encryption: stores the encryption context and reverses the bytes.
 impl SecretSealer for MemoryControlApi {
-    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
+    fn seal_secret(
+        &self,
+        context: &EncryptionContext,
+        plain: &[u8],
+    ) -> Result<SealedBlob, SealError> {
         Ok(SealedBlob {
             key_id: "memory".into(),
             wrapped_key: format!("{context:?}").into_bytes(),
@@ -296,7 +300,7 @@ impl SecretSealer for MemoryControlApi {
         })
     }
 
-    fn open(
+    fn open_secret(
         &self,
         context: &EncryptionContext,
         sealed: &SealedBlob,

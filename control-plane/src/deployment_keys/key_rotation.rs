@@ -107,8 +107,8 @@ fn reseal(
         return None;
     }
     let again = || -> Result<SealedBlob, SealError> {
-        let opened = vault.open(context, sealed)?;
-        vault.seal(context, (*opened).as_ref())
+        let opened = vault.open_secret(context, sealed)?;
+        vault.seal_secret(context, (*opened).as_ref())
     };
     let (org, kind, id) = (&context.org, context.kind, &context.id);
     again()

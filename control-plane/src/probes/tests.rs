@@ -158,7 +158,7 @@ async fn a_probe_does_not_present_a_credential_outside_its_hosts() {
     let place = EncryptionContext::credential_value(&name("gh"));
     let kind = CredentialKind::StaticHeader {
         header: "authorization".to_owned(),
-        value: vault.seal(&place, b"Bearer s3cret").unwrap(),
+        value: vault.seal_secret(&place, b"Bearer s3cret").unwrap(),
     };
     let open = stored(kind, vault).await;
     let presented = open("https://api.example.com/mcp").unwrap();
@@ -182,7 +182,7 @@ async fn a_probe_presents_all_headers_and_query_parameters_of_a_credential() {
         SealedField {
             place,
             name: field.to_owned(),
-            value: vault.seal(&context, value).unwrap(),
+            value: vault.seal_secret(&context, value).unwrap(),
         }
     };
     let kind = CredentialKind::RequestFields(vec![
@@ -214,7 +214,7 @@ async fn a_value_that_was_moved_to_another_name_is_not_presented() {
     let kind = CredentialKind::RequestFields(vec![SealedField {
         place: FieldPlace::Header,
         name: "api_key".to_owned(),
-        value: vault.seal(&context, b"s3cret").unwrap(),
+        value: vault.seal_secret(&context, b"s3cret").unwrap(),
     }]);
     let open = stored(kind, vault).await;
     let refused = open("https://api.example.com/mcp").unwrap_err().to_string();

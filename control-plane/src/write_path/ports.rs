@@ -91,16 +91,20 @@ impl CursorSigner for WritePath {
 }
 
 impl SecretSealer for WritePath {
-    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
-        self.vault.seal(context, plain)
+    fn seal_secret(
+        &self,
+        context: &EncryptionContext,
+        plain: &[u8],
+    ) -> Result<SealedBlob, SealError> {
+        self.vault.seal_secret(context, plain)
     }
 
-    fn open(
+    fn open_secret(
         &self,
         context: &EncryptionContext,
         sealed: &SealedBlob,
     ) -> Result<PlaintextSecret, SealError> {
-        self.vault.open(context, sealed)
+        self.vault.open_secret(context, sealed)
     }
 }
 

@@ -6,7 +6,6 @@
 //!  plan         authorization, see `plan`
 //!  before_call  before a server is called: filters of the binding and the server
 //!  call         see `call`
-//!  after_call   what came back
 //!  account      metrics and traces
 //! ```
 //!

@@ -1,6 +1,8 @@
 //! Sealing of state that clients hold for the gateway, such as session ids, cursors and request states. Uses
 //! XChaCha20-Poly1305 with keys derived once per epoch and purpose. A sealed text is bound to a gateway and a
-//! principal and cannot be opened for others. The newest epoch seals; all configured epochs open.
+//! principal and cannot be opened for others. The newest epoch seals; the
+//! newest [`MAX_EPOCHS`] open. Secrets in the store are sealed elsewhere, by `control-plane/vault`, and the files of a proxy by
+//! `disk.rs` of `data-plane/sync`.
 
 pub mod task;
 

@@ -14,7 +14,7 @@ use super::LimitClock;
 
 const SHARDS: usize = 16;
 
-/// Maximum number of quotas in a shard that are remembered, unless more are in use.
+/// Maximum number of quotas in a shard. Beyond it those nearest to being full are forgotten, also if they are in use.
 const MAX_PER_SHARD: usize = 4_096;
 
 /// Number of quotas in a shard up to which full quotas are not looked for.

@@ -8,7 +8,7 @@ use std::{
 
 use toolgate_data_core::Refusal;
 
-/// Rate limiter of one token or other authenticated proof.
+/// Rate limiter of one token or other authenticated proof: for its requests, and for messages that release resources.
 #[derive(Debug, Default)]
 pub(crate) struct TokenRateLimiter {
     /// Theoretical arrival time of the next request at the rate (GCRA), in microseconds after the origin.

@@ -1,13 +1,14 @@
 //! Circuit breaker of one server with the states closed, open and half open. After several failures in a row
-//! nothing is sent for a while, then one call probes the server. Envoy has the same as "outlier detection". Pure: time and
-//! randomness are arguments.
+//! no call is sent for a while, then one call probes the server. Envoy has the same as "outlier detection". `permit.rs` decides
+//! which failures of a call count, `verdict.rs` of `data-plane/core` which answers are failures; `recovery.rs` pings the server meanwhile. Pure: time and randomness are
+//! arguments.
 
 use std::time::Duration;
 
 /// Number of failures in a row that open the circuit.
 pub const FAILURES: u32 = 5;
 
-/// First and longest time that the circuit stays open.
+/// First and longest limit of the time that the circuit stays open: it is a random time between half of it and all of it.
 pub const OPEN_DURATION: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 /// Time after which another call probes the server, in milliseconds: a call may take minutes on a healthy server.
@@ -33,7 +34,8 @@ enum BreakerState {
         /// End of the open state, in milliseconds.
         until: u64,
     },
-    /// The server is probed by one call at a time; all others are refused.
+    /// The server is probed by one call, and by another one each time that a probe has no outcome for long; all others are
+    /// refused.
     HalfOpen {
         /// Time at which the next call is a probe too, in milliseconds.
         next_probe: u64,
@@ -85,7 +87,7 @@ impl CircuitBreaker {
         }
     }
 
-    /// Records an answer of any kind.
+    /// Records an answer that is no failure of the server, see `permit.rs`.
     pub fn record_success(&mut self) {
         // Also while open: a call in flight that is answered tells the same as a probe.
         *self = Self::default();
@@ -110,8 +112,9 @@ impl CircuitBreaker {
         }
     }
 
-    /// Records a failure.
-    pub fn record_failure(&mut self, probe: bool, now: u64, random: u64) {
+    /// Records a failure. Returns `true` if it was the outcome of the probe, so that the circuit stays open. A probe that fails
+    /// after a ping or another call closed the circuit counts like any call.
+    pub fn record_failure(&mut self, probe: bool, now: u64, random: u64) -> bool {
         match self.state {
             BreakerState::Closed { failures } if failures + 1 < FAILURES => {
                 self.state = BreakerState::Closed {
@@ -119,10 +122,14 @@ impl CircuitBreaker {
                 };
             }
             BreakerState::Closed { .. } => self.open(now, random),
-            BreakerState::HalfOpen { .. } if probe => self.open(now, random),
+            BreakerState::HalfOpen { .. } if probe => {
+                self.open(now, random);
+                return true;
+            }
             // The call was sent before the circuit opened.
             BreakerState::HalfOpen { .. } | BreakerState::Open { .. } => {}
         }
+        false
     }
 
     /// Records a probe without an outcome, for instance because its client left: the next call is the probe.

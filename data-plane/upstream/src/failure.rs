@@ -29,10 +29,10 @@ pub(crate) fn of(error: &ClientError) -> UpstreamFailure {
     }
 }
 
-/// Reports if an error proves that no byte of the request was sent: no connection could be made. Timeouts are not counted,
-/// because they use up the time for connecting, nor are refusals of the proxy itself, because a second attempt would end
-/// alike.
-pub(crate) fn not_sent(error: &ClientError) -> bool {
+/// Reports if an error proves that no byte of the request was sent and a retry may help: no connection could be made. A
+/// timeout has used up the time for connecting, and a second attempt after a refusal of the proxy itself, a name that does
+/// not resolve, or a failed handshake of TLS would end alike.
+pub(crate) fn is_retryable(error: &ClientError) -> bool {
     match error {
         ClientError::Egress(error) => match error {
             EgressError::Connect { source, .. } => source.kind() != ErrorKind::TimedOut,

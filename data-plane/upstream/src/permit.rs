@@ -43,7 +43,7 @@ impl CallPermit {
         })
     }
 
-    /// Reports an answer of any kind.
+    /// Reports an answer that is no failure of the server.
     pub(crate) fn record_success(&mut self) {
         self.reported = true;
         if self.upstream.has_failures() {
@@ -79,14 +79,14 @@ impl CallPermit {
             | UpstreamFailure::ServerError => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
-                self.upstream.change_breaker(Some(failure), |breaker| {
-                    breaker.record_failure(probe, now, random::number());
+                let stays_open = self.upstream.change_breaker(Some(failure), |breaker| {
+                    breaker.record_failure(probe, now, random::number())
                 });
-                if probe {
+                if stays_open {
                     self.upstream.record_failed_probe(failure);
                 }
             }
-            // The server answered, if not as it should: a bad request of one caller must not close it to others.
+            // The server answered, if not as it should: a bad request of one caller must not refuse others.
             UpstreamFailure::Malformed
             | UpstreamFailure::RateLimited
             | UpstreamFailure::TooDeep

@@ -78,8 +78,8 @@ impl SendReport {
     }
 
     fn failed(failure: UpstreamFailure, session: Option<Arc<UpstreamSessionHandle>>) -> Self {
-        let not_sent = false;
-        Self::unsent(UpstreamHead::Failed { failure, not_sent }, session)
+        let retryable = false;
+        Self::unsent(UpstreamHead::Failed { failure, retryable }, session)
     }
 }
 
@@ -294,7 +294,7 @@ fn failed(upstream: &Upstream, error: &ClientError) -> UpstreamHead {
     upstream.describe_failure(failure, &error.public_message());
     UpstreamHead::Failed {
         failure,
-        not_sent: failure::not_sent(error),
+        retryable: failure::is_retryable(error),
     }
 }
 

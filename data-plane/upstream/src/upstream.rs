@@ -152,19 +152,20 @@ impl Upstream {
     }
 
     /// Applies an outcome to the circuit breaker, and logs if the circuit opens or closes.
-    /// `cause` is the failure that the outcome is, if any.
-    pub(crate) fn change_breaker(
+    /// `cause` is the failure that the outcome is, if any. Returns what `step` returns.
+    pub(crate) fn change_breaker<R>(
         self: &Arc<Self>,
         cause: Option<UpstreamFailure>,
-        step: impl FnOnce(&mut CircuitBreaker),
-    ) {
-        let (opened, closed) = {
+        step: impl FnOnce(&mut CircuitBreaker) -> R,
+    ) -> R {
+        let (outcome, opened, closed) = {
             let mut breaker = self.breaker();
             let before = breaker.is_open();
-            step(&mut breaker);
+            let outcome = step(&mut breaker);
             let has_no_failures = breaker.has_no_failures();
             self.has_failures.store(!has_no_failures, Ordering::Relaxed);
-            (!before && breaker.is_open(), before && !breaker.is_open())
+            let is_open = breaker.is_open();
+            (outcome, !before && is_open, before && !is_open)
         };
         let server = &self.server.name;
         if opened {
@@ -176,6 +177,7 @@ impl Upstream {
             self.report_recovered();
             tracing::info!(%server, "the circuit of the server closed: it answers again");
         }
+        outcome
     }
 
     /// Keeps the description of a failure, which the verdict on the call does not have.

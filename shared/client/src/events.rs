@@ -180,7 +180,7 @@ impl EventStream {
                 if event.data.len() > SMALL_RESPONSE {
                     event.data = attach_charge(self.charge.take(), event.data);
                 }
-                if self.cursor.is_duplicate(&mut event) {
+                if self.cursor.record(&mut event) {
                     continue;
                 }
                 return Ok(Some(event));
@@ -378,8 +378,8 @@ impl fmt::Debug for StreamSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Body(_) => "Body",
-            Self::Routed(_) => "Told",
-            Self::Resuming(_) => "Away",
+            Self::Routed(_) => "Routed",
+            Self::Resuming(_) => "Resuming",
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Position in an event stream (`Last-Event-ID`) and resumption by GET after the last event that had an id. The request
-//! of the stream is never sent again. Only legacy servers assign event ids.
+//! of the stream is never sent again. Only legacy servers assign event ids. The gateway assigns none to its
+//! clients, so it resumes no stream of theirs.
 
 use std::{
     collections::{VecDeque, hash_map::DefaultHasher},
@@ -62,7 +63,7 @@ pub(crate) struct StreamCursor {
 
 impl StreamCursor {
     /// Records an event; returns `true` if it is a duplicate of an event before the last resumption.
-    pub(crate) fn is_duplicate(&mut self, event: &mut SseEvent) -> bool {
+    pub(crate) fn record(&mut self, event: &mut SseEvent) -> bool {
         self.empty_resumptions = 0;
         if let Some(retry) = event.retry {
             self.retry = Some(Duration::from_millis(retry));

@@ -87,7 +87,7 @@ pub enum EgressErrorClass {
 }
 
 impl EgressError {
-    /// Returns `true` if the server has certainly received nothing of the request, so that it may be sent again.
+    /// Returns `true` if the server has certainly received nothing of the request. Callers decide if a retry makes sense.
     pub fn connect_failed(&self) -> bool {
         match self {
             Self::Broken(_) => false,

@@ -1,4 +1,5 @@
-//! Table of the kinds of objects. One row declares a kind: its names, the type and the id of its objects, and the roles
+//! Table of the kinds of objects (resource kinds: `kind` of a document, the types that a `CustomResourceDefinition` or an
+//! `apiVersion` has elsewhere). One row declares a kind: its names, the type and the id of its objects, and the roles
 //! that may read and write it. The store keys, the state, the commands, the records, the admin API, its access rights
 //! and the command line derive from the row; ARCHITECTURE.md lists what a new kind adds besides.
 
@@ -9,12 +10,13 @@ use crate::{AdminRole, ObjectMeta, ObjectName, Slug};
 #[cfg(test)]
 mod tests;
 
-/// Calls the macro `$callback` with all rows, as `desired { rows } observed { rows }`. Objects refer only to kinds of
+/// Declares the resource kinds. Calls the macro `$callback` with all rows, as `desired { rows } observed { rows }`. Objects refer only to kinds of
 /// earlier rows.
 ///
 /// A row is `Kind(object type, id type, table of the state, message of the API) { details }`. `id` names the field with
 /// the id of an object. `writer` is the lowest role that may write objects of the kind in its own organization; every
-/// role may read them. `reader` is the lowest role that may read an observed kind; `None` leaves it to the system token.
+/// role from viewer upwards may read them. `reader` is the lowest role that may read an observed kind; with `None` no role
+/// may, only the system token.
 /// `compiled` says when a write of an observed object changes the version of the snapshot; a write of a desired object
 /// always does.
 #[macro_export]

@@ -20,7 +20,7 @@ pub const HEALTH_DETAIL: usize = 300;
 pub enum HealthState {
     /// Calls are answered.
     Available,
-    /// The circuit is open or half open.
+    /// The circuit has opened, and neither a call nor a ping was answered since.
     Unavailable,
     /// The server refuses the credential, or the lack of one.
     Unauthorized,

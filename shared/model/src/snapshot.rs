@@ -23,7 +23,7 @@ mod entries;
 
 pub use entries::SnapshotEntries;
 
-/// Kind of a resource.
+/// Kind of a part of a snapshot. The kinds of the API are declared in `kind.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum SnapshotResourceKind {
     /// [`GatewayResource`].

@@ -1,4 +1,5 @@
-//! Table of the kinds of the API: their names, their place in resource names, and the columns of their tables.
+//! Columns of the tables of each kind. The names of a kind and its place in resource names come from its row in
+//! `shared/model/src/kind.rs`.
 
 use serde_json::Value;
 use toolgate_model::{ObjectKind, for_each_kind};

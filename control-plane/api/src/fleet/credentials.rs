@@ -56,7 +56,7 @@ impl credentials_server::Credentials for ProxyServices {
             return Err(status::invalid("principal", reason));
         }
         let open = |field: SealedCredentialField<'_>| {
-            let opened = self.sealer.open(&field.context, field.value);
+            let opened = self.sealer.open_secret(&field.context, field.value);
             let opened = opened.map_err(|error| status::seal(&error))?;
             Ok(ResolvedField {
                 place: field.place,

@@ -357,7 +357,10 @@ async fn revocations_are_sent_in_full_and_then_incrementally() {
 async fn a_credential_is_resolved_for_a_server_that_refers_to_it_with_its_revision() {
     let rig = fixture(None);
     let place = toolgate_control_core::port::EncryptionContext::credential_value(&name("git"));
-    let value = rig.control_api.seal(&place, b"Bearer s3cret").unwrap();
+    let value = rig
+        .control_api
+        .seal_secret(&place, b"Bearer s3cret")
+        .unwrap();
     let credential = Credential {
         name: name("git"),
         meta: ObjectMeta::default(),
@@ -439,7 +442,7 @@ async fn several_headers_and_query_parameters_are_resolved_as_one_credential() {
         SealedField {
             place,
             name: field.to_owned(),
-            value: rig.control_api.seal(&context, value).unwrap(),
+            value: rig.control_api.seal_secret(&context, value).unwrap(),
         }
     };
     let credential = Credential {
@@ -491,7 +494,10 @@ async fn a_credential_is_resolved_only_for_a_server_that_a_gateway_binds() {
         hosts: CredentialHosts::new(vec![hosts.parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".into(),
-            value: rig.control_api.seal(&place, b"Bearer s3cret").unwrap(),
+            value: rig
+                .control_api
+                .seal_secret(&place, b"Bearer s3cret")
+                .unwrap(),
         },
     };
     let git = credential("https://example.com");

@@ -1,4 +1,4 @@
-//! Credentials. Plaintext values are sealed here, before they reach any other component.
+//! Credentials. Plaintext secrets are sealed here, so that the command, the state and the store hold sealed values only.
 
 use tonic::Status;
 use toolgate_control_core::{
@@ -25,7 +25,7 @@ impl AdminResource for Credential {
         let input = CredentialInput::from_proto(message).map_err(status::invalid_message)?;
         let name = input.name.clone();
         let stored = stored.map(sealed_credential_fields).unwrap_or_default();
-        let sealed = input.sealed(|fields, given| {
+        let sealed = input.seal_with(|fields, given| {
             let context = match fields {
                 CredentialFields::StaticHeader(_) => EncryptionContext::credential_value(&name),
                 CredentialFields::Several(_) => {
@@ -33,7 +33,7 @@ impl AdminResource for Credential {
                 }
             };
             let seal = |plain: &[u8]| {
-                let sealed = secrets.sealer.seal(&context, plain);
+                let sealed = secrets.sealer.seal_secret(&context, plain);
                 sealed.map_err(|error| status::seal(&error))
             };
             if let Some(value) = &given.value {
@@ -48,7 +48,7 @@ impl AdminResource for Credential {
             if kept.context == context {
                 return Ok(kept.value.clone());
             }
-            let opened = secrets.sealer.open(&kept.context, kept.value);
+            let opened = secrets.sealer.open_secret(&kept.context, kept.value);
             seal((*opened.map_err(|error| status::seal(&error))?).as_ref())
         })?;
         Ok(OperatorObject::from(sealed).into())

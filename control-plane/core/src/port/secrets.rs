@@ -10,10 +10,14 @@ use toolgate_model::{
 /// Encrypts values before they are stored.
 pub trait SecretSealer: Send + Sync + 'static {
     /// Encrypts `plain` and binds the result to `context` (organization, kind, id, field).
-    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError>;
+    fn seal_secret(
+        &self,
+        context: &EncryptionContext,
+        plain: &[u8],
+    ) -> Result<SealedBlob, SealError>;
 
     /// Decrypts a value that was sealed with the same `context`.
-    fn open(
+    fn open_secret(
         &self,
         context: &EncryptionContext,
         sealed: &SealedBlob,
@@ -25,7 +29,7 @@ pub trait SecretSealer: Send + Sync + 'static {
 pub struct EncryptionContext {
     /// Organization id, or `_system`.
     pub org: String,
-    /// Kind of the object, e.g. `credential`.
+    /// Kind of the object, e.g. `credential`; `key` for keys of the deployment.
     pub kind: &'static str,
     /// Id of the object.
     pub id: String,

@@ -32,7 +32,7 @@ fn of_several_fields(credential: &toolgate_model::ObjectName, keys: &EnvelopeSea
         SealedField {
             place,
             name: field.to_owned(),
-            value: keys.seal(&context, VALUE).unwrap(),
+            value: keys.seal_secret(&context, VALUE).unwrap(),
         }
     };
     Credential {
@@ -56,7 +56,7 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
         hosts: CredentialHosts::new(vec!["http://127.0.0.1:9".parse().unwrap()]),
         kind: CredentialKind::StaticHeader {
             header: "authorization".to_owned(),
-            value: old.seal(&place, VALUE).unwrap(),
+            value: old.seal_secret(&place, VALUE).unwrap(),
         },
     });
     plane.create(object).await.unwrap();
@@ -101,10 +101,10 @@ async fn after_a_rotation_all_secrets_open_with_the_new_key_alone() {
     else {
         panic!("one header");
     };
-    assert_eq!((*new.open(&place, value).unwrap()).as_ref(), VALUE);
+    assert_eq!((*new.open_secret(&place, value).unwrap()).as_ref(), VALUE);
     let stored = state.credentials.get(&several).unwrap();
     for field in sealed_credential_fields(stored) {
-        let opened = new.open(&field.context, field.value).unwrap();
+        let opened = new.open_secret(&field.context, field.value).unwrap();
         assert_eq!((*opened).as_ref(), VALUE, "{}", field.name);
     }
     let key = DeploymentKeys::open_or_create(&plane.writer, &new, "t")

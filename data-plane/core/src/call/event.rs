@@ -68,8 +68,8 @@ pub enum UpstreamHead {
     Failed {
         /// Reason.
         failure: UpstreamFailure,
-        /// `true` if no connection could be made, so that no byte of the request was sent.
-        not_sent: bool,
+        /// `true` if no connection could be made, so that no byte of the request was sent and a retry may help.
+        retryable: bool,
     },
     /// The stream that carries the upstream session has ended, so that nothing was sent.
     SessionEnded,

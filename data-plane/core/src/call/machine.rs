@@ -15,7 +15,7 @@ use super::{
     elicitation::{Elicitation, ElicitationEvent},
     event::{BodyKind, CallEvent, CallTime, UpstreamEnd},
     notification_limiter::LimitedNotification,
-    retry::{RetryState, refusal_to_probe},
+    retry::{RetryPolicy, refusal_to_probe},
     verdict::{UpstreamVerdict, may_be_running},
 };
 use crate::{
@@ -31,7 +31,7 @@ use conversation::ConversationState;
 pub struct CallMachine {
     relay: ResponseRelay,
     phase: CallPhase,
-    retry: RetryState,
+    retry: RetryPolicy,
     /// Number of URL elicitations of the call so far.
     url_elicitations: u8,
     /// `false` once the client has closed the stream of the call.
@@ -109,7 +109,7 @@ impl CallMachine {
         Self {
             relay: ResponseRelay::new(plan, era, 0, log_level),
             phase: CallPhase::Sending,
-            retry: RetryState::default(),
+            retry: RetryPolicy::default(),
             url_elicitations,
             client_connected: true,
             draining: false,

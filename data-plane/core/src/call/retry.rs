@@ -1,8 +1,12 @@
-//! Retries of a call. A call is sent at most twice per round, and the second time only if the first attempt provably
-//! did not run: no connection could be made, the session had ended before it was sent, or a legacy server refuses a ping
-//! in the same session with the same HTTP status, so that it refuses the session before it looks at the message. All
-//! decisions to send a call that may have left the proxy once more are made here. Below them, the connection pool of
-//! `shared/egress` moves a request to another connection if it was provably not sent.
+//! Retry policy of a call (as `should_retry` or `retry_on` of other proxies): [`RetryPolicy`]. A call is sent at most twice
+//! per round, and the second time only if the first attempt provably did not run: no connection could be made, the session
+//! had ended before it was sent, or a legacy server refuses a ping in the same session with the same HTTP status, so that it
+//! refuses the session before it looks at the message. All decisions to send the message of a round once more are made here;
+//! `is_retryable` of `data-plane/upstream` judges the error of a connection.
+//!
+//! Not retries: a client that returns to a suspended call; the next round of a call, with the answers of the client (`machine/client.rs`); a request that did not reach
+//! the peer that owns its state, and is served here (`pipeline.rs` of the data plane); a request that the connection pool of
+//! `shared/egress` takes to another connection because nothing of it was sent on the first.
 
 use bytes::Bytes;
 use toolgate_mcp::error::codes;
@@ -82,7 +86,7 @@ pub fn session_verdict(refusal: SessionRefusal, ping: PingOutcome) -> SessionVer
     }
 }
 
-/// Next step after an attempt that did not run.
+/// Next step after an attempt that failed: a retry if it did not run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryStep {
     /// Send the call again.
@@ -91,23 +95,23 @@ pub(super) enum RetryStep {
     Fail(UpstreamFailure),
 }
 
-/// Attempts of one round.
+/// Retry policy of one round: one retry at most.
 #[derive(Debug, Default)]
-pub(super) struct RetryState {
+pub(super) struct RetryPolicy {
     retried: bool,
 }
 
-impl RetryState {
-    /// No connection could be made.
-    pub(super) fn not_sent(&mut self) -> RetryStep {
+impl RetryPolicy {
+    /// Decides on a retry of a call for which no connection could be made.
+    pub(super) fn retry_unsent(&mut self) -> RetryStep {
         match std::mem::replace(&mut self.retried, true) {
             false => RetryStep::Retry(RetrySession::Same),
             true => RetryStep::Fail(UpstreamFailure::Unreachable),
         }
     }
 
-    /// The session of the call was pinged. A session is replaced once.
-    pub(super) fn session_probed(&mut self, verdict: SessionVerdict) -> ProbeStep {
+    /// Decides on a retry of a refused call after a ping in its session. A session is replaced once.
+    pub(super) fn retry_after_ping(&mut self, verdict: SessionVerdict) -> ProbeStep {
         match verdict {
             SessionVerdict::Usable => ProbeStep::Continue,
             SessionVerdict::NotExecuted => match std::mem::replace(&mut self.retried, true) {
@@ -128,7 +132,7 @@ pub(super) enum ProbeStep {
     Replace,
     /// The response stands, and the next call opens a new session.
     Discard,
-    /// Give up: the new session is refused like the old one.
+    /// Give up: the call was sent twice, and the session of the second attempt is refused too.
     Fail,
 }
 
@@ -139,7 +143,8 @@ pub(super) fn may_refuse_session(status: u16, in_session: bool) -> bool {
 }
 
 /// Returns the refusal after which a session is probed in the background, if the response is one. The call is not
-/// repeated, so that its response does not wait for the ping. With a status of 4xx the session was probed before.
+/// repeated, so that its response does not wait for the ping. With a status of 4xx the session was
+/// probed before, or the status says nothing of the session.
 pub(super) fn refusal_to_probe(
     status: u16,
     is_answered: bool,
@@ -153,8 +158,8 @@ pub(super) fn refusal_to_probe(
     }
 }
 
-/// Returns `true` for a status by which a server rejects a request that it did not run. 407 is of a proxy, 408 and 429 are
-/// about time.
+/// Returns `true` for a status by which servers reject requests without running them. It proves that for one request only
+/// together with a ping that is refused alike. 407 is of a proxy, 408 and 429 are about time.
 fn is_client_error(status: u16) -> bool {
     matches!(status, 400..=499) && !matches!(status, 407 | 408 | 429)
 }

@@ -133,8 +133,8 @@ impl World {
     fn unlinked(&mut self, id: CallId, failure: UpstreamFailure) {
         if let Some(call) = self.calls.get_mut(&id) {
             call.waits = false;
-            let not_sent = false;
-            let head = UpstreamHead::Failed { failure, not_sent };
+            let retryable = false;
+            let head = UpstreamHead::Failed { failure, retryable };
             self.feed(id, call::CallEvent::UpstreamHead(head));
             assert!(!self.calls.contains_key(&id), "call {id} cannot be sent");
         }

@@ -85,8 +85,8 @@ impl World {
         self.arrived(id, arrival);
     }
 
-    fn unsent(&mut self, id: CallId, failure: UpstreamFailure, not_sent: bool) {
-        let head = UpstreamHead::Failed { failure, not_sent };
+    fn unsent(&mut self, id: CallId, failure: UpstreamFailure, retryable: bool) {
+        let head = UpstreamHead::Failed { failure, retryable };
         self.feed(id, CallEvent::UpstreamHead(head));
     }
 

@@ -197,7 +197,7 @@ impl SessionRegistry {
         }
     }
 
-    /// Terminates the session: its streams end, and this proxy rejects its id from now on.
+    /// Terminates the session: its streams end, and this proxy rejects its id while it is recorded as terminated.
     pub fn terminate(&self, subject: SessionContext<'_>) {
         let (claims, principal) = (subject.claims, subject.caller.principal());
         self.table.terminated.insert(principal, claims, self.now());

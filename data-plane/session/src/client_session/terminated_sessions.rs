@@ -47,7 +47,7 @@ impl TerminatedSessions {
         self.sessions.len()
     }
 
-    /// Records a terminated session for as long as its id can be opened.
+    /// Records a terminated session for as long as its id can be opened, and as the bounds of the record permit.
     pub(crate) fn insert(
         &self,
         principal: &Arc<Principal>,

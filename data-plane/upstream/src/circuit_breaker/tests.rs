@@ -32,7 +32,7 @@ fn the_fifth_failure_opens_it_and_one_call_at_a_time_probes() {
     assert_eq!(circuit.admit(499), BreakerAdmission::Refused);
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
     assert_eq!(circuit.admit(500), BreakerAdmission::Refused);
-    circuit.record_failure(true, 500, 0);
+    assert!(circuit.record_failure(true, 500, 0), "it stays open");
     assert_eq!(
         circuit.admit(1_499),
         BreakerAdmission::Refused,
@@ -48,7 +48,7 @@ fn calls_sent_before_it_opened_do_not_lengthen_the_open_state() {
     let mut circuit = opened();
     circuit.record_failure(false, 400, 0);
     assert_eq!(circuit.admit(500), BreakerAdmission::Probe);
-    circuit.record_failure(false, 500, 0);
+    assert!(!circuit.record_failure(false, 500, 0));
     assert_eq!(
         circuit.admit(500),
         BreakerAdmission::Refused,
@@ -91,7 +91,11 @@ proptest! {
             now += passed;
             match what {
                 0 | 1 => probing |= circuit.admit(now) == BreakerAdmission::Probe,
-                2 => circuit.record_failure(std::mem::take(&mut probing), now, random),
+                2 => {
+                    let was_open = circuit.is_open();
+                    let stays_open = circuit.record_failure(std::mem::take(&mut probing), now, random);
+                    prop_assert!(was_open || !stays_open);
+                }
                 3 => { circuit.record_success(); probing = false; }
                 _ => { circuit.record_abandoned(now); probing = false; }
             }

@@ -45,7 +45,7 @@ fn a_call_is_retried_only_if_nothing_was_sent_or_the_session_was_unknown() {
         (ClientError::Broken("cut".to_owned()), false),
     ];
     for (error, expected) in errors {
-        assert_eq!(not_sent(&error), expected, "{error}");
+        assert_eq!(is_retryable(&error), expected, "{error}");
     }
     let failure = of(&ClientError::Egress(exhausted()));
     assert_eq!(failure, UpstreamFailure::ResourcesExhausted);

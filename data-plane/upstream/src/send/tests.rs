@@ -37,7 +37,7 @@ async fn a_server_that_does_not_listen_proves_that_nothing_was_sent() {
         .await;
     let expected = UpstreamHead::Failed {
         failure: UpstreamFailure::Unreachable,
-        not_sent: true,
+        retryable: true,
     };
     assert_eq!(report.head, expected);
     assert!(report.call.is_some(), "its permit waits for the verdict");
@@ -71,7 +71,7 @@ async fn the_attempts_of_a_call_have_the_limit_for_connecting_together() {
     // No second attempt follows.
     let expected = UpstreamHead::Failed {
         failure: UpstreamFailure::Unreachable,
-        not_sent: false,
+        retryable: false,
     };
     assert_eq!(report.head, expected);
     let took = start.elapsed();
@@ -229,7 +229,7 @@ async fn no_room_for_an_answer_means_no_call() {
         .await;
     let expected = UpstreamHead::Failed {
         failure: UpstreamFailure::Busy,
-        not_sent: false,
+        retryable: false,
     };
     assert_eq!(report.head, expected);
     assert!(report.call.is_none());

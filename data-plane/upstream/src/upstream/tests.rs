@@ -56,6 +56,35 @@ fn the_circuit_trips_when_it_opens_and_with_each_probe_that_fails() {
 }
 
 #[test]
+fn a_probe_that_fails_after_a_ping_closed_the_circuit_trips_it_once() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    clock.advance(Duration::from_secs(2));
+    let mut probe = upstream.permit().unwrap();
+    WatchedServer::record_ping(Arc::clone(&upstream));
+    assert_eq!(upstream.trips(), 1);
+    probe.record_failure(UpstreamFailure::Broken);
+    assert_eq!(upstream.trips(), 2);
+    assert!(upstream.is_circuit_open());
+}
+
+#[test]
+fn a_failed_probe_does_not_report_a_server_whose_circuit_another_call_closed() {
+    let clock = ManualClock::new(Timestamp(0));
+    let upstream = upstream(&clock);
+    broken(&upstream);
+    clock.advance(Duration::from_secs(2));
+    let mut slow = upstream.permit().unwrap();
+    clock.advance(Duration::from_secs(10));
+    upstream.permit().unwrap().record_success();
+    slow.record_failure(UpstreamFailure::Timeout);
+    assert_eq!(upstream.trips(), 1);
+    assert!(!upstream.is_circuit_open());
+    assert!(!upstream.health.is_failing(upstream.reported_server()));
+}
+
+#[test]
 fn a_lack_of_resources_of_the_proxy_does_not_open_the_circuit() {
     let clock = ManualClock::new(Timestamp(0));
     let upstream = upstream(&clock);

@@ -33,7 +33,7 @@ fn after(text: &str) -> StreamCursor {
     framer.push(text.as_bytes()).unwrap();
     let mut place = StreamCursor::default();
     while let Some(mut event) = framer.next_event() {
-        place.is_duplicate(&mut event);
+        place.record(&mut event);
     }
     place
 }
@@ -106,9 +106,9 @@ fn long_messages_are_compared_by_their_start_and_end() {
     let long =
         |first: &str, last: &str| format!("{first}{}{last}", "x".repeat(3 * FINGERPRINT_BYTES));
     let mut place = StreamCursor::default();
-    assert!(!place.is_duplicate(&mut event(Some("1"), None, &long("a", "a"))));
+    assert!(!place.record(&mut event(Some("1"), None, &long("a", "a"))));
     place.next_resume().unwrap();
-    let mut passes = |data: &str| place.is_duplicate(&mut event(Some("1"), None, data));
+    let mut passes = |data: &str| place.record(&mut event(Some("1"), None, data));
     assert!(passes(&long("a", "a")));
     assert!(!passes(&long("a", "b")));
     assert!(!passes(&long("b", "a")));
@@ -119,7 +119,7 @@ fn stream_resumptions_are_limited() {
     let mut place = after("id: a\n\n");
     for _ in 0..MAX_RESUMPTIONS {
         place.next_resume().unwrap();
-        place.is_duplicate(&mut event(Some("a"), None, ""));
+        place.record(&mut event(Some("a"), None, ""));
     }
     assert_eq!(place.next_resume(), None);
     // A resumed stream without events has nothing more to deliver.
@@ -133,13 +133,13 @@ fn stream_resumptions_are_limited() {
 #[test]
 fn only_messages_from_before_a_cut_are_duplicates() {
     let mut place = StreamCursor::default();
-    let mut passes = |id, data| place.is_duplicate(&mut event(Some(id), None, data));
+    let mut passes = |id, data| place.record(&mut event(Some(id), None, data));
     assert!(!passes("1", "{\"a\":1}"));
     assert!(!passes("2", "{\"b\":1}"));
     // A repeated id on one stream is a server fault, not a duplicate.
     assert!(!passes("2", "{\"b\":1}"));
     place.next_resume().unwrap();
-    let mut passes = |id, data| place.is_duplicate(&mut event(Some(id), None, data));
+    let mut passes = |id, data| place.record(&mut event(Some(id), None, data));
     assert!(passes("1", "{\"a\":1}"));
     assert!(passes("2", "{\"b\":1}"));
     assert!(!passes("2", "{\"longer\":1}"));
@@ -152,7 +152,7 @@ fn only_messages_from_before_a_cut_are_duplicates() {
 fn the_duplicate_history_is_bounded() {
     let mut place = StreamCursor::default();
     for number in 0..3 * MAX_FINGERPRINTS {
-        let _new = place.is_duplicate(&mut event(Some(&number.to_string()), None, "{}"));
+        let _new = place.record(&mut event(Some(&number.to_string()), None, "{}"));
         if number % 100 == 0 {
             place.next_resume().unwrap();
         }

@@ -111,7 +111,7 @@ impl CredentialInput {
     }
 
     /// Returns the credential with the values that `seal` returns for its headers and query parameters.
-    pub fn sealed<E>(
+    pub fn seal_with<E>(
         self,
         mut seal: impl FnMut(&CredentialFields, &FieldInput) -> Result<SealedBlob, E>,
     ) -> Result<Credential, E> {
@@ -173,7 +173,7 @@ pub fn credential(
     let mut values = values.into_iter();
     let counted = || FieldViolation::new("values", "are not one for each header and parameter");
     let sealed =
-        CredentialInput::from_proto(proto)?.sealed(|_, _| values.next().ok_or_else(counted))?;
+        CredentialInput::from_proto(proto)?.seal_with(|_, _| values.next().ok_or_else(counted))?;
     match values.next() {
         Some(_) => Err(counted().into()),
         None => Ok(sealed),

@@ -79,7 +79,9 @@ fn opened(control_api: &MemoryControlApi) -> Vec<(FieldPlace, String, String)> {
     let (_, stored) = state.credentials.iter().next().unwrap();
     let fields = sealed_credential_fields(stored).into_iter();
     let opened = fields.map(|field| {
-        let value = control_api.open(&field.context, field.value).unwrap();
+        let value = control_api
+            .open_secret(&field.context, field.value)
+            .unwrap();
         let value = String::from_utf8((*value).as_ref().to_vec()).unwrap();
         (field.place, field.name.to_owned(), value)
     });

@@ -147,7 +147,7 @@ async fn a_credential_value_is_stored_sealed_and_never_returned() {
         panic!("one header");
     };
     let opened = control_api
-        .open(&EncryptionContext::credential_value(name), value)
+        .open_secret(&EncryptionContext::credential_value(name), value)
         .unwrap();
     assert_eq!((*opened).as_ref(), b"Bearer s3cret");
 }

@@ -12,7 +12,7 @@ use crate::{
         effect::{CallEffect, CallEffects, CallEnd, SealRequest},
         elicitation::{ElicitationEvent, ElicitationId, ElicitationOutput},
         event::{CallTime, ContinuedCall},
-        retry::{InputResponses, RetryState},
+        retry::{InputResponses, RetryPolicy},
         url_elicitation::key,
     },
     refusal::UpstreamFailure,
@@ -89,7 +89,7 @@ impl CallMachine {
     fn send_round(&mut self, responses: Option<bytes::Bytes>, out: &mut CallEffects) {
         let state = self.conversation().request_state.take();
         self.phase = CallPhase::Sending;
-        self.retry = RetryState::default();
+        self.retry = RetryPolicy::default();
         let input_responses = InputResponses { responses, state };
         out.push(CallEffect::SendUpstream(Some(input_responses)));
     }

@@ -29,14 +29,14 @@ impl CallMachine {
             return;
         }
         match head {
-            UpstreamHead::Failed { failure, not_sent } => {
+            UpstreamHead::Failed { failure, retryable } => {
                 let running = may_be_running(failure);
                 out.push(CallEffect::SettleUpstream(UpstreamVerdict::Failed {
                     failure,
                     running,
                 }));
-                let step = match not_sent {
-                    true => self.retry.not_sent(),
+                let step = match retryable {
+                    true => self.retry.retry_unsent(),
                     false => RetryStep::Fail(failure),
                 };
                 self.step(step, out);
@@ -72,7 +72,7 @@ impl CallMachine {
         let verdict = refused.map_or(SessionVerdict::NotExecuted, |head| {
             session_verdict(SessionRefusal::Status(head.status), ping)
         });
-        let step = self.retry.session_probed(verdict);
+        let step = self.retry.retry_after_ping(verdict);
         match (step, refused) {
             (ProbeStep::Continue, Some(head)) => self.on_response_head(head, out),
             (ProbeStep::Discard, Some(head)) => {

@@ -22,34 +22,34 @@ fn only_a_refusal_in_a_session_holds_a_response_back() {
 
 #[test]
 fn a_call_that_was_not_sent_is_sent_once_more() {
-    let mut state = RetryState::default();
-    assert_eq!(state.not_sent(), RetryStep::Retry(RetrySession::Same));
+    let mut policy = RetryPolicy::default();
+    assert_eq!(policy.retry_unsent(), RetryStep::Retry(RetrySession::Same));
     let unreachable = RetryStep::Fail(UpstreamFailure::Unreachable);
-    assert_eq!(state.not_sent(), unreachable);
+    assert_eq!(policy.retry_unsent(), unreachable);
     assert_eq!(
-        state.session_probed(SessionVerdict::NotExecuted),
+        policy.retry_after_ping(SessionVerdict::NotExecuted),
         ProbeStep::Fail
     );
 }
 
 #[test]
 fn a_forgotten_session_is_replaced_once_and_only_after_a_probe() {
-    let mut state = RetryState::default();
+    let mut policy = RetryPolicy::default();
     assert_eq!(
-        state.session_probed(SessionVerdict::NotExecuted),
+        policy.retry_after_ping(SessionVerdict::NotExecuted),
         ProbeStep::Replace
     );
     assert_eq!(
-        state.session_probed(SessionVerdict::NotExecuted),
+        policy.retry_after_ping(SessionVerdict::NotExecuted),
         ProbeStep::Fail
     );
 }
 
 #[test]
 fn a_404_of_a_known_session_is_an_answer() {
-    let mut state = RetryState::default();
+    let mut policy = RetryPolicy::default();
     let verdict = session_verdict(status(404), PingOutcome::Answered);
-    assert_eq!(state.session_probed(verdict), ProbeStep::Continue);
+    assert_eq!(policy.retry_after_ping(verdict), ProbeStep::Continue);
 }
 
 /// Only the same HTTP refusal of a ping proves that the call was refused before it ran.

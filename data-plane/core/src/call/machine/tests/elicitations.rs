@@ -153,7 +153,7 @@ fn each_round_has_a_retry_of_its_own() {
     let unreachable = || {
         CallEvent::UpstreamHead(UpstreamHead::Failed {
             failure: UpstreamFailure::Unreachable,
-            not_sent: true,
+            retryable: true,
         })
     };
     assert_eq!(on(&mut machine, unreachable()).len(), 2);

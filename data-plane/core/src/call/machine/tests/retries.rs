@@ -3,8 +3,8 @@
 use super::*;
 use crate::call::retry::{PingOutcome, RetrySession, SessionRefusal};
 
-fn failed(failure: UpstreamFailure, not_sent: bool) -> CallEvent {
-    CallEvent::UpstreamHead(UpstreamHead::Failed { failure, not_sent })
+fn failed(failure: UpstreamFailure, retryable: bool) -> CallEvent {
+    CallEvent::UpstreamHead(UpstreamHead::Failed { failure, retryable })
 }
 
 fn refused_ping(status: u16) -> CallEvent {

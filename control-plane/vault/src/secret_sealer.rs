@@ -1,4 +1,4 @@
-//! Envelope encryption: each value has its own data key, which is wrapped by the key-encryption key. Both layers
+//! Sealing of secrets before they are stored, by envelope encryption: each value has its own data key, which is wrapped by the key-encryption key. Both layers
 //! are XChaCha20-Poly1305 with random 192-bit nonces, so no nonce counter has to be stored. Both layers
 //! authenticate the [`EncryptionContext`] of the value and the id of the wrapping key.
 
@@ -36,7 +36,11 @@ impl EnvelopeSealer {
 }
 
 impl SecretSealer for EnvelopeSealer {
-    fn seal(&self, context: &EncryptionContext, plain: &[u8]) -> Result<SealedBlob, SealError> {
+    fn seal_secret(
+        &self,
+        context: &EncryptionContext,
+        plain: &[u8],
+    ) -> Result<SealedBlob, SealError> {
         let unknown = || SealError::UnknownKey("none".to_owned());
         let (key_id, wrapping) = self.keys.newest().ok_or_else(unknown)?;
         let aad = associated_bytes(context, key_id);
@@ -48,7 +52,7 @@ impl SecretSealer for EnvelopeSealer {
         })
     }
 
-    fn open(
+    fn open_secret(
         &self,
         context: &EncryptionContext,
         sealed: &SealedBlob,
@@ -96,6 +100,7 @@ fn encrypt(key: &[u8; 32], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, SealError>
     let nonce: [u8; NONCE_BYTES] = random::bytes();
     let cipher = XChaCha20Poly1305::new(key.into());
     let sealed = cipher.encrypt(&XNonce::from(nonce), Payload { msg, aad });
+    // Encryption only fails for a plaintext above 256 GiB.
     let sealed = sealed.map_err(|_| SealError::Mismatch)?;
     Ok([nonce.as_slice(), &sealed].concat())
 }
