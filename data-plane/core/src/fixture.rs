@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use toolgate_mcp::{Envelope, FrameLimits, envelope, era, headers, trace::TraceContext};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, ResourceKey, Slug,
-    Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp, TokenHash, TokenSubject, UriMode,
-    Version,
+    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, ObjectName, Principal,
+    PrincipalSubject, ResourceKey, Slug, Snapshot, SnapshotResource, SnapshotResourceKind,
+    Timestamp, TokenHash, TokenSubject, UriMode, Version,
     snapshot::{
         DefinitionsResource, ExposedPrompt, ExposedTool, GatewayResource, ServerResource,
         SnapshotEntry, TokenResource,
@@ -34,6 +34,14 @@ pub(crate) fn name(org: &str, id: &str) -> ObjectName {
 pub(crate) fn key(kind: SnapshotResourceKind, org: &str, id: &str) -> ResourceKey {
     let name = name(org, id);
     ResourceKey { kind, name }
+}
+
+/// User of the organization `acme`.
+pub(crate) fn user(id: &str) -> Principal {
+    Principal {
+        org: slug("acme"),
+        subject: PrincipalSubject::User(slug(id)),
+    }
 }
 
 pub(crate) fn hash(text: &str) -> TokenHash {

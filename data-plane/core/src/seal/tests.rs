@@ -5,18 +5,11 @@ use toolgate_model::{Principal, PrincipalSubject, Uid};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::fixture::{sealer, slug};
-
-fn ada() -> Principal {
-    Principal {
-        org: slug("acme"),
-        subject: PrincipalSubject::User(slug("ada")),
-    }
-}
+use crate::fixture::{sealer, slug, user};
 
 #[test]
 fn a_sealed_value_opens_only_for_its_purpose_gateway_and_principal() {
-    let (gateway, other_gateway, ada) = (slug("main"), slug("side"), ada());
+    let (gateway, other_gateway, ada) = (slug("main"), slug("side"), user("ada"));
     let team = Principal {
         subject: PrincipalSubject::Team(slug("ada")),
         ..ada.clone()
@@ -76,7 +69,7 @@ fn a_token_made_again_under_its_name_opens_nothing_of_the_first() {
 
 #[test]
 fn two_key_epochs_open_and_the_newest_seals() {
-    let (gateway, ada) = (slug("main"), ada());
+    let (gateway, ada) = (slug("main"), user("ada"));
     let here = SealContext {
         gateway: &gateway,
         principal: &ada,
@@ -105,7 +98,7 @@ fn two_key_epochs_open_and_the_newest_seals() {
 
 #[test]
 fn stable_seals_repeat_and_differ_by_seal_context() {
-    let (gateway, ada) = (slug("main"), ada());
+    let (gateway, ada) = (slug("main"), user("ada"));
     let org = Principal {
         subject: PrincipalSubject::AllCallers,
         ..ada.clone()
@@ -149,7 +142,7 @@ fn a_keyring_without_valid_keys_is_rejected() {
 /// The plain texts are those of sealed texts with 512, 1,024 and 65,536 characters.
 #[test]
 fn a_sealed_text_opens_up_to_the_limit_of_its_purpose() {
-    let (gateway, ada) = (slug("main"), ada());
+    let (gateway, ada) = (slug("main"), user("ada"));
     let here = SealContext {
         gateway: &gateway,
         principal: &ada,
@@ -175,14 +168,14 @@ fn a_sealed_text_opens_up_to_the_limit_of_its_purpose() {
 proptest! {
     #[test]
     fn arbitrary_text_is_rejected_without_a_panic(text in "\\PC{0,600}") {
-        let (gateway, ada) = (slug("main"), ada());
+        let (gateway, ada) = (slug("main"), user("ada"));
         let here = SealContext { gateway: &gateway, principal: &ada };
         prop_assert_eq!(sealer(&[1]).open(SealPurpose::Session, here, &text), None);
     }
 
     #[test]
     fn a_single_changed_character_does_not_open(at in 0_usize..1000, plain in prop::collection::vec(any::<u8>(), 20..60)) {
-        let (gateway, ada) = (slug("main"), ada());
+        let (gateway, ada) = (slug("main"), user("ada"));
         let here = SealContext { gateway: &gateway, principal: &ada };
         let sealer = sealer(&[1]);
         let text = sealer.seal(SealPurpose::Session, here, &[9; NONCE_LEN], &plain);

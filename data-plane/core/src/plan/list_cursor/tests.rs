@@ -3,15 +3,12 @@
 use toolgate_model::{Principal, PrincipalSubject};
 
 use super::*;
-use crate::fixture::{sealer, slug};
+use crate::fixture::{sealer, slug, user};
 
 #[test]
 fn a_cursor_is_bound_to_list_state_and_principal() {
     let (gateway, sealer) = (slug("main"), sealer(&[1]));
-    let ada = Principal {
-        org: slug("acme"),
-        subject: PrincipalSubject::User(slug("ada")),
-    };
+    let ada = user("ada");
     let org = Principal {
         subject: PrincipalSubject::AllCallers,
         ..ada.clone()
@@ -47,10 +44,7 @@ fn a_cursor_opens_for_its_own_kind_of_list_only() {
         ListKind::Templates,
     ];
     let (gateway, sealer) = (slug("main"), sealer(&[1]));
-    let ada = Principal {
-        org: slug("acme"),
-        subject: PrincipalSubject::User(slug("ada")),
-    };
+    let ada = user("ada");
     let here = SealContext {
         gateway: &gateway,
         principal: &ada,

@@ -1,25 +1,17 @@
 //! Tests of task ids: an id opens to its contents, for its principal and gateway only.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, PrincipalSubject};
 
 use super::TaskId;
 use crate::{
-    fixture::{sealer, slug},
+    fixture::{sealer, slug, user},
     seal::{SealContext, SealPurpose},
 };
-
-fn ada() -> Principal {
-    Principal {
-        org: slug("acme"),
-        subject: PrincipalSubject::User(slug("ada")),
-    }
-}
 
 proptest! {
     #[test]
     fn a_task_id_round_trips_only_in_its_seal_context(tool in "[a-zA-Z0-9_.-]{1,128}", original in "\\PC{0,80}") {
-        let (sealer, ada, main, other) = (sealer(&[1]), ada(), slug("main"), slug("other"));
+        let (sealer, ada, main, other) = (sealer(&[1]), user("ada"), slug("main"), slug("other"));
         let here = SealContext { gateway: &main, principal: &ada };
         let id = TaskId { server: slug("weather"), tool: tool.into(), original: original.into() };
         let text = id.seal(&sealer, here).unwrap();
@@ -33,7 +25,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_are_no_task_id(plain in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let (sealer, ada, main) = (sealer(&[1]), ada(), slug("main"));
+        let (sealer, ada, main) = (sealer(&[1]), user("ada"), slug("main"));
         let here = SealContext { gateway: &main, principal: &ada };
         // Any sealed bytes are parsed without a panic.
         let text = sealer.seal_stable(SealPurpose::Task, here, &plain);
@@ -45,7 +37,7 @@ proptest! {
 
 #[test]
 fn a_too_long_task_id_is_not_sealed() {
-    let (sealer, ada, main) = (sealer(&[1]), ada(), slug("main"));
+    let (sealer, ada, main) = (sealer(&[1]), user("ada"), slug("main"));
     let here = SealContext {
         gateway: &main,
         principal: &ada,

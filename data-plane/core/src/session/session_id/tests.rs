@@ -1,10 +1,9 @@
 //! Tests of session ids: an id opens to its contents, is short, and is valid for its principal only.
 
 use proptest::prelude::*;
-use toolgate_model::{Principal, PrincipalSubject};
 
 use super::*;
-use crate::fixture::{NOW, sealer, slug};
+use crate::fixture::{NOW, sealer, slug, user};
 
 #[test]
 fn capabilities_are_parsed_from_client_messages() {
@@ -71,8 +70,8 @@ proptest! {
             opener,
         };
         let (gateway, sealer) = (slug("main"), sealer(&[1]));
-        let ada = Principal { org: slug("acme"), subject: PrincipalSubject::User(slug("ada")) };
-        let bob = Principal { org: slug("acme"), subject: PrincipalSubject::User(slug("bob")) };
+        let ada = user("ada");
+        let bob = user("bob");
         let context = SealContext { gateway: &gateway, principal: &ada };
         let text = mint(&sealer, context, &facts, &nonce);
         let limit = if at.is_some() { 350 } else { 200 };
@@ -100,10 +99,7 @@ fn ti_03_guessed_session_ids_do_not_open() {
         opener: Default::default(),
     };
     let (gateway, sealer) = (slug("main"), sealer(&[1]));
-    let ada = Principal {
-        org: slug("acme"),
-        subject: PrincipalSubject::User(slug("ada")),
-    };
+    let ada = user("ada");
     let context = SealContext {
         gateway: &gateway,
         principal: &ada,
@@ -164,10 +160,7 @@ const SPECIAL_TIMES: &str = include_str!("../../../../../tests/fixtures/special-
 #[test]
 fn se_15_session_ids_of_special_times_open_for_their_whole_lifetime() {
     let (gateway, sealer) = (slug("main"), sealer(&[1]));
-    let ada = Principal {
-        org: slug("acme"),
-        subject: PrincipalSubject::User(slug("ada")),
-    };
+    let ada = user("ada");
     let context = SealContext {
         gateway: &gateway,
         principal: &ada,
