@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    path::Path,
     pin::Pin,
     sync::{
         Arc, Mutex,
@@ -448,6 +449,14 @@ pub(crate) fn options(link: ControlPlaneTransport) -> SyncOptions {
         reconnect_backoff: reconnect,
         proxy_id,
         ..SyncOptions::new(link)
+    }
+}
+
+/// Same as [`options`], for a proxy that stores its data in this folder.
+pub(crate) fn options_in(folder: &Path, link: ControlPlaneTransport) -> SyncOptions {
+    SyncOptions {
+        data_dir: Some(folder.to_owned()),
+        ..options(link)
     }
 }
 

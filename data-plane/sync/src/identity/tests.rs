@@ -7,8 +7,10 @@ use toolgate_runtime::tls::{ALPN_H2, ClientAuth, mutual_server};
 
 use super::*;
 use crate::{
-    ControlPlaneTransport, SyncError, SyncOptions,
-    fixture::{FakeControlPlane, FakeFleet, HANG_GUARD, machine, options, small, until},
+    ControlPlaneTransport, SyncError,
+    fixture::{
+        FakeControlPlane, FakeFleet, HANG_GUARD, machine, options, options_in, small, until,
+    },
     start,
 };
 
@@ -103,26 +105,16 @@ impl TestControlPlane {
 async fn a_proxy_joins_once_and_reconnects_with_its_certificate() {
     let control = control_plane(Duration::from_secs(3600)).await;
     let folder = tempfile::tempdir().unwrap();
-    let data_dir = Some(folder.path().join("proxy"));
+    let data_dir = folder.path().join("proxy");
     let (first, trigger) = machine();
-    let joining = SyncOptions {
-        data_dir: data_dir.clone(),
-        ..options(control.link(Some(control.bundle("join_once"))))
-    };
+    let joining = options_in(&data_dir, control.link(Some(control.bundle("join_once"))));
     start(joining, &first).unwrap();
     first.readiness.ready().await;
     assert_eq!(control.joined.load(Ordering::SeqCst), 1);
     trigger.drain(HANG_GUARD).await;
 
     let (second, _trigger) = machine();
-    let handle = start(
-        SyncOptions {
-            data_dir,
-            ..options(control.link(None))
-        },
-        &second,
-    )
-    .unwrap();
+    let handle = start(options_in(&data_dir, control.link(None)), &second).unwrap();
     until(|| handle.status().connected).await;
     assert_eq!(control.joined.load(Ordering::SeqCst), 1);
 }
@@ -146,10 +138,10 @@ async fn the_join_token_is_used_only_after_the_key_is_on_disk() {
     let in_the_way = folder.path().join("joining-key.new");
     std::fs::create_dir(&in_the_way).unwrap();
     let (machine, _trigger) = machine();
-    let joining = SyncOptions {
-        data_dir: Some(folder.path().to_owned()),
-        ..options(control.link(Some(control.bundle("join_once"))))
-    };
+    let joining = options_in(
+        folder.path(),
+        control.link(Some(control.bundle("join_once"))),
+    );
     let handle = start(joining, &machine).unwrap();
     until(|| handle.status().problem.contains("cannot be kept")).await;
     assert_eq!(control.joined.load(Ordering::SeqCst), 0);
@@ -166,10 +158,10 @@ async fn a_full_disk_does_not_waste_the_join_token() {
     let in_the_way = folder.path().join("identity.new");
     std::fs::create_dir(&in_the_way).unwrap();
     let (machine, _trigger) = machine();
-    let joining = SyncOptions {
-        data_dir: Some(folder.path().to_owned()),
-        ..options(control.link(Some(control.bundle("join_once"))))
-    };
+    let joining = options_in(
+        folder.path(),
+        control.link(Some(control.bundle("join_once"))),
+    );
     let handle = start(joining, &machine).unwrap();
     machine.readiness.ready().await;
     assert!(handle.status().connected);
@@ -185,10 +177,10 @@ async fn join_attempts_use_one_key_across_restarts() {
     let folder = tempfile::tempdir().unwrap();
     let refused = async || {
         let (machine, trigger) = machine();
-        let joining = SyncOptions {
-            data_dir: Some(folder.path().to_owned()),
-            ..options(control.link(Some(control.bundle("join_stale"))))
-        };
+        let joining = options_in(
+            folder.path(),
+            control.link(Some(control.bundle("join_stale"))),
+        );
         let handle = start(joining, &machine).unwrap();
         until(|| handle.status().problem.contains("cannot join")).await;
         trigger.drain(HANG_GUARD).await;
@@ -272,11 +264,11 @@ async fn joins_and_renewals(clock_ahead: i64) -> (usize, usize) {
     let folder = tempfile::tempdir().unwrap();
     for _start in 0..2 {
         let (machine, trigger) = machine();
-        let joining = SyncOptions {
-            data_dir: Some(folder.path().to_owned()),
-            // The token is used up by the first start.
-            ..options(control.link(Some(control.bundle("join_once"))))
-        };
+        // The token is used up by the first start.
+        let joining = options_in(
+            folder.path(),
+            control.link(Some(control.bundle("join_once"))),
+        );
         let handle = start(joining, &machine).unwrap();
         until(|| handle.status().connected).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -301,11 +293,10 @@ async fn a_certificate_that_seems_to_have_ended_is_renewed_before_a_join_token_i
     let control = control_plane(lifetime).await;
     let folder = tempfile::tempdir().unwrap();
     let (first, trigger) = machine();
-    let data_dir = Some(folder.path().to_owned());
-    let joining = SyncOptions {
-        data_dir: data_dir.clone(),
-        ..options(control.link(Some(control.bundle("join_once"))))
-    };
+    let joining = options_in(
+        folder.path(),
+        control.link(Some(control.bundle("join_once"))),
+    );
     start(joining, &first).unwrap();
     first.readiness.ready().await;
     trigger.drain(HANG_GUARD).await;
@@ -315,10 +306,7 @@ async fn a_certificate_that_seems_to_have_ended_is_renewed_before_a_join_token_i
         control.renewed.load(Ordering::SeqCst),
     );
     let (second, _trigger) = machine();
-    let again = SyncOptions {
-        data_dir,
-        ..options(control.link(None))
-    };
+    let again = options_in(folder.path(), control.link(None));
     let handle = start(again, &second).unwrap();
     until(|| handle.status().connected).await;
     assert_eq!(control.joined.load(Ordering::SeqCst), joined);

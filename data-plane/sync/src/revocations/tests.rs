@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    ControlPlaneTransport, SyncOptions,
-    fixture::{FakeControlPlane, machine, options, small, snapshot, token, until, version},
+    ControlPlaneTransport,
+    fixture::{FakeControlPlane, machine, options_in, small, snapshot, token, until, version},
     start::start,
 };
 
@@ -118,11 +118,7 @@ async fn a_revocation_that_came_with_the_number_of_proxies_survives_a_restart() 
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
     let link = ControlPlaneTransport::Memory(fake.dialer());
-    let options = SyncOptions {
-        data_dir: Some(folder.path().to_owned()),
-        ..options(link)
-    };
-    let _handle = start(options, &machine).unwrap();
+    let _handle = start(options_in(folder.path(), link), &machine).unwrap();
     machine.readiness.ready().await;
     fake.revoked.send_replace(pb::Revocations {
         token_hashes: vec![vec![9; 32]],

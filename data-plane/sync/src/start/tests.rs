@@ -13,8 +13,8 @@ use toolgate_runtime::memory;
 
 use super::*;
 use crate::fixture::{
-    FakeControlPlane, HANG_GUARD, connect, machine, options, serve, server, small, token, until,
-    version,
+    FakeControlPlane, HANG_GUARD, connect, machine, options, options_in, serve, server, small,
+    token, until, version,
 };
 
 mod poison;
@@ -333,13 +333,7 @@ async fn a_credential_fetch_completes_after_its_caller_left() {
 #[tokio::test]
 async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
     let folder = tempfile::tempdir().unwrap();
-    let in_folder = |link| {
-        let data_dir = Some(folder.path().join("proxy"));
-        SyncOptions {
-            data_dir,
-            ..options(link)
-        }
-    };
+    let in_folder = |link| options_in(&folder.path().join("proxy"), link);
     let fake = FakeControlPlane::new(small(5));
     let (before, trigger) = machine();
     let handle = start(
@@ -386,11 +380,7 @@ async fn a_damaged_saved_copy_does_not_prevent_the_start() {
     let fake = FakeControlPlane::new(small(5));
     let (machine, _trigger) = machine();
     let link = ControlPlaneTransport::Memory(fake.dialer());
-    let options = SyncOptions {
-        data_dir: Some(data_dir),
-        ..options(link)
-    };
-    let handle = start(options, &machine).unwrap();
+    let handle = start(options_in(&data_dir, link), &machine).unwrap();
     machine.readiness.ready().await;
     assert_eq!(handle.current().counts(), [1, 1, 1]);
 }
@@ -398,14 +388,12 @@ async fn a_damaged_saved_copy_does_not_prevent_the_start() {
 #[tokio::test]
 async fn a_proxy_keeps_its_id() {
     let folder = tempfile::tempdir().unwrap();
-    let data_dir = Some(folder.path().to_owned());
     let unnamed = || {
         let (dialer, _incoming) = memory::pair();
         let link = ControlPlaneTransport::Memory(dialer);
         SyncOptions {
             proxy_id: None,
-            data_dir: data_dir.clone(),
-            ..options(link)
+            ..options_in(folder.path(), link)
         }
     };
     let (machine, _trigger) = machine();
