@@ -78,13 +78,10 @@ fn source_folders() -> Result<Vec<PathBuf>> {
         .iter()
         .map(|package| &package.manifest_path);
     let folders = roots.filter_map(|path| Some(path.parent()?.join("src").into_std_path_buf()));
+    let of_tests = ["tests", "benches"].map(|name| metadata.workspace_root.join(name));
     Ok(folders
         .filter(|folder| folder.is_dir())
-        .filter(|folder| {
-            !["tests/src", "benches/src", "fuzz/src"]
-                .iter()
-                .any(|end| folder.ends_with(end))
-        })
+        .filter(|folder| !of_tests.iter().any(|tests| folder.starts_with(tests)))
         .collect())
 }
 
