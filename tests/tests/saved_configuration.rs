@@ -1,6 +1,5 @@
 //! The configuration that a proxy saves: what it acknowledged survives a crash.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -17,6 +16,9 @@ const DURABLE_AFTER: Duration = Duration::from_secs(1);
 /// Time without a write after which a busy machine has written what it had to.
 const WRITES_ENDED: Duration = Duration::from_secs(5);
 
+/// Maximum processor time that a proxy without work uses meanwhile.
+const IDLE: Duration = Duration::from_millis(200);
+
 /// Gateways that are created one after the other.
 const GATEWAYS: usize = 6;
 
@@ -26,15 +28,21 @@ async fn check_in_sync(cli: &CommandLine) -> Result<()> {
     Ok(())
 }
 
-/// Waits until an acknowledged configuration has to be in the files of this folder: for its time in a drill, and until the
-/// writes have ended otherwise.
-async fn until_durable(folder: &Path) -> Result<()> {
+/// Waits until an acknowledged configuration has to be in the files of the proxy: for its time in a drill, and until the
+/// proxy neither writes nor works otherwise. A busy machine may take seconds to seal what is written next.
+async fn until_durable(proxy: &mut ProxyProcess) -> Result<()> {
     if is_drill() {
         tokio::time::sleep(DURABLE_AFTER).await;
         return Ok(());
     }
+    let folder = proxy.data();
+    let process = &*proxy.process();
     eventually("the writes have ended", HANG_GUARD, || async {
-        for file in std::fs::read_dir(folder)? {
+        let before = process.cpu_time()?;
+        tokio::time::sleep(WRITES_ENDED).await;
+        let used = process.cpu_time()?.saturating_sub(before);
+        ensure!(used <= IDLE, "the proxy used {used:?} of processor time");
+        for file in std::fs::read_dir(&folder)? {
             let written = file?.metadata()?.modified()?;
             let age = written.elapsed().unwrap_or_default();
             ensure!(age >= WRITES_ENDED, "a file was written {age:?} ago");
@@ -79,7 +87,7 @@ async fn what_a_proxy_acknowledged_a_second_ago_survives_a_kill() {
         .await
         .unwrap();
 
-    until_durable(&proxy.data()).await.unwrap();
+    until_durable(&mut proxy).await.unwrap();
     proxy.process().kill().unwrap();
     plane.kill().unwrap();
     // Ready at once, from its own disk.

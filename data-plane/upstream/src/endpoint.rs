@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use toolgate_client::{PresentedCredential, ReadLimits, ServerEndpoint};
+use toolgate_client::{ClientError, PresentedCredential, ReadLimits, ServerEndpoint};
 use toolgate_data_core::{ServerView, port::UpstreamCredential, refusal::UpstreamFailure};
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
-use toolgate_model::Endpoint;
+use toolgate_model::{Endpoint, ObjectName, Timestamp};
 use toolgate_runtime::MemoryBudget;
 
 use crate::{endpoints::ObservedEndpoints, session::UpstreamSessionHandle};
@@ -23,7 +23,7 @@ pub(crate) struct CallTarget {
 /// Endpoint of a server, without a credential and with the shared one.
 pub(crate) struct EndpointTarget {
     /// Endpoint as configured.
-    configured: Endpoint,
+    configured: Arc<Endpoint>,
     /// Endpoint without a credential.
     bare: Arc<AuthenticatedEndpoint>,
     /// Endpoint with the shared credential that was presented last. A credential of one principal is not kept here:
@@ -34,6 +34,8 @@ pub(crate) struct EndpointTarget {
 /// Endpoint of a server with the credential that is presented there.
 pub(crate) struct AuthenticatedEndpoint {
     pub(crate) endpoint: ServerEndpoint,
+    /// Endpoint as configured.
+    configured: Arc<Endpoint>,
     credential: Option<Arc<UpstreamCredential>>,
 }
 
@@ -53,6 +55,7 @@ impl AuthenticatedEndpoint {
                     .endpoint
                     .clone()
                     .with_http_sse(Some(Arc::clone(stream))),
+                configured: Arc::clone(&self.configured),
                 credential: self.credential.clone(),
             }),
         }
@@ -93,6 +96,29 @@ impl CallTarget {
         })
     }
 
+    /// Returns the number of endpoints, at least one.
+    pub(crate) fn endpoint_count(&self) -> usize {
+        1 + self.others.len()
+    }
+
+    /// Sets an endpoint aside to which no connection could be made: calls go to the other endpoints, if any, for a while.
+    pub(crate) fn set_aside(
+        &self,
+        endpoint: &AuthenticatedEndpoint,
+        server: &ObjectName,
+        error: &ClientError,
+        now: Timestamp,
+    ) {
+        if self.others.is_empty() {
+            return;
+        }
+        let Endpoint { url, region } = &*endpoint.configured;
+        let region = region.as_deref().unwrap_or_default();
+        if self.observed.set_aside(&endpoint.configured, now) {
+            tracing::warn!(%server, %url, region, %error, "an endpoint of a server is set aside: no connection could be made");
+        }
+    }
+
     /// Returns the endpoint at this position of the configuration.
     pub(crate) fn endpoint(&self, index: usize) -> Option<&EndpointTarget> {
         match index.checked_sub(1) {
@@ -108,7 +134,7 @@ impl EndpointTarget {
         endpoint: &Endpoint,
         answers: &Arc<MemoryBudget>,
     ) -> Result<Self, UpstreamFailure> {
-        let configured = endpoint.clone();
+        let configured = Arc::new(endpoint.clone());
         let endpoint = ServerEndpoint::new(&configured.url, None, server.timeouts);
         let endpoint = endpoint.map_err(|error| {
             tracing::error!(server = %server.name, %error, "the server cannot be called");
@@ -121,6 +147,7 @@ impl EndpointTarget {
             endpoint: endpoint
                 .with_limits(limits)
                 .with_response_budget(Arc::clone(answers)),
+            configured: Arc::clone(&configured),
             credential: None,
         });
         Ok(Self {
@@ -176,6 +203,7 @@ impl EndpointTarget {
         };
         Ok(Arc::new(AuthenticatedEndpoint {
             endpoint,
+            configured: Arc::clone(&self.configured),
             credential: Some(credential),
         }))
     }

@@ -13,7 +13,8 @@ use toolgate_data_core::{
 };
 use toolgate_model::{Endpoint, Timestamp};
 
-/// Time for which an endpoint counts as unhealthy after the circuit opened over it. Then it is tried again.
+/// Time for which an endpoint counts as unhealthy after no connection to it could be made, or the circuit opened over it. Then
+/// it is tried again.
 pub(crate) const UNHEALTHY_FOR: Duration = Duration::from_secs(300);
 
 /// Endpoints of servers that are run elsewhere: those of the configuration. Their health is observed by calls.
@@ -34,7 +35,7 @@ impl EndpointResolver for ConfiguredEndpoints {
     }
 }
 
-/// Health of the endpoints of one server, observed through its circuit breaker.
+/// Health of the endpoints of one server, observed by connections and through its circuit breaker.
 #[derive(Debug, Default)]
 pub(crate) struct ObservedEndpoints {
     state: Mutex<ObservedHealth>,
@@ -65,8 +66,7 @@ impl ObservedEndpoints {
         if state.trips != trips {
             state.trips = trips;
             if let Some(failed) = state.current.take() {
-                state.failed.retain(|(endpoint, _)| *endpoint != failed);
-                state.failed.push((failed, now.after(UNHEALTHY_FOR)));
+                state.set_aside(failed, now);
             }
         }
         // If all have failed, the first of these failures is the most likely to be over.
@@ -88,8 +88,28 @@ impl ObservedEndpoints {
         Some(chosen)
     }
 
+    /// Records that no connection to this endpoint could be made. Returns `true` if it counted as healthy.
+    pub(crate) fn set_aside(&self, endpoint: &Endpoint, now: Timestamp) -> bool {
+        let mut state = self.state();
+        if state.current.as_ref() == Some(endpoint) {
+            state.current = None;
+        }
+        state.set_aside(endpoint.clone(), now)
+    }
+
     fn state(&self) -> MutexGuard<'_, ObservedHealth> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ObservedHealth {
+    /// Counts the endpoint as unhealthy from `now` on. Returns `true` if it counted as healthy.
+    fn set_aside(&mut self, failed: Endpoint, now: Timestamp) -> bool {
+        let known = self.failed.len();
+        self.failed.retain(|(endpoint, _)| *endpoint != failed);
+        let is_news = self.failed.len() == known;
+        self.failed.push((failed, now.after(UNHEALTHY_FOR)));
+        is_news
     }
 }
 

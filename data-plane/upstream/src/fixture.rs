@@ -28,9 +28,9 @@ use toolgate_data_core::{
 use toolgate_egress::{Egress, EgressPolicy};
 use toolgate_mcp::{FrameLimits, envelope, era, headers};
 use toolgate_model::{
-    AllowList, CallTimeouts, Definition, Digest, Era, MaxAnswer, ObjectName, RelayPolicy,
-    ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource, SnapshotResourceKind, Timestamp,
-    TokenHash, TokenSubject,
+    AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, MaxAnswer, ObjectName,
+    RelayPolicy, ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource,
+    SnapshotResourceKind, Timestamp, TokenHash, TokenSubject,
     snapshot::{
         DefinitionsResource, ExposedTool, GatewayResource, ServerResource, SnapshotEntry,
         TokenResource,
@@ -177,7 +177,7 @@ pub(crate) fn server(id: &str, revision: u8) -> Arc<ServerView> {
     })
 }
 
-fn view(url: &str, era: Era) -> View {
+fn view(endpoints: EndpointList, era: Era) -> View {
     let mut snapshot = Snapshot::default();
     let mut insert = |kind, id: &str, resource| {
         let name = ObjectName::new(slug("acme"), slug(id));
@@ -185,7 +185,7 @@ fn view(url: &str, era: Era) -> View {
         snapshot.entries.insert(key, SnapshotEntry::new(resource));
     };
     let server = ServerResource {
-        endpoints: url.parse().unwrap(),
+        endpoints,
         credential: None,
         era: Some(era),
         protocol_version: String::new(),
@@ -259,7 +259,12 @@ fn view(url: &str, era: Era) -> View {
 
 /// Builds the context of a legacy client's call to the server at `url`. The client supports elicitation if `asks`.
 pub(crate) fn context(url: &str, era: Era, asks: bool) -> CallContext {
-    let view = view(url, era);
+    context_at(url.parse().unwrap(), era, asks)
+}
+
+/// Builds the context of a legacy client's call to the server at these endpoints.
+pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallContext {
+    let view = view(endpoints, era);
     let body = r#"{"jsonrpc":"2.0","id":"c-1","method":"tools/call","params":{"name":"files__read","arguments":{}}}"#;
     let envelope = envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).unwrap();
     let capabilities = match asks {

@@ -79,6 +79,11 @@ impl InFlightCall {
         self
     }
 
+    /// Ends a call that was not sent. Neither the server nor its circuit breaker is told.
+    pub(crate) fn abandon(mut self) {
+        self.complete = true;
+    }
+
     /// Leaves timeouts of the call out of the health of its server.
     pub(crate) fn tolerate_timeout(&mut self) {
         self.permit.tolerate_timeout();

@@ -106,9 +106,8 @@ impl UpstreamClient {
         };
         match self.session(context, session).await {
             Ok(session) => {
-                let attempt = self
-                    .attempt(context, input_responses, session.clone(), connect_by)
-                    .await;
+                let attempt = self.attempt(context, input_responses, session.clone(), connect_by);
+                let attempt = attempt.await;
                 attempt.unwrap_or_else(|failure| SendReport::failed(failure, session))
             }
             Err(failure) => SendReport::failed(failure, None),
@@ -196,30 +195,65 @@ impl UpstreamClient {
         may_request.then(|| SharedStreamSubscriber::subscribe(&session.shared_stream_receivers))
     }
 
+    /// Sends a call to the endpoint of the server that is nearest, or to the next one if no connection to it can be made. A
+    /// session belongs to its endpoint, and ends with it.
     async fn attempt(
         &self,
         context: &CallContext,
         input_responses: Option<&InputResponses>,
         session: Option<Arc<UpstreamSessionHandle>>,
-        connect_by: Option<Instant>,
+        mut connect_by: Option<Instant>,
     ) -> Result<SendReport, UpstreamFailure> {
-        let (plan, drain) = (&context.plan, &self.registry.drain);
-        let server = plan.server();
         if session
             .as_deref()
             .is_some_and(UpstreamSessionHandle::is_lost)
         {
             return Ok(SendReport::unsent(UpstreamHead::SessionEnded, session));
         }
-        let upstream = self.registry.upstream(server)?;
+        let upstream = self.registry.upstream(context.plan.server())?;
+        let mut others = upstream.target.endpoint_count() - 1;
+        loop {
+            let connecting = ConnectLimit { connect_by, others };
+            let attempt = self.attempt_at_endpoint(
+                &upstream,
+                context,
+                input_responses,
+                session.clone(),
+                connecting,
+            );
+            let attempt = attempt.await?;
+            if others == 0 || !attempt.is_unreachable {
+                return Ok(attempt.report);
+            }
+            others -= 1;
+            connect_by = attempt.report.connect_by;
+            if let Some(call) = attempt.report.call {
+                call.abandon();
+            }
+            if session.is_some() {
+                return Ok(SendReport::unsent(UpstreamHead::SessionEnded, session));
+            }
+        }
+    }
+
+    async fn attempt_at_endpoint(
+        &self,
+        upstream: &Arc<Upstream>,
+        context: &CallContext,
+        input_responses: Option<&InputResponses>,
+        session: Option<Arc<UpstreamSessionHandle>>,
+        connecting: ConnectLimit,
+    ) -> Result<EndpointAttempt, UpstreamFailure> {
+        let (plan, drain) = (&context.plan, &self.registry.drain);
+        let server = plan.server();
         let permit = upstream.permit_for(context.holder)?;
         let authenticated = self
             .registry
-            .authenticated_endpoint(&upstream, &context.principal)
+            .authenticated_endpoint(upstream, &context.principal)
             .await?;
         let endpoint = authenticated.inside(session.as_deref());
         if let Some(session) = &session {
-            log_level::set_level(session, context, &upstream, &endpoint, drain).await;
+            log_level::set_level(session, context, upstream, &endpoint, drain).await;
         }
         let id = match &session {
             Some(session) => session.next_id(),
@@ -238,7 +272,7 @@ impl UpstreamClient {
         let request = rewritten(context, &options, input_responses)?;
         let traced = traceparent.as_deref();
         let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
-        let subscription = self.subscribe(plan, session.as_ref(), &upstream, &endpoint);
+        let subscription = self.subscribe(plan, session.as_ref(), upstream, &endpoint);
         let subscriber = subscription.await;
         let in_session = session.clone().map(|session| (session, id));
         let call = InFlightCall::new(permit, Arc::clone(&endpoint), in_session, drain.clone());
@@ -248,35 +282,76 @@ impl UpstreamClient {
         if bounded.is_some() {
             call.tolerate_timeout();
         }
-        let mut bounded = bounded.map(|most| endpoint.within(most));
-        if let Some(connect_by) = connect_by {
-            let bounded = bounded.get_or_insert_with(|| Box::new(endpoint.endpoint.clone()));
-            limit_connecting(bounded, connect_by);
-        }
-        let endpoint = bounded.as_deref().unwrap_or(&endpoint.endpoint);
-        let connect_by = Some(Instant::now() + endpoint.timeouts.connect);
-        let sent = send(&upstream.target.http, endpoint, headers, request.body).await;
+        let (bounded, connect_by) = connecting.applied(&endpoint, bounded);
+        let called = bounded.as_deref().unwrap_or(&endpoint.endpoint);
+        let sent = send(&upstream.target.http, called, headers, request.body).await;
+        let mut is_unreachable = false;
         let head = match sent {
             Ok(reply) => {
                 let reply = reply.charge_to(context.holder);
-                describe_refusal(&upstream, reply.status.as_u16());
+                describe_refusal(upstream, reply.status.as_u16());
                 receive(reply, id, session.as_deref(), &mut call, subscriber)
             }
-            Err(error) => failed(&upstream, &error),
+            Err(error) => {
+                is_unreachable = failure::is_endpoint_unreachable(&error);
+                if is_unreachable {
+                    let now = self.registry.clock.now();
+                    let target = &upstream.target;
+                    target.set_aside(&endpoint, &server.name, &error, now);
+                }
+                failed(upstream, &error)
+            }
         };
-        Ok(SendReport {
-            head,
-            call: Some(call),
-            session,
-            connect_by,
+        Ok(EndpointAttempt {
+            report: SendReport {
+                head,
+                call: Some(call),
+                session,
+                connect_by: Some(connect_by),
+            },
+            is_unreachable,
         })
     }
 }
 
-/// Leaves a second attempt the rest of the time for connecting.
-fn limit_connecting(endpoint: &mut ServerEndpoint, connect_by: Instant) {
-    let rest = connect_by.saturating_duration_since(Instant::now());
-    endpoint.timeouts.connect = rest.min(endpoint.timeouts.connect);
+/// Attempt at one endpoint.
+struct EndpointAttempt {
+    report: SendReport,
+    /// `true` if no connection to the endpoint could be made, so that nothing was sent.
+    is_unreachable: bool,
+}
+
+/// Limit for connecting, which all attempts of a call have together.
+#[derive(Clone, Copy)]
+struct ConnectLimit {
+    /// Time until which a connection has to be made, if there was an attempt before.
+    connect_by: Option<Instant>,
+    /// Number of endpoints that may be tried after this one.
+    others: usize,
+}
+
+impl ConnectLimit {
+    /// Returns the endpoint with the limits of time of this attempt, if they are not the configured ones, and the time until
+    /// which a connection has to be made. `most` limits the whole call.
+    fn applied(
+        self,
+        endpoint: &AuthenticatedEndpoint,
+        most: Option<Duration>,
+    ) -> (Option<Box<ServerEndpoint>>, Instant) {
+        let mut bounded = most.map(|most| endpoint.within(most));
+        let configured = bounded.as_deref().unwrap_or(&endpoint.endpoint);
+        let connect = configured.timeouts.connect;
+        let now = Instant::now();
+        let end = self.connect_by.unwrap_or(now + connect);
+        if self.connect_by.is_some() || self.others > 0 {
+            // Other endpoints are left their shares of the time.
+            let sharing = u32::try_from(self.others + 1).unwrap_or(u32::MAX);
+            let share = end.saturating_duration_since(now) / sharing;
+            let bounded = bounded.get_or_insert_with(|| Box::new(endpoint.endpoint.clone()));
+            bounded.timeouts.connect = share.min(connect);
+        }
+        (bounded, end)
+    }
 }
 
 /// Keeps the description of a status that is a failure with any body.

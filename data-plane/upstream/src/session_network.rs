@@ -68,9 +68,6 @@ async fn initialize(
     let (server, principal) = (&key.server, &key.principal);
     let upstream = registry.upstream(server)?;
     let mut permit = upstream.permit()?;
-    let authenticated = registry
-        .authenticated_endpoint(&upstream, principal)
-        .await?;
     let us = Implementation {
         name: "toolgate".to_owned(),
         title: "Toolgate".to_owned(),
@@ -81,13 +78,27 @@ async fn initialize(
         .as_deref()
         .and_then(versions::accepted_from_server);
     let version = VersionOffer::Preferred(known.unwrap_or(versions::LATEST_LEGACY));
-    // A handshake needs no client: the long timeout of tools does not apply.
-    let endpoint = authenticated
-        .endpoint
-        .clone()
-        .with_max_timeout(server.timeouts.first_byte);
     let (http, drain) = (&upstream.target.http, &registry.drain);
-    let shaken = handshake(http, &endpoint, version, capabilities, &us, drain).await;
+    let mut others = upstream.target.endpoint_count() - 1;
+    let shaken = loop {
+        let authenticated = registry
+            .authenticated_endpoint(&upstream, principal)
+            .await?;
+        // A handshake needs no client: the long timeout of tools does not apply.
+        let endpoint = authenticated
+            .endpoint
+            .clone()
+            .with_max_timeout(server.timeouts.first_byte);
+        match handshake(http, &endpoint, version, capabilities, &us, drain).await {
+            Err(error) if others > 0 && failure::is_endpoint_unreachable(&error) => {
+                let now = registry.clock.now();
+                let target = &upstream.target;
+                target.set_aside(&authenticated, &server.name, &error, now);
+                others -= 1;
+            }
+            shaken => break shaken,
+        }
+    };
     let shaken = shaken.map_err(|error| {
         let failure = failure::of(&error);
         tracing::warn!(server = %server.name, %error, "no session with a server");

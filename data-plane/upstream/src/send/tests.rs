@@ -9,9 +9,10 @@ use tokio::{
 };
 use toolgate_client::fake_server::{accepted, event, reply, result, stream};
 use toolgate_data_core::call::{BodyKind, CallEvent};
+use toolgate_model::EndpointList;
 
 use super::*;
-use crate::fixture::{FakeServer, a_moment, context};
+use crate::fixture::{FakeServer, a_moment, context, context_at};
 
 const CALL: &str = "tools/call";
 
@@ -89,6 +90,82 @@ async fn the_attempts_of_a_call_have_the_limit_for_connecting_together() {
     let took = start.elapsed();
     let part = rest..=rest.mul_f64(1.1);
     assert!(part.contains(&took), "{took:?} of {rest:?} that were left");
+}
+
+fn endpoints(urls: &[&str]) -> EndpointList {
+    let one = |url: &&str| {
+        let list: EndpointList = url.parse().unwrap();
+        list.first().clone()
+    };
+    EndpointList::new(urls.iter().map(one).collect()).unwrap()
+}
+
+#[tokio::test]
+async fn a_call_goes_on_to_the_next_endpoint_if_no_connection_can_be_made() {
+    let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
+    let dead = ["http://127.0.0.1:1/", "http://127.0.0.1:2/"];
+    let context = context_at(
+        endpoints(&[dead[0], dead[1], &server.url]),
+        Era::Modern,
+        false,
+    );
+    for number in 1..=3 {
+        let report = server
+            .client
+            .send(&context, None, SessionChoice::Current)
+            .await;
+        assert_eq!(body_of(&report), (200, false, BodyKind::Document));
+        assert_eq!(server.count(CALL), number, "one request each");
+    }
+    let upstream = server.registry.upstream(context.plan.server()).unwrap();
+    assert!(!upstream.has_failures(), "the server as a whole answers");
+    // A call fails if all endpoints do.
+    let context = context_at(endpoints(&dead), Era::Modern, false);
+    let report = server
+        .client
+        .send(&context, None, SessionChoice::Current)
+        .await;
+    let expected = UpstreamHead::Failed {
+        failure: UpstreamFailure::Unreachable,
+        retryable: true,
+    };
+    assert_eq!(report.head, expected);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_endpoint_and_nothing_is_sent_elsewhere_in_it() {
+    let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
+    let list = endpoints(&["http://127.0.0.1:1/", &server.url]);
+    let context = context_at(list, Era::Legacy, false);
+    let send = |choice| server.client.send(&context, None, choice);
+    let report = send(SessionChoice::Current).await;
+    assert_eq!(report.head, UpstreamHead::SessionEnded);
+    assert!(report.call.is_none());
+    assert_eq!(server.count(CALL), 0);
+    let report = send(SessionChoice::Replace(report.session.unwrap())).await;
+    assert_eq!(body_of(&report), (200, true, BodyKind::Document));
+    assert_eq!(server.count(CALL), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_does_not_answer_leaves_the_next_one_time_to_connect() {
+    let server = FakeServer::start(|seen| result(seen, &json!({}))).await;
+    let (full, _queued) = full_listener().await;
+    let full = format!("http://{}/", full.local_addr().unwrap());
+    let context = context_at(endpoints(&[&full, &server.url]), Era::Modern, false);
+    let limit = context.plan.server().timeouts.connect;
+    let start = Instant::now();
+    let send = || server.client.send(&context, None, SessionChoice::Current);
+    assert_eq!(body_of(&send().await), (200, false, BodyKind::Document));
+    let took = start.elapsed();
+    assert!(
+        took < limit.mul_f64(0.9),
+        "{took:?} at a limit of {limit:?}"
+    );
+    // Later calls do not wait for it.
+    let start = Instant::now();
+    assert_eq!(body_of(&send().await), (200, false, BodyKind::Document));
+    assert!(start.elapsed() < limit / 4);
 }
 
 #[tokio::test]
