@@ -14,6 +14,7 @@ use toolgate_data_core::Caller;
 use toolgate_model::{
     CallEndKind, CallFilter, CallRecord, ObjectName, PrincipalSubject, Slug, Timestamp, Uid,
     call_record::{CLIENT_NAME, KEPT_RECORDS, REQUESTED_NAME},
+    text::truncated,
 };
 
 /// Number of slots that are allocated at a time: a proxy without requests has none.
@@ -274,7 +275,7 @@ impl CallLogEntry {
 impl ClientName {
     /// Returns the name, cut to [`CLIENT_NAME`] bytes.
     pub fn new(name: &str) -> Self {
-        let name = cut(name, CLIENT_NAME).as_bytes();
+        let name = truncated(name, CLIENT_NAME).as_bytes();
         let mut bytes = [0; CLIENT_NAME];
         for (to, from) in bytes.iter_mut().zip(name) {
             *to = *from;
@@ -300,15 +301,7 @@ impl Default for ClientName {
 
 /// Returns the name that a refused request asked for, cut to [`REQUESTED_NAME`] bytes.
 pub fn requested_name(name: &str) -> Box<str> {
-    cut(name, REQUESTED_NAME).into()
-}
-
-fn cut(text: &str, limit: usize) -> &str {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
+    truncated(name, REQUESTED_NAME).into()
 }
 
 /// Replaces control characters, which no line of a record may have.

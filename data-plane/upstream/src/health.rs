@@ -10,6 +10,7 @@ use toolgate_data_core::refusal::UpstreamFailure;
 use toolgate_model::{
     Digest, HealthState, ObjectName, ServerHealth, Timestamp,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS, most_relevant},
+    text::truncated,
 };
 
 /// Health of all servers of the proxy.
@@ -45,12 +46,9 @@ pub(crate) struct LastFailure {
 impl LastFailure {
     /// Describes a failure. The description has at most [`HEALTH_DETAIL`] bytes.
     pub(crate) fn new(kind: UpstreamFailure, detail: &str) -> Self {
-        let end = (0..=HEALTH_DETAIL.min(detail.len())).rev();
-        let end = end.into_iter().find(|at| detail.is_char_boundary(*at));
-        let detail = detail.get(..end.unwrap_or(0)).unwrap_or_default();
         Self {
             kind: Some(kind),
-            detail: detail.replace(char::is_control, " "),
+            detail: truncated(detail, HEALTH_DETAIL).replace(char::is_control, " "),
         }
     }
 

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use toolgate_mcp::{deceptive_text, definition::DefinitionKind, method};
+use toolgate_model::text::truncated;
 
 use crate::error::{ClientError, shorten};
 
@@ -107,11 +108,8 @@ impl ServerFacts {
             .filter(|(_, text)| deceptive_text::contained_in(text))
             .map(|(member, _)| member)
             .collect();
-        while instructions.len() > MAX_INSTRUCTIONS {
-            let fits = |at: &usize| instructions.is_char_boundary(*at);
-            let end = (0..=MAX_INSTRUCTIONS).rev().find(fits);
-            instructions.truncate(end.unwrap_or_default());
-        }
+        let kept = truncated(&instructions, MAX_INSTRUCTIONS).len();
+        instructions.truncate(kept);
         Ok(Self {
             version,
             capabilities: capabilities.to_owned(),

@@ -11,6 +11,7 @@ use std::{
 };
 
 use toolgate_mcp::{ByteSpan, object};
+use toolgate_model::text::truncated;
 
 use crate::{Grant, ToolView};
 
@@ -226,15 +227,6 @@ fn write_tool(tool: &ToolView, card: &ShownMembers, out: &mut String) {
         out.push_str(value.unwrap_or("null"));
     }
     out.push('}');
-}
-
-/// Longest prefix of the text with at most this many bytes.
-fn truncated(text: &str, bytes: usize) -> &str {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 #[cfg(test)]

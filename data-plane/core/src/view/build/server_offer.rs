@@ -10,6 +10,7 @@ use toolgate_mcp::{apps, deceptive_text, object};
 use toolgate_model::{
     Definition, Digest, SnapshotResource, UriMode,
     snapshot::{DefinitionsResource, SnapshotEntry},
+    text::truncated,
 };
 
 use crate::{
@@ -20,8 +21,6 @@ use crate::{
         resource::ResourceView,
     },
 };
-
-use super::gateway::truncated;
 
 /// Maximum length of one server's part of the instructions, in bytes. Quoted text is longer than what the server wrote;
 /// it must not push out the parts of other servers.
