@@ -102,7 +102,8 @@ pub struct GatewayResource {
     /// Limits of the rate of requests to the gateway and of calls through it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<ScopedRateLimit>,
-    /// Security fields that a proxy has to support. Otherwise it denies the gateway.
+    /// Features that a proxy has to support to serve the gateway as it is meant. A proxy that does not know one of them denies
+    /// the gateway.
     pub must_understand: Vec<String>,
 }
 
@@ -115,12 +116,12 @@ impl GatewayResource {
         }
     }
 
-    /// Returns the placeholder of a gateway that requires `field`, which this build does not support. All its requests are
+    /// Returns the placeholder of a gateway that requires `feature`, which this build does not support. All its requests are
     /// denied.
-    pub fn denied(field: String, uid: Option<Uid>) -> Self {
+    pub fn denied(feature: String, uid: Option<Uid>) -> Self {
         Self {
             uid,
-            must_understand: vec![field],
+            must_understand: vec![feature],
             ..Self::default()
         }
     }
@@ -129,7 +130,7 @@ impl GatewayResource {
     pub fn is_unreadable(&self) -> bool {
         self.must_understand
             .iter()
-            .any(|field| field == UNREADABLE_RECORD)
+            .any(|feature| feature == UNREADABLE_RECORD)
     }
 }
 
@@ -185,24 +186,23 @@ pub struct ToolShape {
     pub hidden: Vec<String>,
 }
 
-/// Security field of a gateway that sets or hides arguments. A proxy that does not support it would let callers choose
-/// them.
+/// Feature of a gateway that sets or hides arguments. A proxy without it would let callers choose them.
 pub const SHAPED_ARGUMENTS: &str = "shaped_arguments";
 
-/// Security field of a gateway with rate limits. A proxy that does not support it would not limit.
+/// Feature of a gateway with rate limits. A proxy without it would not limit.
 pub const RATE_LIMITS: &str = "rate_limits";
 
-/// Security field of a gateway whose record in the store cannot be read. A proxy that supports it tells clients that the
-/// gateway is out of order; any other proxy denies it as well.
+/// Feature of the placeholder of a gateway whose record in the store cannot be read: the refusal says so. It marks the
+/// placeholder, so that a proxy without the feature denies the gateway as well.
 pub const UNREADABLE_RECORD: &str = "unreadable_record";
 
-/// Security fields of a gateway that this build supports. A gateway that names any other field is denied.
-pub const SUPPORTED_SECURITY_FIELDS: [&str; 3] = [SHAPED_ARGUMENTS, RATE_LIMITS, UNREADABLE_RECORD];
+/// Features that this build supports. A gateway that requires any other feature is denied.
+pub const SUPPORTED_FEATURES: [&str; 3] = [SHAPED_ARGUMENTS, RATE_LIMITS, UNREADABLE_RECORD];
 
-/// Returns the first of these security fields that this build does not support.
-pub fn unsupported_security_field(must_understand: &[String]) -> Option<&str> {
-    let mut fields = must_understand.iter().map(String::as_str);
-    fields.find(|field| !SUPPORTED_SECURITY_FIELDS.contains(field))
+/// Returns the first of these features that this build does not support.
+pub fn unsupported_feature(must_understand: &[String]) -> Option<&str> {
+    let mut features = must_understand.iter().map(String::as_str);
+    features.find(|feature| !SUPPORTED_FEATURES.contains(feature))
 }
 
 /// Name of the tool of a progressive gateway that finds other tools.

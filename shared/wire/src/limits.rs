@@ -58,7 +58,7 @@ pub const QUERY_NAME: usize = 128;
 pub const QUERY_VALUE: usize = 2 * 1024;
 /// Maximum number of gateways, and of tools, named in a token.
 pub const TOKEN_ALLOW_LIST: usize = 1_000;
-/// Maximum number of security fields named in a gateway.
+/// Maximum number of features that a gateway requires.
 pub const MUST_UNDERSTAND: usize = 64;
 /// Maximum length of other short texts in bytes: regions, versions, authors, hints.
 pub const SHORT: usize = 256;

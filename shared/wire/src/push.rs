@@ -1,5 +1,5 @@
 //! Conversion of `push.v1`: resources, pushes and their answers. An invalid resource does not fail the push: the proxy
-//! keeps the last accepted form and names the resource in the Nack. A gateway with security fields that this build does
+//! keeps the last accepted form and names the resource in the Nack. A gateway that requires features that this build does
 //! not support is denied. Only a push with an invalid frame is rejected as a whole.
 
 mod calls;

@@ -1,5 +1,5 @@
 //! Collects the rate limits that apply to a gateway: those of its organization, its own, and those of its bindings and
-//! of the servers behind them. They are part of the gateway, so that one security field guards all of them.
+//! of the servers behind them. They are part of the gateway, so that one required feature guards all of them.
 
 use toolgate_model::{
     Gateway, ObjectName, RateLimit, ServerBinding, ServerDefinitions, Slug,

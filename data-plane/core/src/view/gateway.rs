@@ -35,8 +35,8 @@ pub const INSTRUCTIONS_LIMIT: usize = 32 * 1024;
 /// Reason why a gateway denies all requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GatewayDenial {
-    /// Requires a security field that this proxy does not know.
-    UnknownField(Box<str>),
+    /// Requires a feature that this proxy does not know.
+    UnknownFeature(Box<str>),
     /// Record in the store that cannot be read.
     Unreadable,
 }
@@ -45,7 +45,7 @@ impl GatewayDenial {
     /// Returns the refusal of its requests.
     pub fn refusal(&self) -> Refusal {
         match self {
-            Self::UnknownField(_) => Refusal::GatewayDenied,
+            Self::UnknownFeature(_) => Refusal::GatewayDenied,
             Self::Unreadable => Refusal::GatewayUnreadable,
         }
     }

@@ -1,4 +1,4 @@
-//! Conversion of resources, each validated separately: kind, security fields, all other fields, then the digest of the
+//! Conversion of resources, each validated separately: kind, required features, all other fields, then the digest of the
 //! converted content.
 
 mod definitions;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use toolgate_model::{
     Digest, ResourceKey, SnapshotResource, Timestamp, TokenSubject,
-    snapshot::{GatewayResource, SnapshotEntry, TokenResource, unsupported_security_field},
+    snapshot::{GatewayResource, SnapshotEntry, TokenResource, unsupported_feature},
 };
 use toolgate_proto::push::v1 as pb;
 
@@ -24,7 +24,7 @@ pub enum ReceivedResource {
     Accepted(ResourceKey, SnapshotEntry),
     /// The resource is invalid. The last accepted form is kept.
     Rejected(RejectedResource),
-    /// The gateway requires a security field that this build does not support. Serving it would be too permissive, so all
+    /// The gateway requires a feature that this build does not support. Serving it would be too permissive, so all
     /// calls to its placeholder are denied.
     Denied(ResourceKey, Box<GatewayResource>, RejectedResource),
 }
@@ -173,8 +173,8 @@ fn unknown(given: &pb::Resource) -> Option<(&pb::Gateway, &str)> {
     let Some(pb::resource::Body::Gateway(gateway)) = &given.body else {
         return None;
     };
-    let field = unsupported_security_field(&gateway.must_understand)?;
-    Some((gateway, field))
+    let feature = unsupported_feature(&gateway.must_understand)?;
+    Some((gateway, feature))
 }
 
 fn checked(key: &ResourceKey, given: &pb::Resource) -> Result<SnapshotEntry, FieldViolation> {

@@ -269,7 +269,7 @@ fn a_gateway_with_unknown_or_unreadable_configuration_rejects_every_request() {
     }
 }
 
-/// Checks that a gateway with this security field rejects every request alike.
+/// Checks that a gateway that requires this feature rejects every request alike.
 fn rejects_every_request(field: &str, refusal: &Refusal) {
     let mut snapshot = test_snapshot(&test_servers());
     let mut denied = gateway(&test_servers());

@@ -9,7 +9,8 @@ use std::{
 use toolgate_mcp::message::Implementation;
 use toolgate_model::{
     Digest, ObjectName, Slug, ToolListing,
-    snapshot::{GatewayResource, RESERVED_TOOL_NAMES, unsupported_security_field},
+    snapshot::{GatewayResource, RESERVED_TOOL_NAMES, unsupported_feature},
+    text::truncated,
 };
 
 use crate::{
@@ -27,8 +28,8 @@ use super::{ServerOffer, ViewAssembly, features};
 /// Maximum number of problems reported per gateway; further ones are only counted.
 const MAX_REASONS: usize = 8;
 
-/// Maximum number of characters of an unknown field that are shown.
-const MAX_FIELD_CHARS: usize = 64;
+/// Maximum number of characters of an unknown feature that are shown.
+const MAX_FEATURE_CHARS: usize = 64;
 
 /// Server of a binding and what it offers, as far as they are known.
 type BoundServer<'a> = (Option<&'a Arc<ServerView>>, Option<&'a Arc<ServerOffer>>);
@@ -41,9 +42,9 @@ pub(super) fn gateway(
 ) -> GatewayView {
     let mut problems = Vec::new();
     let denied = denied(resource);
-    if let Some(GatewayDenial::UnknownField(field)) = &denied {
+    if let Some(GatewayDenial::UnknownFeature(feature)) = &denied {
         problems.push(format!(
-            "it requires the field `{field}`, which this proxy does not know: all its requests are denied; update this proxy"
+            "it requires the feature `{feature}`, which this proxy does not know: all its requests are denied; update this proxy"
         ));
     }
     let tools = tools(building, name, resource, &mut problems);
@@ -99,9 +100,9 @@ fn denied(resource: &GatewayResource) -> Option<GatewayDenial> {
     if resource.is_unreadable() {
         return Some(GatewayDenial::Unreadable);
     }
-    let unknown = unsupported_security_field(&resource.must_understand)?;
-    let unknown: String = unknown.chars().take(MAX_FIELD_CHARS).collect();
-    Some(GatewayDenial::UnknownField(unknown.into()))
+    let unknown = unsupported_feature(&resource.must_understand)?;
+    let unknown: String = unknown.chars().take(MAX_FEATURE_CHARS).collect();
+    Some(GatewayDenial::UnknownFeature(unknown.into()))
 }
 
 fn tools(
@@ -186,15 +187,6 @@ fn instructions(
         let _infallible = write!(text, "{gap}## {heading}\n\n> {quoted}");
     }
     truncated(&text, INSTRUCTIONS_LIMIT).into()
-}
-
-/// Returns the start of a text, at most `limit` bytes.
-pub(super) fn truncated(text: &str, limit: usize) -> &str {
-    let mut end = text.len().min(limit);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text.get(..end).unwrap_or_default()
 }
 
 fn bounded_problems(mut problems: Vec<String>) -> Box<[String]> {
