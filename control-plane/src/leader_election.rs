@@ -30,6 +30,26 @@ const RENEW_INTERVAL: Duration = Duration::from_secs(3);
 /// Maximum time to release the leadership.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// Fence of a leadership: holds while the entry of the leader has the revision at which this leadership wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeadershipFence {
+    /// Revision of the entry.
+    entry: Revision,
+}
+
+impl LeadershipFence {
+    /// Returns the precondition that the fence adds to a transaction.
+    pub(crate) fn compare(self) -> TxnCompare {
+        TxnCompare::ModRevision(LEADER_KEY.to_owned(), self.entry)
+    }
+
+    /// Returns `true` if the entry in the store is still that of this leadership.
+    pub(crate) async fn is_valid(self, store: &dyn Store) -> Result<bool, StoreError> {
+        let found = entry(store).await?;
+        Ok(found.is_some_and(|found| found.mod_revision == self.entry))
+    }
+}
+
 /// Leadership of this control plane. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Leadership {
@@ -39,9 +59,9 @@ pub(crate) struct Leadership {
 
 impl Leadership {
     /// Returns the fence of the leadership; `None` without leadership.
-    pub(crate) fn fence(&self) -> Option<TxnCompare> {
-        let revision = *self.held.borrow();
-        revision.map(|revision| TxnCompare::ModRevision(LEADER_KEY.to_owned(), revision))
+    pub(crate) fn fence(&self) -> Option<LeadershipFence> {
+        let held = *self.held.borrow();
+        held.map(|entry| LeadershipFence { entry })
     }
 
     /// Returns a receiver that changes with the leadership.
@@ -181,24 +201,4 @@ async fn entry(store: &dyn Store) -> Result<Option<KeyValue>, StoreError> {
         .entries
         .into_iter()
         .find(|entry| entry.key == LEADER_KEY))
-}
-
-/// Returns `true` if the fence of a leadership is still valid.
-pub(crate) async fn is_fence_valid(
-    store: &dyn Store,
-    fence: &TxnCompare,
-) -> Result<bool, StoreError> {
-    let found = entry(store).await?;
-    Ok(match fence {
-        TxnCompare::ModRevision(_, revision) => {
-            found.is_some_and(|entry| entry.mod_revision == *revision)
-        }
-        TxnCompare::ModRevisionAtLeast(_, revision) => {
-            found.is_some_and(|entry| entry.mod_revision >= *revision)
-        }
-        TxnCompare::Absent(_) => found.is_none(),
-        TxnCompare::NotModifiedAfter { revision, .. } => {
-            found.is_none_or(|entry| entry.mod_revision <= *revision)
-        }
-    })
 }

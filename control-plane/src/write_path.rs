@@ -31,7 +31,8 @@ use toolgate_runtime::{Backoff, Drain, SharedClock, random};
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
 use crate::{
-    deployment_keys::DeploymentKeys, leader_election, record_codec, space_monitor::SpaceMonitor,
+    deployment_keys::DeploymentKeys, leader_election::LeadershipFence, record_codec,
+    space_monitor::SpaceMonitor,
 };
 use group_commit::WriteQueue;
 use read_index::{ReadIndex, revision_of};
@@ -105,7 +106,7 @@ pub(crate) struct StoreWriter {
 struct Decision<'a> {
     command: &'a Command,
     context: &'a CommandContext,
-    fence: Option<&'a TxnCompare>,
+    fence: Option<LeadershipFence>,
     until: Instant,
 }
 
@@ -173,7 +174,7 @@ impl StoreWriter {
     /// taken over.
     pub(crate) async fn write_fenced(
         &self,
-        fence: &TxnCompare,
+        fence: LeadershipFence,
         command: &Command,
         context: &CommandContext,
     ) -> Result<CommitOutcome, SubmitError> {
@@ -192,10 +193,8 @@ impl StoreWriter {
     }
 
     /// Returns `true` if `fence` is valid, or if the store cannot be read.
-    pub(crate) async fn is_fence_valid(&self, fence: &TxnCompare) -> bool {
-        leader_election::is_fence_valid(self.store.as_ref(), fence)
-            .await
-            .unwrap_or(true)
+    pub(crate) async fn may_be_valid(&self, fence: LeadershipFence) -> bool {
+        fence.is_valid(self.store.as_ref()).await.unwrap_or(true)
     }
 
     /// Decides and commits unless `done` holds on the state decided on. For preparations that several control planes
@@ -276,14 +275,16 @@ impl StoreWriter {
             }
             self.space.admit(command.priority())?;
             let mut transaction = transaction(&change, context, &state);
-            transaction.compares.extend(fence.cloned());
+            transaction
+                .compares
+                .extend(fence.map(LeadershipFence::compare));
             match self.commit(transaction, command.priority()).await? {
                 TxnOutcome::Committed(revision) => {
                     return Ok(Some(CommitOutcome { revision, change }));
                 }
                 TxnOutcome::CompareFailed => {
                     if let Some(fence) = fence
-                        && !self.is_fence_valid(fence).await
+                        && !self.may_be_valid(fence).await
                     {
                         return Err(SubmitError::Contended);
                     }

@@ -63,9 +63,11 @@ async fn a_prober_that_lost_leadership_writes_nothing_and_notices() {
         limiter: Mutex::default(),
     };
     // The lease expired while the process was stopped, and another control plane took over.
-    let Some(TxnCompare::ModRevision(key, revision)) = leadership.fence() else {
-        panic!("no fence");
+    let fence = leadership.fence().unwrap();
+    let TxnCompare::ModRevision(key, revision) = fence.compare() else {
+        panic!("the fence is the revision of the leader's entry");
     };
+    assert_eq!(fence.is_valid(store.as_ref()).await, Ok(true));
     let taken = Txn {
         compares: vec![TxnCompare::ModRevision(key.clone(), revision)],
         writes: vec![WriteOp::Put {
@@ -78,6 +80,7 @@ async fn a_prober_that_lost_leadership_writes_nothing_and_notices() {
         store.commit(taken).await,
         Ok(TxnOutcome::Committed(_))
     ));
+    assert_eq!(fence.is_valid(store.as_ref()).await, Ok(false));
 
     let late = timeout(HANG_GUARD, sink.store(catalogue("files"))).await;
     assert!(late.unwrap().is_err());
