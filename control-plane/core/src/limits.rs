@@ -85,6 +85,11 @@ pub const PROXY_REFUSALS: usize = 100;
 pub const PROXY_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Period for which the id of an expelled proxy is rejected: longer than the lifetime of a proxy certificate.
 pub const EXPULSION_PERIOD: Duration = Duration::from_secs(25 * 3_600);
+/// Maximum time from the creation to the end of a temporary token, such as a command makes for itself. Its record is deleted
+/// after its end.
+pub const TEMPORARY_TOKEN_LIFETIME: Duration = Duration::from_secs(3_600);
+/// Retention of the record of a temporary token that has ended. By then, no clock of a proxy takes it for valid.
+pub const TEMPORARY_TOKEN_RETENTION: Duration = Duration::from_secs(86_400);
 /// Retention of a request id.
 pub const REQUEST_ID_RETENTION: Duration = Duration::from_secs(3_600);
 /// Maximum number of expired records that one change deletes.

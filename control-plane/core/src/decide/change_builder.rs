@@ -1,7 +1,7 @@
 //! Builds a change together with its bookkeeping: marker, version log, request record, and removal of expired
 //! records.
 
-use toolgate_model::{Digest, ObjectName, Server, Timestamp};
+use toolgate_model::{Digest, ObjectName, Server, Timestamp, Token};
 
 use crate::{
     change::{Change, KeyGuard, PrefixGuard},
@@ -151,7 +151,8 @@ impl<'a> ChangeBuilder<'a> {
 
     pub(super) fn finish(mut self, subject: ObjectKey) -> Change {
         let mut written = self.puts.iter().map(|(key, _)| key).chain(&self.deletes);
-        if self.changes_compile_input || written.any(ObjectKey::is_compiled) {
+        let makes_version = self.changes_compile_input || written.any(ObjectKey::is_compiled);
+        if makes_version {
             self.touch_marker();
             self.append_version_record(&subject);
         }
@@ -160,6 +161,10 @@ impl<'a> ChangeBuilder<'a> {
             self.sweep_expired();
             self.sweep_proxies();
             self.sweep_parts();
+        }
+        // Proxies hold tokens: only a change of the version may delete some.
+        if makes_version {
+            self.sweep_tokens();
         }
         Change {
             subject,
@@ -289,6 +294,21 @@ impl<'a> ChangeBuilder<'a> {
             }
             self.guard(&server_key);
             self.delete(ObjectKey::DefinitionsPart(server, digest));
+        }
+    }
+
+    /// Deletes records of temporary tokens past their retention. Guarded: a token that gets another end in the meantime keeps
+    /// its record.
+    fn sweep_tokens(&mut self) {
+        let ended = self.state.ended_temporary_tokens(self.now());
+        let ended = ended.map(|name| Token::key(name.clone()));
+        let written = |key: &ObjectKey| self.puts.iter().any(|(put, _)| put == key);
+        let ended: Vec<ObjectKey> = ended
+            .filter(|key| !written(key) && !self.deletes.contains(key))
+            .take(self.sweep_room())
+            .collect();
+        for key in ended {
+            self.delete(key);
         }
     }
 

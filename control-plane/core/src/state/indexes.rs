@@ -12,6 +12,7 @@ use toolgate_model::{
 use crate::{
     key::{ObjectKey, ObjectKind},
     kind::StateKind as _,
+    limits,
     object::ControlObject,
 };
 
@@ -30,6 +31,8 @@ pub(super) struct StateIndexes {
     tokens_by_gateway: ReverseIndex<ObjectName, Slug>,
     /// Tokens by their expiry.
     tokens_by_expiry: ReverseIndex<Timestamp, ObjectName>,
+    /// Temporary tokens by their expiry.
+    temporary_tokens: ReverseIndex<Timestamp, ObjectName>,
     /// Bookkeeping records by the time from which they may be deleted.
     records_by_expiry: ReverseIndex<Timestamp, ObjectKey>,
     /// Proxies by the time at which they were seen last.
@@ -94,6 +97,10 @@ impl StateIndexes {
         if let Some(expiry) = token.expires {
             let tokens = &mut self.tokens_by_expiry;
             set(tokens, expiry, token.name.clone(), is_present);
+            if expiry.since(token.meta.created) <= limits::TEMPORARY_TOKEN_LIFETIME {
+                let tokens = &mut self.temporary_tokens;
+                set(tokens, expiry, token.name.clone(), is_present);
+            }
         }
     }
 
@@ -169,6 +176,16 @@ impl StoreState {
     ) -> impl Iterator<Item = &ObjectName> {
         let expiring = &self.indexes.tokens_by_expiry;
         expiring.between(Some(after), until)
+    }
+
+    /// Returns the temporary tokens whose records are kept no longer at `now`, in the order of their end.
+    pub fn ended_temporary_tokens(&self, now: Timestamp) -> impl Iterator<Item = &ObjectName> {
+        let kept = limits::TEMPORARY_TOKEN_RETENTION.as_millis();
+        let kept = u64::try_from(kept).unwrap_or(u64::MAX);
+        let until = now.0.checked_sub(kept);
+        let tokens = &self.indexes.temporary_tokens;
+        let ended = until.map(|until| tokens.between(None, Timestamp(until)));
+        ended.into_iter().flatten()
     }
 
     /// Returns the keys of the request records, join tokens and expulsions that have expired at `now`.
