@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde_json::json;
-use toolgate_mcp::{FrameError, FrameLimits, RpcError, versions};
+use toolgate_mcp::{FrameError, FrameLimits, RpcError, error::DATA_REFUSAL, versions};
 use toolgate_model::RateLimitKey;
 
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
@@ -240,11 +240,12 @@ impl Refusal {
             }
             Self::MissingCapability(required) => RpcError::missing_capability(required.clone()),
             Self::MethodNotFound { method, .. } => RpcError::method_not_found(method),
-            Self::MissingMeta(_)
-            | Self::InvalidParams(_)
-            | Self::UnknownTool(_)
-            | Self::UnknownPrompt(_)
-            | Self::BadCursor => RpcError::invalid_params(text),
+            Self::MissingMeta(_) | Self::InvalidParams(_) | Self::BadCursor => {
+                RpcError::invalid_params(text)
+            }
+            Self::UnknownTool(_) | Self::UnknownPrompt(_) => {
+                RpcError::invalid_params(text).with(json!({ DATA_REFUSAL: self.kind() }))
+            }
             Self::UnknownResource { uri, modern } => {
                 RpcError::resource_not_found(text, *modern).with(json!({ "uri": uri }))
             }
@@ -266,9 +267,10 @@ impl Refusal {
             }
             Self::RateLimited { per, seconds } => RpcError::internal(text)
                 .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
-            Self::GatewayDenied
-            | Self::GatewayUnreadable
-            | Self::Overloaded
+            Self::GatewayDenied | Self::GatewayUnreadable => {
+                RpcError::internal(text).with(json!({ DATA_REFUSAL: self.kind() }))
+            }
+            Self::Overloaded
             | Self::NotConfigured
             | Self::TooManyOpen(_)
             | Self::Upstream(_)

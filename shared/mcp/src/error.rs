@@ -7,6 +7,9 @@ use serde_json::{Value, json, value::RawValue};
 
 use crate::{limits::MAX_ID_LEN, text};
 
+/// Member of `data` of an error that a Toolgate proxy created: the reason of the refusal, one word.
+pub const DATA_REFUSAL: &str = "toolgate/refusal";
+
 /// JSON-RPC error codes.
 pub mod codes {
     /// The message is not valid JSON.

@@ -79,6 +79,15 @@ fn errors_carry_machine_readable_remedies() {
         Some(json!({ "retryAfter": 12, "limit": "principal" }))
     );
     assert_eq!(Refusal::Internal.retry_after(), None);
+    for (refusal, reason) in [
+        (Refusal::UnknownTool("x".to_owned()), "unknown_tool"),
+        (Refusal::UnknownPrompt("x".to_owned()), "unknown_prompt"),
+        (Refusal::GatewayDenied, "gateway_denied"),
+        (Refusal::GatewayUnreadable, "gateway_unreadable"),
+    ] {
+        let told = Some(json!({ "toolgate/refusal": reason }));
+        assert_eq!(refusal.rpc().data, told);
+    }
 }
 
 #[test]

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
-use toolgate_mcp::{ByteSpan, RpcError, ServerMessage, deceptive_text, error::codes};
+use toolgate_mcp::{
+    ByteSpan, RpcError, ServerMessage, deceptive_text,
+    error::{DATA_REFUSAL, codes},
+};
 
 use crate::{
     plan::RequestTarget, refusal::UpstreamFailure, rewrite::segmented_splice::segmented_splice,
@@ -47,7 +50,10 @@ impl ResponseRelay {
             200
         };
         let translated = self.translate(&read);
-        let data = self.exposed_data(&read);
+        let data = match self.exposed_data(&read) {
+            Some(data) => without_refusal(&data).or(Some(data)),
+            None => read.data.as_ref().and_then(without_refusal),
+        };
         let body = match (translated, data) {
             (ErrorTranslation::Failure(failure), _) => return fail(failure),
             (ErrorTranslation::AsIs, None) if !deceives => {
@@ -142,6 +148,13 @@ impl ResponseRelay {
         data.as_object_mut()?.insert("uri".to_owned(), json!(uri));
         Some(data.take())
     }
+}
+
+/// Returns `data` without the mark of refusals of the gateway, which a server may not set; `None` if it has none.
+fn without_refusal(data: &Value) -> Option<Value> {
+    let mut members = data.as_object()?.clone();
+    members.remove(DATA_REFUSAL)?;
+    Some(Value::Object(members))
 }
 
 /// URI that the error refers to.
