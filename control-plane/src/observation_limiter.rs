@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use toolgate_model::ObjectName;
+use toolgate_model::{ObjectName, ProbeFailure, ProbeProblem};
 
 #[cfg(test)]
 mod tests;
@@ -121,20 +121,22 @@ fn server_bytes(quota: u64) -> u64 {
 }
 
 /// Returns the problem of a server whose definitions are stored later, because those of all servers are too many.
-pub(crate) fn postponed_problem(quota: u64) -> String {
-    format!(
+pub(crate) fn postponed_problem(quota: u64) -> ProbeProblem {
+    let text = format!(
         "the store takes {} MiB of new definitions in a minute, of all servers: these are stored with a later probe",
         (quota / TOTAL_SHARE) >> 20
-    )
+    );
+    ProbeProblem::incomplete(text, ProbeFailure::Overloaded)
 }
 
 /// Returns the problem of a server whose definitions change too often.
-pub(crate) fn unstable_problem(bytes: u64, quota: u64) -> String {
+pub(crate) fn unstable_problem(bytes: u64, quota: u64) -> ProbeProblem {
     let seconds = bytes * SERVER_REFILL.as_secs() / server_bytes(quota);
-    format!(
+    let text = format!(
         "the definitions change at almost every probe: {} KiB are stored every {} s at most, and what clients see is up to \
          that old; let the server announce and change its lists only when its tools change",
         bytes / 1024,
         seconds.max(1)
-    )
+    );
+    ProbeProblem::incomplete(text, ProbeFailure::UnstableDefinitions)
 }

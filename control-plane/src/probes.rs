@@ -23,8 +23,8 @@ use toolgate_discovery::{
     SinkError, StoreEffect, StoreReport, joined_problem,
 };
 use toolgate_model::{
-    Credential, DefinitionsPart, KindObject as _, ObjectName, Server, ServerDefinitions,
-    snapshot::CredentialRef,
+    Credential, DefinitionsPart, KindObject as _, ObjectName, ProbeFailure, ProbeProblem, Server,
+    ServerDefinitions, snapshot::CredentialRef,
 };
 use toolgate_vault::EnvelopeSealer;
 use url::Url;
@@ -258,8 +258,8 @@ impl DefinitionsWriter {
                 false => Err(SubmitError::Contended),
             };
         };
-        let written = self.writer.write_fenced(&fence, command, &context).await;
-        if written == Err(SubmitError::Contended) && !self.writer.is_fence_valid(&fence).await {
+        let written = self.writer.write_fenced(fence, command, &context).await;
+        if written == Err(SubmitError::Contended) && !self.writer.may_be_valid(fence).await {
             self.leadership.invalidate();
         }
         written.map(|outcome| outcome.change)
@@ -291,7 +291,10 @@ impl DefinitionsSink for DefinitionsWriter {
             {
                 return Ok(StoreReport {
                     effect: StoreEffect::Deferred,
-                    problem: Some(full.to_string()),
+                    problem: Some(ProbeProblem::incomplete(
+                        full.to_string(),
+                        ProbeFailure::StoreFull,
+                    )),
                 });
             }
             let unstable = || Some(unstable_problem(bytes, quota));

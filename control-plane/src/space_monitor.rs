@@ -24,7 +24,7 @@ use toolgate_control_core::{
     key::ROOT,
     port::{PublishedState, SpaceLevel, Store, StoreError, StoreSpace},
 };
-use toolgate_runtime::{Drain, Metrics, Readiness, metrics::Gauge};
+use toolgate_runtime::{Drain, Metrics, Readiness, metrics::Gauge, readiness::WarningContent};
 
 use crate::{clock_warnings::clock_warnings, leader_election::Leadership};
 
@@ -194,8 +194,11 @@ impl SpaceMonitorTask {
         // Linearizable: answers only with a quorum.
         let answers = self.store.list(ROOT, None, 1, None).await;
         if let Err(error) = &answers {
-            warnings.push(format!(
-                "does not answer: nothing can be written or revoked, and what is shown may be out of date ({error})"
+            warnings.push(WarningContent::failure(
+                "STORE_UNAVAILABLE",
+                format!(
+                    "does not answer: nothing can be written or revoked, and what is shown may be out of date ({error})"
+                ),
             ));
         }
         match self.store.space().await {
@@ -206,7 +209,8 @@ impl SpaceMonitorTask {
                 }
             }
             Err(error) if answers.is_ok() => {
-                warnings.push(format!("its size cannot be measured: {error}"));
+                let text = format!("its size cannot be measured: {error}");
+                warnings.push(text.into());
             }
             Err(_) => {}
         }
@@ -284,7 +288,7 @@ impl SpaceMonitorTask {
 }
 
 /// Returns the warning about the room, if any.
-fn room_warning(space: &StoreSpace) -> Option<String> {
+fn room_warning(space: &StoreSpace) -> Option<WarningContent> {
     let consequence = match space.level() {
         SpaceLevel::Ample => return None,
         SpaceLevel::Warned => "from 80 % on, changes of servers are not noticed",
@@ -293,9 +297,11 @@ fn room_warning(space: &StoreSpace) -> Option<String> {
     };
     let (percent, quota) = (space.percent(), format_bytes(space.quota));
     let remedy = space.remedy;
-    Some(format!(
-        "{percent} % of {quota} in use: {consequence}; {remedy}"
-    ))
+    let text = format!("{percent} % of {quota} in use: {consequence}; {remedy}");
+    Some(match space.level() {
+        SpaceLevel::Reserved => WarningContent::failure("STORE_FULL", text),
+        SpaceLevel::Ample | SpaceLevel::Warned | SpaceLevel::Crowded => text.into(),
+    })
 }
 
 fn format_bytes(bytes: u64) -> String {

@@ -389,7 +389,7 @@ fn probe(
         },
         schedule: ScheduleOptions::default(),
         concurrency: DEFAULT_CONCURRENCY,
-        caps: ListingLimits::default(),
+        list_limits: ListingLimits::default(),
     };
     let discovery =
         ServerDiscovery::start(options, targets, context.actors.clone(), &context.drain);

@@ -12,7 +12,7 @@ use toolgate_control_core::{
 };
 use toolgate_model::{Slug, Timestamp};
 use toolgate_proto::admin::v1::{
-    DeploymentStatus, DeploymentWarning, GetStatusRequest, deployment_server,
+    DeploymentStatus, DeploymentWarning, GetStatusRequest, ProblemSeverity, deployment_server,
 };
 use toolgate_runtime::Readiness;
 
@@ -36,6 +36,10 @@ pub struct ObjectFault {
     pub subject: String,
     /// Description of the fault, with the next step.
     pub text: String,
+    /// True if the object is out of order; false if something deserves attention.
+    pub is_failure: bool,
+    /// Name of the kind of fault, which programs compare.
+    pub reason: &'static str,
 }
 
 /// Service that reports the status of the deployment.
@@ -57,6 +61,8 @@ impl deployment_server::Deployment for DeploymentService {
         let of_process = of_process.map(|warning| DeploymentWarning {
             subject: warning.subject.to_owned(),
             text: warning.text,
+            severity: severity(warning.is_failure).into(),
+            reason: warning.reason.to_owned(),
         });
         let published = self.state.published();
         let of_restore = faults_after_restore(&published.state, self.state.now());
@@ -68,10 +74,19 @@ impl deployment_server::Deployment for DeploymentService {
         let of_objects = of_objects.take(MAX_NAMED).map(|fault| DeploymentWarning {
             subject: fault.subject,
             text: fault.text,
+            severity: severity(fault.is_failure).into(),
+            reason: fault.reason.to_owned(),
         });
         Ok(Response::new(DeploymentStatus {
             warnings: of_process.chain(of_objects).collect(),
         }))
+    }
+}
+
+fn severity(is_failure: bool) -> ProblemSeverity {
+    match is_failure {
+        true => ProblemSeverity::Error,
+        false => ProblemSeverity::Warning,
     }
 }
 
@@ -96,6 +111,8 @@ fn faults_after_restore(state: &StoreState, now: Timestamp) -> Vec<ObjectFault> 
                 "lost its role {role} at the admin API when the store was restored, because it may have been revoked after \
                  the copy; `toolgate edit token {resource}` gives it an `adminRole` again, `toolgate token revoke {resource}` ends it"
             ),
+            is_failure: false,
+            reason: "ROLE_LOST",
         })
     });
     let proxies = restored::proxies_to_check(state, now).into_iter();
@@ -108,6 +125,8 @@ fn faults_after_restore(state: &StoreState, now: Timestamp) -> Vec<ObjectFault> 
              admitted; expel again the proxies that were expelled: `toolgate delete proxy NAME`",
             proxies.join(", ")
         ),
+        is_failure: false,
+        reason: "PROXIES_ADMITTED_AGAIN",
     });
     lost.chain(admitted).collect()
 }
@@ -126,6 +145,8 @@ impl ObjectFault {
             text: format!(
                 "cannot be read as it was written at revision {at} ({reason}){kept}; write it again, or delete it"
             ),
+            is_failure: true,
+            reason: "UNREADABLE",
         }
     }
 
@@ -138,6 +159,8 @@ impl ObjectFault {
                 "stays in force although its organization {org} does not exist any more; create the organization again, and \
                  then delete what is not needed"
             ),
+            is_failure: false,
+            reason: "NO_ORGANIZATION",
         }
     }
 }

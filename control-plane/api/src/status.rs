@@ -4,9 +4,9 @@
 use std::{collections::HashMap, time::Duration};
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use toolgate_control_core::{
-    ObjectKey, Rejection, Revision,
+    FieldCause, ObjectKey, Rejection, Revision,
     port::{IssueError, ProbeError, SealError, StoreError, SubmitError},
 };
 use toolgate_model::{ObjectName, Slug};
@@ -23,6 +23,28 @@ pub(crate) fn invalid(field: impl Into<String>, reason: impl std::fmt::Display) 
     let message = format!("{field}: {reason}");
     let mut details = details("INVALID", &[]);
     details.add_bad_request_violation(field, reason.to_string());
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+/// Error for an invalid field with a cause that programs tell apart.
+pub(crate) fn invalid_because(field: &str, reason: &str, cause: &FieldCause) -> Status {
+    let message = format!("{field}: {reason}");
+    let metadata: Vec<_> = cause
+        .metadata
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let mut details = details("INVALID", &metadata);
+    details.set_bad_request(vec![FieldViolation {
+        field: field.to_owned(),
+        description: reason.to_owned(),
+        reason: cause.reason.to_owned(),
+        localized_message: None,
+    }]);
+    let details = match &cause.missing {
+        Some(key) => resource(details, key, &message),
+        None => details,
+    };
     Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
@@ -124,7 +146,12 @@ pub(crate) fn rejected(rejection: &Rejection, given: Option<&str>) -> Status {
             }
             Status::with_error_details(Code::FailedPrecondition, message, details)
         }
-        Rejection::Invalid { field, reason } => invalid(field, reason),
+        Rejection::Invalid {
+            field,
+            reason,
+            cause: Some(cause),
+        } => invalid_because(field, reason, cause),
+        Rejection::Invalid { field, reason, .. } => invalid(field, reason),
         Rejection::MissingRight { field, right, .. } => {
             let mut details = details("MISSING_RIGHT", &[("right", right)]);
             details.add_bad_request_violation(field, message.as_str());

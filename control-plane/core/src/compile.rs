@@ -16,6 +16,7 @@ mod dependents;
 mod exposed_name;
 pub mod gateway;
 mod name_allocator;
+mod problem_class;
 mod rate_limits;
 mod resources;
 pub mod server;
@@ -26,6 +27,7 @@ mod tests;
 pub(crate) use dependents::definitions_differ;
 pub use exposed_name::exposed_name;
 pub(crate) use exposed_name::is_exposed_name;
+pub use problem_class::ProblemSeverity;
 
 /// Compiled snapshot and the problems found while compiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

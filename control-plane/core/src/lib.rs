@@ -30,7 +30,8 @@ pub use access_right::{AccessRight, CallerIdentity, is_allowed};
 pub use change::{Change, KeyGuard, PrefixGuard};
 pub use command::{Command, CommandAuthor, CommandContext, OperatorObject, RequestId};
 pub use compile::{
-    CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, compile, recompile,
+    CompileOutput, ConfigProblem, ExposedKind, NameCollision, ProblemKind, ProblemSeverity,
+    compile, recompile,
 };
 pub use decide::decide;
 pub use key::{InvalidObjectKey, ObjectKey, ObjectKind};
@@ -38,5 +39,5 @@ pub use kind::StateKind;
 pub use object::{ControlObject, JoinToken, RequestRecord, VersionMarker, VersionRecord};
 pub use object_table::{ObjectTable, VersionedObject};
 pub use port::Revision;
-pub use rejection::Rejection;
+pub use rejection::{FieldCause, Rejection};
 pub use state::{ListedObject, ObjectEvent, ResyncStats, StoreState};

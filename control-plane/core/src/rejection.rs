@@ -37,6 +37,8 @@ pub enum Rejection {
         field: String,
         /// Description of the error and of a valid value.
         reason: String,
+        /// Cause, if programs tell it apart.
+        cause: Option<Box<FieldCause>>,
     },
     /// The author lacks a right that the value of a field requires.
     #[error(
@@ -77,12 +79,56 @@ pub enum Rejection {
     },
 }
 
+/// Cause of an invalid field, for programs. The text of the rejection describes it for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldCause {
+    /// Name of the cause, e.g. `NO_SERVER`. Names are never changed.
+    pub reason: &'static str,
+    /// Object that the field names and that does not exist, if this is the cause.
+    pub missing: Option<ObjectKey>,
+    /// Facts by name, e.g. the URL of an endpoint.
+    pub metadata: Vec<(&'static str, String)>,
+}
+
+impl FieldCause {
+    /// Creates a cause without further facts.
+    pub fn new(reason: &'static str) -> Self {
+        Self {
+            reason,
+            missing: None,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// Creates the cause that an object does not exist.
+    pub fn missing(reason: &'static str, object: ObjectKey) -> Self {
+        Self {
+            missing: Some(object),
+            ..Self::new(reason)
+        }
+    }
+}
+
 impl Rejection {
     /// Creates [`Self::Invalid`].
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
         Self::Invalid {
             field: field.into(),
             reason: reason.into(),
+            cause: None,
+        }
+    }
+
+    /// Creates [`Self::Invalid`] with a cause that programs tell apart.
+    pub fn invalid_because(
+        field: impl Into<String>,
+        reason: impl Into<String>,
+        cause: FieldCause,
+    ) -> Self {
+        Self::Invalid {
+            field: field.into(),
+            reason: reason.into(),
+            cause: Some(Box::new(cause)),
         }
     }
 

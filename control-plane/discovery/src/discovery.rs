@@ -44,7 +44,7 @@ pub struct DiscoveryOptions {
     /// Maximum number of servers probed at the same time.
     pub concurrency: usize,
     /// Limits on what is read from one server.
-    pub caps: ListingLimits,
+    pub list_limits: ListingLimits,
 }
 
 /// Handle of all probe actors. Cheap to clone.
@@ -95,7 +95,7 @@ impl ServerDiscovery {
                 http: options.http,
                 headers: options.headers,
                 implementation: options.implementation,
-                caps: options.caps,
+                list_limits: options.list_limits,
                 budget: MemoryBudget::new(READ_BUDGET),
                 drain: drain.clone(),
             },

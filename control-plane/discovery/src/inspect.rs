@@ -14,7 +14,9 @@ use toolgate_control_core::definitions::{
 };
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::DefinitionKind, message::Implementation};
-use toolgate_model::{Definition, Digest, ServerDefinitions, Timestamp};
+use toolgate_model::{
+    Definition, Digest, ProbeFailure, ProbeProblem, ServerDefinitions, Timestamp,
+};
 use toolgate_runtime::{MemoryBudget, drain::Drain};
 
 use crate::{
@@ -29,7 +31,7 @@ pub(crate) struct ServerInspector {
     pub(crate) http: HttpClient,
     pub(crate) headers: Arc<dyn HeaderSource>,
     pub(crate) implementation: Implementation,
-    pub(crate) caps: ListingLimits,
+    pub(crate) list_limits: ListingLimits,
     /// Bytes of all lists that are being read.
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) drain: Drain,
@@ -80,7 +82,7 @@ impl ServerInspector {
             Err(problem) => return failed(target, earlier, problem, now()),
         };
         match assemble(target, &peer, &lists, earlier.as_ref()) {
-            Ok((seen, well)) => {
+            Ok((seen, succeeded)) => {
                 let catalogue = ServerDefinitions {
                     probed: now(),
                     legacy_version,
@@ -95,7 +97,7 @@ impl ServerInspector {
                 };
                 ServerInspection {
                     definitions: catalogue,
-                    succeeded: well,
+                    succeeded,
                     feed,
                 }
             }
@@ -111,7 +113,7 @@ impl ServerInspector {
         &self,
         target: &ProbeTarget,
         earlier: Option<&ServerDefinitions>,
-    ) -> Result<ServerAnswers, String> {
+    ) -> Result<ServerAnswers, ProbeProblem> {
         let header = match &target.credential {
             None => None,
             Some(credential) => {
@@ -119,21 +121,24 @@ impl ServerInspector {
                     .headers
                     .header(&target.server, credential, &target.url)
                     .await;
-                Some(header.map_err(|error| problem_text::of_header(&error, target))?)
+                Some(header.map_err(|error| {
+                    let text = problem_text::of_header(&error, target);
+                    ProbeProblem::failed(text, ProbeFailure::Credential)
+                })?)
             }
         };
         let in_words = |error: ClientError| {
             // The problem that operators of an organization see contains neither addresses nor text of the server.
             tracing::info!(server = %target.server, %error, "a server could not be probed");
-            problem_text::of_failure(&error, target)
+            problem_text::failed_probe(&error, target)
         };
         // The limit for a page of a list is the limit for a list, not the limit for answers to callers.
         let limits = ReadLimits {
-            message: self.caps.bytes,
+            message: self.list_limits.bytes,
         };
         let endpoint = ServerEndpoint::new(&target.url, header, target.timeouts)
             .map_err(in_words)?
-            .with_max_timeout(self.caps.request_time)
+            .with_max_timeout(self.list_limits.request_time)
             .with_limits(limits)
             .with_response_budget(Arc::clone(&self.budget));
         let peer = detect(
@@ -211,7 +216,7 @@ impl ServerInspector {
 
     async fn lists(&self, peer: &ServerClient, target: &ProbeTarget) -> KindListings {
         let list = async |kind| {
-            let listing = Box::pin(peer.list(kind, &self.caps_of(kind))).await;
+            let listing = Box::pin(peer.list(kind, &self.limits_of(kind))).await;
             if let Err(error) = &listing {
                 let what = kind.list();
                 tracing::info!(server = %target.server, what, %error, "a list could not be had");
@@ -223,7 +228,7 @@ impl ServerInspector {
     }
 
     /// Limits the read to the number of entries that are kept of a list.
-    fn caps_of(&self, kind: DefinitionKind) -> ListingLimits {
+    fn limits_of(&self, kind: DefinitionKind) -> ListingLimits {
         let [tools, prompts, resources, templates] = count_limits();
         let count = match kind {
             DefinitionKind::Tool => tools,
@@ -232,8 +237,8 @@ impl ServerInspector {
             DefinitionKind::Template => templates,
         };
         ListingLimits {
-            definitions: self.caps.definitions.min(count),
-            ..self.caps
+            definitions: self.list_limits.definitions.min(count),
+            ..self.list_limits
         }
     }
 }
@@ -244,7 +249,7 @@ fn assemble(
     peer: &ServerClient,
     lists: &KindListings,
     earlier: Option<&ServerDefinitions>,
-) -> Result<(ServerDefinitions, bool), String> {
+) -> Result<(ServerDefinitions, bool), ProbeProblem> {
     let offered = |(kind, _): &&(DefinitionKind, _)| peer.facts().offers(*kind);
     let mut errors = lists
         .iter()
@@ -253,10 +258,10 @@ fn assemble(
     if let Some(Some(first)) = errors.next()
         && errors.all(|error| error.is_some())
     {
-        return Err(problem_text::of_failure(first, target));
+        return Err(problem_text::failed_probe(first, target));
     }
     let facts = peer.facts().clone();
-    let facts_problem = problem_text::of_facts(&facts);
+    let facts_problem = problem_text::of_facts(&facts).map(ProbeProblem::warning);
     let mut seen = ServerDefinitions {
         era: Some(peer.era()),
         protocol_version: facts.version,
@@ -266,27 +271,28 @@ fn assemble(
         capabilities: facts.capabilities,
         ..empty_definitions(target)
     };
-    let (mut well, mut problems) = (true, Vec::from_iter(facts_problem));
+    let (mut succeeded, mut problems) = (true, Vec::from_iter(facts_problem));
     let (mut omitted, mut left_out) = (Vec::new(), Vec::new());
     for (kind, listing) in lists {
         let before = earlier.map_or(&[][..], |earlier| list_of(earlier, *kind));
         let taken = match listing {
             Ok(listing) => {
-                problems.extend(problem_text::of_listing(*kind, listing));
+                let warning = problem_text::of_listing(*kind, listing);
+                problems.extend(warning.map(ProbeProblem::warning));
                 if replaces(listing, before) {
                     omitted.extend(beyond_limit(*kind, listing));
                     left_out.extend(problem_text::beyond_definition_limits(*kind, listing));
                     listed_definitions(listing)
                 } else {
-                    well = false;
+                    succeeded = false;
                     before.to_vec()
                 }
             }
             Err(error) => {
                 // A server without the method would answer the same every time, so it is not a reason for an early
                 // retry.
-                well &= error.is_unknown_method();
-                problems.push(problem_text::of_list(*kind, error, target));
+                succeeded &= error.is_unknown_method();
+                problems.push(problem_text::unread_list(*kind, error, target));
                 before.to_vec()
             }
         };
@@ -301,8 +307,8 @@ fn assemble(
     }
     let cut = omitted.iter().map(ToString::to_string);
     seen.omissions = cut.chain(left_out).collect();
-    seen.problem = problem_text::join(&problems);
-    Ok((seen, well))
+    seen.problem = problem_text::join(problems);
+    Ok((seen, succeeded))
 }
 
 /// Returns `true` if the listing may replace `before`. A listing that broke off holds less than an earlier complete
@@ -379,7 +385,7 @@ fn list_in(catalogue: &mut ServerDefinitions, kind: DefinitionKind) -> &mut Vec<
 fn failed(
     target: &ProbeTarget,
     earlier: Option<ServerDefinitions>,
-    problem: String,
+    problem: ProbeProblem,
     now: Timestamp,
 ) -> ServerInspection {
     let catalogue = ServerDefinitions {

@@ -2,7 +2,7 @@
 
 use toolgate_client::PresentedCredential;
 use toolgate_control_core::port::BoxFuture;
-use toolgate_model::{ObjectName, ServerDefinitions, snapshot::CredentialRef};
+use toolgate_model::{ObjectName, ProbeProblem, ServerDefinitions, snapshot::CredentialRef};
 use url::Url;
 
 /// Storage of server definitions.
@@ -19,8 +19,8 @@ pub trait DefinitionsSink: Send + Sync + 'static {
 pub struct StoreReport {
     /// Effect.
     pub effect: StoreEffect,
-    /// Problem of the definitions that change too often.
-    pub problem: Option<String>,
+    /// Problem of definitions that are not stored, or that change too often.
+    pub problem: Option<ProbeProblem>,
 }
 
 /// Effect of storing definitions.

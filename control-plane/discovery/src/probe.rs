@@ -8,7 +8,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use toolgate_actor::{Actor, ActorContext, ReplySender, TimerId};
-use toolgate_model::{ServerDefinitions, Timestamp};
+use toolgate_model::{ProbeProblem, ServerDefinitions, Timestamp};
 use toolgate_runtime::{clock::SharedClock, random};
 
 use crate::{
@@ -76,7 +76,7 @@ pub(crate) struct ProbeResult {
     inspection: ServerInspection,
     storing: StoringResult,
     /// Problem that the store has added.
-    problem: Option<String>,
+    problem: Option<ProbeProblem>,
     changed: bool,
 }
 
@@ -211,10 +211,10 @@ impl ProbeActor {
             // The handle of an unwanted feed has been dropped, so the feed closes at once.
             listen(self.generation, feed, cx);
         }
-        let well = inspection.succeeded && storing != StoringResult::Failed;
+        let succeeded = inspection.succeeded && storing != StoringResult::Failed;
         // A server whose changes are not stored is probed less and less often.
         let changed = changed && storing != StoringResult::Done(StoreEffect::Deferred);
-        self.on_event(ScheduleEvent::Ended { well, changed }, cx);
+        self.on_event(ScheduleEvent::Ended { succeeded, changed }, cx);
     }
 
     fn on_feed_event(&mut self, generation: u64, event: FeedEvent, cx: &mut ActorContext<Self>) {
@@ -301,7 +301,7 @@ impl Actor for ProbeActor {
             "tools": seen.map(|catalogue| catalogue.tools.len()),
             "prompts": seen.map(|catalogue| catalogue.prompts.len()),
             "resources": seen.map(|catalogue| catalogue.resources.len()),
-            "problem": seen.and_then(|catalogue| catalogue.problem.clone()),
+            "problem": seen.and_then(|it| it.problem.as_ref()).map(|problem| problem.text.as_str()),
         })
     }
 }
@@ -360,7 +360,7 @@ fn permits_for(earlier: Option<&ServerDefinitions>) -> u32 {
 async fn store(
     shared: &ProbeContext,
     catalogue: &ServerDefinitions,
-) -> (StoringResult, Option<String>) {
+) -> (StoringResult, Option<ProbeProblem>) {
     match shared.sink.store(catalogue.clone()).await {
         Ok(report) => (StoringResult::Done(report.effect), report.problem),
         Err(error) => {
@@ -370,10 +370,13 @@ async fn store(
     }
 }
 
-/// Returns one text for two problems.
-pub fn joined_problem(first: Option<String>, second: Option<String>) -> Option<String> {
+/// Joins the problem of an inspection and that of storing its result.
+pub fn joined_problem(
+    first: Option<ProbeProblem>,
+    second: Option<ProbeProblem>,
+) -> Option<ProbeProblem> {
     match (first, second) {
-        (Some(first), Some(second)) => Some(format!("{first}; {second}")),
+        (Some(first), Some(second)) => Some(first.joined("; ", &second)),
         (first, second) => first.or(second),
     }
 }

@@ -6,6 +6,7 @@ use toolgate_client::{
 };
 use toolgate_egress::{CertificateProblem, EgressErrorClass};
 use toolgate_mcp::definition::{DefinitionKind, RejectedDefinition};
+use toolgate_model::{ProbeFailure, ProbeProblem};
 
 use crate::{port::HeaderError, target::ProbeTarget};
 
@@ -51,9 +52,70 @@ pub fn of_list(kind: DefinitionKind, error: &ClientError, target: &ProbeTarget) 
     format!("its {what} could not be listed: {reason}; {advice}")
 }
 
-/// Joins several problems into one.
-pub fn join(problems: &[String]) -> Option<String> {
-    (!problems.is_empty()).then(|| bounded_line(&problems.join(" / ")))
+/// Joins the problems of one probe into one.
+pub fn join(problems: Vec<ProbeProblem>) -> Option<ProbeProblem> {
+    let joined = problems
+        .into_iter()
+        .reduce(|all, next| all.joined(" / ", &next))?;
+    Some(ProbeProblem {
+        text: bounded_line(&joined.text),
+        ..joined
+    })
+}
+
+/// Returns the problem of a server that could not be probed, for people and programs.
+pub fn failed_probe(error: &ClientError, target: &ProbeTarget) -> ProbeProblem {
+    ProbeProblem::failed(of_failure(error, target), failure(error))
+}
+
+/// Returns the problem of a list that could not be read, for people and programs.
+pub fn unread_list(
+    kind: DefinitionKind,
+    error: &ClientError,
+    target: &ProbeTarget,
+) -> ProbeProblem {
+    let text = of_list(kind, error, target);
+    if error.is_unknown_method() {
+        // The server has no such list, so that nothing is missing.
+        return ProbeProblem::warning(text);
+    }
+    let cause = match failure(error) == ProbeFailure::NotMcp {
+        // The server has introduced itself at this URL.
+        true => ProbeFailure::ServerFault,
+        false => failure(error),
+    };
+    ProbeProblem::incomplete(text, cause)
+}
+
+/// Returns the cause of a failed request.
+fn failure(error: &ClientError) -> ProbeFailure {
+    match error {
+        ClientError::Egress(error) => match error.class() {
+            EgressErrorClass::Denied => ProbeFailure::AddressDenied,
+            EgressErrorClass::Unresolved => ProbeFailure::HostUnresolved,
+            EgressErrorClass::Exhausted => ProbeFailure::ResourcesExhausted,
+            EgressErrorClass::ForwardProxy => ProbeFailure::ForwardProxy,
+            EgressErrorClass::Tls => ProbeFailure::Tls,
+            EgressErrorClass::Unreachable | EgressErrorClass::Broken => ProbeFailure::Unreachable,
+        },
+        ClientError::Status(problem) => match problem.status.as_u16() {
+            401 | 403 => ProbeFailure::Credential,
+            300..=399 => ProbeFailure::Redirected,
+            429 | 500..=599 => ProbeFailure::ServerFault,
+            _ => ProbeFailure::NotMcp,
+        },
+        ClientError::Timeout(_) => ProbeFailure::Timeout,
+        ClientError::Broken(_) => ProbeFailure::Unreachable,
+        ClientError::TooLarge(_) => ProbeFailure::AnswerTooLarge,
+        ClientError::Expansion(_) => ProbeFailure::ServerFault,
+        ClientError::NoCommonVersion { .. } => ProbeFailure::ProtocolVersion,
+        ClientError::Exhausted => ProbeFailure::Overloaded,
+        ClientError::Request(_)
+        | ClientError::Rpc(_)
+        | ClientError::Protocol(_)
+        | ClientError::Frame(_)
+        | ClientError::TooManyEvents(_) => ProbeFailure::NotMcp,
+    }
 }
 
 fn noun(kind: DefinitionKind) -> &'static str {

@@ -48,7 +48,7 @@ pub enum ScheduleEvent {
     /// The probe has ended.
     Ended {
         /// True if the probe succeeded.
-        well: bool,
+        succeeded: bool,
         /// True if the result differs from the one before.
         changed: bool,
     },
@@ -180,9 +180,9 @@ impl ProbeSchedule {
                 | ScheduleEvent::Requested
                 | ScheduleEvent::Due,
             ) => ScheduleAction::Nothing,
-            (SchedulePhase::Probing { again }, ScheduleEvent::Ended { well, changed }) => {
-                self.charge(changed || !well, now);
-                self.ended(again, well, now, random)
+            (SchedulePhase::Probing { again }, ScheduleEvent::Ended { succeeded, changed }) => {
+                self.charge(changed || !succeeded, now);
+                self.ended(again, succeeded, now, random)
             }
         }
     }
@@ -190,11 +190,11 @@ impl ProbeSchedule {
     fn ended(
         &mut self,
         again: FollowUpProbe,
-        well: bool,
+        succeeded: bool,
         now: Duration,
         random: u64,
     ) -> ScheduleAction {
-        self.failures = if well {
+        self.failures = if succeeded {
             0
         } else {
             self.failures.saturating_add(1)
@@ -207,7 +207,7 @@ impl ProbeSchedule {
             return self.probe(now);
         }
         let interval = self.options.interval;
-        let wait = if well {
+        let wait = if succeeded {
             let tenth = interval / 10;
             interval - tenth + random_part(tenth * 2, random)
         } else {

@@ -234,7 +234,9 @@ impl IdentityTask {
             match self.try_join(bundle, &mut attempts).await {
                 Ok(certified) => {
                     tracing::info!(proxy = %self.proxy_id, "joined the fleet");
-                    self.context.readiness.set_warnings(IDENTITY, Vec::new());
+                    self.context
+                        .readiness
+                        .set_warnings(IDENTITY, Vec::<String>::new());
                     return certified;
                 }
                 Err(error) => self.report_problem(self.join_problem(&error, &attempts)),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ClockReading, Digest, ObjectName, ResourceKey, ServerHealth, Slug, Timestamp, Version,
+    ClockReading, Digest, ObjectName, ProbeProblem, ResourceKey, ServerHealth, Slug, Timestamp,
+    Version,
 };
 
 /// Protocol era. Legacy uses sessions, modern is stateless.
@@ -47,8 +48,8 @@ pub struct ServerDefinitions {
     pub templates: Vec<Definition>,
     /// End of the last probe.
     pub probed: Timestamp,
-    /// Error of the last probe, with a remedy. Lists that could not be read keep their previous content.
-    pub problem: Option<String>,
+    /// Problem that the last probe found. Lists that could not be read keep their previous content.
+    pub problem: Option<ProbeProblem>,
     /// Start of the current problem.
     pub problem_since: Option<Timestamp>,
     /// Lists that a limit of Toolgate cuts, and definitions that one leaves out, one text for each list and kind of limit.
@@ -132,7 +133,8 @@ impl ServerDefinitions {
     /// Sets the start of the current problem, if there is one. If `before` had the same problem, its start is kept.
     #[must_use]
     pub fn with_problem_since(mut self, before: Option<&Self>) -> Self {
-        let before = before.filter(|before| before.problem == self.problem);
+        let text = |of: &Self| of.problem.as_ref().map(|problem| problem.text.clone());
+        let before = before.filter(|before| text(before) == text(&self));
         let began = before.map_or(self.probed, |it| it.problem_since.unwrap_or(it.probed));
         self.problem_since = self.problem.as_ref().map(|_| began);
         self

@@ -21,6 +21,21 @@ pub struct ProcessWarning {
     pub subject: &'static str,
     /// Description of the fault, with the next step.
     pub text: String,
+    /// True if the subject is out of order; false if something deserves attention.
+    pub is_failure: bool,
+    /// Name of the kind of fault, which programs compare; empty for faults without one.
+    pub reason: &'static str,
+}
+
+/// Warning without its subject. A plain text is a warning that deserves attention, and no failure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarningContent {
+    /// Description of the fault, with the next step.
+    pub text: String,
+    /// True if the subject is out of order.
+    pub is_failure: bool,
+    /// Name of the kind of fault; may be empty.
+    pub reason: &'static str,
 }
 
 /// Guard that keeps the process from being ready, until it is [released](Self::release).
@@ -34,12 +49,33 @@ pub struct ReadyGuard {
 #[derive(Debug)]
 struct ReadinessState {
     pending: Mutex<BTreeMap<&'static str, usize>>,
-    warnings: Mutex<BTreeMap<&'static str, Vec<String>>>,
+    warnings: Mutex<BTreeMap<&'static str, Vec<WarningContent>>>,
     ready: watch::Sender<bool>,
 }
 
 /// Name under which a withdrawn process is pending.
 const WITHDRAWN: &str = "shutting down";
+
+impl WarningContent {
+    /// Creates the warning that the subject is out of order.
+    pub fn failure(reason: &'static str, text: String) -> Self {
+        Self {
+            text,
+            is_failure: true,
+            reason,
+        }
+    }
+}
+
+impl From<String> for WarningContent {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            is_failure: false,
+            reason: "",
+        }
+    }
+}
 
 impl Readiness {
     /// Creates a readiness without guards: ready.
@@ -77,17 +113,26 @@ impl Readiness {
     }
 
     /// Replaces the warnings about `subject`. They do not change the readiness.
-    pub fn set_warnings(&self, subject: &'static str, texts: Vec<String>) {
-        self.shared.warnings().insert(subject, texts);
+    pub fn set_warnings<W>(&self, subject: &'static str, warnings: Vec<W>)
+    where
+        W: Into<WarningContent>,
+    {
+        let warnings = warnings.into_iter().map(Into::into).collect();
+        self.shared.warnings().insert(subject, warnings);
     }
 
     /// Returns the warnings about all subjects.
     pub fn warnings(&self) -> Vec<ProcessWarning> {
         let warnings = self.shared.warnings();
-        let of_subject = |(subject, texts): (&&'static str, &Vec<String>)| {
+        let of_subject = |(subject, contents): (&&'static str, &Vec<WarningContent>)| {
             let subject = *subject;
-            let warning = move |text: String| ProcessWarning { subject, text };
-            texts.clone().into_iter().map(warning)
+            let warning = move |content: WarningContent| ProcessWarning {
+                subject,
+                text: content.text,
+                is_failure: content.is_failure,
+                reason: content.reason,
+            };
+            contents.clone().into_iter().map(warning)
         };
         warnings.iter().flat_map(of_subject).collect()
     }
@@ -132,7 +177,7 @@ impl ReadinessState {
         self.ready.send_replace(false);
     }
 
-    fn warnings(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<String>>> {
+    fn warnings(&self) -> MutexGuard<'_, BTreeMap<&'static str, Vec<WarningContent>>> {
         self.warnings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

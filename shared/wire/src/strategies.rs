@@ -326,10 +326,33 @@ pub(crate) fn era() -> impl Strategy<Value = Option<Era>> {
     option::of(prop_oneof![Just(Era::Legacy), Just(Era::Modern)])
 }
 
+fn probe_problem() -> impl Strategy<Value = ProbeProblem> {
+    let outcome = prop_oneof![
+        Just(ProbeOutcome::Unknown),
+        Just(ProbeOutcome::Warned),
+        Just(ProbeOutcome::Incomplete),
+        Just(ProbeOutcome::Failed),
+    ];
+    let failure = prop_oneof![
+        Just(ProbeFailure::AddressDenied),
+        Just(ProbeFailure::Timeout),
+        Just(ProbeFailure::NotMcp),
+    ];
+    (".{1,30}", outcome, option::of(failure)).prop_map(|(text, outcome, failure)| ProbeProblem {
+        text,
+        outcome,
+        failure,
+    })
+}
+
 pub(crate) fn catalogue() -> impl Strategy<Value = ServerDefinitions> {
     let texts = (".{0,10}", ".{0,10}", ".{0,10}", ".{0,40}", ".{0,40}");
     let omissions = collection::vec(".{1,30}", 0..3);
-    let problem = (option::of(".{1,30}"), option::of(timestamp()), omissions);
+    let problem = (
+        option::of(probe_problem()),
+        option::of(timestamp()),
+        omissions,
+    );
     (name(), era(), texts, lists(), timestamp(), problem).prop_map(
         |(server, era, texts, [tools, prompts, resources, templates], probed, problem)| {
             ServerDefinitions {

@@ -2,7 +2,7 @@
 
 use tonic::Status;
 use toolgate_control_core::{
-    OperatorObject,
+    FieldCause, OperatorObject,
     port::{EncryptionContext, SealedCredentialField, sealed_credential_fields},
 };
 use toolgate_model::Credential;
@@ -40,9 +40,10 @@ impl AdminResource for Credential {
                 return seal(value.expose());
             }
             let kept = kept(fields, given, &stored).ok_or_else(|| {
-                status::invalid(
+                status::invalid_because(
                     &given.path,
                     "is required: no value is stored under this name",
+                    &FieldCause::new("NO_VALUE"),
                 )
             })?;
             if kept.context == context {

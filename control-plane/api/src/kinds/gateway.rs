@@ -34,7 +34,7 @@ impl AdminResource for Gateway {
         now: Timestamp,
     ) -> ObjectFingerprint {
         let entry = published.compiled.snapshot.entries.get(&resource_key(id));
-        let problems = problems::of_gateway(id, published, now);
+        let problems = problems::texts(&problems::of_gateway(id, published, now));
         let digest = entry.map(|entry| entry.digest);
         ObjectFingerprint::Compiled(stored.mod_revision, digest, problems)
     }
@@ -65,12 +65,14 @@ fn status_of(id: &ObjectName, published: &PublishedState, now: Timestamp) -> pb:
     let tools = gateway.map(|it| it.tools.iter().map(tool).collect());
     let prompts = gateway.map(|it| it.prompts.iter().map(prompt).collect());
     let resources = gateway.map(|it| it.resources.iter().map(Slug::to_string).collect());
+    let problem_details = problems::of_gateway(id, published, now);
     pb::GatewayStatus {
         path: format!("/v1/mcp/{}", id.id),
         tools: tools.unwrap_or_default(),
-        problems: problems::of_gateway(id, published, now),
+        problems: problems::texts(&problem_details),
         prompts: prompts.unwrap_or_default(),
         resources: resources.unwrap_or_default(),
+        problem_details,
     }
 }
 

@@ -28,7 +28,8 @@ impl AdminResource for Token {
         _now: Timestamp,
     ) {
         let status = message.status.get_or_insert_default();
-        status.problems = problems::of_token(id, published);
+        status.problem_details = problems::of_token(id, published);
+        status.problems = problems::texts(&status.problem_details);
     }
 
     fn fingerprint(
@@ -37,7 +38,7 @@ impl AdminResource for Token {
         published: &PublishedState,
         _now: Timestamp,
     ) -> ObjectFingerprint {
-        let problems = problems::of_token(id, published);
+        let problems = problems::texts(&problems::of_token(id, published));
         ObjectFingerprint::Compiled(stored.mod_revision, None, problems)
     }
 

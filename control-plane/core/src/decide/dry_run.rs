@@ -1,13 +1,14 @@
 //! Compiles the state after a change and rejects new problems. Only problems caused by the command count. A problem
 //! that exists already stays reported and does not block other changes.
 
-use toolgate_model::ObjectName;
+use toolgate_model::{Credential, ObjectName, Server};
 
 use crate::{
     change::Change,
     command::Command,
-    compile::{ConfigProblem, gateway, server},
-    rejection::Rejection,
+    compile::{ConfigProblem, ProblemKind, gateway, server},
+    kind::StateKind as _,
+    rejection::{FieldCause, Rejection},
     state::StoreState,
 };
 
@@ -64,6 +65,27 @@ pub(super) fn new_server_problem(
     refuse_new(&problems(before), problems(after), "")
 }
 
+/// Returns the cause of the rejection of a command that causes a problem.
+fn cause_of(problem: &ProblemKind) -> FieldCause {
+    if let ProblemKind::NoServer(name) = problem {
+        return FieldCause::missing(problem.reason(), Server::key(name.clone()));
+    }
+    if let ProblemKind::NoCredential(name) = problem {
+        return FieldCause::missing(problem.reason(), Credential::key(name.clone()));
+    }
+    let mut cause = FieldCause::new(problem.reason());
+    if let ProblemKind::CredentialElsewhere {
+        credential, url, ..
+    } = problem
+    {
+        cause.metadata = vec![
+            ("credential", credential.id.to_string()),
+            ("url", url.clone()),
+        ];
+    }
+    cause
+}
+
 fn refuse_new(
     before: &[ConfigProblem],
     after: Vec<ConfigProblem>,
@@ -75,9 +97,10 @@ fn refuse_new(
         .into_iter()
         .find(|problem| problem.kind.rejects_command() && !known(problem));
     match new {
-        Some(problem) => Err(Rejection::invalid(
+        Some(problem) => Err(Rejection::invalid_because(
             problem.field,
             format!("{prefix}{}", problem.kind),
+            cause_of(&problem.kind),
         )),
         None => Ok(()),
     }

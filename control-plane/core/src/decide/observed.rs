@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use toolgate_model::{
     Definition, DefinitionsPart, ProxyStatus, Server, ServerDefinitions, Slug, Timestamp,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS},
+    text::truncated,
 };
 
 use crate::{
@@ -207,7 +208,7 @@ fn truncate_to_limits(mut seen: ServerDefinitions) -> ServerDefinitions {
     truncate_bytes(&mut seen.protocol_version, limits::LABEL_VALUE);
     truncate_bytes(&mut seen.legacy_version, limits::LABEL_VALUE);
     if let Some(problem) = &mut seen.problem {
-        truncate_bytes(problem, limits::DESCRIPTION);
+        truncate_bytes(&mut problem.text, limits::DESCRIPTION);
     }
     if seen.capabilities.len() > limits::SERVER_CAPABILITIES {
         seen.capabilities = "{}".to_owned();
@@ -222,18 +223,15 @@ fn truncate_to_limits(mut seen: ServerDefinitions) -> ServerDefinitions {
     seen
 }
 
-/// Truncates at a character boundary.
 fn truncate_bytes(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-    }
+    let kept = truncated(text, bytes).len();
+    text.truncate(kept);
 }
 
 fn describe(before: Option<&ServerDefinitions>, next: &ServerDefinitions) -> String {
     let server = &next.server;
     if let Some(problem) = &next.problem {
-        let problem: String = problem.chars().take(limits::DISPLAY_NAME).collect();
+        let problem: String = problem.text.chars().take(limits::DISPLAY_NAME).collect();
         return format!("probe of server {server}: {problem}");
     }
     let lists = [

@@ -2,7 +2,7 @@
 
 use toolgate_model::{
     AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, GatewayClaim,
-    PrefixMode, Server, ServerSource, Timestamp,
+    PrefixMode, ProbeFailure, ProbeProblem, Server, ServerSource, Timestamp, Token,
 };
 
 use crate::{
@@ -542,11 +542,15 @@ fn a_join_token_works_once_and_not_after_expiry() {
     assert_eq!(field(forever.unwrap_err()), "valid_seconds");
 }
 
+fn unreachable(text: &str) -> ProbeProblem {
+    ProbeProblem::failed(text, ProbeFailure::Unreachable)
+}
+
 #[test]
 fn a_failed_probe_keeps_earlier_definitions_and_a_huge_result_is_cut() {
     let mut world = world();
     let mut failed = catalogue("acme", "one", &[]);
-    failed.problem = Some("connection refused".to_owned());
+    failed.problem = Some(unreachable("connection refused"));
     failed.era = None;
     world.run(Command::RecordDefinitions(failed)).unwrap();
     let kept = world
@@ -614,12 +618,12 @@ fn a_probe_without_changes_does_not_advance_the_version() {
     assert!(!later.is_empty());
     // A failed probe is no change of the compile input either.
     same.probed = Timestamp(7_200_000);
-    same.problem = Some("no answer".to_owned());
+    same.problem = Some(unreachable("no answer"));
     world.run(Command::RecordDefinitions(same.clone())).unwrap();
     assert_eq!(world.state.version(), version);
     assert_eq!(world.state.history.len(), entries);
     let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
-    assert_eq!(kept.problem.as_deref(), Some("no answer"));
+    assert_eq!(kept.problem, Some(unreachable("no answer")));
     assert_eq!(kept.problem_since, Some(Timestamp(7_200_000)));
     // The start of a problem is kept while it lasts. Another problem starts when it is found, and the first successful probe
     // clears the start.
@@ -630,7 +634,7 @@ fn a_probe_without_changes_does_not_advance_the_version() {
         (12_000_000, "no answer", 12_000_000),
     ] {
         same.probed = Timestamp(probed);
-        same.problem = Some(problem.to_owned());
+        same.problem = Some(unreachable(problem));
         world.run(Command::RecordDefinitions(same.clone())).unwrap();
         let kept = world.state.definitions.get(&name("acme", "one")).unwrap();
         assert_eq!(kept.problem_since, Some(Timestamp(since)));
@@ -773,6 +777,66 @@ fn proxies_silent_for_long_are_removed() {
     world.commit(&change);
     assert!(!world.state.proxies.contains(&slug("gone")));
     assert!(world.state.proxies.contains(&slug("alive")));
+}
+
+#[test]
+fn records_of_temporary_tokens_are_deleted_a_day_after_their_end_and_those_of_others_stay() {
+    let mut world = StoreFixture::with(&["acme"]);
+    let made = Timestamp(1_000);
+    let minutes = |count: u64| std::time::Duration::from_secs(count * 60);
+    let expiring = |id: &str, after| {
+        Command::Create(OperatorObject::Token(Token {
+            expires: Some(made.after(after)),
+            ..token("acme", id)
+        }))
+    };
+    for create in [expiring("cli-1", minutes(2)), expiring("ci", minutes(61))] {
+        world.run_as(&create, &context(made.0)).unwrap();
+    }
+    // The end counts, and not the revocation: until then proxies need to know it.
+    let revoke = Command::RevokeToken(name("acme", "cli-1"));
+    world.run_as(&revoke, &context(made.0 + 1)).unwrap();
+    let write = Command::Create(OperatorObject::Server(server("acme", "git", None)));
+    let due = made
+        .after(minutes(2))
+        .after(limits::TEMPORARY_TOKEN_RETENTION);
+    let kept = decide(&world.state, &write, &context(due.0 - 1)).unwrap();
+    assert!(kept.deletes.is_empty(), "{kept:?}");
+    // A change that makes no version leaves the tokens that proxies hold.
+    let observed = Command::RecordProxy(proxy("p1", due));
+    let kept = decide(&world.state, &observed, &context(due.0)).unwrap();
+    assert!(kept.deletes.is_empty(), "{kept:?}");
+    let ended = ObjectKey::Token(name("acme", "cli-1"));
+    let change = decide(&world.state, &write, &context(due.0)).unwrap();
+    assert_eq!(change.deletes, std::slice::from_ref(&ended));
+    // The token may get another end concurrently.
+    assert!(change.guards.iter().any(|guard| guard.key == ended));
+    assert!(change.puts.iter().any(|(key, _)| *key == ObjectKey::Marker));
+    world.commit(&change);
+    assert!(!world.state.tokens.contains(&name("acme", "cli-1")));
+    assert!(world.state.tokens.contains(&name("acme", "ci")));
+}
+
+#[test]
+fn a_temporary_token_that_is_renewed_for_long_is_temporary_no_more() {
+    let mut world = StoreFixture::with(&["acme"]);
+    let hour = limits::TEMPORARY_TOKEN_LIFETIME;
+    let lasting = |after| Token {
+        expires: Some(Timestamp(1_000).after(after)),
+        ..token("acme", "ci")
+    };
+    let create = Command::Create(OperatorObject::Token(lasting(hour)));
+    world.run_as(&create, &context(1_000)).unwrap();
+    let key = ObjectKey::Token(name("acme", "ci"));
+    let renew = Command::Update {
+        object: OperatorObject::Token(lasting(hour * 48)),
+        expected: world.state.mod_revision_at(&key).unwrap(),
+    };
+    world.run_as(&renew, &context(2_000)).unwrap();
+    let later = Timestamp(1_000).after(hour * 1_000);
+    let write = Command::Create(OperatorObject::Server(server("acme", "git", None)));
+    let change = decide(&world.state, &write, &context(later.0)).unwrap();
+    assert!(change.deletes.is_empty(), "{change:?}");
 }
 
 #[test]

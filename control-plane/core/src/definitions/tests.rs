@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use toolgate_model::{ProbeFailure, ProbeProblem};
+
 use super::*;
 use crate::{
     Command, ObjectEvent, ObjectKey, OperatorObject,
@@ -204,7 +206,8 @@ fn a_failed_probe_keeps_the_parts() {
     record(&mut world, &whole);
     let parts = part_keys(&world);
     let mut failed = catalogue("acme", "one", &[]);
-    failed.problem = Some("connection refused".to_owned());
+    let refused = ProbeProblem::failed("connection refused", ProbeFailure::Unreachable);
+    failed.problem = Some(refused);
     assert_eq!(record(&mut world, &failed), 1);
     assert_eq!(
         (stored(&world).lists(), part_keys(&world)),

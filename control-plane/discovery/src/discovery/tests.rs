@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use toolgate_client::PresentedCredential;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
-use toolgate_model::{CallTimeouts, Era, snapshot::CredentialRef};
+use toolgate_model::{CallTimeouts, Era, ProbeFailure, ProbeOutcome, snapshot::CredentialRef};
 use toolgate_runtime::{clock, drain};
 
 use super::*;
@@ -110,7 +110,7 @@ fn fixture(sink: MemorySink) -> DiscoveryFixture {
         },
         concurrency: 4,
         // Of content, not of time: a busy machine takes longer in a build without optimisation.
-        caps: ListingLimits {
+        list_limits: ListingLimits {
             time: Duration::from_secs(600),
             request_time: Duration::from_secs(60),
             ..ListingLimits::default()
@@ -280,7 +280,7 @@ async fn a_failing_server_keeps_its_tools_and_reports_a_problem_until_it_recover
     assert_eq!(names(&seen), ["a", "b"]);
     assert_eq!(seen.era, Some(Era::Modern));
     assert!(
-        seen.problem.as_ref().unwrap().contains("503"),
+        seen.problem.as_ref().unwrap().text.contains("503"),
         "{:?}",
         seen.problem
     );
@@ -326,7 +326,9 @@ async fn stored_definitions_are_loaded_after_a_restart() {
         .kept("s", |catalogue| catalogue.problem.is_some())
         .await;
     assert_eq!(names(&catalogue), ["kept"]);
-    assert!(catalogue.problem.unwrap().contains("check"));
+    let problem = catalogue.problem.unwrap();
+    assert!(problem.text.contains("check"), "{problem:?}");
+    assert_eq!(problem.failure, Some(ProbeFailure::Unreachable));
     assert_eq!(catalogue.problem_since, Some(catalogue.probed));
 }
 
@@ -464,6 +466,8 @@ async fn invalid_servers_are_capped_and_reported() {
     let catalogue = house.kept("s", |_| true).await;
     assert_eq!(names(&catalogue), ["same"]);
     let problem = catalogue.problem.unwrap();
+    assert_eq!(problem.outcome, ProbeOutcome::Warned);
+    let problem = problem.text;
     let bad = "characters that can be seen";
     for words in ["would never end", "same name", bad] {
         assert!(problem.contains(words), "{words}: {problem}");
@@ -497,9 +501,13 @@ async fn credentials_are_sent_and_a_missing_one_is_reported() {
     ]);
     house.kept("good", well).await;
     let none = house.kept("none", |_| true).await;
-    assert!(none.problem.unwrap().ends_with("give it a credential"));
+    let problem = none.problem.unwrap();
+    assert!(problem.text.ends_with("give it a credential"));
+    assert_eq!(problem.failure, Some(ProbeFailure::Credential));
     let bad = house.kept("bad", |_| true).await;
-    assert!(bad.problem.unwrap().contains("no such credential"));
+    let problem = bad.problem.unwrap();
+    assert!(problem.text.contains("no such credential"));
+    assert_eq!(problem.failure, Some(ProbeFailure::Credential));
     // A corrected credential is used at once.
     house.want([with("none", "good")]);
     house.kept("none", well).await;

@@ -9,13 +9,13 @@ fn secs(seconds: u64) -> Duration {
 }
 
 const FAILED: ScheduleEvent = ScheduleEvent::Ended {
-    well: false,
+    succeeded: false,
     changed: false,
 };
 
 fn worked(changed: bool) -> ScheduleEvent {
-    let well = true;
-    ScheduleEvent::Ended { well, changed }
+    let succeeded = true;
+    ScheduleEvent::Ended { succeeded, changed }
 }
 
 fn probed_once(pace: ScheduleOptions) -> ProbeSchedule {
@@ -229,7 +229,8 @@ fn event() -> impl Strategy<Value = ScheduleEvent> {
         Just(ScheduleEvent::Announced),
         any::<bool>().prop_map(|was_open| ScheduleEvent::FeedEnded { was_open }),
         Just(ScheduleEvent::Due),
-        any::<(bool, bool)>().prop_map(|(well, changed)| ScheduleEvent::Ended { well, changed }),
+        any::<(bool, bool)>()
+            .prop_map(|(succeeded, changed)| ScheduleEvent::Ended { succeeded, changed }),
     ]
 }
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 use toolgate_model::{Definition, DefinitionsPart, Era, ServerDefinitions, Timestamp};
 use toolgate_proto::{admin::v1 as pb, store::v1 as store_pb};
 
+use super::probe_problem::{from_fields, probe_result_fields};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
@@ -24,7 +25,6 @@ impl ProtoConversion for ServerDefinitions {
         let short = |field, given: &str| field::bounded(field, given, limits::SHORT);
         let server = resource_name::parse::<ServerDefinitions>(&proto.name)
             .map_err(|e| FieldViolation::new("name", e))?;
-        let problem = field::bounded("problem", &proto.problem, limits::REASON)?;
         let probed = field::timestamp("probe_time", proto.probe_time.as_ref())?;
         let since = field::timestamp("problem_since_time", proto.problem_since_time.as_ref())?;
         Ok(Self {
@@ -49,7 +49,7 @@ impl ProtoConversion for ServerDefinitions {
             resources: definitions("resources", &proto.resources, limits::RESOURCE_URI)?,
             templates: definitions("templates", &proto.templates, limits::RESOURCE_URI)?,
             probed: probed.unwrap_or(Timestamp(0)),
-            problem: (!problem.is_empty()).then_some(problem),
+            problem: from_fields(&proto.problem, proto.probe_outcome, proto.probe_failure)?,
             problem_since: since,
             omissions: field::each("omissions", &proto.omissions, limits::OMISSIONS, |given| {
                 field::bounded("text", given, limits::REASON)
@@ -59,6 +59,7 @@ impl ProtoConversion for ServerDefinitions {
     }
 
     fn to_proto(&self) -> pb::Catalogue {
+        let probe = probe_result_fields(self.problem.as_ref());
         pb::Catalogue {
             name: resource_name::format::<ServerDefinitions>(&self.server),
             era: era_to_proto(self.era).to_owned(),
@@ -71,11 +72,17 @@ impl ProtoConversion for ServerDefinitions {
             resources: self.resources.iter().map(definition_to_proto).collect(),
             templates: self.templates.iter().map(definition_to_proto).collect(),
             probe_time: field::to_known_timestamp(self.probed),
-            problem: self.problem.clone().unwrap_or_default(),
+            problem: self
+                .problem
+                .as_ref()
+                .map(|it| it.text.clone())
+                .unwrap_or_default(),
             capabilities_json: self.capabilities.clone(),
             legacy_version: self.legacy_version.clone(),
             problem_since_time: self.problem_since.map(field::to_timestamp),
             omissions: self.omissions.clone(),
+            probe_outcome: probe.outcome.into(),
+            probe_failure: probe.failure.into(),
         }
     }
 }

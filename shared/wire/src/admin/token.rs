@@ -142,6 +142,7 @@ pub fn token_to_proto(token: &Token) -> pb::Token {
             hint: token.hint.clone(),
             system: token.system,
             problems: Vec::new(),
+            problem_details: Vec::new(),
         }),
     }
 }

@@ -1,7 +1,7 @@
 //! Tests of the status of a server that does not answer probes.
 
 use toolgate_control_core::Command;
-use toolgate_model::{ObjectName, ServerDefinitions, Timestamp};
+use toolgate_model::{ObjectName, ProbeFailure, ProbeProblem, ServerDefinitions, Timestamp};
 
 use super::*;
 use crate::memory::START;
@@ -11,18 +11,22 @@ const REFUSED: &str = "no connection; check that it is up";
 fn failed(at: Timestamp) -> Command {
     let server = ObjectName::new("acme".parse().unwrap(), "git".parse().unwrap());
     Command::RecordDefinitions(ServerDefinitions {
-        problem: Some(REFUSED.to_owned()),
+        problem: Some(ProbeProblem::failed(REFUSED, ProbeFailure::Unreachable)),
         probed: at,
         ..memory::definitions(server)
     })
 }
 
-async fn gateway(router: &Router) -> Vec<String> {
+async fn gateway_status(router: &Router) -> pb::GatewayStatus {
     let name = "organizations/acme/gateways/tools".into();
     let request = GetGatewayRequest { name };
     let answer = call(router, "Gateways/GetGateway", Some("viewer"), &request).await;
     let gateway: pb::Gateway = answer.read();
-    gateway.status.unwrap().problems
+    gateway.status.unwrap()
+}
+
+async fn gateway(router: &Router) -> Vec<String> {
+    gateway_status(router).await.problems
 }
 
 #[tokio::test]
@@ -69,12 +73,22 @@ async fn a_failed_probe_is_reported_with_its_problem_and_start_time() {
     let later = START.after(std::time::Duration::from_secs(3600));
     control_api.command(failed(later)).unwrap();
     assert_eq!(gateway(&router).await, first);
+    let [detail] = &gateway_status(&router).await.problem_details[..] else {
+        panic!("one problem has one set of details");
+    };
+    assert_eq!(detail.text, first[0]);
+    assert_eq!(detail.severity(), pb::ProblemSeverity::Error);
+    let concerned = (&*detail.reason, &*detail.server, &*detail.field);
+    let expected = ("NOT_PROBED", "git", "spec.bindings[0].server");
+    assert_eq!(concerned, expected);
     let status = get(&router, "git")
         .await
         .read::<pb::Server>()
         .status
         .unwrap();
     assert_eq!((status.problem.as_str(), status.seen), (REFUSED, false));
+    assert_eq!(status.probe_outcome(), pb::ProbeOutcome::Failed);
+    assert_eq!(status.probe_failure(), pb::ProbeFailure::Unreachable);
     let seconds = |at: Option<prost_types::Timestamp>| at.unwrap().seconds;
     assert_eq!(seconds(status.problem_since_time), 1_700_000_000);
     assert_eq!(seconds(status.probe_time), 1_700_003_600);

@@ -20,7 +20,7 @@ use crate::{
     key::ObjectKey,
     kind::StateKind as _,
     limits,
-    rejection::Rejection,
+    rejection::{FieldCause, Rejection},
     state::StoreState,
 };
 
@@ -145,7 +145,8 @@ fn credential_use(
         "credential {name} is not bound to hosts, because an earlier version made it; list in its spec.hosts the origins \
          that its value may be sent to, e.g. `https://api.example.com`, then repeat the change"
     );
-    Err(Rejection::invalid(field, reason))
+    let cause = FieldCause::new("CREDENTIAL_UNBOUND");
+    Err(Rejection::invalid_because(field, reason, cause))
 }
 
 /// Returns the URLs that the value of the credential is sent to.

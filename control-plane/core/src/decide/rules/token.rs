@@ -14,7 +14,7 @@ use crate::{
     key::ObjectKey,
     kind::StateKind as _,
     limits,
-    rejection::Rejection,
+    rejection::{FieldCause, Rejection},
     state::StoreState,
 };
 
@@ -101,7 +101,9 @@ impl KindRules for Token {
                     let name = ObjectName::new(self.name.org.clone(), id.clone());
                     let gateway = state.gateways.get(&name).ok_or_else(|| {
                         let reason = format!("there is no gateway {name}; create it first");
-                        Rejection::invalid(format!("spec.gateways[{index}]"), reason)
+                        let cause = FieldCause::missing("NO_GATEWAY", Gateway::key(name.clone()));
+                        let field = format!("spec.gateways[{index}]");
+                        Rejection::invalid_because(field, reason, cause)
                     })?;
                     Some(gateway.meta.uid)
                 }

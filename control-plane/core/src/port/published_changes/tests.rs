@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use toolgate_model::{AllowList, PrefixMode};
+use toolgate_model::{AllowList, PrefixMode, ProbeFailure, ProbeProblem};
 
 use crate::{
     Command, ObjectKey, OperatorObject, compile,
@@ -107,7 +107,7 @@ fn a_failed_first_probe_changes_the_gateway_that_waits_for_it() {
     let mut failed = catalogue("acme", "mail", &[]);
     failed.era = None;
     failed.protocol_version = String::new();
-    failed.problem = Some("refused".to_owned());
+    failed.problem = Some(ProbeProblem::failed("refused", ProbeFailure::Unreachable));
     world.run(Command::RecordDefinitions(failed)).unwrap();
     let after = published(&world, &before);
     let changed = after.changed_objects(&before).unwrap();

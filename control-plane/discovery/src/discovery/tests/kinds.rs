@@ -1,6 +1,8 @@
 //! Tests of lists other than tools: prompts, resources and templates are read in both eras, independently of each
 //! other.
 
+use toolgate_model::ProbeProblem;
+
 use super::*;
 
 const EVERYTHING: &str = r#"{"tools":{"listChanged":true},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true}}"#;
@@ -111,8 +113,10 @@ async fn a_server_that_declares_nothing_is_listed_and_told_so() {
         let seen = house.kept("s", |seen| !seen.tools.is_empty()).await;
         assert_eq!(names(&seen), ["a"], "{at}");
         assert_eq!(
-            seen.problem.as_deref(),
-            Some("it lists tools and declares none in its capabilities; have the server fixed"),
+            seen.problem,
+            Some(ProbeProblem::warning(
+                "it lists tools and declares none in its capabilities; have the server fixed"
+            )),
             "{at}"
         );
     }
@@ -149,9 +153,14 @@ async fn a_failed_list_keeps_its_entries_and_affects_no_other_list() {
     assert_eq!(known(&seen.resources), ["memo:x"]);
     let problem = seen.problem.unwrap();
     assert!(
-        problem.starts_with("its prompts could not be listed: "),
-        "{problem}"
+        problem
+            .text
+            .starts_with("its prompts could not be listed: "),
+        "{problem:?}"
     );
+    let typed = (problem.outcome, problem.failure);
+    let expected = (ProbeOutcome::Incomplete, Some(ProbeFailure::ServerFault));
+    assert_eq!(typed, expected);
     broken.store(0, Ordering::SeqCst);
     house.kept("s", well).await;
 }
