@@ -6,7 +6,7 @@ pub mod client;
 pub mod commands;
 pub mod output;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use toolgate_runtime::clock::{Clock as _, SystemClock};
@@ -16,7 +16,10 @@ use self::{
         credential::CredentialCommand, gateway::GatewayCommand, mcp_resources::ResourcesCommand,
         prompts::PromptsCommand, server::ServerCommand, token::TokenCommand, tools::ToolsCommand,
     },
-    output::{OutputFormat, OutputOptions, OutputWriter, error::CliError},
+    output::{
+        OutputFormat, OutputOptions, OutputWriter, connection_flags::ConnectionFlags,
+        error::CliError,
+    },
 };
 use crate::role::RoleCommand;
 
@@ -119,8 +122,8 @@ pub enum ClientCommand {
     Completion(commands::completion::CompletionArgs),
 }
 
-/// Returns the exit code of the process. An error is printed to standard error first.
-pub fn exit_code(done: Result<(), CliError>) -> ExitCode {
+/// Returns the exit code of the process. An error is printed to standard error first; commands in it get `flags`.
+pub fn exit_code(done: Result<(), CliError>, flags: ConnectionFlags) -> ExitCode {
     let Err(fault) = done else {
         return ExitCode::SUCCESS;
     };
@@ -129,8 +132,13 @@ pub fn exit_code(done: Result<(), CliError>) -> ExitCode {
         no_headers: false,
         quiet: false,
     };
-    OutputWriter::standard(plain).error(&fault);
+    OutputWriter::standard(plain, flags).error(&fault);
     fault.exit_code()
+}
+
+/// Returns the exit code of a command line that could not be parsed, after its error is printed.
+pub fn usage_exit_code(fault: CliError, arguments: &[OsString]) -> ExitCode {
+    exit_code(Err(fault), ConnectionFlags::of_words(arguments))
 }
 
 /// Runs a command to completion.

@@ -23,20 +23,20 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 async fn main() -> ExitCode {
     let completer = clap_complete::CompleteEnv::with_factory(Cli::command);
     completer.var(completion::VARIABLE).complete();
-    let done = match settings::parse(std::env::args_os().collect()) {
-        Ok((cli, settings)) => {
-            let mut out = OutputWriter::standard(cli.output);
-            match cli.command {
-                CliCommand::Client(command) => cli::run(*command, &mut out).await,
-                CliCommand::Role(role) if role.common().print_config => {
-                    settings::print(&settings, &mut out)
-                }
-                CliCommand::Role(role) => run_role(role, &mut out).await,
-            }
-        }
-        Err(fault) => Err(fault),
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let parsed = match settings::parse(arguments.clone()) {
+        Ok(parsed) => parsed,
+        Err(fault) => return cli::usage_exit_code(fault, &arguments),
     };
-    cli::exit_code(done)
+    let mut out = OutputWriter::standard(parsed.cli.output, parsed.connection.clone());
+    let done = match parsed.cli.command {
+        CliCommand::Client(command) => cli::run(*command, &mut out).await,
+        CliCommand::Role(role) if role.common().print_config => {
+            settings::print(&parsed.settings, &mut out)
+        }
+        CliCommand::Role(role) => run_role(role, &mut out).await,
+    };
+    cli::exit_code(done, parsed.connection)
 }
 
 async fn run_role(role: RoleCommand, out: &mut OutputWriter) -> Result<(), error::CliError> {

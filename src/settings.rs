@@ -12,7 +12,7 @@ use crate::{
     cli::{
         Cli,
         arguments::{self, usage_error},
-        output::{OutputWriter, error::CliError},
+        output::{OutputWriter, connection_flags::ConnectionFlags, error::CliError},
     },
     role,
 };
@@ -41,9 +41,20 @@ pub struct ResolvedSetting {
     pub source: String,
 }
 
+/// Command line after parsing.
+#[derive(Debug)]
+pub struct ParsedCommandLine {
+    /// Command and its options.
+    pub cli: Cli,
+    /// Settings of the role, with their sources; empty for other commands.
+    pub settings: Vec<ResolvedSetting>,
+    /// Connection flags of the command.
+    pub connection: ConnectionFlags,
+}
+
 /// Parses the command line, merges the configuration file into it, and returns every setting of the role with its
 /// source.
-pub fn parse(arguments: Vec<OsString>) -> Result<(Cli, Vec<ResolvedSetting>), CliError> {
+pub fn parse(arguments: Vec<OsString>) -> Result<ParsedCommandLine, CliError> {
     let arguments = arguments::translated(arguments, &Cli::command())?;
     // Required settings may be in the file, so that the first pass requires none.
     let lenient = Cli::command().mut_subcommands(|role| role.mut_args(|arg| arg.required(false)));
@@ -117,10 +128,14 @@ pub fn print(settings: &[ResolvedSetting], out: &mut OutputWriter) -> Result<(),
 fn finish(
     matches: &ArgMatches,
     settings: Vec<ResolvedSetting>,
-) -> Result<(Cli, Vec<ResolvedSetting>), CliError> {
+) -> Result<ParsedCommandLine, CliError> {
     let cli =
         Cli::from_arg_matches(matches).map_err(|error| CliError::usage(first_line(&error)))?;
-    Ok((cli, settings))
+    Ok(ParsedCommandLine {
+        cli,
+        settings,
+        connection: ConnectionFlags::of_command(matches),
+    })
 }
 
 /// Reads names and values from the file. A flag without a value is `true`; a repeatable flag may be a list.

@@ -126,9 +126,8 @@ pub struct OutputWriter {
 }
 
 impl OutputWriter {
-    /// Writes to standard output and standard error of the process. Commands in messages get the connection flags among the
-    /// arguments of the process.
-    pub fn standard(options: OutputOptions) -> Self {
+    /// Writes to standard output and standard error of the process. Commands in messages get `flags`.
+    pub fn standard(options: OutputOptions, flags: ConnectionFlags) -> Self {
         let draws_progress = io::stderr().is_terminal() && !options.quiet;
         let (results, notices) = (Box::new(io::stdout()), Box::new(io::stderr()));
         let terminal = console::Term::stdout();
@@ -138,7 +137,7 @@ impl OutputWriter {
             results,
             notices,
             options,
-            flags: ConnectionFlags::of(std::env::args_os()),
+            flags,
             draws_progress,
             is_closed: false,
         }

@@ -12,7 +12,7 @@ fn check(file: &str, flags: &[&str]) -> Result<Vec<ResolvedSetting>, String> {
     arguments.extend(flags);
     let arguments = arguments.into_iter().map(OsString::from).collect();
     parse(arguments)
-        .map(|(_, settings)| settings)
+        .map(|parsed| parsed.settings)
         .map_err(|fault| fault.to_string())
 }
 
@@ -46,7 +46,9 @@ fn required_settings_may_come_from_the_file() {
     let path = folder.path().join("proxy.yaml");
     fs::write(&path, "control-plane: [https://control.example:7410]\n").unwrap();
     let arguments = ["toolgate", "proxy", "--config", path.to_str().unwrap()];
-    let (_, settings) = parse(arguments.map(OsString::from).to_vec()).unwrap();
+    let settings = parse(arguments.map(OsString::from).to_vec())
+        .unwrap()
+        .settings;
     let (value, source) = of(&settings, "control-plane");
     assert_eq!(source, "file");
     assert!(value.contains("control.example:7410"), "{value}");

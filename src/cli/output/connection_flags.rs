@@ -3,6 +3,8 @@
 
 use std::{borrow::Cow, ffi::OsString};
 
+use clap::{ArgMatches, parser::ValueSource};
+
 /// Flags that choose a deployment and an organization, with their short names. Flags with secrets are not repeated.
 const FLAGS: [(&str, &str); 4] = [
     ("--addr", ""),
@@ -10,6 +12,9 @@ const FLAGS: [(&str, &str); 4] = [
     ("--ca", ""),
     ("--data-dir", ""),
 ];
+
+/// Ids of these flags in the parser.
+const IDS: [&str; FLAGS.len()] = ["addr", "organization", "ca", "data_dir"];
 
 /// First words of commands that take none of the flags, or other ones of the same name.
 const OTHER_COMMANDS: [&str; 7] = [
@@ -30,11 +35,25 @@ const PROGRAM: &str = "`toolgate ";
 pub struct ConnectionFlags(Vec<(&'static str, String)>);
 
 impl ConnectionFlags {
-    /// Returns the flags among the arguments of a command. A value from the environment holds for the next command too, and
-    /// is not repeated.
-    pub fn of(arguments: impl Iterator<Item = OsString>) -> Self {
+    /// Returns the flags of a parsed command. A value from the environment holds for the next command too, and is not
+    /// repeated.
+    pub fn of_command(matches: &ArgMatches) -> Self {
+        let mut command = matches;
+        while let Some((_, inner)) = command.subcommand() {
+            command = inner;
+        }
+        let given = FLAGS.iter().zip(IDS).filter_map(|((long, _), id)| {
+            // Fails for commands without this flag.
+            let value = command.try_get_raw(id).ok()??.last()?.to_str()?;
+            let is_flag = command.value_source(id) == Some(ValueSource::CommandLine);
+            is_flag.then(|| (*long, quoted(value)))
+        });
+        Self(given.collect())
+    }
+
+    /// Returns the flags among the words of a command line that could not be parsed, as far as they can be recognized.
+    pub fn of_words(arguments: &[OsString]) -> Self {
         let mut flags = Vec::new();
-        let arguments: Vec<_> = arguments.collect();
         let mut arguments = arguments.iter().filter_map(|argument| argument.to_str());
         while let Some(argument) = arguments.next().filter(|argument| *argument != "--") {
             let (name, value) = match argument.split_once('=') {

@@ -1,9 +1,45 @@
 //! Tests of connection flags in messages.
 
+use clap::CommandFactory as _;
+
 use super::*;
+use crate::cli::Cli;
 
 fn flags(arguments: &[&str]) -> ConnectionFlags {
-    ConnectionFlags::of(arguments.iter().map(OsString::from))
+    let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
+    ConnectionFlags::of_words(&arguments)
+}
+
+fn parsed(arguments: &[&str]) -> ConnectionFlags {
+    let matches = Cli::command().try_get_matches_from(arguments).unwrap();
+    ConnectionFlags::of_command(&matches)
+}
+
+#[test]
+fn the_flags_of_a_command_are_those_that_the_parser_found() {
+    let get = [
+        "toolgate",
+        "get",
+        "servers",
+        "--addr=https://x:7400",
+        "-O",
+        "acme",
+    ];
+    assert_eq!(
+        parsed(&get).add_to("`toolgate doctor`"),
+        "`toolgate --addr https://x:7400 --organization acme doctor`"
+    );
+    let short = parsed(&["toolgate", "get", "servers", "-Oacme"]);
+    assert_eq!(
+        short.add_to("`toolgate doctor`"),
+        "`toolgate --organization acme doctor`"
+    );
+    // The value of another flag is no flag, and neither are defaults.
+    let labeled = ["toolgate", "get", "servers", "--selector=--addr=x"];
+    assert_eq!(parsed(&labeled), ConnectionFlags::default());
+    assert_eq!(flags(&labeled), ConnectionFlags::default());
+    // A command without a connection has none of the flags.
+    assert_eq!(parsed(&["toolgate", "explain"]), ConnectionFlags::default());
 }
 
 #[test]
