@@ -4,7 +4,7 @@
 use serde_json::Value;
 use toolgate_model::{ObjectKind, for_each_kind};
 
-use crate::cli::client::{proxy_clock, server_health, token_scope};
+use crate::cli::client::{proxy_clock, proxy_state::ProxyState, server_health, token_scope};
 use crate::cli::output::{
     cell::{age, count, enum_word, id, joined, joined_strings, text, version},
     credential_fields::field_list,
@@ -179,7 +179,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         &[
             column("NAME", |o, _| id(o, "/name")),
             column("REGION", |o, _| text(o, "/region")),
-            column("STATE", |o, _| proxy_state(o)),
+            column("STATE", |o, _| ProxyState::of(o).to_string()),
             column("WANTED", |o, _| version(o, "/wanted")),
             column("HELD", |o, _| version(o, "/held")),
             column("ACKED", |o, _| version(o, "/acked")),
@@ -371,19 +371,4 @@ fn limits(object: &Value) -> String {
         true => "-".to_owned(),
         false => list.join(", "),
     }
-}
-
-/// Summarizes the state of a proxy: `in sync`, `behind`, `refusing` or `away`.
-pub fn proxy_state(proxy: &Value) -> String {
-    let connected = proxy["connected"].as_bool().unwrap_or_default();
-    let refusals = proxy["refusals"]
-        .as_array()
-        .is_some_and(|list| !list.is_empty());
-    match (connected, proxy["wanted"] == proxy["acked"], refusals) {
-        (false, _, _) => "away",
-        (true, _, true) => "refusing",
-        (true, true, false) => "in sync",
-        (true, false, false) => "behind",
-    }
-    .to_owned()
 }

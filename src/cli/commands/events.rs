@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
-        kind::{self, GATEWAY, PROXY, SERVER},
+        kind::{GATEWAY, PROXY, SERVER},
+        proxy_state::ProxyState,
         server_health,
     },
     commands::fleet::{PROBER_AUTHOR, is_user_change},
@@ -208,8 +209,8 @@ async fn problems(admin: &mut AdminClient) -> Result<Vec<DeploymentEvent>, CliEr
     }
     // Proxies are of the whole deployment, which not every token may read.
     for proxy in admin.list(&PROXY).await.unwrap_or_default() {
-        let state = kind::proxy_state(&proxy);
-        if state != "in sync" {
+        let state = ProxyState::of(&proxy);
+        if state != ProxyState::InSync {
             events.push(DeploymentEvent {
                 time: time(&proxy, "/lastSeenTime"),
                 type_name: "Problem",

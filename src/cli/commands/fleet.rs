@@ -9,6 +9,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::PROXY,
+        proxy_state::{NEW_EPOCH_STEP, ProxyState},
         token_scope::TEMPORARY_TOKEN_PREFIX,
     },
     commands::{objects, token::parse_duration},
@@ -112,6 +113,7 @@ impl ProxiesArgs {
         let mut admin = self.admin.connect()?;
         let proxies = admin.list(&PROXY).await?;
         let refused = refusals(&proxies);
+        let ahead = describe_ahead(&proxies);
         if proxies.is_empty() {
             out.notice("no proxy has connected yet");
             out.notice("  next: `toolgate proxies join-token > join.json`, then `toolgate proxy --join join.json --control-plane URL`");
@@ -121,8 +123,26 @@ impl ProxiesArgs {
             out.line("")?;
             out.table(&["PROXY", "REFUSED", "BECAUSE"], refused)?;
         }
+        if let Some(ahead) = ahead {
+            out.notice(ahead);
+            out.notice(format_args!("  next: {NEW_EPOCH_STEP}"));
+        }
         Ok(())
     }
+}
+
+/// Describes the proxies that are ahead of the store, if any are.
+fn describe_ahead(proxies: &[Value]) -> Option<String> {
+    let is_ahead = |proxy: &&Value| ProxyState::of(proxy) == ProxyState::Ahead;
+    let ahead = proxies.iter().filter(is_ahead);
+    let names: Vec<_> = ahead.map(|proxy| cell::id(proxy, "/name")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "ahead: {}: a later version was acknowledged than the store has, which was restored from an older copy, or is \
+             another one; the latest changes do not reach such a proxy",
+            names.join(", ")
+        )
+    })
 }
 
 fn refusals(proxies: &[Value]) -> Vec<Vec<String>> {

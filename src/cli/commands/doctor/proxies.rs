@@ -5,8 +5,9 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::AdminClient,
-        kind::{PROXY, proxy_state},
+        kind::PROXY,
         proxy_clock,
+        proxy_state::{NEW_EPOCH_STEP, ProxyState},
     },
     output::{
         cell,
@@ -24,23 +25,6 @@ pub(super) async fn proxies(admin: &mut AdminClient) -> Result<Option<Vec<Value>
         Err(fault) if fault.kind == CliErrorKind::Denied => Ok(None),
         Err(fault) => Err(fault),
     }
-}
-
-/// Next step for a proxy that holds a later version than the store.
-const NEW_EPOCH_FIX: &str = "check `--etcd`, `--etcd-prefix` and `--data-dir` of the control planes; if the store is the right one, start one \
-     control plane once with `--new-epoch`";
-
-/// Returns `true` if the version that the proxy has acked is later than the version that its control plane wants.
-fn is_ahead(proxy: &Value) -> bool {
-    let number = |pointer: &str| {
-        let number = proxy.pointer(pointer).and_then(Value::as_str);
-        number.and_then(|number| number.parse::<u64>().ok())
-    };
-    let version = |name: &str| {
-        let part = |part: &str| number(&format!("/{name}/{part}")).unwrap_or_default();
-        (part("epoch"), part("revision"))
-    };
-    version("acked") > version("wanted")
 }
 
 pub(super) fn fleet_not_visible() -> Vec<DoctorFinding> {
@@ -70,27 +54,27 @@ pub(super) fn fleet(proxies: &[Value]) -> Vec<DoctorFinding> {
             cell::version(proxy, "/wanted"),
             cell::version(proxy, "/acked")
         );
-        match proxy_state(proxy).as_str() {
-            "behind" if is_ahead(proxy) => DoctorFinding::broken(
+        match ProxyState::of(proxy) {
+            ProxyState::Ahead => DoctorFinding::broken(
                 subject,
                 format!(
                     "holds a later version than the store, and does not follow it: {versions}; the store was restored from \
                      an older copy, or is another one"
                 ),
-                NEW_EPOCH_FIX,
+                NEW_EPOCH_STEP,
             ),
-            "in sync" => DoctorFinding::fine(subject, versions),
-            "behind" => DoctorFinding::warning(
+            ProxyState::InSync => DoctorFinding::fine(subject, versions),
+            ProxyState::Behind => DoctorFinding::warning(
                 subject,
                 format!("behind: {versions}"),
                 "look again in a second; if it stays, read that proxy's log",
             ),
-            "refusing" => DoctorFinding::broken(
+            ProxyState::Refusing => DoctorFinding::broken(
                 subject,
                 format!("refuses parts of its configuration: {versions}"),
                 "`toolgate proxies` names them with reasons",
             ),
-            _ => {
+            ProxyState::Away => {
                 let seen = cell::age(proxy, "/lastSeenTime", crate::cli::now());
                 let fix = "it serves on with what it holds; check its process, its log, its clock, and its way to the control plane";
                 DoctorFinding::warning(subject, format!("away, last seen {seen} ago"), fix)

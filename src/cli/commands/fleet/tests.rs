@@ -35,3 +35,16 @@ fn a_region_follows_the_rules_of_the_control_plane() {
         assert!(parse_region(region).is_err(), "{region:?}");
     }
 }
+
+#[test]
+fn proxies_that_are_ahead_of_the_store_are_named_with_the_reason() {
+    let proxy = |id: &str, acked: &str| {
+        let version = |revision: &str| json!({ "epoch": "1", "revision": revision });
+        json!({
+            "name": format!("proxies/{id}"), "connected": true, "wanted": version("9"), "acked": version(acked),
+        })
+    };
+    let told = describe_ahead(&[proxy("a", "9"), proxy("b", "10"), proxy("c", "8")]).unwrap();
+    assert!(told.starts_with("ahead: b: "), "{told}");
+    assert_eq!(describe_ahead(&[proxy("a", "9"), proxy("c", "8")]), None);
+}
