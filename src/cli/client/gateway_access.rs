@@ -16,6 +16,8 @@ use crate::cli::{
         known_token,
         mcp_client::McpClient,
         object_name,
+        object_problem::{self, ObjectProblem},
+        probe_result,
         stop_signal::StopSignals,
         suggestions, token_scope,
     },
@@ -32,6 +34,8 @@ const TOKEN_PROPAGATION_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Objects of a list of tools, in words.
 const TOOLS: &str = "tools";
+/// Reason of the problem that a bound server was never probed with success.
+const NOT_PROBED: &str = "NOT_PROBED";
 /// Next step for arguments that are not a JSON object.
 const ARGUMENTS_ADVICE: &str = "write one such as --args '{\"text\": \"hi\"}'; `toolgate tools describe` and `toolgate prompts list` show the \
      arguments";
@@ -170,31 +174,30 @@ impl GatewayTarget {
             let mut admin = self.admin().connect().ok()?;
             let name = GATEWAY.resource_name(admin.organization(), &self.gateway);
             let gateway = admin.get(&GATEWAY, &name).await.ok()?;
-            let mut problems = Vec::new();
-            let known = gateway
-                .pointer("/status/problems")
-                .and_then(Value::as_array);
-            problems.extend(known.into_iter().flatten().cloned());
+            let known = object_problem::problems(&gateway);
+            let mut texts: Vec<String> = known.iter().map(|it| it.text.to_owned()).collect();
             // A server whose probes fail may also be reported as never probed; the failure is more informative.
             let bindings = gateway.pointer("/spec/bindings");
             let bindings = bindings.and_then(Value::as_array).into_iter().flatten();
             let servers = bindings.filter_map(|it| it["server"].as_str()).collect();
             for catalogue in admin.find_each(&CATALOGUE, servers).await {
                 let server = crate::cli::output::cell::id(&catalogue, "/name");
-                let problem = catalogue["problem"].as_str().unwrap_or_default();
-                let is_same = |known: &Value| known.as_str().is_some_and(|it| it.contains(problem));
-                if !problem.is_empty() && !problems.iter().any(is_same) {
-                    problems.push(json!(format!(
-                        "server {server}: the last probe failed: {problem}"
-                    )));
+                let Some(problem) = probe_result::problem(&catalogue) else {
+                    continue;
+                };
+                // The problem of a server that was never reached repeats that of its probe.
+                let is_same =
+                    |it: &ObjectProblem<'_>| it.reason == NOT_PROBED && it.server == server;
+                if !known.iter().any(is_same) {
+                    texts.push(format!("server {server}: {}", problem.text));
                 }
             }
-            Some(problems)
+            Some(texts)
         };
         out.notice(format_args!("no {what}"));
-        let problems: Vec<Value> = problems.await.unwrap_or_default();
+        let problems: Vec<String> = problems.await.unwrap_or_default();
         for problem in &problems {
-            out.notice(format_args!("  {}", problem.as_str().unwrap_or_default()));
+            out.notice(format_args!("  {problem}"));
         }
         let gateway = &self.gateway;
         if self.token_limit().await.tell_empty(out, gateway, what) {

@@ -3,34 +3,18 @@
 
 use serde_json::Value;
 
-/// Signs of a problem that leaves out a part, or changes nothing that is offered.
-const WARNINGS: [&str; 5] = [
-    " is not offered as a whole: ",
-    " is shaped and not exposed; ",
-    " declares no argument ",
-    " looks like `",
-    "has one of that URI and is bound earlier",
-];
-
-fn problems(gateway: &Value) -> impl Iterator<Item = &str> {
-    let problems = gateway
-        .pointer("/status/problems")
-        .and_then(Value::as_array);
-    problems.into_iter().flatten().filter_map(Value::as_str)
-}
-
-/// Returns `true` if a problem of a gateway is a warning: the gateway offers everything else.
-pub fn is_warning(problem: &str) -> bool {
-    WARNINGS.iter().any(|sign| problem.contains(sign))
-}
+use super::object_problem::problems;
 
 /// Returns the first problem because of which a gateway is not ready.
 pub fn problem(gateway: &Value) -> Option<&str> {
-    problems(gateway).find(|problem| !is_warning(problem))
+    let problems = problems(gateway).into_iter();
+    let mut errors = problems.filter(|problem| !problem.is_warning);
+    errors.next().map(|problem| problem.text)
 }
 
 /// Returns the warnings about a gateway.
 pub fn warnings(gateway: &Value) -> Vec<String> {
-    let warnings = problems(gateway).filter(|problem| is_warning(problem));
-    warnings.map(str::to_owned).collect()
+    let problems = problems(gateway).into_iter();
+    let warnings = problems.filter(|problem| problem.is_warning);
+    warnings.map(|problem| problem.text.to_owned()).collect()
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::cli::{
-    client::{admin::AdminClient, kind::TOKEN},
+    client::{admin::AdminClient, kind::TOKEN, object_problem::problems, token_scope},
     output::cell,
 };
 
@@ -46,12 +46,10 @@ pub fn refusal(token: &Value, gateway: &str, now: u64) -> Option<String> {
         let listed = gateways.join(", ");
         return Some(format!("the token {id} is for {listed}, not for {gateway}"));
     };
-    let field = format!("spec.gateways[{index}]: ");
-    let mut problems = token["status"]["problems"].as_array()?.iter();
-    problems.find_map(|problem| {
-        let reason = problem.as_str()?.strip_prefix(&field)?;
-        Some(format!("the token {id} is refused: {reason}"))
-    })
+    let field = token_scope::gateway_field(index);
+    let mut problems = problems(token).into_iter();
+    let problem = problems.find(|problem| problem.field == field)?;
+    Some(format!("the token {id} is refused: {}", problem.sentence()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use toolgate_egress::{EgressRequestBody, EgressResponseBody, HttpClient};
 use toolgate_mcp::{
     definition::DefinitionKind,
-    error::RpcError,
+    error::{DATA_REFUSAL, RpcError},
     headers,
     message::{self, Implementation, ModernRequestMeta},
     method,
@@ -20,7 +20,7 @@ use toolgate_mcp::{
 
 use crate::cli::{
     client::dial,
-    output::error::{CliError, CliErrorKind},
+    output::error::{ApiErrorReason, CliError, CliErrorKind},
 };
 
 /// Maximum size of a response in bytes.
@@ -28,12 +28,12 @@ const MAX_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
 /// JSON-RPC error code "method not found".
 const METHOD_NOT_FOUND: &str = "-32601";
 
-/// Part of a gateway's error message for a rate limit that an object has.
-const CONFIGURED_LIMIT: &str = "the rate limit per ";
-
-/// Beginnings of a gateway's error messages for objects that do not exist, or that the caller may not see.
-const NOT_FOUND_PREFIXES: [&str; 3] =
-    ["Unknown tool: ", "Unknown prompt: ", "Resource not found: "];
+/// Reason of a refusal for a tool that the gateway does not offer to the caller.
+const UNKNOWN_TOOL: &str = "unknown_tool";
+/// The same for a prompt.
+const UNKNOWN_PROMPT: &str = "unknown_prompt";
+/// Reason of the refusal of a proxy that does not understand the gateway.
+const GATEWAY_DENIED: &str = "gateway_denied";
 
 /// Returns the timeout of a method. Methods that servers answer have none; the gateway answers all others itself.
 fn response_timeout(method: &str) -> Option<Duration> {
@@ -214,6 +214,10 @@ impl McpClient {
             return Err(self.not_a_gateway(status));
         };
         let (code, mut message) = (error.code.to_string(), error.message.to_string());
+        let fact = |name: &str| error.data.as_ref()?.get(name)?.as_str();
+        let refusal = fact(DATA_REFUSAL).unwrap_or_default();
+        // The error for a missing resource names its URI.
+        let is_unknown = [UNKNOWN_TOOL, UNKNOWN_PROMPT].contains(&refusal) || fact("uri").is_some();
         let kind = match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => CliErrorKind::Denied,
             // Status 404 is also the response to an unknown method, which is a different error.
@@ -221,22 +225,23 @@ impl McpClient {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 CliErrorKind::Unavailable
             }
-            _ if NOT_FOUND_PREFIXES
-                .iter()
-                .any(|words| message.starts_with(words)) =>
-            {
-                CliErrorKind::NotFound
-            }
+            _ if is_unknown => CliErrorKind::NotFound,
             _ => CliErrorKind::CallFailed,
         };
         if status == StatusCode::NOT_FOUND && kind == CliErrorKind::NotFound {
             "there is no such gateway".clone_into(&mut message);
         }
-        let refused = status == StatusCode::SERVICE_UNAVAILABLE && message.contains("available");
         let mut fault = CliError::new(kind, message)
             .with_note(format!("{} HTTP {status}", self.url))
             .with_note(format!("JSON-RPC code {code}"));
-        if refused {
+        if refusal == UNKNOWN_TOOL {
+            fault.reason = ApiErrorReason::UnknownTool;
+        }
+        // The error for a rate limit that an object has names the key of the limit.
+        if fact("limit").is_some() {
+            fault.reason = ApiErrorReason::Limit;
+        }
+        if refusal == GATEWAY_DENIED {
             fault = fault
                 .with_next_step("`toolgate proxies -o json` says what a proxy refuses, and why");
         }
@@ -329,7 +334,7 @@ fn with_retry(
     };
     let step = if status != StatusCode::TOO_MANY_REQUESTS {
         format!("{again}; `toolgate doctor` looks closer")
-    } else if fault.message.contains(CONFIGURED_LIMIT) {
+    } else if fault.reason == ApiErrorReason::Limit {
         format!(
             "{again}; the limit is among the `rateLimits` of the gateway, of its bindings and servers, or of the token: `toolgate get \
              gateway {gateway} -o yaml` shows those of the gateway, `toolgate edit gateway {gateway}` changes them"

@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::cli::output::{cell, probe_advice};
+use crate::cli::{client::probe_result, output::cell};
 
 /// Health of a server as one proxy sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,11 +91,11 @@ pub fn failure_at_proxies(server: &Value) -> Option<String> {
 }
 
 /// Returns the reason why a server is not ready: it was not probed yet, its last probe failed, or it fails for proxies. A
-/// remark of the probe about what the server offers is no such reason.
+/// warning of the probe about what the server offers is no such reason.
 pub fn problem(server: &Value) -> Option<String> {
-    let probe = server["status"]["problem"].as_str().unwrap_or_default();
-    if !probe.is_empty() && !probe_advice::is_remark(probe) {
-        return Some(probe.to_owned());
+    let probe = probe_result::problem(&server["status"]);
+    if let Some(problem) = probe.filter(|problem| !probe_result::is_warning(problem)) {
+        return Some(problem.text);
     }
     match server["status"]["seen"] == true {
         true => failure_at_proxies(server),
@@ -103,18 +103,14 @@ pub fn problem(server: &Value) -> Option<String> {
     }
 }
 
-/// Returns what a server that is ready leaves out: the remarks of its probe, and the lists that a limit cuts.
-pub fn remarks(server: &Value) -> Vec<String> {
+/// Returns what a server that is ready leaves out: the warning of its probe, and the lists that a limit cuts.
+pub fn warnings(server: &Value) -> Vec<String> {
     let status = &server["status"];
-    let remark = status["problem"].as_str();
-    let remark = remark.filter(|it| !it.is_empty() && probe_advice::is_remark(it));
+    let warning = probe_result::problem(status).filter(probe_result::is_warning);
     let omissions = status["omissions"].as_array().into_iter().flatten();
-    let omissions = omissions.filter_map(Value::as_str);
-    remark
-        .into_iter()
-        .chain(omissions)
-        .map(str::to_owned)
-        .collect()
+    let omissions = omissions.filter_map(Value::as_str).map(str::to_owned);
+    let warning = warning.map(|problem| problem.text);
+    warning.into_iter().chain(omissions).collect()
 }
 
 fn failing(server: &Value) -> Vec<ServerObservation> {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::cli::output::cell;
+use crate::cli::{client::object_problem::problems, output::cell};
 
 /// Prefix of the ids of temporary tokens.
 pub const TEMPORARY_TOKEN_PREFIX: &str = "cli-";
@@ -25,18 +25,19 @@ pub fn listed_gateways(token: &Value) -> Vec<&str> {
 /// Returns the ids of the gateways that a token lists and that do not admit it: each of them was deleted after the token
 /// was given it. A gateway made later under the same id is another one.
 pub fn lost_gateways(token: &Value) -> Vec<&str> {
-    let problems = token
-        .pointer("/status/problems")
-        .and_then(Value::as_array)
-        .map_or(&[][..], Vec::as_slice);
+    let problems = problems(token);
     let is_lost = |index: usize| {
-        let field = format!("spec.gateways[{index}]: ");
-        let mut problems = problems.iter().filter_map(Value::as_str);
-        problems.any(|problem| problem.starts_with(&field))
+        let field = gateway_field(index);
+        problems.iter().any(|problem| problem.field == field)
     };
     let listed = listed_gateways(token).into_iter().enumerate();
     let lost = listed.filter(|(index, _)| is_lost(*index));
     lost.map(|(_, id)| id).collect()
+}
+
+/// Returns the field of a token that lists a gateway.
+pub fn gateway_field(index: usize) -> String {
+    format!("spec.gateways[{index}]")
 }
 
 /// Returns the end of a token in Unix milliseconds, if it has one.

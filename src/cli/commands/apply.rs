@@ -302,16 +302,13 @@ fn with_document(
 /// Returns `true` if a dry run failed only because an object is missing that the same run would create first. The created
 /// object may itself be not fully checked.
 fn refers_to_created(fault: &CliError, done: &[AppliedObject]) -> bool {
-    let lines = std::iter::once(&fault.message).chain(&fault.notes);
-    let mut missing = lines.filter(|line| line.contains("there is no "));
-    missing.any(|line| {
-        let words = || line.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        done.iter().any(|applied| {
-            let id = applied.name.rsplit('/').next().unwrap_or_default();
-            let is_created = ["created", NOT_FULLY_CHECKED].contains(&applied.verb);
-            is_created && words().any(|word| word == id)
-        })
-    })
+    let Some(missing) = &fault.missing else {
+        return false;
+    };
+    let is_created =
+        |applied: &AppliedObject| ["created", NOT_FULLY_CHECKED].contains(&applied.verb);
+    let mut created = done.iter().filter(|applied| is_created(applied));
+    created.any(|applied| applied.name == *missing)
 }
 
 #[cfg(test)]

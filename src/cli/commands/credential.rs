@@ -17,7 +17,7 @@ use crate::cli::{
     commands::objects::to_document,
     output::{
         OutputFormat, OutputWriter, cell, credential_fields,
-        error::{CliError, CliErrorKind},
+        error::{ApiErrorReason, CliError, CliErrorKind},
     },
 };
 
@@ -233,10 +233,13 @@ impl SetCredentialArgs {
     /// Returns `true` if a dry run of the server failed only because the credential is not written yet: it does not exist, is
     /// not bound to the origins of the server, or has a parameter that is going to be removed.
     fn is_settled_by_write(&self, fault: &CliError, is_new: bool) -> bool {
-        let says = |sign: &str| fault.message.contains(sign);
-        let is_unbound = says("may be sent to") || says("is not bound to hosts");
-        let is_replaced = self.replace && says("sets the query parameter");
-        is_unbound || is_replaced || (is_new && says("there is no credential"))
+        let reason = fault.reason;
+        let is_unbound = matches!(
+            reason,
+            ApiErrorReason::CredentialElsewhere | ApiErrorReason::CredentialUnbound
+        );
+        let is_replaced = self.replace && reason == ApiErrorReason::CredentialRepeated;
+        is_unbound || is_replaced || (is_new && reason == ApiErrorReason::NoSuchReference)
     }
 
     /// Changes the credential as it is now: the value was typed for minutes, and another administrator may have written it

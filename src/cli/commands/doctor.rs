@@ -15,17 +15,20 @@ use crate::cli::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
         kind::{GATEWAY, TOKEN},
+        object_problem::{self, ObjectProblem},
         token_scope,
     },
     output::{
         OutputFormat, OutputWriter, cell,
-        error::{CliError, CliErrorKind},
+        error::{ApiErrorReason, CliError, CliErrorKind},
     },
 };
 
 use proxies::{fleet, fleet_not_visible, proxies};
 use servers::servers;
 
+/// Reason of the fault that the store does not answer.
+const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
 /// Next step for a clock that is off.
 const CLOCK_FIX: &str = "switch on time synchronisation on both machines";
 /// Remaining lifetime below which a token is reported, unless a fifth of its whole lifetime is shorter.
@@ -244,7 +247,7 @@ async fn warnings(admin: &mut AdminClient) -> Result<Vec<Value>, CliError> {
     match admin.call("Deployment", "GetStatus", json!({})).await {
         Ok(status) => Ok(status["warnings"].as_array().cloned().unwrap_or_default()),
         Err(fault) if fault.kind == CliErrorKind::Denied => Ok(Vec::new()),
-        Err(fault) if fault.message.contains("mplemented") => Ok(Vec::new()),
+        Err(fault) if fault.reason == ApiErrorReason::Unimplemented => Ok(Vec::new()),
         Err(fault) => Err(fault),
     }
 }
@@ -262,11 +265,9 @@ fn store(reads_latest: bool, warnings: &[Value]) -> Vec<DoctorFinding> {
         ));
     }
     for warning in warnings {
-        let text = warning["text"].as_str().unwrap_or_default();
-        let is_told = !reads_latest && text.starts_with("does not answer");
-        if !is_told {
-            let subject = warning["subject"].as_str().unwrap_or_default();
-            findings.push(reported(subject, text));
+        let is_reported = !reads_latest && warning["reason"] == STORE_UNAVAILABLE;
+        if !is_reported {
+            findings.push(reported(warning));
         }
     }
     if findings.is_empty() {
@@ -275,15 +276,14 @@ fn store(reads_latest: bool, warnings: &[Value]) -> Vec<DoctorFinding> {
     findings
 }
 
-/// Returns the finding of a reported fault, whose last part is the next step.
-fn reported(subject: &str, text: &str) -> DoctorFinding {
+/// Returns the finding of a reported fault, whose last part is the next step. A fault of unknown severity is broken.
+fn reported(warning: &Value) -> DoctorFinding {
+    let subject = warning["subject"].as_str().unwrap_or_default();
+    let text = warning["text"].as_str().unwrap_or_default();
     let (what, fix) = text.rsplit_once("; ").unwrap_or((text, ""));
-    let is_broken = ["only deletions", "cannot be read", "does not answer"]
-        .iter()
-        .any(|sign| what.contains(sign));
-    match is_broken {
-        true => DoctorFinding::broken(subject, what, fix),
-        false => DoctorFinding::warning(subject, what, fix),
+    match warning["severity"] == "PROBLEM_SEVERITY_WARNING" {
+        true => DoctorFinding::warning(subject, what, fix),
+        false => DoctorFinding::broken(subject, what, fix),
     }
 }
 
@@ -316,29 +316,18 @@ async fn gateways(
 
 fn gateway_finding(gateway: &Value, failed: &[String]) -> DoctorFinding {
     let id = cell::id(gateway, "/metadata/name");
-    let problems = gateway
-        .pointer("/status/problems")
-        .and_then(Value::as_array);
-    let problems: Vec<_> = problems
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
+    let problems = object_problem::problems(gateway);
     if problems.is_empty() {
         let tools = gateway["status"]["tools"].as_array().map_or(0, Vec::len);
         let tools = cell::counted(tools, "tool", "tools");
         return DoctorFinding::fine(format!("gateway {id}"), tools);
     }
-    let names = |problem: &str, server: &str| {
-        let mut words = problem.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-        words.any(|word| word == server)
-    };
     let causes: Vec<_> = failed
         .iter()
-        .filter(|server| problems.iter().any(|problem| names(problem, server)))
+        .filter(|server| problems.iter().any(|it| it.server == server.as_str()))
         .map(|server| format!("`server {server}`"))
         .collect();
-    let own = |problem: &&str| !failed.iter().any(|server| names(problem, server));
+    let own = |problem: &ObjectProblem<'_>| !failed.iter().any(|it| it == problem.server);
     let fix = match (&causes[..], problems.iter().any(own)) {
         ([], _) => format!("`toolgate describe gateway {id}`, then mend its bindings"),
         (causes, false) => format!("its bindings may be right: see {}", causes.join(", ")),
@@ -347,7 +336,8 @@ fn gateway_finding(gateway: &Value, failed: &[String]) -> DoctorFinding {
             causes.join(", ")
         ),
     };
-    DoctorFinding::warning(format!("gateway {id}"), problems.join("; "), fix)
+    let texts: Vec<_> = problems.iter().map(|problem| problem.text).collect();
+    DoctorFinding::warning(format!("gateway {id}"), texts.join("; "), fix)
 }
 
 async fn tokens(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {

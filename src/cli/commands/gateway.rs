@@ -7,17 +7,20 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 pub use self::offer_selection::offers_something;
-use self::offer_selection::{OfferSelection, SelectableKind, unknown_names};
+use self::offer_selection::{OfferSelection, SelectableKind, UnknownName, unknown_names};
 pub use self::tool_bindings::{AddToolArgs, RemoveToolArgs};
 use crate::cli::{
     client::{
         admin::AdminCommandOptions,
         gateway_tokens,
         kind::{CATALOGUE, GATEWAY, SERVER},
-        object_name,
+        object_name, object_problem,
     },
     output::{OutputFormat, OutputWriter, cell, error::CliError},
 };
+
+/// Reason of the problem that a server does not offer a selected tool or prompt.
+const NOT_OFFERED: &str = "NOT_OFFERED";
 
 /// Fields of gateways that flags set.
 const FLAGS: [(&str, &str); 8] = [
@@ -125,17 +128,22 @@ impl PrefixModeArg {
 }
 
 /// Shows warnings. With `strict` they are an error.
-fn add_warnings(out: &mut OutputWriter, warnings: &[String], strict: bool) -> Result<(), CliError> {
-    match (warnings, strict) {
+fn add_warnings(
+    out: &mut OutputWriter,
+    unknown: &[UnknownName],
+    strict: bool,
+) -> Result<(), CliError> {
+    match (unknown, strict) {
         ([first, others @ ..], true) => {
-            let fault = CliError::error(first).with_next_step(
+            let fault = CliError::error(&*first.warning).with_next_step(
                 "correct the name, or leave out --strict to offer it as soon as the server does",
             );
-            Err(others.iter().fold(fault, CliError::with_note))
+            let others = others.iter().map(|unknown| &*unknown.warning);
+            Err(others.fold(fault, CliError::with_note))
         }
-        (warnings, _) => {
-            for warning in warnings {
-                out.notice(format_args!("  warning: {warning}"));
+        (unknown, _) => {
+            for unknown in unknown {
+                out.notice(format_args!("  warning: {}", unknown.warning));
             }
             Ok(())
         }
@@ -199,7 +207,7 @@ impl CreateGatewayArgs {
         &self,
         out: &mut OutputWriter,
         created: &Value,
-        warnings: &[String],
+        unknown: &[UnknownName],
     ) -> Result<(), CliError> {
         let suffix = if self.dry_run { " (dry run)" } else { "" };
         let count = |list: &str| created["status"][list].as_array().map_or(0, Vec::len);
@@ -215,24 +223,17 @@ impl CreateGatewayArgs {
             "gateway {} created{suffix}: {offers}",
             self.name
         ))?;
-        for problem in created["status"]["problems"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let problem = problem.as_str().unwrap_or_default();
-            // A warning tells the same with the name that was probably meant.
-            let is_told = |warning: &String| {
-                problem.contains(warning.split("; did you mean").next().unwrap_or(warning))
-            };
-            if !warnings.iter().any(is_told) {
-                out.notice(format_args!("  problem: {problem}"));
+        for problem in object_problem::problems(created) {
+            // The warning about the same name has a suggestion as well.
+            let is_same =
+                |it: &UnknownName| it.server == problem.server && it.name == problem.original_name;
+            let is_repeated = problem.reason == NOT_OFFERED && unknown.iter().any(is_same);
+            if !is_repeated {
+                out.notice(format_args!("  problem: {}", problem.text));
             }
         }
-        for warning in warnings {
-            out.notice(format_args!("  warning: {warning}"));
-        }
-        out.notice(next_step(&self.name, !warnings.is_empty(), self.dry_run));
+        add_warnings(out, unknown, false)?;
+        out.notice(next_step(&self.name, !unknown.is_empty(), self.dry_run));
         Ok(())
     }
 }

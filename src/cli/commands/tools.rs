@@ -14,7 +14,7 @@ use crate::cli::{
     },
     output::{
         OutputFormat, OutputWriter,
-        error::{CliError, CliErrorKind},
+        error::{ApiErrorReason, CliError, CliErrorKind},
     },
 };
 
@@ -145,7 +145,7 @@ async fn call_tool(
         })
         .await;
     match answer {
-        Err(fault) if is_progressive(&tools) && is_unknown_tool(&fault) => {
+        Err(fault) if is_progressive(&tools) && fault.reason == ApiErrorReason::UnknownTool => {
             Err(explain_unknown_tool(client, fault, name, arguments).await)
         }
         answer => answer.map_err(|fault| explain_unlisted_tool(fault, &tools, name)),
@@ -156,13 +156,6 @@ async fn call_tool(
 fn is_progressive(tools: &[Value]) -> bool {
     let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str()).collect();
     names == [Some("search_tools"), Some("run_tool")]
-}
-
-fn is_unknown_tool(fault: &CliError) -> bool {
-    matches!(
-        fault.kind,
-        CliErrorKind::CallFailed | CliErrorKind::NotFound
-    ) && fault.message.starts_with("Unknown tool")
 }
 
 /// Searches the tools of a progressive gateway. An empty query finds all. An error finds none.

@@ -10,7 +10,8 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         gateway_health,
-        kind::{self, ApiResourceKind, GATEWAY, PROXY, SERVER},
+        kind::{ApiResourceKind, GATEWAY, PROXY, SERVER},
+        proxy_state::ProxyState,
         server_health,
     },
     commands::{selection::ObjectSelector, token::parse_duration},
@@ -109,8 +110,8 @@ fn problem_of(kind: &ApiResourceKind, object: &Value) -> Option<String> {
         return gateway_health::problem(object).map(str::to_owned);
     }
     if kind.name == PROXY.name {
-        let state = kind::proxy_state(object);
-        return (state != "in sync").then(|| format!("it is {state}"));
+        let state = ProxyState::of(object);
+        return (state != ProxyState::InSync).then(|| format!("it is {state}"));
     }
     None
 }
@@ -118,7 +119,7 @@ fn problem_of(kind: &ApiResourceKind, object: &Value) -> Option<String> {
 /// Returns the warnings about an object that works.
 fn warnings_of(kind: &ApiResourceKind, object: &Value) -> Vec<String> {
     match kind.name {
-        name if name == SERVER.name => server_health::remarks(object),
+        name if name == SERVER.name => server_health::warnings(object),
         name if name == GATEWAY.name => gateway_health::warnings(object),
         _ => Vec::new(),
     }

@@ -6,7 +6,7 @@ use crate::cli::{
     client::{admin::AdminCommandOptions, kind::TOKEN, known_token, token_scope},
     output::{
         OutputFormat, OutputWriter, cell,
-        error::{CliError, CliErrorKind},
+        error::{ApiErrorReason, CliError, CliErrorKind},
     },
 };
 
@@ -32,7 +32,7 @@ impl WhoamiArgs {
             .await
             .or_else(|fault| match fault.kind {
                 // A token without the right to read organizations is valid, too.
-                CliErrorKind::Denied if fault.message.contains("right") => Ok(None),
+                CliErrorKind::Denied if fault.reason == ApiErrorReason::MissingRight => Ok(None),
                 CliErrorKind::Denied
                 | CliErrorKind::Error
                 | CliErrorKind::CallFailed

@@ -14,6 +14,8 @@ use crate::cli::client::kind::ApiResourceKind;
 /// Next step for a limit that is exceeded.
 const LIMIT_ADVICE: &str = "stay below the limit, or divide it among several objects; docs/limits.md lists the limits, and the settings of those \
      that can be raised";
+/// Next step for a control plane that answers, and cannot serve the request for now.
+const RETRY_ADVICE: &str = "repeat the command in a few seconds; `toolgate doctor` looks closer";
 
 /// Kinds of errors. Their values are exit codes, on which scripts rely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,7 @@ pub enum CliErrorKind {
     Terminated = 143,
 }
 
-/// Reasons in the API's error details that commands tell apart.
+/// Reasons in the error details of the API and of gateways that commands tell apart.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ApiErrorReason {
     /// Any other reason, or none.
@@ -54,15 +56,52 @@ pub enum ApiErrorReason {
     InUse,
     /// A limit is exceeded.
     Limit,
+    /// The caller lacks a right.
+    MissingRight,
+    /// The control plane does not know the method.
+    Unimplemented,
+    /// A field names an object that does not exist.
+    NoSuchReference,
+    /// A field has no value, and none is stored.
+    NoValue,
+    /// A gateway whose prefix allows one binding has several.
+    NotSingle,
+    /// A server has an endpoint outside of the origins of its credential.
+    CredentialElsewhere,
+    /// The credential of a server is bound to no origin.
+    CredentialUnbound,
+    /// The URL of a server has a query parameter that its credential sets.
+    CredentialRepeated,
+    /// A gateway does not offer the tool to the caller.
+    UnknownTool,
 }
 
 impl ApiErrorReason {
-    fn of(details: &ErrorDetails) -> Self {
+    fn of(code: Code, details: &ErrorDetails) -> Self {
+        if code == Code::Unimplemented {
+            return Self::Unimplemented;
+        }
         match details.error_info().map(|info| info.reason.as_str()) {
             Some("STALE") => Self::Stale,
             Some("ALREADY_EXISTS") => Self::AlreadyExists,
             Some("IN_USE") => Self::InUse,
             Some("LIMIT") => Self::Limit,
+            Some("MISSING_RIGHT") => Self::MissingRight,
+            Some(_) | None => Self::of_field(details),
+        }
+    }
+
+    /// Returns the reason why a field is invalid. A control plane of an earlier version gives none.
+    fn of_field(details: &ErrorDetails) -> Self {
+        let request = details.bad_request();
+        let violation = request.and_then(|request| request.field_violations.first());
+        match violation.map(|violation| violation.reason.as_str()) {
+            Some("NO_SERVER" | "NO_CREDENTIAL" | "NO_GATEWAY") => Self::NoSuchReference,
+            Some("NO_VALUE") => Self::NoValue,
+            Some("NOT_SINGLE") => Self::NotSingle,
+            Some("CREDENTIAL_ELSEWHERE") => Self::CredentialElsewhere,
+            Some("CREDENTIAL_UNBOUND") => Self::CredentialUnbound,
+            Some("CREDENTIAL_REPEATED") => Self::CredentialRepeated,
             Some(_) | None => Self::Other,
         }
     }
@@ -73,7 +112,7 @@ impl ApiErrorReason {
 pub struct CliError {
     /// Kind of the error.
     pub kind: CliErrorKind,
-    /// Reason of the API.
+    /// Reason in the error details.
     pub reason: ApiErrorReason,
     /// Message in one sentence.
     pub message: String,
@@ -83,6 +122,8 @@ pub struct CliError {
     pub next_step: Option<String>,
     /// Full names of the objects that depend on an object which cannot be deleted because of them.
     pub dependents: Vec<String>,
+    /// Full name of an object that does not exist, if this is the error.
+    pub missing: Option<String>,
 }
 
 impl CliError {
@@ -96,6 +137,7 @@ impl CliError {
             notes: Vec::new(),
             next_step: None,
             dependents: Vec::new(),
+            missing: None,
         }
     }
 
@@ -168,7 +210,7 @@ impl From<Status> for CliError {
         let (kind, next) = kind_of_code(status.code());
         let details = status.get_error_details();
         let mut fault = Self::new(kind, sentence(&status));
-        fault.reason = ApiErrorReason::of(&details);
+        fault.reason = ApiErrorReason::of(status.code(), &details);
         if let Some(request) = details.bad_request() {
             for violation in &request.field_violations {
                 let field = field_names::in_documents(&violation.field);
@@ -198,39 +240,70 @@ impl From<Status> for CliError {
                 }
             }
         }
-        if let Some(resource) = details.resource_info().filter(|_| !in_use) {
+        let fault = fault.with_facts(status.code(), &details);
+        let next = fault.known_step(&details).or_else(|| {
+            let is_busy = status.code() == Code::Unavailable && details.error_info().is_some();
+            let is_limit = fault.reason == ApiErrorReason::Limit;
+            let next = match (is_limit, is_busy) {
+                (true, _) => Some(LIMIT_ADVICE),
+                (false, true) => Some(RETRY_ADVICE),
+                (false, false) => next,
+            };
+            next.map(str::to_owned)
+        });
+        Self {
+            next_step: next,
+            ..fault
+        }
+    }
+}
+
+impl CliError {
+    /// Adds the object and the facts in the error details that the message does not hold already.
+    fn with_facts(self, code: Code, details: &ErrorDetails) -> Self {
+        let mut fault = self;
+        let is_missing =
+            fault.kind == CliErrorKind::NotFound || fault.reason == ApiErrorReason::NoSuchReference;
+        let resource = details.resource_info();
+        fault.missing = resource
+            .filter(|_| is_missing)
+            .map(|resource| resource.resource_name.clone());
+        // The message of an invalid field, of a limit, or of an object in use names the object and the facts.
+        let is_told = code == Code::InvalidArgument || fault.reason == ApiErrorReason::Limit;
+        let in_use = fault.reason == ApiErrorReason::InUse;
+        if let Some(resource) = resource.filter(|_| !in_use && !is_told) {
             fault = fault.with_note(format!(
                 "{} {}",
                 resource.resource_type, resource.resource_name
             ));
         }
-        // The message of a limit holds its name and its numbers.
-        let is_limit = fault.reason == ApiErrorReason::Limit;
-        if let Some(info) = details.error_info().filter(|_| !is_limit) {
+        if let Some(info) = details.error_info().filter(|_| !is_told) {
             let mut details: Vec<_> = info.metadata.iter().collect();
             details.sort();
             for (name, value) in details {
                 fault = fault.with_note(format!("{name}: {value}"));
             }
         }
+        fault
+    }
+
+    /// Returns the next step that the error details name, or that follows from them.
+    fn known_step(&self, details: &ErrorDetails) -> Option<String> {
         let given = details.help().and_then(|help| help.links.first());
         let given = given.map(|link| link.description.clone());
         // Details of a missing object usually name its kind.
         let absent = details
             .resource_info()
-            .filter(|_| kind == CliErrorKind::NotFound);
+            .filter(|_| self.kind == CliErrorKind::NotFound);
         let list = absent.and_then(|resource| ApiResourceKind::parse(&resource.resource_type).ok());
         let list = list.map(|kind| format!("`toolgate get {}` lists what there is", kind.plural));
         let organization = details.resource_info().filter(|it| {
             ApiResourceKind::parse(&it.resource_type).is_ok_and(|kind| !kind.in_organization)
         });
         let organization = organization.and_then(|it| it.resource_name.rsplit('/').next());
-        let free = advice::of_dependents(&fault.dependents, organization);
-        let own = advice::of_message(&fault.message);
-        let next = if is_limit { Some(LIMIT_ADVICE) } else { next };
-        let known = given.or(list).or(free).or(own);
-        fault.next_step = known.or(next.map(str::to_owned));
-        fault
+        let free = advice::of_dependents(&self.dependents, organization);
+        let own = advice::of_refusal(self.reason, details);
+        given.or(list).or(free).or(own)
     }
 }
 

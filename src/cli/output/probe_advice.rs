@@ -1,37 +1,6 @@
-//! Advice for a failed probe, chosen by its error message.
+//! Advice for a failed probe, chosen by its cause.
 
-/// Class of a failed probe, derived from its message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ProbeFailureClass {
-    /// The egress policy does not allow the address.
-    Address,
-    /// The server requires a credential, or a different one.
-    Credential,
-    /// The host name has no address.
-    HostName,
-    /// The control plane has no resources for more connections.
-    Exhausted,
-    /// There is no way through the proxy that is set.
-    ForwardProxy,
-    /// The server does not answer.
-    Unreachable,
-    /// The server has not answered in time.
-    Slow,
-    /// The TLS handshake failed.
-    Tls,
-    /// The server itself is faulty.
-    Server,
-    /// An answer is larger than permitted.
-    TooLarge,
-    /// The server speaks none of the versions of the protocol.
-    Version,
-    /// The control plane has no room for the answer now.
-    Busy,
-    /// The address leads to another one.
-    Redirect,
-    /// The address is not that of an MCP server, or the path is wrong.
-    NotMcp,
-}
+use toolgate_model::{ProbeFailure, ProbeProblem};
 
 /// Server whose probe failed.
 #[derive(Debug, Clone, Copy)]
@@ -45,125 +14,78 @@ pub struct FailedServer<'a> {
 }
 
 /// Returns advice for `problem` of a server.
-pub fn advice_for_probe(problem: &str, target: FailedServer<'_>) -> String {
+pub fn advice_for_probe(problem: &ProbeProblem, target: FailedServer<'_>) -> String {
     let FailedServer { id, url, .. } = target;
     // One URL would take the place of all endpoints.
     let correct = match url.contains(", ") {
         true => format!("`toolgate edit server {id}`"),
         false => format!("`toolgate server update {id} --url URL`"),
     };
-    match classify(problem) {
-        ProbeFailureClass::Address => format!(
+    let Some(failure) = problem.failure else {
+        return format!(
+            "see that the server runs and that {url} is the whole address of its MCP endpoint; if not: {correct}"
+        );
+    };
+    match failure {
+        ProbeFailure::AddressDenied => format!(
             "start Toolgate, control planes and proxies, with `--egress-allow CIDR` for the network of {url}; or give {id} \
              another address: {correct}"
         ),
-        ProbeFailureClass::Credential => match target.set_credential {
+        ProbeFailure::Credential => match target.set_credential {
             None => format!(
                 "{id} has no credential: `toolgate credential set {id} --server {id}` reads a value, such as `Bearer …`, and presents \
                  it to {url}"
             ),
             Some(command) => format!("`{command}` reads a value that {url} accepts"),
         },
-        ProbeFailureClass::HostName => format!(
+        ProbeFailure::HostUnresolved => format!(
             "see that the host name of {url} is written correctly and known where the control plane runs; to correct it: {correct}"
         ),
-        ProbeFailureClass::Exhausted => {
+        ProbeFailure::ResourcesExhausted => {
             "raise the limit of open files of the control plane (`ulimit -n`, `LimitNOFILE=` of systemd)".to_owned()
         }
-        ProbeFailureClass::ForwardProxy => {
+        ProbeFailure::ForwardProxy => {
             "see the log of the control plane, which names the proxy and its answer, and its settings `--https-proxy` and \
              `--no-proxy`"
                 .to_owned()
         }
-        ProbeFailureClass::Unreachable => {
+        ProbeFailure::Unreachable => {
             format!("see that the server runs and that {url} is its address; if not: {correct}")
         }
-        ProbeFailureClass::Slow => format!(
+        ProbeFailure::Timeout => format!(
             "see that the server behind {url} runs and is not overloaded; `timeouts` in `toolgate edit server {id}` gives it more \
              time, such as `timeouts: {{firstByte: 120s}}`"
         ),
-        ProbeFailureClass::Tls => format!(
+        ProbeFailure::Tls => format!(
             "see that {url} should be https and whose certificate it has: `--egress-ca FILE` trusts one more authority; \
              if the address is wrong: {correct}"
         ),
-        ProbeFailureClass::Server => {
+        ProbeFailure::ServerFault => {
             format!("mend the server; if it should be another one than {url}: {correct}")
         }
-        ProbeFailureClass::TooLarge => format!(
+        ProbeFailure::AnswerTooLarge => format!(
             "let the server send its lists in pages, or allow larger answers: `toolgate server update {id} --max-answer MIB`"
         ),
-        ProbeFailureClass::Version => format!(
+        ProbeFailure::ProtocolVersion => format!(
             "`toolgate server update {id} --protocol-version 2025-06-18` pins a version that the server speaks, if it speaks one \
              of Toolgate's"
         ),
-        ProbeFailureClass::Busy => {
+        ProbeFailure::Overloaded => {
             format!("`toolgate server probe {id}` in a moment")
         }
-        ProbeFailureClass::Redirect => format!(
+        ProbeFailure::UnstableDefinitions => {
+            "let the server announce and change its lists only when its tools change".to_owned()
+        }
+        ProbeFailure::StoreFull => {
+            "give the store more room: `toolgate doctor` names its quota and the setting".to_owned()
+        }
+        ProbeFailure::Redirected => format!(
             "find out where {url} leads to, for example with `curl -sI {url}`, and use that address: {correct}"
         ),
-        ProbeFailureClass::NotMcp => format!(
+        ProbeFailure::NotMcp => format!(
             "see that {url} is the whole address of its MCP endpoint, path included; if not: {correct}"
         ),
     }
-}
-
-fn classify(problem: &str) -> ProbeFailureClass {
-    let contains_any = |words: &[&str]| words.iter().any(|word| problem.contains(word));
-    if contains_any(&["not permitted to connect", "not allowed"]) {
-        ProbeFailureClass::Address
-    } else if contains_any(&["HTTP 401", "HTTP 403", "its credential"]) {
-        ProbeFailureClass::Credential
-    } else if contains_any(&["host name has no address"]) {
-        ProbeFailureClass::HostName
-    } else if contains_any(&["no resources for more connections"]) {
-        ProbeFailureClass::Exhausted
-    } else if contains_any(&["through the proxy"]) {
-        ProbeFailureClass::ForwardProxy
-    } else if contains_any(&["no connection", "the connection broke", "broke off"]) {
-        ProbeFailureClass::Unreachable
-    } else if contains_any(&["took too long"]) {
-        ProbeFailureClass::Slow
-    } else if contains_any(&["no secure connection"]) {
-        ProbeFailureClass::Tls
-    } else if contains_any(&["is larger than"]) {
-        ProbeFailureClass::TooLarge
-    } else if contains_any(&["no version of the protocol"]) {
-        ProbeFailureClass::Version
-    } else if contains_any(&["there is no room"]) {
-        ProbeFailureClass::Busy
-    } else if contains_any(&["HTTP 3"]) {
-        ProbeFailureClass::Redirect
-    } else if contains_any(&["HTTP 5", "HTTP 429", "have the server fixed", "left out"]) {
-        ProbeFailureClass::Server
-    } else {
-        ProbeFailureClass::NotMcp
-    }
-}
-
-/// Signs of what a probe remarks about a server that has answered.
-const REMARKS: [&str; 5] = [
-    "declares none in its capabilities",
-    " is not complete: ",
-    " are left out: ",
-    "are invisible or deceive a reader",
-    "and does not list them",
-];
-
-/// Sign of a list that could not be read from a server that has answered.
-const UNREAD_LIST: &str = "could not be listed";
-
-/// Returns `true` if the server has answered the probe that found a problem.
-pub fn has_answered(problem: &str) -> bool {
-    let is_of_answer = |part: &str| is_remark(part) || part.contains(UNREAD_LIST);
-    problem.split(" / ").all(is_of_answer)
-}
-
-/// Returns `true` if the problem of a probe consists of remarks about what the server offers. Such a probe has not failed:
-/// the server has answered, and what is in order is offered.
-pub fn is_remark(problem: &str) -> bool {
-    let mut parts = problem.split(" / ");
-    parts.all(|part| REMARKS.iter().any(|sign| part.contains(sign)))
 }
 
 #[cfg(test)]

@@ -4,7 +4,9 @@ use tonic::Status;
 
 use super::{
     AdminClient,
-    status::{address_origin, is_not_grpc, is_store_unavailable, is_timeout, timeout_status},
+    status::{
+        address_origin, is_answer, is_not_grpc, is_store_unavailable, is_timeout, timeout_status,
+    },
 };
 use crate::cli::output::error::{CliError, CliErrorKind};
 
@@ -40,8 +42,10 @@ impl AdminClient {
                 .with_note(format!("{} answers; its store does not", self.addr))
                 .with_next_step(STORE_UNAVAILABLE_ADVICE);
         }
+        let has_answered = is_answer(&status);
         let fault = CliError::from(status);
         match fault.kind {
+            CliErrorKind::Unavailable if has_answered => fault,
             CliErrorKind::Unavailable => self.without_answer(fault),
             CliErrorKind::Denied if self.bearer.is_none() => {
                 let file = std::path::absolute(&self.token_file);
@@ -67,14 +71,6 @@ impl AdminClient {
 
     /// Names the address that does not answer, and where it comes from.
     fn without_answer(&self, fault: CliError) -> CliError {
-        // A control plane that has no room answers.
-        if fault
-            .next_step
-            .as_deref()
-            .is_some_and(|step| step.contains("try again"))
-        {
-            return fault;
-        }
         let fault = fault.with_prefix(format_args!("no answer from {}", self.addr));
         let fault = match self.addr_file.as_deref() {
             Some(file) => fault.with_note(address_origin(file, &self.addr)),

@@ -37,6 +37,11 @@ pub(super) fn reason(status: &Status) -> String {
         .unwrap_or_default()
 }
 
+/// Returns `true` if the control plane itself has answered: with a reason, or that a resource is used up.
+pub(super) fn is_answer(status: &Status) -> bool {
+    status.code() == Code::ResourceExhausted || !reason(status).is_empty()
+}
+
 /// Returns `true` if the control plane reports that its store does not answer.
 pub(super) fn is_store_unavailable(status: &Status) -> bool {
     matches!(

@@ -58,15 +58,12 @@ fn part_of(pause: Duration, random: u64) -> Duration {
 
 /// Adds the next step to the error of a write that was overtaken until the time was over.
 pub fn explain_overtaken(fault: CliError) -> CliError {
-    match fault.reason {
-        ApiErrorReason::Stale => fault.with_next_step(format!(
+    match fault.reason == ApiErrorReason::Stale {
+        true => fault.with_next_step(format!(
             "other changes of it came first for {} s: repeat the command",
             PERIOD.as_secs()
         )),
-        ApiErrorReason::Other
-        | ApiErrorReason::AlreadyExists
-        | ApiErrorReason::InUse
-        | ApiErrorReason::Limit => fault,
+        false => fault,
     }
 }
 

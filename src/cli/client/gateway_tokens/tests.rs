@@ -1,24 +1,20 @@
 //! Tests of the tokens of a gateway.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{admitted, lost, subject};
 
 #[test]
 fn tokens_of_a_deleted_gateway_are_told_apart_from_those_of_the_present_one() {
-    let token = |id: &str, problems: &[&str]| {
+    let token = |id: &str, problems: Value| {
         json!({
             "metadata": { "name": format!("organizations/default/tokens/{id}") },
-            "spec": { "gateways": ["tools"] }, "status": { "problems": problems },
+            "spec": { "gateways": ["tools"] }, "status": { "problemDetails": problems },
         })
     };
-    let tokens = [
-        token("new", &[]),
-        token(
-            "old",
-            &["spec.gateways[0]: gateway tools was deleted and created again"],
-        ),
-    ];
+    let text = "spec.gateways[0]: gateway tools was deleted and created again";
+    let replaced = json!({ "field": "spec.gateways[0]", "text": text });
+    let tokens = [token("new", json!([])), token("old", json!([replaced]))];
     assert_eq!(admitted(&tokens, "tools"), ["new"]);
     assert_eq!(lost(&tokens, "tools"), ["old"]);
     assert_eq!(admitted(&tokens, "others"), Vec::<&str>::new());

@@ -25,8 +25,11 @@ fn the_record_of_a_token_tells_why_a_gateway_refuses_it() {
     assert!(reason(json!({ "noGateways": true }), json!({})).contains("admin API"));
     assert_eq!(reason(json!({ "gateways": ["tools"] }), json!({})), "");
     assert_eq!(reason(json!({}), json!({})), "");
-    let problems =
-        json!({ "problems": ["spec.gateways[0]: gateway tools was deleted and created again"] });
+    let problem = json!({
+        "field": "spec.gateways[0]",
+        "text": "spec.gateways[0]: gateway tools was deleted and created again",
+    });
+    let problems = json!({ "problemDetails": [problem] });
     assert_eq!(
         reason(json!({ "gateways": ["tools", "other"] }), problems.clone()),
         "the token ci is refused: gateway tools was deleted and created again"

@@ -2,24 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::{ends, expiry_cell, is_temporary, lost_gateways, opens, state};
+use super::{ends, expiry_cell, gateway_field, is_temporary, lost_gateways, opens, state};
 
 const NOW: u64 = 1_800_000_000_000;
 
 fn deleted(index: usize) -> Value {
-    json!(format!(
-        "spec.gateways[{index}]: gateway tools does not exist any more; delete the token"
-    ))
+    let field = gateway_field(index);
+    let text = format!("{field}: gateway tools does not exist any more; delete the token");
+    json!({ "field": field, "text": text })
 }
 
 #[test]
 fn a_token_whose_gateways_are_deleted_has_a_state_of_its_own() {
-    let one = json!({ "spec": { "gateways": ["tools"] }, "status": { "problems": [deleted(0)] } });
+    let one =
+        json!({ "spec": { "gateways": ["tools"] }, "status": { "problemDetails": [deleted(0)] } });
     assert_eq!(lost_gateways(&one), ["tools"]);
     assert_eq!(state(&one, NOW), "gateway deleted");
     assert!(opens(&one).starts_with("nothing: "), "{}", opens(&one));
     let some =
-        json!({ "spec": { "gateways": ["a", "b"] }, "status": { "problems": [deleted(1)] } });
+        json!({ "spec": { "gateways": ["a", "b"] }, "status": { "problemDetails": [deleted(1)] } });
     assert_eq!(state(&some, NOW), "valid; deleted: b");
     let fine = json!({ "spec": { "gateways": ["a"] } });
     assert_eq!(state(&fine, NOW), "valid");

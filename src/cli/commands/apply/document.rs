@@ -168,17 +168,14 @@ fn has_version(document: &ManifestDocument) -> bool {
 }
 
 fn explain_conflict(fault: CliError, document: &ManifestDocument) -> CliError {
-    match fault.reason {
-        ApiErrorReason::Stale => fault.with_next_step(format!(
+    match fault.reason == ApiErrorReason::Stale {
+        true => fault.with_next_step(format!(
             "the object changed since the document was made from it: `toolgate diff -f` shows what applying would \
              undo; then put the resourceVersion of `toolgate get {} {} -o yaml` into the document, or leave that line out",
             document.kind.field(),
             document.id
         )),
-        ApiErrorReason::Other
-        | ApiErrorReason::AlreadyExists
-        | ApiErrorReason::InUse
-        | ApiErrorReason::Limit => fault,
+        false => fault,
     }
 }
 

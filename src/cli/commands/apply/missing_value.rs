@@ -4,15 +4,15 @@ use serde_json::Value;
 
 use crate::cli::{
     client::{kind::CREDENTIAL, manifest::ManifestDocument},
-    output::{credential_fields, error::CliError},
+    output::{
+        credential_fields,
+        error::{ApiErrorReason, CliError},
+    },
 };
-
-/// Reason of the control plane for a value that is neither in the document nor stored.
-const NO_VALUE: &str = "no value is stored under this name";
 
 /// Adds to the error of a credential without a value how it gets one.
 pub(super) fn explain(fault: CliError, document: &ManifestDocument) -> CliError {
-    if document.kind.name != CREDENTIAL.name || !fault.message.contains(NO_VALUE) {
+    if document.kind.name != CREDENTIAL.name || fault.reason != ApiErrorReason::NoValue {
         return fault;
     }
     let organization = document.organization.as_deref();

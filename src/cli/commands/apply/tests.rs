@@ -59,10 +59,9 @@ fn each_secret_of_a_document_is_written_and_masked_in_a_diff() {
 
 #[test]
 fn a_dry_run_reports_the_limits_of_its_knowledge() {
-    let missing = |what: &str| {
-        CliError::error("spec.bindings[0].server: is refused").with_note(format!(
-            "there is no {what}; create it first, or remove the binding"
-        ))
+    let missing = |id: &str| CliError {
+        missing: Some(format!("organizations/a/servers/{id}")),
+        ..CliError::error("spec.bindings[0].server: is refused")
     };
     let applied = |verb| AppliedObject {
         name: "organizations/a/servers/new".to_owned(),
@@ -70,20 +69,14 @@ fn a_dry_run_reports_the_limits_of_its_knowledge() {
         secret: None,
         warnings: Vec::new(),
     };
-    assert!(refers_to_created(
-        &missing("server a/new"),
-        &[applied("created")]
-    ));
+    assert!(refers_to_created(&missing("new"), &[applied("created")]));
     assert!(
-        refers_to_created(&missing("server a/new"), &[applied(NOT_FULLY_CHECKED)]),
+        refers_to_created(&missing("new"), &[applied(NOT_FULLY_CHECKED)]),
         "credential, server, gateway: three in a row"
     );
+    assert!(!refers_to_created(&missing("new"), &[applied("unchanged")]));
     assert!(!refers_to_created(
-        &missing("server a/new"),
-        &[applied("unchanged")]
-    ));
-    assert!(!refers_to_created(
-        &missing("server a/new-one"),
+        &missing("new-one"),
         &[applied("created")]
     ));
     for other in [

@@ -2,21 +2,27 @@
 
 use serde_json::Value;
 
-use crate::cli::{commands::gateway::offers_something, output::cell};
+use crate::cli::{
+    client::{object_problem, probe_result},
+    commands::gateway::offers_something,
+    output::cell,
+};
 
 /// Lists the problems of an accepted object, including bindings that offer nothing.
 pub(super) fn warnings_of(object: &Value) -> Vec<String> {
-    let problems = object.pointer("/status/problems");
-    let problems = problems.and_then(Value::as_array).into_iter().flatten();
-    let problems = problems.filter_map(Value::as_str).map(str::to_owned);
+    let problems = object_problem::problems(object).into_iter();
+    let problems = problems.map(|problem| problem.text.to_owned());
     // Servers only.
-    let probe = object.pointer("/status/problem").and_then(Value::as_str);
-    let probe = probe.filter(|problem| !problem.is_empty());
-    let probe = probe.map(|problem| {
+    let probe = probe_result::problem(&object["status"]).map(|problem| {
         let since = cell::text(object, "/status/problemSinceTime");
         let id = cell::id(object, "/metadata/name");
+        let told = match probe_result::has_answered(&problem) {
+            true => "the server answers, with a problem",
+            false => "the last probe failed",
+        };
         format!(
-            "the last probe failed: {problem} (since {since}); after the fix `toolgate server probe {id}` looks again at once"
+            "{told}: {} (since {since}); after the fix `toolgate server probe {id}` looks again at once",
+            problem.text
         )
     });
     let omissions = crate::cli::commands::server::omissions(&object["status"]).map(str::to_owned);

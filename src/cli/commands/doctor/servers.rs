@@ -9,7 +9,7 @@ use crate::cli::{
     client::{
         admin::AdminClient,
         kind::{CATALOGUE, CREDENTIAL, SERVER, server_urls},
-        server_health,
+        probe_result, server_health,
     },
     output::{
         cell, credential_fields,
@@ -58,7 +58,10 @@ pub(super) async fn servers(
         .await;
     let reached: BTreeSet<&str> = probed
         .iter()
-        .filter(|(_, probed)| probed.as_ref().is_ok_and(|it| problem(it).is_none()))
+        .filter(|(_, probed)| {
+            let answer = probed.as_ref();
+            answer.is_ok_and(|it| probe_result::problem(it).is_none())
+        })
         .map(|(id, _)| id.as_str())
         .collect();
     let current = recovered(admin, &reached).await?;
@@ -120,7 +123,7 @@ pub(super) fn server_finding(
             let age = cell::age(catalogue, "/probeTime", crate::cli::now());
             let seen = format!("seen {age} ago; not probed now: {}", fault.message);
             // Only the stored state is known: it says nothing of the server as it is.
-            if problem(catalogue).is_none() {
+            if probe_result::problem(catalogue).is_none() {
                 let fix = match fault.kind {
                     CliErrorKind::Denied => "use an admin token that may probe servers".to_owned(),
                     CliErrorKind::Error
@@ -140,13 +143,14 @@ pub(super) fn server_finding(
             (catalogue, seen)
         }
     };
-    match problem(catalogue) {
-        Some(problem) if probe_advice::is_remark(problem) => {
-            let (what, fix) = problem.rsplit_once("; ").unwrap_or((problem, ""));
+    match probe_result::problem(catalogue) {
+        Some(problem) if probe_result::is_warning(&problem) => {
+            let text = problem.text.as_str();
+            let (what, fix) = text.rsplit_once("; ").unwrap_or((text, ""));
             DoctorFinding::warning(subject, format!("{what} ({seen})"), fix)
         }
         Some(problem) => {
-            let told = match probe_advice::has_answered(problem) {
+            let told = match probe_result::has_answered(&problem) {
                 true => "it answers, with a problem",
                 false => "the last probe failed",
             };
@@ -156,8 +160,8 @@ pub(super) fn server_finding(
                 url: &server_urls(server).replace(',', ", "),
                 set_credential: set_credential.as_deref(),
             };
-            let fix = probe_advice::advice_for_probe(problem, target);
-            DoctorFinding::broken(subject, format!("{told}: {problem} ({seen})"), fix)
+            let fix = probe_advice::advice_for_probe(&problem, target);
+            DoctorFinding::broken(subject, format!("{told}: {} ({seen})", problem.text), fix)
         }
         None => match (
             server_health::failure_at_proxies(server),
@@ -202,11 +206,6 @@ fn proxy_advice(server: &Value, id: &str, credentials: &[Value]) -> String {
         "a proxy asks it again within ten seconds; if it stays, compare the networks, `--egress-allow` and forward proxies of \
          these proxies with the control plane's, and its log: `toolgate describe server {id}`"
     )
-}
-
-fn problem(catalogue: &Value) -> Option<&str> {
-    let problem = catalogue["problem"].as_str();
-    problem.filter(|problem| !problem.is_empty())
 }
 
 fn definitions(catalogue: &Value, seen: &str) -> String {

@@ -124,7 +124,10 @@ fn a_short_lived_token_is_reported_in_the_last_fifth_of_its_life() {
 fn a_store_that_does_not_answer_is_broken() {
     assert_eq!(store(true, &[])[0].severity, FindingSeverity::Fine);
     assert_eq!(store(false, &[])[0].severity, FindingSeverity::Broken);
-    let silent = json!({"subject": "store", "text": "does not answer: nothing can be written"});
+    let silent = json!({
+        "subject": "store", "text": "does not answer: nothing can be written", "reason": "STORE_UNAVAILABLE",
+        "severity": "PROBLEM_SEVERITY_ERROR",
+    });
     assert_eq!(
         store(false, std::slice::from_ref(&silent)).len(),
         1,
@@ -135,8 +138,14 @@ fn a_store_that_does_not_answer_is_broken() {
 #[test]
 fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
     let warnings = [
-        json!({"subject": "store", "text": "83 % of 2 GiB in use: changes are not noticed; raise the quota"}),
-        json!({"subject": "gateway acme/tools", "text": "cannot be read (cut off); write it again"}),
+        json!({
+            "subject": "store", "text": "83 % of 2 GiB in use: changes are not noticed; raise the quota",
+            "severity": "PROBLEM_SEVERITY_WARNING",
+        }),
+        json!({
+            "subject": "gateway acme/tools", "text": "any words (cut off); write it again",
+            "severity": "PROBLEM_SEVERITY_ERROR",
+        }),
     ];
     let findings = store(true, &warnings);
     assert_eq!(findings[0].severity, FindingSeverity::Warning);
@@ -144,6 +153,9 @@ fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
     assert_eq!(findings[1].severity, FindingSeverity::Broken);
     assert_eq!(findings[1].subject, "gateway acme/tools");
     assert_eq!(findings.len(), 2);
+    let of_earlier_version = json!({ "subject": "store", "text": "any words; the next step" });
+    let findings = store(true, &[of_earlier_version]);
+    assert_eq!(findings[0].severity, FindingSeverity::Broken);
 }
 
 #[test]
@@ -172,20 +184,30 @@ fn a_server_is_fine_only_if_it_answered_a_probe_now() {
 
 #[test]
 fn the_advice_for_a_gateway_names_the_server_that_causes_its_problem() {
-    let gateway = |problems: &[&str]| {
+    let gateway = |problems: &[(&str, &str)]| {
+        let details = problems.iter();
+        let details: Vec<_> = details
+            .map(|(server, text)| json!({ "server": server, "text": text }))
+            .collect();
         json!({
             "metadata": { "name": "organizations/o/gateways/g" },
-            "status": { "problems": problems },
+            "status": { "problemDetails": details },
         })
     };
-    let away = "spec.bindings[0]: server git has not been probed yet";
-    let wrong = "spec.bindings[1]: server wiki does not offer a tool `x`";
+    let away = (
+        "git",
+        "spec.bindings[0]: the server has not been probed yet",
+    );
+    let wrong = (
+        "wiki",
+        "spec.bindings[1]: server wiki does not offer a tool `git`",
+    );
     let failed = ["git".to_owned()];
-    let fix = |problems: &[&str]| gateway_finding(&gateway(problems), &failed).fix;
+    let fix = |problems: &[(&str, &str)]| gateway_finding(&gateway(problems), &failed).fix;
     assert!(fix(&[away]).contains("`server git`"));
     assert!(!fix(&[away]).contains("mend"));
     assert!(fix(&[wrong]).contains("mend its bindings"));
-    assert!(!fix(&[wrong]).contains("git"));
+    assert!(!fix(&[wrong]).contains("`server git`"));
     let both = fix(&[away, wrong]);
     assert!(
         both.contains("`server git`") && both.contains("mend"),

@@ -169,8 +169,23 @@ fn trimmed(words: &[String]) -> Vec<&str> {
     trimmed.filter(|word| !word.is_empty()).collect()
 }
 
+/// Selected name that the probed definitions of its server do not contain.
+#[derive(Debug)]
+pub struct UnknownName {
+    /// Id of the server.
+    pub server: String,
+    /// Name of the tool or prompt.
+    pub name: String,
+    /// Warning, with a suggestion.
+    pub warning: String,
+}
+
 /// Lists selected names that the probed definitions of their server do not contain, with suggestions.
-pub fn unknown_names(what: SelectableKind, bindings: &Value, catalogues: &[Value]) -> Vec<String> {
+pub fn unknown_names(
+    what: SelectableKind,
+    bindings: &Value,
+    catalogues: &[Value],
+) -> Vec<UnknownName> {
     let (list, _) = what.members();
     let mut warnings = Vec::new();
     for binding in bindings.as_array().into_iter().flatten() {
@@ -190,7 +205,11 @@ pub fn unknown_names(what: SelectableKind, bindings: &Value, catalogues: &[Value
         warnings.extend(requested.filter(|name| !names.contains(name)).map(|name| {
             let near = suggestions::suggestion(name, names.iter().copied());
             let what = what.noun();
-            format!("server {server} does not offer a {what} `{name}`{near}")
+            UnknownName {
+                server: server.to_owned(),
+                name: name.to_owned(),
+                warning: format!("server {server} does not offer a {what} `{name}`{near}"),
+            }
         }));
     }
     warnings

@@ -9,7 +9,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         kind::{CATALOGUE, CREDENTIAL, SERVER, server_urls},
-        object_name,
+        object_name, probe_result,
     },
     output::{
         OutputFormat, OutputWriter, cell, credential_fields,
@@ -39,8 +39,8 @@ impl ProbeServerArgs {
         let name = SERVER.resource_name(admin.organization(), &self.name);
         let server = admin.get(&SERVER, &name).await?;
         let catalogue = refresh_definitions(&mut admin, out, &self.name).await?;
-        let problem = problem_of(&catalogue);
-        let has_answered = problem.is_none_or(probe_advice::has_answered);
+        let problem = probe_result::problem(&catalogue);
+        let has_answered = problem.as_ref().is_none_or(probe_result::has_answered);
         match out.format() {
             OutputFormat::Json => out.json(&catalogue)?,
             OutputFormat::Yaml => out.yaml(&catalogue)?,
@@ -56,8 +56,8 @@ impl ProbeServerArgs {
         let Some(problem) = problem else {
             return Ok(());
         };
-        if probe_advice::is_remark(problem) {
-            out.notice(format_args!("  warning: {problem}"));
+        if probe_result::is_warning(&problem) {
+            out.notice(format_args!("  warning: {}", problem.text));
             return Ok(());
         }
         let url = server_urls(&server).replace(',', ", ");
@@ -76,9 +76,9 @@ impl ProbeServerArgs {
             url: &url,
             set_credential: set_credential.as_deref(),
         };
-        Err(CliError::error(format!("{told}: {problem}"))
+        Err(CliError::error(format!("{told}: {}", problem.text))
             .with_note(format!("for {since}; {before}"))
-            .with_next_step(probe_advice::advice_for_probe(problem, target)))
+            .with_next_step(probe_advice::advice_for_probe(&problem, target)))
     }
 }
 
@@ -138,23 +138,23 @@ pub(super) fn summary(
     let warnings = omissions(catalogue).map(|it| format!("  warning: {it}"));
     // The era is known as soon as the server has answered.
     let answered = catalogue["era"].as_str().is_some_and(|era| !era.is_empty());
-    match problem_of(catalogue) {
+    match probe_result::problem(catalogue) {
         Some(problem) if answered => {
             let mut lines = vec![definitions_summary(catalogue)];
-            let word = match probe_advice::is_remark(problem) {
+            let word = match probe_result::is_warning(&problem) {
                 true => "warning",
                 false => "problem",
             };
-            lines.push(format!("  {word}: {problem}"));
+            lines.push(format!("  {word}: {}", problem.text));
             lines.extend(warnings);
             lines.push(next);
             lines
         }
         Some(problem) => vec![
-            format!("the first probe failed: {problem}"),
+            format!("the first probe failed: {}", problem.text),
             format!(
                 "  next: {}",
-                probe_advice::advice_for_probe(problem, target)
+                probe_advice::advice_for_probe(&problem, target)
             ),
             format!(
                 "  {name} is kept and probed again from time to time: `toolgate describe server {name}` shows the result"
@@ -173,11 +173,6 @@ pub(super) fn summary(
 pub fn omissions(object: &Value) -> impl Iterator<Item = &str> {
     let omissions = object["omissions"].as_array().into_iter().flatten();
     omissions.filter_map(Value::as_str)
-}
-
-fn problem_of(catalogue: &Value) -> Option<&str> {
-    let problem = catalogue["problem"].as_str();
-    problem.filter(|problem| !problem.is_empty())
 }
 
 /// Describes the definitions of a server, with its era and protocol version.

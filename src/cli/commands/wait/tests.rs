@@ -50,14 +50,18 @@ fn a_warning_is_ready_and_is_told() {
     let ready = parse_condition("ready").unwrap();
     let cut =
         "spec.bindings[0]: server many is not offered as a whole: 10,000 of 12,000 tools: limit";
-    let gateway = json!({ "status": { "problems": [cut] } });
+    let warned = json!({ "text": cut, "severity": "PROBLEM_SEVERITY_WARNING" });
+    let gateway = json!({ "status": { "problemDetails": [warned] } });
     assert_eq!(ready.unmet(&GATEWAY, Some(&gateway)), None);
     assert_eq!(warnings_of(&GATEWAY, &gateway), [cut]);
-    let failed = json!({ "status": { "problems": [cut, "server a: no connection"] } });
+    let error = json!({ "text": "server a: no connection", "severity": "PROBLEM_SEVERITY_ERROR" });
+    let failed = json!({ "status": { "problemDetails": [warned, error] } });
     let reason = ready.unmet(&GATEWAY, Some(&failed)).unwrap();
     assert_eq!(reason, "server a: no connection");
     let left_out = "tools are left out: `x`: its name is empty; have the server fixed";
-    let server = json!({ "status": { "seen": true, "problem": left_out } });
+    let outcome = "PROBE_OUTCOME_WARNED";
+    let server =
+        json!({ "status": { "seen": true, "problem": left_out, "probeOutcome": outcome } });
     assert_eq!(ready.unmet(&SERVER, Some(&server)), None);
     assert_eq!(warnings_of(&SERVER, &server), [left_out]);
 }

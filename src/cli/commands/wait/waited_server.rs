@@ -7,12 +7,11 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cli::{
-    client::{admin::AdminClient, kind::SERVER, server_health},
+    client::{admin::AdminClient, kind::SERVER, probe_result, server_health},
     commands::server,
     output::{
         OutputWriter,
         error::{CliError, CliErrorKind},
-        probe_advice,
     },
 };
 
@@ -23,11 +22,11 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) struct WaitedServer {
     next_probe: Instant,
     /// Result of the last probe; `None` if the token may not probe servers.
-    last: Option<ProbeOutcome>,
+    last: Option<WaitedProbe>,
 }
 
 /// Result of a probe that began after the wait.
-enum ProbeOutcome {
+enum WaitedProbe {
     /// The server has answered, and has no problem.
     Well,
     /// Reason why the server is not ready.
@@ -59,8 +58,8 @@ impl WaitedServer {
         }
         let object = admin.find(&SERVER, name).await?;
         let reason = object.as_ref().and_then(|object| match &self.last {
-            Some(ProbeOutcome::Problem(problem)) => Some(problem.clone()),
-            Some(ProbeOutcome::Well) => server_health::failure_at_proxies(object),
+            Some(WaitedProbe::Problem(problem)) => Some(problem.clone()),
+            Some(WaitedProbe::Well) => server_health::failure_at_proxies(object),
             None => server_health::problem(object),
         });
         Ok((object, reason))
@@ -84,17 +83,17 @@ impl WaitedServer {
                 return;
             }
             // A control plane that starts or is busy is waited for, too.
-            Ok(Err(fault)) => ProbeOutcome::Problem(fault.message),
-            Err(_elapsed) => ProbeOutcome::Problem("its probe has not ended".to_owned()),
+            Ok(Err(fault)) => WaitedProbe::Problem(fault.message),
+            Err(_elapsed) => WaitedProbe::Problem("its probe has not ended".to_owned()),
         };
         self.last = Some(outcome);
         self.next_probe = Instant::now() + PROBE_INTERVAL;
     }
 }
 
-fn outcome_of(catalogue: &Value) -> ProbeOutcome {
-    match catalogue["problem"].as_str().unwrap_or_default() {
-        problem if problem.is_empty() || probe_advice::is_remark(problem) => ProbeOutcome::Well,
-        problem => ProbeOutcome::Problem(problem.to_owned()),
+fn outcome_of(catalogue: &Value) -> WaitedProbe {
+    match probe_result::problem(catalogue).filter(|problem| !probe_result::is_warning(problem)) {
+        None => WaitedProbe::Well,
+        Some(problem) => WaitedProbe::Problem(problem.text),
     }
 }

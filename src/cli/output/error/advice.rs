@@ -1,34 +1,33 @@
 //! Next steps for refusals of the control plane that say what is wrong, with the command to type. They hold for every command; a
 //! command that knows more names a better one.
 
+use tonic_types::ErrorDetails;
 use toolgate_model::OriginPattern;
 use url::Url;
 
+use super::ApiErrorReason;
 use crate::cli::client::kind::{ApiResourceKind, GATEWAY, SERVER};
 
-/// Beginning of the refusal of a second binding.
-const SINGLE_PREFIX: &str = "prefix `single` allows one binding";
-/// Part of the refusal of an endpoint that a credential is not bound to.
-const CREDENTIAL_ELSEWHERE: (&str, &str) = ("may be sent to ", "the server has the endpoint `");
 /// Next step for a binding that a gateway with the prefix `single` does not take.
 const SINGLE_ADVICE: &str = "`toolgate gateway create` takes `--prefix always` (names such as SERVER__tool) or `--prefix never`; \
      `toolgate edit gateway NAME` changes the `prefix` of a gateway to PREFIX_MODE_ALWAYS or PREFIX_MODE_NEVER";
 
-/// Returns the next step for a refusal with this message.
-pub(super) fn of_message(message: &str) -> Option<String> {
-    match message.contains(SINGLE_PREFIX) {
-        true => Some(SINGLE_ADVICE.to_owned()),
-        false => credential_elsewhere(message),
+/// Returns the next step for a refusal with this reason.
+pub(super) fn of_refusal(reason: ApiErrorReason, details: &ErrorDetails) -> Option<String> {
+    if reason == ApiErrorReason::NotSingle {
+        return Some(SINGLE_ADVICE.to_owned());
     }
+    if reason == ApiErrorReason::CredentialElsewhere {
+        return credential_elsewhere(details);
+    }
+    None
 }
 
 /// Returns the next step for a server with an endpoint outside of the origins of its credential.
-fn credential_elsewhere(message: &str) -> Option<String> {
-    let (bound, endpoint) = CREDENTIAL_ELSEWHERE;
-    let (before, after) = message.split_once(bound)?;
-    let credential = before.trim_end().rsplit(' ').next()?.rsplit('/').next()?;
-    let (_, url) = after.split_once(endpoint)?;
-    let url: Url = url.split('`').next()?.parse().ok()?;
+fn credential_elsewhere(details: &ErrorDetails) -> Option<String> {
+    let facts = &details.error_info()?.metadata;
+    let credential = facts.get("credential")?;
+    let url: Url = facts.get("url")?.parse().ok()?;
     let origin = OriginPattern::of_url(&url)?;
     Some(format!(
         "`toolgate edit credential {credential}` adds `{origin}` to its `hosts`, if the value is meant for that origin; or \

@@ -1,7 +1,7 @@
 //! Tests of the conversion of statuses to messages, fields and exit codes.
 
 use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt as _};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use super::{ApiErrorReason, CliError, CliErrorKind, from_startup_error};
 
@@ -65,6 +65,40 @@ fn a_missing_object_is_reported_with_the_command_that_lists_its_kind() {
         next.as_deref(),
         Some("`toolgate get servers` lists what there is")
     );
+}
+
+/// Error of an invalid field with a reason.
+fn invalid_field(reason: &str, message: &str) -> ErrorDetails {
+    let mut details = ErrorDetails::new();
+    details.set_bad_request(vec![FieldViolation {
+        field: "spec.credential".to_owned(),
+        description: message.to_owned(),
+        reason: reason.to_owned(),
+        localized_message: None,
+    }]);
+    details
+}
+
+#[test]
+fn the_reason_of_an_invalid_field_decides_and_not_its_words() {
+    let of = |details: ErrorDetails, words: &str| {
+        let status = Status::with_error_details(Code::InvalidArgument, words, details);
+        CliError::from(status)
+    };
+    let words = "spec.credential: any words";
+    let mut missing = invalid_field("NO_CREDENTIAL", "any words");
+    missing.set_resource_info("credential", "organizations/a/credentials/key", "", "");
+    let fault = of(missing, words);
+    assert_eq!(fault.reason, ApiErrorReason::NoSuchReference);
+    let name = "organizations/a/credentials/key";
+    assert_eq!(fault.missing.as_deref(), Some(name));
+    assert_eq!(fault.notes, Vec::<String>::new(), "told once");
+    let no_value = of(invalid_field("NO_VALUE", "any words"), words);
+    assert_eq!(no_value.reason, ApiErrorReason::NoValue);
+    // A control plane of an earlier version gives words only.
+    let words = "spec.credential: there is no credential a/key; create it first";
+    let fault = of(invalid_field("", "there is no credential a/key"), words);
+    assert_eq!((fault.reason, fault.missing), (ApiErrorReason::Other, None));
 }
 
 #[test]

@@ -42,6 +42,22 @@ fn a_write_counts_as_not_done_only_if_that_is_certain() {
 }
 
 #[test]
+fn a_control_plane_that_refuses_for_now_has_answered_whatever_its_words_are() {
+    let with_reason = |code, reason: &str| {
+        let details = ErrorDetails::with_error_info(reason, "toolgate", HashMap::new());
+        Status::with_error_details(code, "any words", details)
+    };
+    for answer in [
+        with_reason(Code::Unavailable, "CONTENDED"),
+        with_reason(Code::ResourceExhausted, "OVERLOADED"),
+        Status::resource_exhausted("any words"),
+    ] {
+        assert!(is_answer(&answer), "{answer:?}");
+    }
+    assert!(!is_answer(&Status::unavailable("try again")));
+}
+
+#[test]
 fn the_origin_of_an_address_names_the_file_that_was_looked_for() {
     let missing = Path::new("no-such-folder/admin-address");
     let told = address_origin(missing, "http://127.0.0.1:7400");

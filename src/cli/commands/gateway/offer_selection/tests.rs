@@ -61,6 +61,7 @@ fn a_misspelled_name_is_reported_with_a_suggestion() {
     assert!(unknown_names(SelectableKind::Tool, &bound("tools", "echo"), seen).is_empty());
     assert!(
         unknown_names(SelectableKind::Tool, &bound("tools", "ech"), seen)[0]
+            .warning
             .contains("did you mean `echo`?")
     );
     assert!(
@@ -68,5 +69,6 @@ fn a_misspelled_name_is_reported_with_a_suggestion() {
         "not probed yet"
     );
     let told = unknown_names(SelectableKind::Prompt, &bound("prompts", "aks"), seen);
-    assert!(told[0].contains("a prompt `aks`"), "{told:?}");
+    assert!(told[0].warning.contains("a prompt `aks`"), "{told:?}");
+    assert_eq!((&*told[0].server, &*told[0].name), ("s", "aks"));
 }

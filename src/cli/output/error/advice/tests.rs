@@ -1,6 +1,10 @@
 //! Tests of the next steps of refusals.
 
-use super::{of_dependents, of_message};
+use std::collections::HashMap;
+
+use tonic_types::ErrorDetails;
+
+use super::{ApiErrorReason, of_dependents, of_refusal};
 
 #[test]
 fn an_object_in_use_is_freed_by_the_command_that_is_told() {
@@ -33,17 +37,22 @@ fn an_object_in_use_is_freed_by_the_command_that_is_told() {
 
 #[test]
 fn a_refusal_that_a_setting_settles_names_the_command_that_sets_it() {
-    let single = "spec.bindings: prefix `single` allows one binding, and there are 2; use `always`";
-    assert!(of_message(single).unwrap().contains("--prefix always"));
-    let elsewhere = "spec.credential: credential default/git may be sent to https://a.example only, and the server has the \
-         endpoint `https://b.example:8443/mcp`; add its origin to the credential's spec.hosts, or use another credential";
-    let step = of_message(elsewhere).unwrap();
+    let details = |facts: &[(&str, &str)]| {
+        let facts = facts
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        ErrorDetails::with_error_info("INVALID", "toolgate", facts.collect::<HashMap<_, _>>())
+    };
+    let single = of_refusal(ApiErrorReason::NotSingle, &details(&[])).unwrap();
+    assert!(single.contains("--prefix always"));
+    let elsewhere = [("credential", "git"), ("url", "https://b.example:8443/mcp")];
+    let step = of_refusal(ApiErrorReason::CredentialElsewhere, &details(&elsewhere)).unwrap();
     assert!(
         step.starts_with("`toolgate edit credential git` adds `https://b.example:8443`"),
         "{step}"
     );
     assert_eq!(
-        of_message("spec.url: use an absolute http or https URL"),
+        of_refusal(ApiErrorReason::Other, &details(&elsewhere)),
         None
     );
 }
