@@ -36,7 +36,8 @@ unit: ## Run the tests that need nothing installed
 check: ## Format, lints, house rules and their tests
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
-	$(CARGO) test --package toolgate-tests --test architecture --test tidy --test language --test import_cycles
+	$(CARGO) test --package toolgate-tests --test architecture --test tidy --test language --test import_cycles \
+		--test text_decisions
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
