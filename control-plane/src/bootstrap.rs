@@ -14,7 +14,8 @@ use toolgate_control_core::{
     port::SubmitError,
 };
 use toolgate_model::{
-    AdminRole, AllowList, ObjectMeta, ObjectName, Organization, Slug, Token, TokenSubject,
+    AdminRole, AllowList, ObjectMeta, ObjectName, Organization, Slug, Timestamp, Token,
+    TokenSubject,
 };
 use toolgate_runtime::random;
 use toolgate_vault::{MintedToken, TokenMinter};
@@ -108,6 +109,24 @@ pub(crate) async fn new_epoch(
     Ok(writer.state_at(seen).await.epoch())
 }
 
+/// Ends the rejection of the proxy of this process, which serves nothing without it.
+pub(crate) async fn admit(writer: &StoreWriter, proxy: &Slug) -> Result<(), BootstrapError> {
+    if !writer.current().expelled.contains(proxy) {
+        return Ok(());
+    }
+    let admit = Command::AdmitProxy(proxy.clone());
+    match writer.write(&admit, &context(writer)).await {
+        Ok(outcome) => {
+            writer.state_at(outcome.revision).await;
+            tracing::warn!(%proxy, "the proxy of this process was deleted; it is admitted again");
+            Ok(())
+        }
+        // Its record has expired meanwhile.
+        Err(SubmitError::Rejected(Rejection::NotFound(_))) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Ensures an admin token of the system in the file at `path`. With `reset`, a lost token is replaced and revoked.
 pub(crate) async fn first_token(
     writer: &StoreWriter,
@@ -116,8 +135,8 @@ pub(crate) async fn first_token(
     path: &Path,
     reset: bool,
 ) -> Result<FirstToken, BootstrapError> {
-    let state = writer.current();
-    let works = |file: &Path| token_in(file, token_minter, &state).is_some();
+    let (state, now) = (writer.current(), writer.clock.now());
+    let works = |file: &Path| token_in(file, token_minter, &state, now).is_some();
     if works(path) {
         return Ok(FirstToken::Kept);
     }
@@ -130,7 +149,7 @@ pub(crate) async fn first_token(
         fs::rename(pending, path).map_err(failed)?;
         return Ok(FirstToken::Kept);
     }
-    let live_tokens = live_system_tokens(&state);
+    let live_tokens = live_system_tokens(&state, now);
     if !live_tokens.is_empty() && !reset {
         return Ok(FirstToken::Elsewhere);
     }
@@ -163,10 +182,15 @@ pub(crate) fn token_in(
     file: &Path,
     token_minter: &TokenMinter,
     state: &StoreState,
+    now: Timestamp,
 ) -> Option<ObjectName> {
     let secret = read(file)?;
     let token = state.token_by_hash(&token_minter.hash(secret.trim()))?;
-    token.revoked.is_none().then(|| token.name.clone())
+    is_valid(token, now).then(|| token.name.clone())
+}
+
+fn is_valid(token: &Token, now: Timestamp) -> bool {
+    token.revoked.is_none() && token.expires.is_none_or(|at| at > now)
 }
 
 pub(crate) fn context(writer: &StoreWriter) -> CommandContext {
@@ -184,9 +208,9 @@ fn tolerate_existing<T>(outcome: Result<T, SubmitError>) -> Result<(), SubmitErr
     }
 }
 
-fn live_system_tokens(state: &Arc<StoreState>) -> Vec<ObjectName> {
+fn live_system_tokens(state: &Arc<StoreState>, now: Timestamp) -> Vec<ObjectName> {
     let tokens = state.tokens.iter();
-    let live = tokens.filter(|(_, token)| token.system && token.revoked.is_none());
+    let live = tokens.filter(|(_, token)| token.system && is_valid(token, now));
     live.map(|(name, _)| name.clone()).collect()
 }
 

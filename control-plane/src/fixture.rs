@@ -29,7 +29,7 @@ use crate::{
 pub(crate) mod etcd_process;
 mod objects;
 
-pub(crate) use objects::{catalogue, credential, gateway, organization, server, token};
+pub(crate) use objects::{catalogue, credential, gateway, organization, proxy, server, token};
 
 /// Store with injectable faults.
 pub(crate) struct FaultyStore {

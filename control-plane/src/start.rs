@@ -65,6 +65,8 @@ pub struct StartOptions {
     pub new_deployment: bool,
     /// True if no other control plane can have this store open.
     pub exclusive_store: bool,
+    /// Id of the proxy in the same process. It is admitted, and cannot be deleted.
+    pub local_proxy: Option<Slug>,
 }
 
 /// Services of the process that the control plane uses.
@@ -201,6 +203,7 @@ impl ControlPlane {
             vault,
             keys,
             prober,
+            local_proxy: options.local_proxy,
         });
         let control_api = Arc::clone(&write_path);
         let (actors, readiness) = (context.actors.clone(), context.readiness.clone());

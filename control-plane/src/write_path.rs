@@ -26,7 +26,7 @@ use toolgate_control_core::{
         TxnCompare, TxnOutcome, WriteOp,
     },
 };
-use toolgate_model::Digest;
+use toolgate_model::{Digest, Slug};
 use toolgate_runtime::{Backoff, Drain, SharedClock, random};
 use toolgate_vault::{EnvelopeSealer, TokenMinter};
 
@@ -62,6 +62,7 @@ pub struct WritePath {
     pub(crate) vault: Arc<EnvelopeSealer>,
     pub(crate) keys: DeploymentKeys,
     pub(crate) prober: Arc<dyn ServerProber>,
+    pub(crate) local_proxy: Option<Slug>,
 }
 
 impl WritePath {
@@ -360,6 +361,7 @@ fn touches_snapshot(command: &Command) -> bool {
         Command::RecordProxy(_)
         | Command::RecordDefinitionsPart(_)
         | Command::ForgetProxy(_)
+        | Command::AdmitProxy(_)
         | Command::CreateJoinToken(_)
         | Command::UseJoinToken(_)
         | Command::CreateSystemKey { .. }
@@ -387,6 +389,7 @@ fn record_keys(command: &Command) -> Vec<ObjectKey> {
             )]
         }
         Command::ForgetProxy(id) => vec![ObjectKey::Proxy(id.clone())],
+        Command::AdmitProxy(id) => vec![ObjectKey::Expelled(id.clone())],
         Command::UseJoinToken(hash) => vec![ObjectKey::JoinToken(Digest(hash.0))],
         Command::CreateSystemKey { name, .. } | Command::ResealSystemKey { name, .. } => {
             vec![ObjectKey::SystemKey(name.clone())]

@@ -1,22 +1,71 @@
-//! Forwarding of requests whose state is held by another proxy. The peer's response is returned unchanged.
+//! Forwarding of requests whose state is held by another proxy, and the handler of forwarded requests. The peer's response is
+//! returned unchanged.
+
+use std::{future::Future, sync::Arc};
 
 use bytes::Bytes;
-use http::{Method, Response, request::Parts};
+use http::{Method, Response, StatusCode, request::Parts};
 use hyper::body::Incoming;
 use toolgate_data_core::{OwningProxy, Plan, Refusal};
-use toolgate_ingress::ResponseBody;
+use toolgate_ingress::{IncomingRequest, RequestHandler, ResponseBody, response::empty_response};
 use toolgate_peers::ForwardedRequest;
 
 use crate::{
+    batch,
     config_source::ConfigSource,
-    execute::PlannedRequest,
-    pipeline::{ClientHttpResponse, RequestRefusal, respond_refused},
+    execute::{PlannedRequest, execute},
+    pipeline::{ClientHttpResponse, RequestRefusal, RequestSource, arrive, respond_refused},
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::RequestMeasurement,
     streamed::{ForwardedStream, StreamBody, StreamEnd},
     transport_request::TransportRequest,
 };
+
+/// Request handler for peers.
+pub(crate) struct PeerRequestHandler<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
+
+impl<S: ConfigSource> RequestHandler for PeerRequestHandler<S> {
+    type Stream = StreamBody;
+
+    fn serve(
+        self: Arc<Self>,
+        request: IncomingRequest,
+    ) -> impl Future<Output = ClientHttpResponse> + Send {
+        serve_forwarded(Arc::clone(&self.0), request)
+    }
+
+    async fn answered(self: Arc<Self>) {
+        self.0.questions_answered().await;
+    }
+}
+
+/// Serves a request that a peer forwarded. It is not forwarded again. A proxy that serves nothing gives it back, and
+/// the peer serves it.
+async fn serve_forwarded<S: ConfigSource>(
+    state: Arc<ProxyState<S>>,
+    request: IncomingRequest,
+) -> ClientHttpResponse {
+    if state.source.keys().is_none() {
+        // Deleted from the fleet, or without a configuration yet.
+        return empty_response(StatusCode::MISDIRECTED_REQUEST);
+    }
+    let mut measurement = state.metrics.open();
+    let arrival = match arrive(&state, request, &mut measurement, RequestSource::Peer).await {
+        Ok(arrival) => arrival,
+        Err(refused) => return respond_refused(&refused, measurement),
+    };
+    if arrival.is_batch() {
+        return Box::pin(batch::serve(&state, arrival, measurement)).await;
+    }
+    match arrival.decide(&mut measurement) {
+        Ok((planned, head)) => {
+            drop(head);
+            execute(&state, planned, measurement).await
+        }
+        Err(refused) => respond_refused(&refused, measurement),
+    }
+}
 
 impl<S: ConfigSource> ProxyState<S> {
     /// Returns the owning proxy if it is another one and can be reached.

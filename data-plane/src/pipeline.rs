@@ -59,24 +59,6 @@ impl<S: ConfigSource> RequestHandler for ProxyState<S> {
     }
 }
 
-/// Request handler for peers.
-pub(crate) struct PeerRequestHandler<S: ConfigSource>(pub(crate) Arc<ProxyState<S>>);
-
-impl<S: ConfigSource> RequestHandler for PeerRequestHandler<S> {
-    type Stream = StreamBody;
-
-    fn serve(
-        self: Arc<Self>,
-        request: IncomingRequest,
-    ) -> impl Future<Output = ClientHttpResponse> + Send {
-        serve_forwarded(Arc::clone(&self.0), request)
-    }
-
-    async fn answered(self: Arc<Self>) {
-        self.0.questions_answered().await;
-    }
-}
-
 /// Serves a request of a client. A request whose state is on another proxy is forwarded to it.
 async fn serve<S: ConfigSource>(
     state: Arc<ProxyState<S>>,
@@ -125,31 +107,9 @@ async fn serve<S: ConfigSource>(
     execute(&state, planned, measurement).await
 }
 
-/// Serves a request that a peer forwarded. It is not forwarded again.
-async fn serve_forwarded<S: ConfigSource>(
-    state: Arc<ProxyState<S>>,
-    request: IncomingRequest,
-) -> ClientHttpResponse {
-    let mut measurement = state.metrics.open();
-    let arrival = match arrive(&state, request, &mut measurement, RequestSource::Peer).await {
-        Ok(arrival) => arrival,
-        Err(refused) => return respond_refused(&refused, measurement),
-    };
-    if arrival.is_batch() {
-        return Box::pin(batch::serve(&state, arrival, measurement)).await;
-    }
-    match arrival.decide(&mut measurement) {
-        Ok((planned, head)) => {
-            drop(head);
-            execute(&state, planned, measurement).await
-        }
-        Err(refused) => respond_refused(&refused, measurement),
-    }
-}
-
 /// Origin of a request, which decides where its rate counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum RequestSource {
+pub(crate) enum RequestSource {
     /// Client: counts here.
     Client,
     /// Another proxy, at which it was counted.
@@ -157,7 +117,7 @@ enum RequestSource {
 }
 
 /// Reads the caller, the message and the session of a request.
-async fn arrive<S: ConfigSource>(
+pub(crate) async fn arrive<S: ConfigSource>(
     state: &ProxyState<S>,
     request: IncomingRequest,
     measurement: &mut RequestMeasurement,
@@ -258,7 +218,7 @@ impl<K: KeySet> Arrival<K> {
     }
 
     /// Plans the request. Returns the head beside it.
-    fn decide(
+    pub(crate) fn decide(
         self,
         measurement: &mut RequestMeasurement,
     ) -> Result<(PlannedRequest, Parts), RequestRefusal> {

@@ -26,7 +26,7 @@ use toolgate_upstream::{
 use crate::{
     config_source::ConfigSource,
     event_limiter::EventLimiter,
-    pipeline::PeerRequestHandler,
+    forwarding::PeerRequestHandler,
     proxy_state::ProxyState,
     rate_limit::RateLimiter,
     request_limiter::{RequestLimiter, RequestLimits},

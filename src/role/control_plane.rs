@@ -10,6 +10,7 @@ use toolgate_control_plane::{
     AdminOptions, ControlPlane, FirstToken, RestoredAccess, StartOptions,
 };
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
+use toolgate_model::Slug;
 use toolgate_runtime::{SharedClock, hosts::HostPolicy, random, tls};
 use toolgate_store::{EmbeddedStore, EtcdOptions, EtcdStore, EtcdTls};
 
@@ -46,6 +47,8 @@ pub struct ControlPlaneSettings<'a> {
     pub new_deployment: bool,
     /// True if the store is a file, which no other process can have open.
     pub exclusive_store: bool,
+    /// Id of the proxy in the same process, if there is one.
+    pub local_proxy: Option<Slug>,
     /// Policy of outbound connections of probes.
     pub egress: EgressPolicy,
 }
@@ -70,6 +73,7 @@ pub async fn build(
         new_epoch: options.new_epoch,
         new_deployment: options.new_deployment,
         exclusive_store: options.etcd.is_empty(),
+        local_proxy: None,
         egress: egress::policy(&options.egress, false)?,
     };
     let control_plane = start(setting, store, context, &actors).await?;
@@ -133,6 +137,7 @@ pub async fn start(
         new_epoch: setting.new_epoch,
         new_deployment: setting.new_deployment,
         exclusive_store: setting.exclusive_store,
+        local_proxy: setting.local_proxy,
     };
     let context = toolgate_control_plane::ControlPlaneContext {
         clock: Arc::clone(&context.clock),

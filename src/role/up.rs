@@ -44,6 +44,7 @@ pub async fn build(
         new_epoch: options.new_epoch,
         new_deployment: options.new_deployment,
         exclusive_store: true,
+        local_proxy: Some(PROXY_ID.parse()?),
         egress: policy.clone(),
     };
     let admin_listener = control_plane::AdminListenerBuilder::new(&options.admin, context)?;

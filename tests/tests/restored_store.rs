@@ -304,3 +304,61 @@ async fn a_lost_store_file_is_refused_and_a_new_deployment_is_followed_by_the_pr
     .await
     .unwrap();
 }
+
+/// Starts `up` with the gateway `main`, which two tokens open. Returns an agent with each: one that lasts, and one to revoke.
+async fn start_up_with_tokens(
+    sandbox: &Sandbox,
+    server: &UpstreamServer,
+) -> Result<(ToolgateUp, Agent, Agent)> {
+    let up = ToolgateUp::start(sandbox, &[]).await?;
+    let lasting = up.expose("main", server.url(), "single").await?;
+    let revoked = up.cli()?.token("revoked", &[]).await?;
+    let agents = [lasting, revoked].map(|token| Agent::modern(&up.url("main"), &token));
+    for agent in &agents {
+        becomes(agent, 200, HANG_GUARD).await?;
+    }
+    let [lasting, revoked] = agents;
+    Ok((up, lasting, revoked))
+}
+
+/// Stops `up` in order.
+async fn stop(up: &mut ToolgateUp) -> Result<()> {
+    up.process().signal("TERM")?;
+    up.process().wait_for_exit(HANG_GUARD).await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_store_file_of_up_is_adopted_on_request_and_revives_no_revoked_token() {
+    let sandbox = Sandbox::new("restored-up").unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let (mut up, lasting, revoked) = start_up_with_tokens(&sandbox, &server).await.unwrap();
+    stop(&mut up).await.unwrap();
+    let (file, copy) = (up.data().join("store.redb"), sandbox.join("store.copy"));
+    std::fs::copy(&file, &copy).unwrap();
+    up.restart(&[]).await.unwrap();
+    let cli = up.cli().unwrap();
+    cli.run(&["token", "revoke", "revoked"]).await.unwrap();
+    becomes(&revoked, 401, HANG_GUARD).await.unwrap();
+    stop(&mut up).await.unwrap();
+
+    // As the page says: the file of the store, and nothing else.
+    std::fs::copy(&copy, &file).unwrap();
+    let refused = up.restart(&[]).await.unwrap_err();
+    let refused = format!("{refused:#}");
+    for words in ["deployment", "older copy", "--new-epoch"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    up.restart(&["--new-epoch"]).await.unwrap();
+    becomes(&lasting, 200, HANG_GUARD).await.unwrap();
+    let period = Duration::from_secs(3);
+    throughout("with the new epoch", period, || status_is(&revoked, 401))
+        .await
+        .unwrap();
+    up.restart(&[]).await.unwrap();
+    throughout("after a restart", period, || status_is(&revoked, 401))
+        .await
+        .unwrap();
+}

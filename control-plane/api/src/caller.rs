@@ -12,6 +12,10 @@ use crate::status;
 /// Reason for a token that no state has; another control plane may have created it.
 pub(crate) const UNKNOWN_TOKEN: &str = "UNKNOWN_TOKEN";
 
+/// Message for an expired bootstrap token, to which an earlier build gave an expiry.
+const EXPIRED_SYSTEM_TOKEN: &str = "the bootstrap token has expired; start `toolgate up` again, or a control plane with \
+                                    `--reset-admin-token`: a new one is then in its file `admin-token`";
+
 /// Peer at the other end of a connection, as identified by the listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionPeer {
@@ -131,10 +135,11 @@ pub(crate) fn identify(
         ));
     }
     if token.expires.is_some_and(|at| at <= now) {
-        return Err(status::unauthenticated(
-            "EXPIRED_TOKEN",
-            "the bearer token has expired; create a new one",
-        ));
+        let message = match token.system {
+            true => EXPIRED_SYSTEM_TOKEN,
+            false => "the bearer token has expired; create a new one",
+        };
+        return Err(status::unauthenticated("EXPIRED_TOKEN", message));
     }
     if token.system {
         return Ok(CallerIdentity::System);

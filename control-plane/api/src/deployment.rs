@@ -65,7 +65,8 @@ impl deployment_server::Deployment for DeploymentService {
             reason: warning.reason.to_owned(),
         });
         let published = self.state.published();
-        let of_restore = faults_after_restore(&published.state, self.state.now());
+        let local_proxy = self.state.local_proxy();
+        let of_restore = faults_after_restore(&published.state, local_proxy, self.state.now());
         let of_objects = faults_of_objects(&published).chain(of_restore);
         let of_objects = of_objects.filter(|fault| {
             let right = AccessRight::Read(ObjectKind::Organization);
@@ -99,8 +100,12 @@ pub fn faults_of_objects(published: &PublishedState) -> impl Iterator<Item = Obj
 }
 
 /// Returns what has to be looked at because the store was restored from a copy: tokens that lost their role, and proxies
-/// that may have been expelled after the copy.
-fn faults_after_restore(state: &StoreState, now: Timestamp) -> Vec<ObjectFault> {
+/// that may have been expelled after the copy. The proxy of this process is none of them.
+fn faults_after_restore(
+    state: &StoreState,
+    local_proxy: Option<&Slug>,
+    now: Timestamp,
+) -> Vec<ObjectFault> {
     let lost = state.tokens.iter().filter_map(|(name, token)| {
         let role = restored::lost_role(token)?;
         let resource = format!("organizations/{}/tokens/{}", name.org, name.id);
@@ -116,6 +121,7 @@ fn faults_after_restore(state: &StoreState, now: Timestamp) -> Vec<ObjectFault> 
         })
     });
     let proxies = restored::proxies_to_check(state, now).into_iter();
+    let proxies = proxies.filter(|id| Some(*id) != local_proxy);
     let proxies: Vec<_> = proxies.take(MAX_NAMED).map(ToString::to_string).collect();
     let admitted = (!proxies.is_empty()).then(|| ObjectFault {
         org: None,

@@ -58,6 +58,8 @@ pub(crate) struct MemoryControlApi {
     pub(crate) store_stuck: AtomicBool,
     /// Number of times that the state was to catch up.
     pub(crate) catch_ups: AtomicUsize,
+    /// Proxy of the same process.
+    pub(crate) local_proxy: Option<Slug>,
 }
 
 impl MemoryControlApi {
@@ -74,6 +76,7 @@ impl MemoryControlApi {
             store_unavailable: AtomicBool::new(false),
             store_stuck: AtomicBool::new(false),
             catch_ups: AtomicUsize::new(0),
+            local_proxy: None,
         };
         control_api.command(Command::BumpEpoch).unwrap();
         control_api.organization("acme");
@@ -212,6 +215,10 @@ impl StateReader for MemoryControlApi {
             self.command(command).unwrap();
         }
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn local_proxy(&self) -> Option<&Slug> {
+        self.local_proxy.as_ref()
     }
 }
 

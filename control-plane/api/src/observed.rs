@@ -136,6 +136,9 @@ impl pb::proxies_server::Proxies for ApiContext {
         let request = request.into_inner();
         let id = resource_name::parse::<ProxyStatus>(&request.name);
         let id = id.map_err(|error| status::invalid_name("name", &error))?;
+        if self.state.local_proxy() == Some(&id) {
+            return Err(status::local_proxy(&id));
+        }
         let write = WriteRequest {
             caller: &caller,
             request_id: request.request_id.clone(),

@@ -10,7 +10,10 @@ use toolgate_control_core::{
     port::{IssueError, ProbeError, SealError, StoreError, SubmitError},
 };
 use toolgate_model::{ObjectName, Slug};
-use toolgate_wire::{InvalidMessage, InvalidResourceName, ResourceName};
+use toolgate_wire::{
+    InvalidMessage, InvalidResourceName, ResourceName,
+    push::{EXPELLED, EXPELLED_PROXY},
+};
 
 const DOMAIN: &str = "toolgate";
 
@@ -113,8 +116,18 @@ pub(crate) fn expelled(id: &Slug) -> Status {
     let message = format!(
         "proxy {id} has been deleted, and its id stays closed for about a day; join under another id"
     );
-    let details = details("EXPELLED", &[("proxy", id.as_str())]);
+    let details = details(EXPELLED, &[(EXPELLED_PROXY, id.as_str())]);
     Status::with_error_details(Code::PermissionDenied, message, details)
+}
+
+/// Error for the deletion of the proxy that runs in the process of the control plane.
+pub(crate) fn local_proxy(id: &Slug) -> Status {
+    let message = format!(
+        "proxy {id} is part of the process of this control plane, which would serve no gateway without it; stop `toolgate up` \
+         to end its service, or delete the gateways that it should not serve"
+    );
+    let details = details("LOCAL_PROXY", &[("proxy", id.as_str())]);
+    Status::with_error_details(Code::FailedPrecondition, message, details)
 }
 
 /// Error for a command that the core rejected. `given` is the resource version in the request.

@@ -29,8 +29,8 @@ pub enum AccessRight {
     CreateOrganization,
     /// Probe a server on demand.
     Probe,
-    /// Choose where the value of a credential is sent: name a credential in a server, or change the endpoints of a
-    /// server that has one.
+    /// Choose where the value of a credential is sent: change the credential of a server, or the endpoints of a server
+    /// that has one.
     UseCredential,
     /// Read the records of requests through a gateway, which tell what each user calls.
     ReadCalls,

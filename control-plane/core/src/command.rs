@@ -45,6 +45,8 @@ pub enum Command {
     RecordProxy(ProxyStatus),
     /// Deletes the record of a proxy and rejects its id until its last certificate has expired.
     ForgetProxy(Slug),
+    /// Ends the rejection of a proxy id. Fails with [`crate::Rejection::NotFound`] if the id is not rejected.
+    AdmitProxy(Slug),
     /// Creates a join token.
     CreateJoinToken(JoinToken),
     /// Redeems a join token; a token works once. Fails with [`crate::Rejection::NotFound`] if the token is unknown,
@@ -92,6 +94,7 @@ impl Command {
             Self::Create(_)
             | Self::Update { .. }
             | Self::RecordProxy(_)
+            | Self::AdmitProxy(_)
             | Self::CreateJoinToken(_)
             | Self::CreateSystemKey { .. }
             | Self::ResealSystemKey { .. } => WritePriority::Configuration,

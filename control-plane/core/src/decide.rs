@@ -51,6 +51,7 @@ pub fn decide(
         Command::RecordDefinitionsPart(part) => observed::record_definitions_part(draft, part),
         Command::RecordProxy(proxy) => observed::record_proxy(draft, proxy),
         Command::ForgetProxy(id) => observed::forget_proxy(draft, id),
+        Command::AdmitProxy(id) => observed::admit_proxy(draft, id),
         Command::CreateJoinToken(token) => system::create_join_token(draft, token),
         Command::UseJoinToken(hash) => system::use_join_token(draft, hash),
         Command::CreateSystemKey { name, sealed } => system::create_key(draft, name, sealed),

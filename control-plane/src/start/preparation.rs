@@ -60,10 +60,16 @@ pub(super) async fn prepare(
     let reset = options.reset_admin_token || options.new_epoch;
     let first_token =
         bootstrap::first_token(&writer, &keys.token_minter, organization, file, reset).await?;
-    let restored = match options.new_epoch {
+    let mut restored = match options.new_epoch {
         true => Some(adopt_restored(&writer, &keys.token_minter, file, earlier_epoch).await?),
         false => None,
     };
+    if let Some(local) = &options.local_proxy {
+        bootstrap::admit(&writer, local).await?;
+        if let Some(access) = &mut restored {
+            access.proxies.retain(|id| id != local);
+        }
+    }
     if let Some(files) = &files {
         files.note(LatestChange::of(&writer.current()));
     }
@@ -143,7 +149,8 @@ async fn adopt_restored(
     admin_token_file: &Path,
     earlier_epoch: u64,
 ) -> Result<RestoredAccess, BootstrapError> {
-    let kept = bootstrap::token_in(admin_token_file, token_minter, &writer.current());
+    let now = writer.clock.now();
+    let kept = bootstrap::token_in(admin_token_file, token_minter, &writer.current(), now);
     let access = restored_access::withdraw(writer, kept.as_ref()).await?;
     for line in access.lines() {
         tracing::warn!("{line}");

@@ -4,14 +4,18 @@
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use toolgate_api::KeyringReader as _;
-use toolgate_control_core::port::{CertificateAuthority as _, SecretPurpose, TokenIssuer as _};
+use toolgate_control_core::{
+    Command,
+    port::{CertificateAuthority as _, SecretPurpose, StateReader as _, TokenIssuer as _},
+};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
+use toolgate_model::{ObjectName, Token};
 use toolgate_runtime::{DrainTrigger, clock, drain};
 use toolgate_store::EmbeddedStore;
 use toolgate_vault::KeyEncryptionKeys;
 
 use super::*;
-use crate::fixture::{HANG_GUARD, memory};
+use crate::fixture::{self, HANG_GUARD, memory};
 
 fn machine() -> (ControlPlaneContext, DrainTrigger) {
     let (drain, trigger) = drain::new();
@@ -38,6 +42,7 @@ fn options(folder: &Path) -> StartOptions {
         new_epoch: false,
         new_deployment: false,
         exclusive_store: false,
+        local_proxy: None,
     }
 }
 
@@ -236,6 +241,81 @@ async fn a_lost_admin_token_is_replaced_on_request_and_stops_working() {
         .hash(SecretPurpose::Bearer, lost.trim().as_bytes());
     assert!(state.token_by_hash(&hash).unwrap().revoked.is_some());
     assert_ne!(std::fs::read_to_string(&file).unwrap(), lost);
+}
+
+#[tokio::test]
+async fn an_expired_admin_token_is_replaced_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = memory();
+    let (first, _one) = start(options(folder.path()), &store).await;
+    let first = first.unwrap();
+    let writer = &first.write_path().writer;
+    let minted = first.write_path().mint_secret(SecretPurpose::Bearer);
+    let boot = writer.current().tokens.iter().next().unwrap().0.clone();
+    let org = boot.org.clone();
+    // As an earlier build has left it.
+    let expiring = Token {
+        name: ObjectName::new(org, "expiring".parse().unwrap()),
+        hash: minted.hash,
+        system: true,
+        expires: Some(writer.clock.now().after(Duration::from_secs(2))),
+        ..fixture::token("expiring")
+    };
+    let context = crate::bootstrap::context(writer);
+    for command in [Command::Create(expiring.into()), Command::RevokeToken(boot)] {
+        let written = writer.write(&command, &context).await.unwrap();
+        writer.state_at(written.revision).await;
+    }
+    let file = folder.path().join("admin-token");
+    let expired = (*minted.secret).as_ref().to_vec();
+    std::fs::write(&file, &expired).unwrap();
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+
+    let (second, _two) = start(options(folder.path()), &store).await;
+    let second = second.unwrap();
+    assert!(matches!(second.first_token(), FirstToken::Created));
+    let secret = std::fs::read(&file).unwrap();
+    assert_ne!(secret, expired);
+    let hash = second
+        .write_path()
+        .hash(SecretPurpose::Bearer, secret.trim_ascii());
+    let state = second.write_path().writer.current();
+    let token = state.token_by_hash(&hash).unwrap();
+    assert!(token.system && token.expires.is_none() && token.revoked.is_none());
+}
+
+#[tokio::test]
+async fn a_proxy_of_this_process_that_was_deleted_is_admitted_at_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = memory();
+    let local: Slug = "local".parse().unwrap();
+    let (first, _one) = start(options(folder.path()), &store).await;
+    let first = first.unwrap();
+    let writer = &first.write_path().writer;
+    let context = crate::bootstrap::context(writer);
+    for id in ["local", "other"] {
+        let seen = fixture::proxy(id, writer.clock.now());
+        let id = seen.id.clone();
+        for command in [Command::RecordProxy(seen), Command::ForgetProxy(id)] {
+            let written = writer.write(&command, &context).await.unwrap();
+            writer.state_at(written.revision).await;
+        }
+    }
+    drop(first);
+    let with_local = StartOptions {
+        local_proxy: Some(local.clone()),
+        ..options(folder.path())
+    };
+    for round in 0..2 {
+        let (plane, _trigger) = start(with_local.clone(), &store).await;
+        let plane = plane.unwrap();
+        let state = plane.write_path().writer.current();
+        let now = plane.write_path().writer.clock.now();
+        assert!(!state.is_expelled(&local, now), "{round}");
+        assert!(state.is_expelled(&"other".parse().unwrap(), now), "{round}");
+        assert_eq!(plane.write_path().local_proxy(), Some(&local));
+    }
 }
 
 #[tokio::test]

@@ -86,6 +86,7 @@ pub(super) fn is_groupable(command: &Command) -> bool {
         | Command::RecordDefinitionsPart(_)
         | Command::RecordProxy(_)
         | Command::ForgetProxy(_)
+        | Command::AdmitProxy(_)
         | Command::CreateJoinToken(_)
         | Command::UseJoinToken(_)
         | Command::CreateSystemKey { .. }

@@ -51,6 +51,10 @@ impl StateReader for WritePath {
     fn catch_up(&self, records: Vec<ObjectKey>) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move { self.writer.catch_up(&records).await })
     }
+
+    fn local_proxy(&self) -> Option<&Slug> {
+        self.local_proxy.as_ref()
+    }
 }
 
 impl CommandWriter for WritePath {

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock, PoisonError, RwLock},
 };
 
-use http::Response;
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::watch::Receiver;
 use toolgate_data_core::OwningProxy;
@@ -33,7 +33,7 @@ pub struct Peers {
 /// Error of a request that got no response from the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ForwardError {
-    /// Nothing was sent: the caller can handle the request without the peer.
+    /// Nothing was sent, or the peer gave the request back: the caller can handle it without the peer.
     NotSent,
     /// The request was sent and may have been executed.
     ConnectionLost,
@@ -83,6 +83,9 @@ impl Peers {
         let mut sender = sender.ok_or(ForwardError::NotSent)?;
         let request = request.into_request().ok_or(ForwardError::NotSent)?;
         match sender.try_send_request(request).await {
+            Ok(response) if response.status() == StatusCode::MISDIRECTED_REQUEST => {
+                Err(ForwardError::NotSent)
+            }
             Ok(response) => Ok(filter_response(response)),
             Err(mut error) => {
                 let unsent = error.take_message().is_some();

@@ -163,6 +163,8 @@ pub(crate) struct FakeControlPlane {
     pub(crate) resolved: Arc<AtomicUsize>,
     /// Applied to every update before it is sent.
     pub(crate) mutator: Arc<Mutex<Option<UpdateMutator>>>,
+    /// Status with which subscriptions are refused.
+    pub(crate) refusal: Arc<Mutex<Option<Status>>>,
     reports: Arc<Mutex<Vec<pb::ProxyReport>>>,
     /// Queries for records of requests.
     pub(crate) queries: watch::Sender<pb::CallQueries>,
@@ -187,6 +189,7 @@ impl FakeControlPlane {
             answers: Arc::default(),
             resolved: Arc::default(),
             mutator: Arc::default(),
+            refusal: Arc::default(),
             reports: Arc::default(),
             queries: watch::Sender::default(),
             call_reports: Arc::default(),
@@ -241,6 +244,9 @@ impl Push for FakeControlPlane {
         &self,
         request: Request<Streaming<pb::FromProxy>>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
+        if let Some(refusal) = self.refusal.lock().unwrap().clone() {
+            return Err(refusal);
+        }
         let mut incoming = request.into_inner();
         let (sender, updates_out) = mpsc::channel(8);
         let fake = self.clone();

@@ -60,6 +60,7 @@ pub(crate) struct SyncState {
     /// End of the proxy's certificate in Unix milliseconds; 0 without one.
     certificate_end: AtomicU64,
     configured: AtomicBool,
+    expelled: AtomicBool,
     readiness_guard: Mutex<Option<ReadyGuard>>,
 }
 
@@ -69,8 +70,12 @@ impl SyncHandle {
         self.state.view.load_full()
     }
 
-    /// Returns the current keys, or `None` before the first contact with a control plane.
+    /// Returns the current keys, or `None` before the first contact with a control plane, and if this proxy was deleted from
+    /// the fleet.
     pub fn keys(&self) -> Option<Arc<SharedKeys>> {
+        if self.state.expelled.load(Ordering::Acquire) {
+            return None;
+        }
         self.state.keys.load_full()
     }
 
@@ -166,6 +171,7 @@ impl SyncState {
             serving_proxies: AtomicU32::new(1),
             certificate_end: AtomicU64::new(0),
             configured: AtomicBool::new(false),
+            expelled: AtomicBool::new(false),
             readiness_guard: Mutex::new(Some(readiness.block("configuration and keys"))),
         }
     }
@@ -200,6 +206,11 @@ impl SyncState {
     /// Publishes the proxy's certificate, from which on peers can connect.
     pub(crate) fn set_membership(&self, membership: FleetMembership) {
         self.membership.send_replace(Some(membership));
+    }
+
+    /// Records whether this proxy was deleted from the fleet. Meanwhile requests find no keys, so that none is served.
+    pub(crate) fn set_expelled(&self, is_expelled: bool) {
+        self.expelled.store(is_expelled, Ordering::Release);
     }
 
     /// Records that a configuration has arrived.

@@ -16,10 +16,12 @@
 mod applied_config;
 mod call_log;
 mod call_stream;
+mod confirmation;
 mod connection_problem;
 mod control_channels;
 mod credentials;
 mod disk;
+mod expulsion;
 #[cfg(test)]
 mod fixture;
 mod fleet_share;

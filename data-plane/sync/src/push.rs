@@ -20,7 +20,7 @@ use toolgate_wire::push::{
 
 use crate::{
     applied_config::AppliedConfig, connection_problem, control_channels::ControlChannels,
-    handle::SyncState, options::ProxyContext, report::ProxyReporter,
+    expulsion::Expulsion, handle::SyncState, options::ProxyContext, report::ProxyReporter,
 };
 
 /// Maximum message size, in bytes. Pushes come in parts of one megabyte; control planes of earlier builds send a resource
@@ -32,6 +32,9 @@ const CONFIRM_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Stream duration after which the reconnect backoff is reset.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// Time for which requests in flight go on after this proxy was deleted. Their sessions and streams end with the gateways.
+const FINISH_TIME: Duration = Duration::from_secs(10);
 
 /// Maximum number of resources that a push logs for one reason; of the others it logs the number.
 const MAX_LOGGED_RESOURCES: usize = 20;
@@ -59,6 +62,8 @@ pub(crate) struct PushTask {
     pub(crate) gauge: SnapshotGauge,
     pub(crate) reporter: ProxyReporter,
     pub(crate) reconnect: (Duration, Duration),
+    /// Absent for a proxy in the process of its control plane, which cannot be deleted.
+    pub(crate) expulsion: Option<Expulsion>,
 }
 
 /// Reason for the end of a push stream.
@@ -96,11 +101,35 @@ impl PushTask {
                 backoff.reset();
             }
             self.report_disconnected(&ended);
+            self.leave_if_expelled(&ended).await;
             tokio::select! {
                 () = drain.settled() => return,
                 () = sleep(backoff.next(random::number())) => {}
             }
         }
+    }
+
+    /// Serves nothing any more if the control plane has ended the stream because this proxy was deleted: no new request from
+    /// now on, and after a while for those in flight, no gateway.
+    async fn leave_if_expelled(&mut self, ended: &PushStreamError) {
+        let PushStreamError::Status(status) = ended else {
+            return;
+        };
+        let Some(expulsion) = &mut self.expulsion else {
+            return;
+        };
+        if expulsion.is_in_force() || !expulsion.is_told_by(status) {
+            return;
+        }
+        expulsion.begin().await;
+        tokio::select! {
+            () = self.context.drain.settled() => return,
+            () = sleep(FINISH_TIME) => {}
+        }
+        self.applied = AppliedConfig::empty();
+        self.state.view.store(Arc::clone(&self.applied.view));
+        self.gauge.held(Version::default());
+        self.version.send_replace(Version::default());
     }
 
     /// Runs one stream and returns the reason for its end.
@@ -187,6 +216,9 @@ impl PushTask {
             .await
             .map_err(|_cut_off| PushStreamError::BuildCancelled)??;
         let before = std::mem::replace(&mut self.applied, next);
+        if let Some(expulsion) = &mut self.expulsion {
+            expulsion.end().await;
+        }
         self.report_applied(&rejected, &before);
         Ok(rejected)
     }

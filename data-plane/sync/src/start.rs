@@ -6,14 +6,16 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use toolgate_egress::ControlConnector;
 use toolgate_model::{Slug, Version};
-use toolgate_runtime::random;
+use toolgate_runtime::{metrics::SnapshotGauge, random};
 
 use crate::{
     applied_config::AppliedConfig,
     call_stream::CallStreamTask,
+    confirmation,
     control_channels::{self, ConnectorSetter, ControlChannels, RoundRobinConnector},
     credentials::CredentialCache,
     disk::{DiskError, SealedDirectory},
+    expulsion::Expulsion,
     fleet_share,
     handle::{SyncHandle, SyncState},
     identity::{self, IdentityTask, ProxyCertificate},
@@ -105,7 +107,10 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
     if let Some(disk) = parts.disk.as_deref() {
         parts.state.set_serving_proxies(fleet_share::load(disk));
     }
-    let (held, saved) = parts.restore_last_good();
+    let can_be_expelled = !matches!(control, ControlPlaneTransport::Memory(_));
+    let expulsion = can_be_expelled.then(|| parts.expulsion(&name.proxy_id));
+    let is_expelled = expulsion.as_ref().is_some_and(Expulsion::is_in_force);
+    let (held, saved) = parts.restore_last_good(is_expelled);
     let (version, versions) = watch::channel(held.snapshot.version);
     let credentials = CredentialCache::new(
         parts.channels.clone(),
@@ -127,7 +132,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
     parts.spawn_followers(&name.proxy_id, revoked, &credentials, &versions);
     let state = Arc::clone(&parts.state);
     let reporter = ProxyReporter::new(name.proxy_id.clone(), context.clone(), state);
-    parts.spawn_push_task(introduction, held, saved, version, reporter);
+    parts.spawn_push_task(introduction, (held, saved), version, reporter, expulsion);
     let (shared, proxy_id) = (parts.state, name.proxy_id);
     Ok(SyncHandle {
         state: shared,
@@ -183,8 +188,19 @@ fn random_proxy_id() -> Result<Slug, SyncError> {
 }
 
 impl TaskContext {
-    /// Serves the stored configuration and keys, if any. Returns the configuration, and its files.
-    fn restore_last_good(&self) -> (AppliedConfig, Option<SavedConfig>) {
+    fn expulsion(&self, proxy_id: &Slug) -> Expulsion {
+        let (state, disk) = (Arc::clone(&self.state), self.disk.clone());
+        Expulsion::load(
+            proxy_id.clone(),
+            state,
+            self.context.readiness.clone(),
+            disk,
+        )
+    }
+
+    /// Serves the stored configuration and keys, if any. Returns the configuration, and its files. A proxy that was deleted
+    /// from the fleet does not serve the stored configuration.
+    fn restore_last_good(&self, is_expelled: bool) -> (AppliedConfig, Option<SavedConfig>) {
         let nothing = AppliedConfig::empty();
         let Some(disk) = &self.disk else {
             return (nothing, None);
@@ -193,7 +209,9 @@ impl TaskContext {
             self.state.keys.store(Some(Arc::new(keys)));
         }
         let (stored, mut files) = SavedConfig::load(disk);
-        let taken = stored.and_then(|update| nothing.apply(update).ok());
+        let taken = stored
+            .filter(|_| !is_expelled)
+            .and_then(|update| nothing.apply(update).ok());
         let Some((held, rejected)) = taken else {
             files.set_loaded(&nothing.snapshot, true);
             self.state.release_if_ready();
@@ -324,10 +342,10 @@ impl TaskContext {
     fn spawn_push_task(
         &self,
         introduction: ProxyDescription,
-        held: AppliedConfig,
-        saved: Option<SavedConfig>,
+        (held, saved): (AppliedConfig, Option<SavedConfig>),
         version: watch::Sender<Version>,
         reporter: ProxyReporter,
+        expulsion: Option<Expulsion>,
     ) {
         let keep = watch::Sender::new(Arc::clone(&held.snapshot));
         if let (Some(disk), Some(files)) = (&self.disk, saved) {
@@ -342,6 +360,9 @@ impl TaskContext {
             .metrics
             .snapshot(Arc::clone(&self.context.clock));
         gauge.held(held.snapshot.version);
+        if let Some(disk) = &self.disk {
+            self.keep_confirmation(disk, &gauge, held.snapshot.version);
+        }
         let subscriber = PushTask {
             channels: self.channels.clone(),
             state: Arc::clone(&self.state),
@@ -353,8 +374,28 @@ impl TaskContext {
             gauge,
             reporter,
             reconnect: self.reconnect,
+            expulsion,
         };
         self.context.drain.spawn_last("push", subscriber.run());
+    }
+
+    /// Goes on with the age of the configuration that was restored, and stores it from now on.
+    fn keep_confirmation(
+        &self,
+        disk: &Arc<SealedDirectory>,
+        gauge: &SnapshotGauge,
+        restored: Version,
+    ) {
+        if restored != Version::default()
+            && let Some(at) = confirmation::load(disk)
+        {
+            gauge.set_confirmed(at);
+        }
+        let drain = self.context.drain.clone();
+        let saving = confirmation::save_changes(gauge.clone(), Arc::clone(disk), drain);
+        self.context
+            .drain
+            .spawn_last("age of the configuration", saving);
     }
 }
 

@@ -20,7 +20,7 @@ use opentelemetry_sdk::{
     metrics::{Instrument, SdkMeterProvider, Stream},
 };
 use prometheus::{Registry, TextEncoder};
-use toolgate_model::Version;
+use toolgate_model::{Timestamp, Version};
 
 use crate::{clock::SharedClock, trace::Tracer};
 
@@ -391,16 +391,21 @@ impl SnapshotGauge {
             .store(self.clock.0.now().0, Ordering::Relaxed);
     }
 
+    /// Sets the time of the last confirmation, which a former process has recorded.
+    pub fn set_confirmed(&self, at: Timestamp) {
+        self.shared.confirmed_millis.store(at.0, Ordering::Relaxed);
+    }
+
+    /// Returns the time of the last confirmation; `None` before the first.
+    pub fn confirmed(&self) -> Option<Timestamp> {
+        let confirmed = self.shared.confirmed_millis.load(Ordering::Relaxed);
+        (confirmed > 0).then_some(Timestamp(confirmed))
+    }
+
     /// Returns the time since the last confirmation; zero before the first.
     pub fn age(&self) -> Duration {
-        let confirmed = self.shared.confirmed_millis.load(Ordering::Relaxed);
-        if confirmed == 0 {
-            return Duration::ZERO;
-        }
-        self.clock
-            .0
-            .now()
-            .since(toolgate_model::Timestamp(confirmed))
+        let confirmed = self.confirmed();
+        confirmed.map_or(Duration::ZERO, |at| self.clock.0.now().since(at))
     }
 }
 

@@ -3,6 +3,7 @@
 //! not support is denied. Only a push with an invalid frame is rejected as a whole.
 
 mod calls;
+mod expulsion;
 mod hello;
 mod key;
 mod report;
@@ -12,6 +13,7 @@ mod update;
 pub use calls::{
     InvalidCallReport, call_queries, call_queries_to_proto, call_record, call_record_to_proto,
 };
+pub use expulsion::{EXPELLED, EXPELLED_PROXY};
 pub use hello::{InvalidHello, ProxyHello};
 pub use key::{InvalidKey, key, key_to_proto};
 pub use report::{InvalidReport, ProxyReport};

@@ -121,6 +121,9 @@ impl DeleteArgs {
                     };
                     out.line(format_args!("{name} {done}"))?;
                     deleted.add(name);
+                    if object.kind.name == PROXY.name {
+                        out.notice(proxy_notice(self.dry_run));
+                    }
                     if let Some(credential) = credential {
                         self.delete_orphan(&admin, out, name, &credential).await?;
                     }
@@ -287,6 +290,15 @@ impl DeletedObjects {
             gateway_tokens::tell_ending(&tokens, &gateways, dry_run, out);
         }
     }
+}
+
+/// Returns what happens to the process of a deleted proxy.
+fn proxy_notice(dry_run: bool) -> String {
+    let would = if dry_run { "would stop" } else { "stops" };
+    format!(
+        "  its process {would} serving within seconds, at the latest when it reaches a control plane, and is not ready any more; to \
+         use the machine as a proxy again, start it with another `--id` and a new join token (`toolgate proxies join-token`)"
+    )
 }
 
 /// Returns the result of a deletion in a dry run as it is without the dependents that the same command deletes or changes

@@ -144,6 +144,12 @@ impl ProxyProcess {
     }
 
     async fn start_again(&mut self) -> Result<()> {
+        self.launch_again()?;
+        await_ready(&mut self.process, self.private).await
+    }
+
+    /// Same as [`Self::restart`], without waiting for the proxy. Its process must have ended.
+    pub fn launch_again(&mut self) -> Result<()> {
         let mut command = Self::command(
             &self.home,
             &self.name,
@@ -156,7 +162,7 @@ impl ProxyProcess {
             clock.apply(&mut command);
         }
         self.process = TestProcess::start(&self.name, &self.home, command)?;
-        await_ready(&mut self.process, self.private).await
+        Ok(())
     }
 
     /// Address of the MCP listener.

@@ -18,6 +18,7 @@ mod consistency;
 mod credential_fields;
 mod dry_runs;
 mod isolation;
+mod local_proxy;
 mod probes;
 mod promotion;
 mod secrets;

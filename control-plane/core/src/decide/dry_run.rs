@@ -29,6 +29,7 @@ pub(super) fn check(
         | Command::RecordDefinitionsPart(_)
         | Command::RecordProxy(_)
         | Command::ForgetProxy(_)
+        | Command::AdmitProxy(_)
         | Command::CreateJoinToken(_)
         | Command::UseJoinToken(_)
         | Command::CreateSystemKey { .. }

@@ -161,6 +161,15 @@ pub(super) fn forget_proxy(mut draft: ChangeBuilder<'_>, id: &Slug) -> Result<Ch
     Ok(draft.finish(key))
 }
 
+pub(super) fn admit_proxy(mut draft: ChangeBuilder<'_>, id: &Slug) -> Result<Change, Rejection> {
+    let key = ObjectKey::Expelled(id.clone());
+    if draft.state.mod_revision_at(&key).is_none() {
+        return Err(Rejection::NotFound(key));
+    }
+    draft.delete(key.clone());
+    Ok(draft.finish(key))
+}
+
 /// Truncates the status of a proxy. A proxy reports every rejected resource; operators see the first ones.
 fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
     truncate_bytes(&mut seen.region, limits::LABEL_VALUE);

@@ -1,5 +1,7 @@
 //! Tests of rejections and their messages, and a property test that accepted commands compile.
 
+use std::sync::Arc;
+
 use toolgate_model::{
     AdminRole, BindingSelection, Digest, DriftPolicy, Endpoint, EndpointList, GatewayClaim,
     PrefixMode, ProbeFailure, ProbeProblem, Server, ServerSource, Timestamp, Token,
@@ -514,6 +516,41 @@ fn an_organization_admin_cannot_change_a_deployment_token() {
 }
 
 #[test]
+fn the_bootstrap_token_gets_no_expiry_but_may_lose_one() {
+    let mut world = world();
+    let boot = |expires| Token {
+        system: true,
+        expires,
+        ..token("acme", "boot")
+    };
+    let update = |world: &StoreFixture, expires| Command::Update {
+        object: boot(expires).into(),
+        expected: world.modified(&ObjectKey::Token(name("acme", "boot"))),
+    };
+    world.create(boot(None).into()).unwrap();
+    for at in [Timestamp(1), Timestamp(u64::MAX)] {
+        let command = update(&world, Some(at));
+        let rejection = world.run(command).unwrap_err();
+        assert_eq!(rejection.field(), Some("spec.expire_time"));
+        let told = rejection.to_string();
+        for words in ["does not expire", "`admin-token`", "`--reset-admin-token`"] {
+            assert!(told.contains(words), "{words}: {told}");
+        }
+    }
+    // As an earlier build wrote it.
+    let stored = boot(Some(Timestamp(u64::MAX)));
+    let key = ObjectKey::Token(name("acme", "boot")).to_string();
+    world.force(&key, ControlObject::Token(Arc::new(stored)));
+    let mut described = boot(Some(Timestamp(u64::MAX)));
+    described.meta.description = "changed".to_owned();
+    let expected = world.modified(&ObjectKey::Token(name("acme", "boot")));
+    let object = described.into();
+    world.run(Command::Update { object, expected }).unwrap();
+    let endless = update(&world, None);
+    world.run(endless).unwrap();
+}
+
+#[test]
 fn a_join_token_works_once_and_not_after_expiry() {
     let mut world = world();
     let make = |seed: &[u8], expires| JoinToken {
@@ -858,12 +895,24 @@ fn an_expelled_proxy_leaves_no_record_and_its_id_is_reusable_after_expiry() {
     let refused = decide(&world.state, &record, &context(5));
     assert!(matches!(refused, Err(Rejection::NotFound(_))));
 
+    // An id that is admitted before that time is usable at once.
+    let admit = Command::AdmitProxy(p1.clone());
+    let change = decide(&world.state, &admit, &context(5)).unwrap();
+    assert!(
+        !world
+            .state
+            .after_change(&change)
+            .is_expelled(&p1, Timestamp(5))
+    );
+
     let open = Timestamp(4).after(limits::EXPULSION_PERIOD);
     assert!(!world.state.is_expelled(&p1, open));
     let change = decide(&world.state, &record, &context(open.0)).unwrap();
     assert_eq!(change.deletes, [ObjectKey::Expelled(p1.clone())]);
     assert!(world.commit(&change));
     assert!(world.state.proxies.contains(&p1));
+    let unknown = world.run(admit);
+    assert!(matches!(unknown, Err(Rejection::NotFound(_))));
 }
 
 /// Special times: milliseconds since 1970, as in RFC 3339, and the reason.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use toolgate_model::Timestamp;
+use toolgate_model::{Slug, Timestamp};
 
 use crate::{
     change::Change,
@@ -38,6 +38,9 @@ pub trait StateReader: Send + Sync + 'static {
     /// `records`, that was acknowledged before this call, by this control plane or another one. Fails if the store does
     /// not answer, or if this control plane remains behind it.
     fn catch_up(&self, records: Vec<ObjectKey>) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Returns the id of the proxy in the same process, if there is one. The process serves nothing without it.
+    fn local_proxy(&self) -> Option<&Slug>;
 }
 
 /// Watches the published state. Only the latest state is kept: a slow reader skips the states in between.

@@ -17,6 +17,7 @@ use crate::fixture::{
     token, until, version,
 };
 
+mod expulsions;
 mod poison;
 
 fn credential(revision: u64) -> CredentialRef {

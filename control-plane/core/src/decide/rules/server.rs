@@ -24,6 +24,9 @@ use crate::{
     state::StoreState,
 };
 
+/// Field that names the credential of a server.
+const CREDENTIAL: &str = "spec.credential";
+
 impl KindRules for Server {
     const IS_REFERENCED: bool = true;
 
@@ -58,10 +61,14 @@ impl KindRules for Server {
         }
     }
 
-    /// Checks where the value of the credential is sent, if the update changes that.
+    /// Checks a change of the credential, and of where its value is sent.
     fn check_update(&self, current: &Self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         let Some(id) = &self.credential else {
-            return Ok(());
+            // Only an author with the right could undo it.
+            return match &current.credential {
+                Some(_) => right_to_use(self, "removing a credential", draft),
+                None => Ok(()),
+            };
         };
         if current.credential.as_ref() != Some(id) {
             return credential_use(self, id, "naming a credential", draft);
@@ -123,19 +130,8 @@ fn credential_use(
     action: &'static str,
     draft: &ChangeBuilder<'_>,
 ) -> Result<(), Rejection> {
-    let (field, org) = ("spec.credential", &server.name.org);
-    if !draft
-        .context
-        .author
-        .has_right(AccessRight::UseCredential, org)
-    {
-        return Err(Rejection::MissingRight {
-            field: field.to_owned(),
-            action,
-            right: "use credentials",
-            holder: "an admin of the organization",
-        });
-    }
+    right_to_use(server, action, draft)?;
+    let (field, org) = (CREDENTIAL, &server.name.org);
     let name = ObjectName::new(org.clone(), id.clone());
     let stored = draft.state.credentials.get(&name);
     if stored.is_none_or(|stored| stored.hosts.is_bound()) {
@@ -147,6 +143,24 @@ fn credential_use(
     );
     let cause = FieldCause::new("CREDENTIAL_UNBOUND");
     Err(Rejection::invalid_because(field, reason, cause))
+}
+
+/// Checks that the author may use credentials of the organization.
+fn right_to_use(
+    server: &Server,
+    action: &'static str,
+    draft: &ChangeBuilder<'_>,
+) -> Result<(), Rejection> {
+    let (author, org) = (&draft.context.author, &server.name.org);
+    if author.has_right(AccessRight::UseCredential, org) {
+        return Ok(());
+    }
+    Err(Rejection::MissingRight {
+        field: CREDENTIAL.to_owned(),
+        action,
+        right: "use credentials",
+        holder: "an admin of the organization",
+    })
 }
 
 /// Returns the URLs that the value of the credential is sent to.

@@ -81,6 +81,21 @@ impl KindRules for Token {
         Err(Rejection::invalid("name", reason))
     }
 
+    /// Rejects an expiry of the bootstrap token: when it is reached, the deployment would be accessible to no system token.
+    fn check_update(
+        &self,
+        current: &Self,
+        _draft: &mut ChangeBuilder<'_>,
+    ) -> Result<(), Rejection> {
+        if !self.system || self.expires.is_none() || self.expires == current.expires {
+            return Ok(());
+        }
+        let reason = "the bootstrap token does not expire, because the deployment stays accessible with it; leave it out. To \
+                      replace the token, remove the file `admin-token` of one control plane and start it once with \
+                      `--reset-admin-token` (`toolgate up` needs no flag)";
+        Err(Rejection::invalid("spec.expire_time", reason))
+    }
+
     fn new_uid(&self, _draft: &ChangeBuilder<'_>) -> Uid {
         Uid::of_token(&self.name, &self.hash)
     }

@@ -125,9 +125,29 @@ fn an_editor_changes_everything_else_of_a_server_that_has_a_credential() {
     let command = update(&world, described);
     world.run_as(&command, &editor).unwrap();
     let released = update(&world, at("git", &[INSIDE], None));
-    world.run_as(&released, &editor).unwrap();
+    world.run_as(&released, &role(AdminRole::Admin)).unwrap();
     let moved = update(&world, at("git", &[OUTSIDE], None));
     world.run_as(&moved, &editor).unwrap();
+}
+
+#[test]
+fn an_editor_does_not_remove_a_credential_that_only_an_admin_can_give_back() {
+    let mut world = world();
+    let released = update(&world, at("git", &[INSIDE], None));
+    let moved = update(&world, at("git", &[OUTSIDE], None));
+    for command in [&released, &moved] {
+        let result = decide(&world.state, command, &role(AdminRole::Editor));
+        let (field, reason) = refused(result);
+        assert_eq!(field, "spec.credential");
+        assert!(
+            reason.contains("removing a credential needs the right to use credentials"),
+            "{reason}"
+        );
+    }
+    let admin = role(AdminRole::Admin);
+    world.run_as(&released, &admin).unwrap();
+    let named = update(&world, at("git", &[INSIDE], Some("gh")));
+    world.run_as(&named, &admin).unwrap();
 }
 
 #[test]
