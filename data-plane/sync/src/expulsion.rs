@@ -98,7 +98,7 @@ impl Expulsion {
         if let Some(disk) = self.disk.clone() {
             let _ended = spawn_blocking(move || disk.remove(FILE)).await;
         }
-        self.readiness.set_warnings(SUBJECT, Vec::new());
+        self.readiness.set_warnings(SUBJECT, Vec::<String>::new());
         self.state.set_expelled(false);
         unready.release();
     }
