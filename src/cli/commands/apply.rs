@@ -308,7 +308,7 @@ fn refers_to_created(fault: &CliError, done: &[AppliedObject]) -> bool {
     let is_created =
         |applied: &AppliedObject| ["created", NOT_FULLY_CHECKED].contains(&applied.verb);
     let mut created = done.iter().filter(|applied| is_created(applied));
-    created.any(|applied| applied.name == *missing)
+    created.any(|applied| *applied.name == **missing)
 }
 
 #[cfg(test)]

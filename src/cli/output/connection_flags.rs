@@ -44,7 +44,7 @@ impl ConnectionFlags {
         }
         let given = FLAGS.iter().zip(IDS).filter_map(|((long, _), id)| {
             // Fails for commands without this flag.
-            let value = command.try_get_raw(id).ok()??.last()?.to_str()?;
+            let value = command.try_get_raw(id).ok()??.next_back()?.to_str()?;
             let is_flag = command.value_source(id) == Some(ValueSource::CommandLine);
             is_flag.then(|| (*long, quoted(value)))
         });

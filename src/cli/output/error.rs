@@ -123,7 +123,7 @@ pub struct CliError {
     /// Full names of the objects that depend on an object which cannot be deleted because of them.
     pub dependents: Vec<String>,
     /// Full name of an object that does not exist, if this is the error.
-    pub missing: Option<String>,
+    pub missing: Option<Box<str>>,
 }
 
 impl CliError {
@@ -267,7 +267,7 @@ impl CliError {
         let resource = details.resource_info();
         fault.missing = resource
             .filter(|_| is_missing)
-            .map(|resource| resource.resource_name.clone());
+            .map(|resource| resource.resource_name.as_str().into());
         // The message of an invalid field, of a limit, or of an object in use names the object and the facts.
         let is_told = code == Code::InvalidArgument || fault.reason == ApiErrorReason::Limit;
         let in_use = fault.reason == ApiErrorReason::InUse;

@@ -60,7 +60,7 @@ fn each_secret_of_a_document_is_written_and_masked_in_a_diff() {
 #[test]
 fn a_dry_run_reports_the_limits_of_its_knowledge() {
     let missing = |id: &str| CliError {
-        missing: Some(format!("organizations/a/servers/{id}")),
+        missing: Some(format!("organizations/a/servers/{id}").into()),
         ..CliError::error("spec.bindings[0].server: is refused")
     };
     let applied = |verb| AppliedObject {
