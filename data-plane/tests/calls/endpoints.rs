@@ -1,22 +1,34 @@
 //! Servers with several endpoints: calls go to an endpoint that answers.
 
 use serde_json::json;
+use tokio::{io::AsyncReadExt as _, net::TcpListener};
 use toolgate_model::{Endpoint, EndpointList, Era, Timestamp};
 use toolgate_runtime::clock::ManualClock;
 use toolgate_upstream::circuit_breaker::{FAILURES, OPEN_DURATION};
 
 use crate::rig::{TestRig, exposed};
 
-/// Adds `url` to the endpoints of the server `gone`, whose only endpoint has no listener.
-fn add_endpoint(rig: &TestRig, url: &str) {
+/// Makes these the endpoints of the server `gone`.
+fn set_endpoints(rig: &TestRig, urls: &[&str]) {
     rig.edit_server("gone", |server| {
-        let mut endpoints: Vec<Endpoint> = server.endpoints.iter().cloned().collect();
-        endpoints.push(Endpoint {
+        let endpoints = urls.iter().map(|url| Endpoint {
             url: url.parse().unwrap(),
             region: None,
         });
-        server.endpoints = EndpointList::new(endpoints).unwrap();
+        server.endpoints = EndpointList::new(endpoints.collect()).unwrap();
     });
+}
+
+/// Starts a listener that reads a request and closes its connection. Returns its URL.
+async fn start_closing_listener() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/mcp", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _client)) = listener.accept().await {
+            let _read = stream.read(&mut [0; 4096]).await;
+        }
+    });
+    url
 }
 
 /// Calls `gone__echo` and reports if the call succeeded.
@@ -29,10 +41,25 @@ async fn is_answered(rig: &TestRig, id: u32) -> bool {
 }
 
 #[tokio::test]
+async fn calls_go_to_the_next_endpoint_while_the_first_has_no_listener() {
+    let rig = TestRig::start().await;
+    set_endpoints(&rig, &["http://127.0.0.1:1/mcp", &rig.modern.url()]);
+    for call in 0..=FAILURES {
+        assert!(is_answered(&rig, call).await, "call {call}");
+    }
+    assert_eq!(
+        rig.modern.calls("echo"),
+        FAILURES as usize + 1,
+        "each ran once"
+    );
+}
+
+#[tokio::test]
 async fn calls_move_to_another_endpoint_when_the_circuit_opens_over_the_first() {
     let clock = ManualClock::new(Timestamp(1_700_000_000_000));
     let rig = TestRig::with_clock(clock.clone()).await;
-    add_endpoint(&rig, &rig.modern.url());
+    let closing = start_closing_listener().await;
+    set_endpoints(&rig, &[&closing, &rig.modern.url()]);
     // The open circuit refuses one more call; the next call that is sent chooses the endpoint.
     for call in 0..=FAILURES {
         assert!(!is_answered(&rig, call).await, "call {call}");
