@@ -1,4 +1,4 @@
-//! Resolves the `Mcp-Session-Id` header to a session. Opened ids are cached, so that a seal is opened once in a while.
+//! Resolves the `Mcp-Session-Id` header to a session. Opened ids are cached for some minutes.
 
 use std::{sync::Arc, time::Duration};
 

@@ -305,7 +305,8 @@ async fn a_lost_store_file_is_refused_and_a_new_deployment_is_followed_by_the_pr
     .unwrap();
 }
 
-/// Starts `up` with the gateway `main`, which two tokens open. Returns an agent with each: one that lasts, and one to revoke.
+/// Starts `up` with the gateway `main` and two tokens for it. Returns an agent with the token that stays valid, then an
+/// agent with the token that the test revokes.
 async fn start_up_with_tokens(
     sandbox: &Sandbox,
     server: &UpstreamServer,

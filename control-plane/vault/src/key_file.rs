@@ -1,6 +1,6 @@
-//! Key file with the key-encryption keys of a control plane. No other file gives access to
-//! the secrets in the store: the key file and the store together give access to all of them. The file is therefore created readable by its owner only, and
-//! rejected if others may read or write it.
+//! Key file with the key-encryption keys of a control plane. No other file gives access to the secrets in the store: the
+//! key file and the store together give access to all of them. The file is therefore created readable by its owner only,
+//! and rejected if others may read or write it.
 //!
 //! Each line is one key, newest first: `<id> <64 hexadecimal digits>`. The first key wraps, all keys open. To
 //! rotate, add a line at the top and restart: all values are sealed again, and the older line can be removed. With

@@ -1,6 +1,6 @@
-//! Sealing of secrets before they are stored, by envelope encryption: each value has its own data key, which is wrapped by the key-encryption key. Both layers
-//! are XChaCha20-Poly1305 with random 192-bit nonces, so no nonce counter has to be stored. Both layers
-//! authenticate the [`EncryptionContext`] of the value and the id of the wrapping key.
+//! Sealing of secrets before they are stored, by envelope encryption: each value has its own data key, which is wrapped by
+//! the key-encryption key. Both layers are XChaCha20-Poly1305 with random 192-bit nonces, so no nonce counter has to be
+//! stored. Both layers authenticate the [`EncryptionContext`] of the value and the id of the wrapping key.
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,

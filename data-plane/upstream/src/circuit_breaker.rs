@@ -1,7 +1,7 @@
-//! Circuit breaker of one server with the states closed, open and half open. After several failures in a row
-//! no call is sent for a while, then one call probes the server. Envoy has the same as "outlier detection". `permit.rs` decides
-//! which failures of a call count, `verdict.rs` of `data-plane/core` which answers are failures; `recovery.rs` pings the server meanwhile. Pure: time and randomness are
-//! arguments.
+//! Circuit breaker of one server with the states closed, open and half open. After several failures in a row no call is
+//! sent for a while, then one call probes the server. Envoy has the same as "outlier detection". `permit.rs` decides which
+//! failures of a call count, `verdict.rs` of `data-plane/core` which answers are failures; `recovery.rs` pings the server
+//! meanwhile. Pure: time and randomness are arguments.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
 //! Recovery of a server whose circuit is open. The proxy pings it, so that its recovery shows without a call.
 //!
-//! A ping is less than a call: some servers answer pings while their calls fail. A ping that is answered therefore closes the
-//! circuit only if pings failed before, or if the circuit opened because connections could not be made or broke. Otherwise the server is no longer
-//! reported as failing once a call may try it, and the outcome of that call decides.
+//! A ping is less than a call: some servers answer pings while their calls fail. A ping that is answered therefore closes
+//! the circuit only if pings failed before, or if the circuit opened because connections could not be made or broke.
+//! Otherwise the server is no longer reported as failing once a call may try it, and the outcome of that call decides.
 
 use std::{
     sync::{Arc, Weak},

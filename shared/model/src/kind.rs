@@ -10,8 +10,8 @@ use crate::{AdminRole, ObjectMeta, ObjectName, Slug};
 #[cfg(test)]
 mod tests;
 
-/// Declares the resource kinds. Calls the macro `$callback` with all rows, as `desired { rows } observed { rows }`. Objects refer only to kinds of
-/// earlier rows.
+/// Declares the resource kinds. Calls the macro `$callback` with all rows, as `desired { rows } observed { rows }`. Objects
+/// refer only to kinds of earlier rows.
 ///
 /// A row is `Kind(object type, id type, table of the state, message of the API) { details }`. `id` names the field with
 /// the id of an object. `writer` is the lowest role that may write objects of the kind in its own organization; every

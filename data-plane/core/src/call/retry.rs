@@ -4,9 +4,13 @@
 //! refuses the session before it looks at the message. All decisions to send the message of a round once more are made here;
 //! `is_retryable` of `data-plane/upstream` judges the error of a connection.
 //!
-//! Not retries: a client that returns to a suspended call; the next round of a call, with the answers of the client (`machine/client.rs`); a request that did not reach
-//! the peer that owns its state, and is served here (`pipeline.rs` of the data plane); a request that the connection pool of
-//! `shared/egress` takes to another connection because nothing of it was sent on the first.
+//! The following are not retries, and are decided elsewhere:
+//!
+//! - the return of a client to a suspended call, and the next round of a call (`machine/client.rs`)
+//! - a request that did not reach the peer that owns its state, and is served here (`pipeline.rs` of the data plane)
+//! - a call that goes on to the next endpoint of its server, because no connection to the first could be made (`send.rs` of
+//!   `data-plane/upstream`)
+//! - a request that the connection pool of `shared/egress` takes to another connection, because nothing of it was sent
 
 use bytes::Bytes;
 use toolgate_mcp::error::codes;

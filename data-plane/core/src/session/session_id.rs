@@ -1,5 +1,6 @@
 //! Ids of legacy sessions. An id is the sealed state that any proxy needs to serve the session, so no table of sessions is
-//! shared: a proxy holds only what it was asked to keep of a session, such as its open streams or its termination. An id is valid for [`LIFETIME`].
+//! shared: a proxy holds only what it was asked to keep of a session, such as its open streams or its termination. An id is
+//! valid for [`LIFETIME`].
 
 use std::{borrow::Cow, time::Duration};
 

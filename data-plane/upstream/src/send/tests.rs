@@ -28,6 +28,12 @@ fn body_of(report: &SendReport) -> (u16, bool, BodyKind) {
     }
 }
 
+/// Head of a call for which no connection could be made.
+fn unreachable(retryable: bool) -> UpstreamHead {
+    let failure = UpstreamFailure::Unreachable;
+    UpstreamHead::Failed { failure, retryable }
+}
+
 #[tokio::test]
 async fn a_server_that_does_not_listen_proves_that_nothing_was_sent() {
     let server = FakeServer::start(|_seen| accepted()).await;
@@ -36,11 +42,7 @@ async fn a_server_that_does_not_listen_proves_that_nothing_was_sent() {
         .client
         .send(&context, None, SessionChoice::Current)
         .await;
-    let expected = UpstreamHead::Failed {
-        failure: UpstreamFailure::Unreachable,
-        retryable: true,
-    };
-    assert_eq!(report.head, expected);
+    assert_eq!(report.head, unreachable(true));
     assert!(report.call.is_some(), "its permit waits for the verdict");
 }
 
@@ -70,10 +72,7 @@ async fn the_attempts_of_a_call_have_the_limit_for_connecting_together() {
     let start = Instant::now();
     let report = send(SessionChoice::Current).await;
     // No second attempt follows.
-    let expected = UpstreamHead::Failed {
-        failure: UpstreamFailure::Unreachable,
-        retryable: false,
-    };
+    let expected = unreachable(false);
     assert_eq!(report.head, expected);
     let took = start.elapsed();
     let whole = limit..=limit.mul_f64(1.1);
@@ -125,11 +124,7 @@ async fn a_call_goes_on_to_the_next_endpoint_if_no_connection_can_be_made() {
         .client
         .send(&context, None, SessionChoice::Current)
         .await;
-    let expected = UpstreamHead::Failed {
-        failure: UpstreamFailure::Unreachable,
-        retryable: true,
-    };
-    assert_eq!(report.head, expected);
+    assert_eq!(report.head, unreachable(true));
 }
 
 #[tokio::test]
