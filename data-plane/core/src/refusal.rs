@@ -6,6 +6,8 @@ use serde_json::json;
 use toolgate_mcp::{FrameError, FrameLimits, RpcError, error::DATA_REFUSAL, versions};
 use toolgate_model::RateLimitKey;
 
+use crate::authn::token_fault::TokenFault;
+
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
@@ -26,6 +28,9 @@ pub enum Refusal {
     /// The token is missing or invalid, or does not authorize this gateway; the response does not say which.
     #[error("a valid bearer token is required")]
     Unauthenticated,
+    /// The token of an identity provider is refused.
+    #[error("{}", .0.description())]
+    InvalidToken(TokenFault),
     /// The `Accept` header lists none of the possible response types.
     #[error("`Accept` must list {0}")]
     NotAcceptable(&'static str),
@@ -200,6 +205,7 @@ impl Refusal {
             Self::MethodNotAllowed => 405,
             Self::Host | Self::Origin => 403,
             Self::Unauthenticated => 401,
+            Self::InvalidToken(fault) => fault.status(),
             Self::NotAcceptable(_) => 406,
             Self::MediaType => 415,
             Self::BodyTooLarge(_) => 413,
@@ -254,6 +260,7 @@ impl Refusal {
             | Self::Host
             | Self::Origin
             | Self::Unauthenticated
+            | Self::InvalidToken(_)
             | Self::NotAcceptable(_)
             | Self::MediaType
             | Self::BodyTooLarge(_)
@@ -310,6 +317,7 @@ impl Refusal {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::Unauthenticated => "unauthenticated",
+            Self::InvalidToken(fault) => fault.kind(),
             Self::NotAcceptable(_) => "not_acceptable",
             Self::MediaType => "media_type",
             Self::BodyTooLarge(_) => "body_too_large",
