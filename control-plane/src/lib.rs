@@ -10,6 +10,7 @@ mod fixture;
 mod leader_election;
 mod observation_limiter;
 mod probes;
+mod provider_keys;
 mod receipt;
 mod record_codec;
 mod restored_access;

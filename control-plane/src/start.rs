@@ -33,6 +33,7 @@ use crate::{
     deployment_record::{self, EmptyStoreError, OlderStoreError},
     leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
+    provider_keys::ProviderKeyFetcher,
     restored_access::RestoredAccess,
     space_monitor::{SpaceMetrics, SpaceMonitorTask},
     store_follower::StoreFollower,
@@ -82,7 +83,7 @@ pub struct ControlPlaneContext {
     pub drain: Drain,
     /// Actor system for feeds and probes.
     pub actors: ActorSystem,
-    /// HTTP client for probes.
+    /// HTTP client for probes and for the keys of identity providers.
     pub http: HttpClient,
 }
 
@@ -197,6 +198,7 @@ impl ControlPlane {
         };
         let monitoring = monitor.run(context.drain.clone());
         context.drain.spawn("store space", monitoring);
+        fetch_provider_keys(&writer, &context, leadership.clone());
         let prober = Arc::new(probe(&writer, &vault, &context, leadership));
         let write_path = Arc::new(WritePath {
             writer,
@@ -347,6 +349,27 @@ async fn follow(
     published.changed().await.map_err(|_| StartError::Stopped)?;
     let (clock, drain) = (Arc::clone(&context.clock), context.drain.clone());
     Ok(StoreWriter::new(store, published, clock, resync, drain))
+}
+
+fn fetch_provider_keys(
+    writer: &StoreWriter,
+    context: &ControlPlaneContext,
+    leadership: Leadership,
+) {
+    let fetcher = ProviderKeyFetcher {
+        writer: writer.clone(),
+        leadership,
+        http: context.http.clone(),
+    };
+    let draining = context.drain.draining();
+    context
+        .drain
+        .spawn("keys of identity providers", async move {
+            tokio::select! {
+                () = fetcher.run() => {}
+                () = draining => {}
+            }
+        });
 }
 
 fn probe(

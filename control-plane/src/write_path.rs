@@ -371,6 +371,7 @@ fn touches_snapshot(command: &Command) -> bool {
         | Command::Delete { .. }
         | Command::RevokeToken(_)
         | Command::RecordDefinitions(_)
+        | Command::RecordProviderKeys { .. }
         | Command::BumpEpoch => true,
     }
 }
@@ -395,6 +396,7 @@ fn record_keys(command: &Command) -> Vec<ObjectKey> {
             vec![ObjectKey::SystemKey(name.clone())]
         }
         Command::CreateJoinToken(_)
+        | Command::RecordProviderKeys { .. }
         | Command::Create(_)
         | Command::Update { .. }
         | Command::Delete { .. }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 
 use toolgate_model::{
     DefinitionsPart, Digest, ObjectName, ProxyStatus, SealedBlob, ServerDefinitions, Slug,
-    Timestamp, TokenHash, for_each_kind, kind::KindObject as _,
+    Timestamp, TokenHash, Uid, VerificationKey, for_each_kind, kind::KindObject as _,
 };
 
 use crate::{
@@ -41,6 +41,15 @@ pub enum Command {
     RecordDefinitions(ServerDefinitions),
     /// Stores a part of the definitions of a server, before [`Self::RecordDefinitions`] names it.
     RecordDefinitionsPart(Arc<DefinitionsPart>),
+    /// Stores the keys that were fetched from an identity provider, or why they could not be.
+    RecordProviderKeys {
+        /// Provider.
+        name: ObjectName,
+        /// Uid of the provider that was asked.
+        uid: Uid,
+        /// Keys, or the error. With an error, the keys before stay.
+        found: Result<Vec<VerificationKey>, String>,
+    },
     /// Stores the status of a proxy.
     RecordProxy(ProxyStatus),
     /// Deletes the record of a proxy and rejects its id until its last certificate has expired.
@@ -94,6 +103,7 @@ impl Command {
             Self::Create(_)
             | Self::Update { .. }
             | Self::RecordProxy(_)
+            | Self::RecordProviderKeys { .. }
             | Self::AdmitProxy(_)
             | Self::CreateJoinToken(_)
             | Self::CreateSystemKey { .. }

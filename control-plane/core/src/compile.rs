@@ -137,6 +137,11 @@ pub enum ProblemKind {
     /// A gateway admits callers of an identity provider that does not exist.
     #[error("there is no identity provider {0}; create it first, or remove it from the gateway")]
     NoProvider(ObjectName),
+    /// The keys of an identity provider have not been fetched yet. Not an error: the next attempt follows.
+    #[error(
+        "identity provider {0} has no keys yet, and none of its callers is admitted; see its status"
+    )]
+    NoProviderKeys(ObjectName),
     /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
@@ -343,6 +348,7 @@ impl ProblemKind {
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals => true,
             Self::ServerNotServed(_)
+            | Self::NoProviderKeys(_)
             | Self::NotProbed(_)
             | Self::DefinitionsOmitted { .. }
             | Self::NotOffered { .. }

@@ -49,6 +49,9 @@ pub fn decide(
         Command::RevokeToken(name) => desired::revoke(draft, name),
         Command::RecordDefinitions(catalogue) => observed::record_definitions(draft, catalogue),
         Command::RecordDefinitionsPart(part) => observed::record_definitions_part(draft, part),
+        Command::RecordProviderKeys { name, uid, found } => {
+            observed::record_provider_keys(draft, (name, uid), found)
+        }
         Command::RecordProxy(proxy) => observed::record_proxy(draft, proxy),
         Command::ForgetProxy(id) => observed::forget_proxy(draft, id),
         Command::AdmitProxy(id) => observed::admit_proxy(draft, id),

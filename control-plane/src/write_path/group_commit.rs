@@ -85,6 +85,7 @@ pub(super) fn is_groupable(command: &Command) -> bool {
         Command::RecordDefinitions(_)
         | Command::RecordDefinitionsPart(_)
         | Command::RecordProxy(_)
+        | Command::RecordProviderKeys { .. }
         | Command::ForgetProxy(_)
         | Command::AdmitProxy(_)
         | Command::CreateJoinToken(_)

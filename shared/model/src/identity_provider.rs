@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ObjectMeta, ObjectName, Slug, Uid};
+use crate::{ObjectMeta, ObjectName, Slug, Timestamp, Uid};
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +21,40 @@ pub struct IdentityProvider {
     pub audiences: Vec<String>,
     /// Algorithms that tokens may be signed with. Sorted, not empty.
     pub algorithms: Vec<SignatureAlgorithm>,
-    /// Public keys of the provider.
+    /// Public keys of the provider, as listed by an operator.
     pub keys: Vec<VerificationKey>,
+    /// URL of the key set of the provider.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_url: Option<String>,
     /// Claims that callers are known by.
     pub claims: ClaimMapping,
+    /// Keys that were fetched.
+    #[serde(default)]
+    pub fetched: FetchedKeys,
+}
+
+/// Keys of an identity provider that the control plane has fetched.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchedKeys {
+    /// Keys in use. They stay in use while the provider cannot be reached.
+    pub keys: Vec<VerificationKey>,
+    /// Time at which these keys were fetched first. Zero if none ever were.
+    pub fetched: Timestamp,
+    /// Error of the last attempt, if it failed.
+    pub problem: Option<String>,
+    /// Start of the problem. Zero without one.
+    pub problem_since: Timestamp,
+}
+
+/// Source of the keys of an identity provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeySource<'a> {
+    /// Listed by an operator.
+    Listed,
+    /// Key set at this URL.
+    KeySet(&'a str),
+    /// Key set that the OpenID configuration of this issuer names.
+    Discovery(&'a str),
 }
 
 /// Claims of tokens that callers are known by.
@@ -161,6 +191,25 @@ pub struct TrustedIssuer {
     /// Claims that a caller has to have, groups included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub required: Vec<RequiredClaim>,
+}
+
+impl IdentityProvider {
+    /// Returns the source of the keys.
+    pub fn key_source(&self) -> KeySource<'_> {
+        match &self.jwks_url {
+            _ if !self.keys.is_empty() => KeySource::Listed,
+            Some(url) => KeySource::KeySet(url),
+            None => KeySource::Discovery(&self.issuer),
+        }
+    }
+
+    /// Returns the keys that tokens are verified with.
+    pub fn keys_in_use(&self) -> &[VerificationKey] {
+        match self.key_source() {
+            KeySource::Listed => &self.keys,
+            KeySource::KeySet(_) | KeySource::Discovery(_) => &self.fetched.keys,
+        }
+    }
 }
 
 impl ClaimPath {

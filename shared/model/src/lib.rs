@@ -41,8 +41,9 @@ pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};
 pub use gateway_claim::GatewayClaim;
 pub use identity_provider::{
-    AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, IdentityProvider, InvalidClaimPath,
-    KeyMaterial, RequiredClaim, SignatureAlgorithm, TrustedIssuer, VerificationKey,
+    AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, FetchedKeys, IdentityProvider,
+    InvalidClaimPath, KeyMaterial, KeySource, RequiredClaim, SignatureAlgorithm, TrustedIssuer,
+    VerificationKey,
 };
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};

@@ -161,15 +161,29 @@ pub(crate) fn identity_provider() -> impl Strategy<Value = IdentityProvider> {
     let claims = (claim_path(), claim_path());
     let claims = claims.prop_map(|(subject, groups)| ClaimMapping { subject, groups });
     let accepted = (issuer, claim_values(1), algorithms());
-    (name(), meta(), accepted, verification_keys(), claims).prop_map(
-        |(name, meta, (issuer, audiences, algorithms), keys, claims)| IdentityProvider {
-            name,
-            meta,
-            issuer,
-            audiences,
-            algorithms,
-            keys,
-            claims,
+    let texts = (option::of("[a-z ]{1,10}"), timestamp(), timestamp());
+    let fetched = (verification_keys(), texts);
+    let fetched = fetched.prop_map(|(keys, (problem, fetched, problem_since))| FetchedKeys {
+        keys,
+        fetched,
+        problem,
+        problem_since,
+    });
+    let url = option::of("https://[a-z]{1,10}\\.example/[a-z]{0,8}");
+    let keys = (verification_keys(), url, fetched);
+    (name(), meta(), accepted, keys, claims).prop_map(
+        |(name, meta, (issuer, audiences, algorithms), (keys, url, fetched), claims)| {
+            IdentityProvider {
+                jwks_url: url.filter(|_| keys.is_empty()),
+                fetched,
+                name,
+                meta,
+                issuer,
+                audiences,
+                algorithms,
+                keys,
+                claims,
+            }
         },
     )
 }

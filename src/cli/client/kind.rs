@@ -146,7 +146,7 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
             TITLE,
             column("ISSUER", |o, _| text(o, "/spec/issuer")),
             column("AUDIENCES", |o, _| joined_strings(o, "/spec/audiences")),
-            column("KEYS", |o, _| count(o, "/spec/keys")),
+            column("KEYS", provider_keys),
             wide("ALGORITHMS", |o, _| joined_strings(o, "/spec/algorithms")),
             AGE,
         ],
@@ -321,6 +321,20 @@ fn lower_camel_case(name: &str) -> String {
     let mut letters = name.chars();
     let first = letters.next().map(|c| c.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()
+}
+
+/// Summarizes the keys of an identity provider: their number, and the age of the problem of fetching them.
+fn provider_keys(provider: &Value, now: u64) -> String {
+    let status = &provider["status"];
+    let listed = count(provider, "/spec/keys");
+    let keys = match provider["spec"]["keys"].as_array() {
+        Some(keys) if !keys.is_empty() => return listed,
+        Some(_) | None => count(provider, "/status/keys"),
+    };
+    match status["problem"].as_str() {
+        None | Some("") => keys,
+        Some(_) => format!("{keys}, problem {}", age(status, "/problemSinceTime", now)),
+    }
 }
 
 /// Lists the kinds of requests that a server may send to clients.

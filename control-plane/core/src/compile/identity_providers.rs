@@ -22,6 +22,11 @@ pub(super) fn compile(
             continue;
         };
         let provider = &*stored.object;
+        if provider.keys_in_use().is_empty() {
+            let field = format!("spec.identity_providers[{index}].provider");
+            let kind = ProblemKind::NoProviderKeys(name);
+            problems.push(ConfigProblem { field, kind });
+        }
         let groups = (!admitted.groups.is_empty()).then(|| RequiredClaim {
             claim: provider.claims.groups.clone(),
             values: admitted.groups.clone(),
@@ -32,7 +37,7 @@ pub(super) fn compile(
             issuer: provider.issuer.clone(),
             audiences: provider.audiences.clone(),
             algorithms: provider.algorithms.clone(),
-            keys: provider.keys.clone(),
+            keys: provider.keys_in_use().to_vec(),
             subject: provider.claims.subject.clone(),
             required: groups.into_iter().chain(admitted.claims.clone()).collect(),
         });

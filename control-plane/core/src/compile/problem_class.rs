@@ -35,6 +35,7 @@ impl ProblemKind {
             Self::GatewayDeleted(_) => "GATEWAY_DELETED",
             Self::NoCredential(_) => "NO_CREDENTIAL",
             Self::NoProvider(_) => "NO_IDENTITY_PROVIDER",
+            Self::NoProviderKeys(_) => "NO_PROVIDER_KEYS",
             Self::CredentialElsewhere { .. } => "CREDENTIAL_ELSEWHERE",
             Self::CredentialRepeated { .. } => "CREDENTIAL_REPEATED",
             Self::NoApprovals => "NO_APPROVALS",
@@ -69,6 +70,7 @@ impl ProblemKind {
             | Self::GatewayDeleted(_)
             | Self::NoCredential(_)
             | Self::NoProvider(_)
+            | Self::NoProviderKeys(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals
@@ -110,6 +112,7 @@ impl ProblemKind {
             | Self::GatewayDeleted(_)
             | Self::NoCredential(_)
             | Self::NoProvider(_)
+            | Self::NoProviderKeys(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals => None,
@@ -134,6 +137,7 @@ impl ProblemKind {
             | Self::GatewayDeleted(_)
             | Self::NoCredential(_)
             | Self::NoProvider(_)
+            | Self::NoProviderKeys(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals

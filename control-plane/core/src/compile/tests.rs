@@ -9,6 +9,7 @@ use super::*;
 
 mod bound_servers;
 mod hostile;
+mod identity_providers;
 mod incremental;
 mod listing;
 mod omissions;

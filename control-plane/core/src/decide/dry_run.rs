@@ -28,6 +28,7 @@ pub(super) fn check(
         | Command::RecordDefinitions(_)
         | Command::RecordDefinitionsPart(_)
         | Command::RecordProxy(_)
+        | Command::RecordProviderKeys { .. }
         | Command::ForgetProxy(_)
         | Command::AdmitProxy(_)
         | Command::CreateJoinToken(_)

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Definition, DefinitionsPart, ProxyStatus, Server, ServerDefinitions, Slug, Timestamp,
+    Definition, DefinitionsPart, IdentityProvider, KeySource, ObjectName, ProxyStatus, Server,
+    ServerDefinitions, Slug, Timestamp, Uid, VerificationKey,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS},
     text::truncated,
 };
@@ -111,6 +112,52 @@ fn delete_parts(draft: &mut ChangeBuilder<'_>, next: &ServerDefinitions) {
     for digest in unused.take(limits::PARTS_SWEEP_BATCH) {
         draft.delete_unguarded(ObjectKey::DefinitionsPart(server.clone(), digest));
     }
+}
+
+/// Stores the keys of a provider if they changed, or its problem if that changed. A provider that was replaced meanwhile is left
+/// alone.
+pub(super) fn record_provider_keys(
+    mut draft: ChangeBuilder<'_>,
+    (name, uid): (&ObjectName, &Uid),
+    found: &Result<Vec<VerificationKey>, String>,
+) -> Result<Change, Rejection> {
+    let key = IdentityProvider::key(name.clone());
+    let Some(current) = draft.state.identity_providers.get(name).cloned() else {
+        return Err(Rejection::NotFound(key));
+    };
+    let mut next = IdentityProvider::clone(&current);
+    if current.meta.uid != *uid || current.key_source() == KeySource::Listed {
+        return Ok(Change::empty(key));
+    }
+    let fetched = &mut next.fetched;
+    match found {
+        Ok(keys) => {
+            if fetched.keys != *keys {
+                fetched.keys.clone_from(keys);
+                fetched.keys.truncate(limits::PROVIDER_KEYS);
+                fetched.fetched = draft.now();
+            }
+            (fetched.problem, fetched.problem_since) = (None, Timestamp::default());
+        }
+        Err(problem) => {
+            let mut problem = problem.clone();
+            truncate_bytes(&mut problem, limits::LABEL_VALUE);
+            if fetched.problem.is_none() {
+                fetched.problem_since = draft.now();
+            }
+            fetched.problem = Some(problem);
+        }
+    }
+    if next == *current {
+        return Ok(Change::empty(key));
+    }
+    let outcome = match &next.fetched.problem {
+        Some(problem) => problem.clone(),
+        None => format!("{} keys", next.fetched.keys.len()),
+    };
+    draft.add_description(format!("keys of {}: {outcome}", key.describe()));
+    draft.put(key.clone(), Arc::new(next).to_object());
+    Ok(draft.finish(key))
 }
 
 pub(super) fn record_proxy(

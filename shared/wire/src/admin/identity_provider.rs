@@ -2,8 +2,8 @@
 //! weak ones and private ones are never stored.
 
 use toolgate_model::{
-    AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, IdentityProvider, KeyMaterial,
-    RequiredClaim, SignatureAlgorithm, VerificationKey,
+    AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, FetchedKeys, IdentityProvider,
+    KeyMaterial, RequiredClaim, SignatureAlgorithm, VerificationKey,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -43,8 +43,10 @@ impl ProtoConversion for IdentityProvider {
             issuer: issuer("spec.issuer", &spec.issuer)?,
             audiences: audiences("spec.audiences", &spec.audiences)?,
             algorithms: algorithms("spec.algorithms", &spec.algorithms)?,
-            keys: keys(&spec.keys)?,
+            keys: keys("spec.keys", &spec.keys)?,
+            jwks_url: jwks_url(spec)?,
             claims,
+            fetched: fetched(proto.status.as_ref())?,
         })
     }
 
@@ -63,7 +65,9 @@ impl ProtoConversion for IdentityProvider {
                 keys: self.keys.iter().map(key_to_proto).collect(),
                 subject_claim: self.claims.subject.as_str().to_owned(),
                 groups_claim: self.claims.groups.as_str().to_owned(),
+                jwks_url: self.jwks_url.clone().unwrap_or_default(),
             }),
+            status: fetched_to_proto(&self.fetched),
         }
     }
 }
@@ -210,8 +214,98 @@ pub(super) fn admitted_to_proto(given: &[AdmittedProvider]) -> Vec<pb::AdmittedP
     given.iter().map(one).collect()
 }
 
-fn keys(given: &[pb::JsonWebKey]) -> Result<Vec<VerificationKey>, FieldViolation> {
-    let field = "spec.keys";
+/// Validates the URL of the key set; `None` if it is empty.
+fn jwks_url(spec: &pb::IdentityProviderSpec) -> Result<Option<String>, FieldViolation> {
+    let (field, given) = ("spec.jwks_url", spec.jwks_url.as_str());
+    if given.is_empty() {
+        return Ok(None);
+    }
+    if !spec.keys.is_empty() {
+        let reason = "must be empty together with `keys`: list the keys, or have them fetched";
+        return Err(FieldViolation::new(field, reason));
+    }
+    let text = field::bounded(field, given, limits::URL)?;
+    let url = text.parse::<url::Url>().ok();
+    let fits = |url: &url::Url| {
+        let scheme = matches!(url.scheme(), "http" | "https");
+        scheme && url.host().is_some() && url.username().is_empty() && url.password().is_none()
+    };
+    if url.as_ref().is_some_and(fits) {
+        return Ok(Some(text));
+    }
+    let reason = "is not an absolute http or https URL";
+    Err(FieldViolation::new(field, reason))
+}
+
+fn fetched(given: Option<&pb::IdentityProviderStatus>) -> Result<FetchedKeys, FieldViolation> {
+    let Some(given) = given else {
+        return Ok(FetchedKeys::default());
+    };
+    let time = |field: &str, given| field::timestamp(field, given).map(Option::unwrap_or_default);
+    Ok(FetchedKeys {
+        keys: keys("status.keys", &given.keys)?,
+        fetched: time("status.fetch_time", given.fetch_time.as_ref())?,
+        problem: match given.problem.as_str() {
+            "" => None,
+            text => Some(field::text("status.problem", text, limits::REASON)?),
+        },
+        problem_since: time(
+            "status.problem_since_time",
+            given.problem_since_time.as_ref(),
+        )?,
+    })
+}
+
+fn fetched_to_proto(given: &FetchedKeys) -> Option<pb::IdentityProviderStatus> {
+    (*given != FetchedKeys::default()).then(|| pb::IdentityProviderStatus {
+        keys: given.keys.iter().map(key_to_proto).collect(),
+        fetch_time: field::to_known_timestamp(given.fetched),
+        problem: given.problem.clone().unwrap_or_default(),
+        problem_since_time: field::to_known_timestamp(given.problem_since),
+    })
+}
+
+/// Reads a JSON Web Key Set of a provider: the usable keys, at most `limit`. Keys for other purposes, of other types or of no
+/// sufficient strength are left out, as providers list them as well.
+pub fn key_set(text: &[u8], limit: usize) -> Result<Vec<VerificationKey>, &'static str> {
+    let set: serde_json::Value =
+        serde_json::from_slice(text).map_err(|_malformed| "is not JSON")?;
+    let members = set.get("keys").and_then(serde_json::Value::as_array);
+    let members = members.ok_or("has no list `keys`")?;
+    let usable = members.iter().filter_map(|member| {
+        let text = |name: &str| match member.get(name) {
+            None => Some(String::new()),
+            Some(value) => value.as_str().map(str::to_owned),
+        };
+        let given = pb::JsonWebKey {
+            kid: text("kid")?,
+            kty: text("kty")?,
+            alg: text("alg")?,
+            r#use: text("use")?,
+            crv: text("crv")?,
+            n: text("n")?,
+            e: text("e")?,
+            x: text("x")?,
+            y: text("y")?,
+        };
+        key(&given).ok()
+    });
+    let mut found: Vec<VerificationKey> = Vec::new();
+    for key in usable {
+        // Of two keys with one id, none could be chosen.
+        if found.len() < limit && found.iter().all(|known| known.id != key.id) {
+            found.push(key);
+        }
+    }
+    match found.is_empty() {
+        true => {
+            Err("has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519")
+        }
+        false => Ok(found),
+    }
+}
+
+fn keys(field: &str, given: &[pb::JsonWebKey]) -> Result<Vec<VerificationKey>, FieldViolation> {
     let found = field::each(field, given, limits::PROVIDER_KEYS, key)?;
     for (at, key) in found.iter().enumerate() {
         if found.iter().take(at).any(|earlier| earlier.id == key.id) {

@@ -22,11 +22,14 @@ impl KindRules for IdentityProvider {
     fn check_fields(&self, _now: Timestamp) -> Result<(), Rejection> {
         let name = "keys of an identity provider";
         check_limit("spec.keys", name, limits::PROVIDER_KEYS, self.keys.len())?;
-        if self.keys.is_empty() {
-            let reason = "is required: list the keys of the provider's JSON Web Key Set";
-            return Err(Rejection::invalid("spec.keys", reason));
-        }
         Ok(())
+    }
+
+    /// Keeps the keys that were fetched from the same source.
+    fn keep_immutable(&mut self, current: Option<&Self>) {
+        let source = |it: &Self| (it.issuer.clone(), it.jwks_url.clone(), it.keys.is_empty());
+        let same = current.filter(|current| source(current) == source(self));
+        self.fetched = same.map(|it| it.fetched.clone()).unwrap_or_default();
     }
 
     /// Returns the gateways that admit callers of the provider.

@@ -1,0 +1,162 @@
+//! Tests of identity providers in gateways: a change of a provider reaches the gateways that admit its callers, and no others.
+
+use std::sync::Arc;
+
+use toolgate_model::{
+    AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, Gateway, IdentityProvider,
+    KeyMaterial, ObjectMeta, PrefixMode, RequiredClaim, SignatureAlgorithm, TrustedIssuer, Uid,
+    VerificationKey,
+};
+
+use super::*;
+use crate::{
+    Command, ObjectEvent, ObjectKey, OperatorObject,
+    fixture::{StoreFixture, gateway, name, slug},
+};
+
+fn key(id: &str) -> VerificationKey {
+    VerificationKey {
+        id: id.to_owned(),
+        algorithm: None,
+        material: KeyMaterial::Ec {
+            curve: EllipticCurve::P256,
+            x: "x".to_owned(),
+            y: "y".to_owned(),
+        },
+    }
+}
+
+fn provider(id: &str, keys: &[&str]) -> IdentityProvider {
+    IdentityProvider {
+        name: name("acme", id),
+        meta: ObjectMeta::default(),
+        issuer: format!("https://{id}.example"),
+        audiences: vec!["toolgate".to_owned()],
+        algorithms: vec![SignatureAlgorithm::ES256],
+        keys: keys.iter().map(|id| key(id)).collect(),
+        jwks_url: None,
+        claims: ClaimMapping::default(),
+        fetched: Default::default(),
+    }
+}
+
+fn admitting(id: &str, providers: &[&str]) -> Gateway {
+    let admitted = providers.iter().map(|provider| AdmittedProvider {
+        provider: slug(provider),
+        groups: vec!["mcp".to_owned()],
+        claims: Vec::new(),
+    });
+    Gateway {
+        identity_providers: admitted.collect(),
+        ..gateway("acme", id, PrefixMode::Always, &[])
+    }
+}
+
+fn world() -> StoreFixture {
+    let mut world = StoreFixture::with(&["acme"]);
+    world.create(provider("corp", &["a"]).into()).unwrap();
+    world.create(admitting("office", &["corp"]).into()).unwrap();
+    world.create(admitting("closed", &[]).into()).unwrap();
+    world
+}
+
+fn update(world: &mut StoreFixture, object: IdentityProvider) {
+    let object = OperatorObject::from(object);
+    let expected = world.modified(&object.key());
+    world.run(Command::Update { object, expected }).unwrap();
+}
+
+fn trusted(compiled: &CompileOutput, id: &str) -> Vec<TrustedIssuer> {
+    resource(compiled, id).identity_providers
+}
+
+fn fetched(world: &StoreFixture, found: Result<Vec<VerificationKey>, String>) -> Command {
+    let name = name("acme", "corp");
+    let uid = world.state.identity_providers.get(&name).unwrap().meta.uid;
+    Command::RecordProviderKeys { name, uid, found }
+}
+
+#[test]
+fn a_gateway_contains_what_a_proxy_needs_to_verify_tokens() {
+    let world = world();
+    let compiled = compile(&world.state);
+    let found = trusted(&compiled, "office");
+    let [issuer] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert_eq!(issuer.issuer, "https://corp.example");
+    assert_eq!(issuer.keys, [key("a")]);
+    let required = RequiredClaim {
+        claim: ClaimPath::new("groups").unwrap(),
+        values: vec!["mcp".to_owned()],
+    };
+    assert_eq!(issuer.required, [required]);
+    assert_eq!(trusted(&compiled, "closed"), []);
+}
+
+#[test]
+fn a_change_of_a_provider_compiles_the_gateways_that_admit_it_only() {
+    let mut world = world();
+    let before = compile(&world.state);
+    update(&mut world, provider("corp", &["a", "b"]));
+    assert_eq!(before.recompiled_resources(&world.state), Some(1));
+    let after = recompile(&world.state, &before);
+    assert_eq!(after.snapshot, compile(&world.state).snapshot);
+    assert_eq!(trusted(&after, "office")[0].keys.len(), 2);
+    // A provider that is lost takes its callers' access away.
+    let at = ObjectKey::IdentityProvider(name("acme", "corp"));
+    let (key, revision) = (at.to_string(), world.revision + 1);
+    world
+        .state
+        .apply([ObjectEvent::Delete { key, revision }], revision);
+    let lost = recompile(&world.state, &after);
+    assert_eq!(trusted(&lost, "office"), []);
+    let kind = ProblemKind::NoProvider(name("acme", "corp"));
+    assert!(lost.problems.values().flatten().any(|it| it.kind == kind));
+}
+
+#[test]
+fn a_gateway_names_providers_that_exist_and_keeps_them() {
+    let mut world = world();
+    let refused = world.create(admitting("other", &["absent"]).into());
+    assert!(refused.is_err());
+    let key = ObjectKey::IdentityProvider(name("acme", "corp"));
+    let expected = None;
+    let refused = world.run(Command::Delete { key, expected });
+    assert!(matches!(refused, Err(crate::Rejection::InUse { .. })));
+}
+
+#[test]
+fn oa_09_fetched_keys_stay_in_use_while_the_provider_cannot_be_reached() {
+    let mut world = world();
+    update(&mut world, provider("corp", &[]));
+    let keys = |world: &StoreFixture| trusted(&compile(&world.state), "office")[0].keys.clone();
+    assert_eq!(keys(&world), []);
+    world.run(fetched(&world, Ok(vec![key("b")]))).unwrap();
+    assert_eq!(keys(&world), [key("b")]);
+    world.run(fetched(&world, Err("503".to_owned()))).unwrap();
+    assert_eq!(keys(&world), [key("b")]);
+    let stored = |world: &StoreFixture| {
+        let stored = world.state.identity_providers.get(&name("acme", "corp"));
+        IdentityProvider::clone(&stored.unwrap().object)
+    };
+    assert_eq!(stored(&world).fetched.problem.as_deref(), Some("503"));
+    // The same outcome again is no write.
+    let again = world.run(fetched(&world, Err("503".to_owned()))).unwrap();
+    assert!(again.is_empty(), "{again:?}");
+    // An operator changes something else: the keys stay. Keys of another source do not.
+    let mut same = provider("corp", &[]);
+    same.audiences.push("x".to_owned());
+    update(&mut world, same.clone());
+    assert_eq!(keys(&world), [key("b")]);
+    same.jwks_url = Some("https://keys.example/set".to_owned());
+    update(&mut world, same);
+    assert_eq!(keys(&world), []);
+    // The answer of a provider that was replaced meanwhile is not stored.
+    let command = Command::RecordProviderKeys {
+        name: name("acme", "corp"),
+        uid: Uid::of(&"former"),
+        found: Ok(vec![key("c")]),
+    };
+    assert!(world.run(command).unwrap().is_empty());
+}

@@ -1,0 +1,203 @@
+//! The control plane follows the keys of identity providers: their discovery, rotations and outages.
+
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, ensure};
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde_json::{Value, json};
+use toolgate_tests::agent::Agent;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::loopback_server::LoopbackServer;
+use toolgate_tests::sandbox::Sandbox;
+use toolgate_tests::token_issuer::TokenIssuer;
+use toolgate_tests::toolgate::{CommandLine, ToolgateUp, start_deployment};
+
+/// Documents of a provider; no document stands for an outage.
+#[derive(Default)]
+struct PublishedDocuments {
+    configuration: Mutex<Option<Value>>,
+    keys: Mutex<Option<Value>>,
+    fetches: AtomicUsize,
+}
+
+impl PublishedDocuments {
+    fn answer(&self, document: &Mutex<Option<Value>>) -> (StatusCode, String) {
+        self.fetches.fetch_add(1, Ordering::Relaxed);
+        let document = document.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*document {
+            Some(document) => (StatusCode::OK, document.to_string()),
+            None => (StatusCode::SERVICE_UNAVAILABLE, String::new()),
+        }
+    }
+
+    fn set_keys(&self, keys: Option<Value>) {
+        *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    fn set_configuration(&self, configuration: Option<Value>) {
+        let mut held = self
+            .configuration
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = configuration;
+    }
+}
+
+/// Provider that publishes its keys, and a gateway that admits its callers.
+struct ProviderScenario {
+    sandbox: Sandbox,
+    up: ToolgateUp,
+    cli: CommandLine,
+    published: Arc<PublishedDocuments>,
+    issuer: TokenIssuer,
+    url: String,
+    _server: LoopbackServer,
+}
+
+impl ProviderScenario {
+    async fn start(name: &str) -> Result<Self> {
+        let published = Arc::<PublishedDocuments>::default();
+        let (first, second) = (Arc::clone(&published), Arc::clone(&published));
+        let router = Router::new()
+            .route(
+                "/.well-known/openid-configuration",
+                get(async move || first.answer(&first.configuration)),
+            )
+            .route("/keys", get(async move || second.answer(&second.keys)));
+        let server = LoopbackServer::start(router).await?;
+        let url = format!("http://{}", server.address());
+        let (sandbox, up, cli) = start_deployment(name).await?;
+        let scenario = Self {
+            issuer: TokenIssuer::new(&url, "first")?,
+            sandbox,
+            up,
+            cli,
+            published,
+            url,
+            _server: server,
+        };
+        scenario.publish()?;
+        let configuration = json!({
+            "issuer": scenario.url, "jwks_uri": format!("{}/keys", scenario.url),
+        });
+        scenario.published.set_configuration(Some(configuration));
+        Ok(scenario)
+    }
+
+    /// Publishes the keys of the issuer, among keys that Toolgate does not use.
+    fn publish(&self) -> Result<()> {
+        let mut keys = vec![
+            json!({"kty": "oct", "kid": "secret", "k": "c2VjcmV0"}),
+            json!({"kty": "RSA", "kid": "enc", "use": "enc", "n": "AQAB", "e": "AQAB"}),
+            json!({"kty": "RSA", "kid": "weak", "n": "AQAB", "e": "AQAB", "x5c": ["x"]}),
+        ];
+        keys.extend(self.issuer.public_keys()?);
+        self.published.set_keys(Some(json!({"keys": keys})));
+        Ok(())
+    }
+
+    async fn admit(&self, spec: &str) -> Result<()> {
+        let head = "apiVersion: toolgate/v1\nkind:";
+        let documents = format!(
+            "{head} IdentityProvider\nmetadata: {{name: corp}}\nspec:\n  issuer: {}\n  audiences: [toolgate]\n  \
+             algorithms: [ES256]\n{spec}---\n{head} Gateway\nmetadata: {{name: office}}\nspec:\n  bindings: \
+             [{{server: demo, allTools: true}}]\n  identityProviders: [{{provider: corp}}]\n",
+            self.url
+        );
+        let file = self.sandbox.join("manifest.yaml");
+        fs::write(&file, documents)?;
+        let file = file.display().to_string();
+        self.cli.run(&["apply", "-f", &file]).await.map(drop)
+    }
+
+    fn agent(&self, key: &str) -> Result<Agent> {
+        let claims = self.issuer.claims("toolgate", "ada", &json!({}));
+        let token = self.issuer.sign(key, &claims)?;
+        Ok(Agent::modern(&self.up.url("office"), &token))
+    }
+
+    async fn status(&self) -> Result<Value> {
+        let shown = self.cli.json(&["get", "idp", "corp"]).await?;
+        let found = shown.get("status").cloned();
+        found.context("no status")
+    }
+
+    async fn eventually_failing(&self, part: &str) -> Result<Value> {
+        eventually("the status shows the problem", HANG_GUARD, || async {
+            let status = self.status().await?;
+            let problem = status["problem"].as_str().unwrap_or_default();
+            ensure!(problem.contains(part), "{status}");
+            Ok(status)
+        })
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oa_08_a_rotation_of_a_provider_is_followed_and_an_outage_keeps_its_keys() {
+    let mut scenario = ProviderScenario::start("provider-keys").await.unwrap();
+    scenario.admit("").await.unwrap();
+    let old = scenario.agent("first").unwrap();
+    eventually("the keys are found", HANG_GUARD, || old.tools())
+        .await
+        .unwrap();
+    let status = scenario.status().await.unwrap();
+    assert_eq!(status["keys"].as_array().unwrap().len(), 1, "{status}");
+
+    scenario.issuer.add_key("second").unwrap();
+    scenario.publish().unwrap();
+    let new = scenario.agent("second").unwrap();
+    let before = scenario.published.fetches.load(Ordering::Relaxed);
+    eventually("the new key is found", HANG_GUARD, || async {
+        // Tokens with keys that do not exist lead to no fetch.
+        old.tools().await?;
+        new.tools().await.map(drop)
+    })
+    .await
+    .unwrap();
+    let fetches = scenario.published.fetches.load(Ordering::Relaxed) - before;
+    assert!(fetches <= 4, "two documents in each interval: {fetches}");
+
+    scenario.published.set_keys(None);
+    let status = scenario.eventually_failing("503").await.unwrap();
+    assert_eq!(status["keys"].as_array().unwrap().len(), 2, "{status}");
+    old.tools().await.unwrap();
+    new.tools().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oa_09_a_wrong_issuer_or_document_gives_no_keys_and_is_shown() {
+    let scenario = ProviderScenario::start("provider-faults").await.unwrap();
+    let other =
+        json!({"issuer": "http://other.example", "jwks_uri": format!("{}/keys", scenario.url)});
+    scenario.published.set_configuration(Some(other));
+    scenario.admit("").await.unwrap();
+    scenario.eventually_failing("another issuer").await.unwrap();
+    let gateway = scenario
+        .cli
+        .json(&["get", "gateway", "office"])
+        .await
+        .unwrap();
+    assert!(
+        gateway["status"]["problemDetails"]
+            .to_string()
+            .contains("NO_PROVIDER_KEYS")
+    );
+    // A change of the source is followed at once.
+    let set = format!("  jwksUrl: {}/keys\n", scenario.url);
+    scenario.admit(&set).await.unwrap();
+    let agent = scenario.agent("first").unwrap();
+    eventually("the keys are found", HANG_GUARD, || agent.tools())
+        .await
+        .unwrap();
+    scenario.published.set_keys(Some(json!({"keys": []})));
+    let set = format!("  jwksUrl: {}/keys?2\n", scenario.url);
+    scenario.admit(&set).await.unwrap();
+    scenario.eventually_failing("no key").await.unwrap();
+    let reply = agent.request("tools/list", json!({})).await.unwrap();
+    assert_eq!(reply.status, 401, "keys of another source are not kept");
+}
