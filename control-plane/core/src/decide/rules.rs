@@ -5,6 +5,7 @@ mod credential;
 mod gateway;
 mod organization;
 mod server;
+mod shared_domain;
 mod token;
 
 use toolgate_model::{
