@@ -13,7 +13,10 @@ use std::{
 
 use serde_json::json;
 
-use self::clients::{ClientProfile, TemplateValues};
+use self::{
+    clients::{ClientProfile, TemplateValues},
+    settings_file::SettingsChange,
+};
 use crate::cli::{
     client::{
         admin::{AdminCommandOptions, AdminConnectionOptions},
@@ -349,11 +352,19 @@ fn tell_written(
     path: &Path,
     within: &str,
     name: &str,
-    changed: bool,
+    change: SettingsChange,
     out: &mut OutputWriter,
 ) -> Result<(), CliError> {
-    let word = if changed { "written" } else { "already there" };
+    let word = match change.is_changed {
+        true => "written",
+        false => "already there",
+    };
     let told = out.line(format_args!("{}: {within}.{name} {word}", path.display()));
+    if let Some(mode) = change.former_mode {
+        out.notice(format_args!(
+            "  others than its owner had access to the file (mode {mode:03o}); they have none now, because it holds a token"
+        ));
+    }
     out.notice(format_args!(
         "  next: restart {}; `toolgate connect {} --name {name} --undo` takes it out again",
         client.title, client.id
