@@ -18,7 +18,7 @@ use toolgate_discovery::{
     schedule::ScheduleOptions,
 };
 use toolgate_egress::HttpClient;
-use toolgate_mcp::message::Implementation;
+use toolgate_mcp::{cdn_loop::CdnId, message::Implementation};
 use toolgate_model::Slug;
 use toolgate_runtime::{
     Backoff, Drain, Metrics, Readiness, SharedClock, random,
@@ -197,7 +197,8 @@ impl ControlPlane {
         };
         let monitoring = monitor.run(context.drain.clone());
         context.drain.spawn("store space", monitoring);
-        let prober = Arc::new(probe(&writer, &vault, &context, leadership));
+        let cdn_id = CdnId::derive(keys.token_minter.key());
+        let prober = Arc::new(probe(&writer, &vault, &context, (leadership, cdn_id)));
         let write_path = Arc::new(WritePath {
             writer,
             vault,
@@ -353,7 +354,7 @@ fn probe(
     writer: &StoreWriter,
     vault: &Arc<EnvelopeSealer>,
     context: &ControlPlaneContext,
-    leadership: Leadership,
+    (leadership, cdn_id): (Leadership, CdnId),
 ) -> OnDemandProber {
     let (sender, targets) = watch::channel(Arc::<ProbeTargets>::default());
     let published = writer.published.clone();
@@ -374,6 +375,7 @@ fn probe(
     });
     let options = DiscoveryOptions {
         http: context.http.clone(),
+        cdn_id,
         headers: Arc::new(CredentialHeaders {
             published,
             vault: Arc::clone(vault),

@@ -7,6 +7,7 @@ use toolgate_data_core::{
     AuthnId, ClientStateSealer, TokenHasher, View,
     port::{CredentialResolver, RevocationList},
 };
+use toolgate_mcp::cdn_loop::CdnId;
 use toolgate_model::{ServerHealth, Slug, Version};
 use toolgate_sync::{CallLog, FleetMembership, SharedKeys, SyncHandle};
 
@@ -55,6 +56,9 @@ pub trait KeySet: Send + Sync + 'static {
 
     /// Returns the sealer of ids and cursors.
     fn sealer(&self) -> &ClientStateSealer;
+
+    /// Returns the id of the deployment in `CDN-Loop`.
+    fn cdn_id(&self) -> &CdnId;
 }
 
 impl ConfigSource for SyncHandle {
@@ -108,5 +112,9 @@ impl KeySet for SharedKeys {
 
     fn sealer(&self) -> &ClientStateSealer {
         &self.sealer
+    }
+
+    fn cdn_id(&self) -> &CdnId {
+        &self.cdn_id
     }
 }

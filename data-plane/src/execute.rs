@@ -42,6 +42,8 @@ pub(crate) struct PlannedRequest {
     /// Refusal of a stream, if the client does not accept one. The head of the request is dropped already: it would
     /// keep the buffer of the connection.
     pub(crate) events: Result<(), Refusal>,
+    /// `CDN-Loop` of the client, copied.
+    pub(crate) cdn_loop: Option<HeaderValue>,
     pub(crate) permit: RequestPermit,
 }
 
@@ -73,6 +75,7 @@ pub(crate) async fn execute<S: ConfigSource>(
         gateway,
         caller,
         events,
+        cdn_loop: _,
         permit,
     } = request;
     let subject = session.claims().map(|claims| SessionContext {

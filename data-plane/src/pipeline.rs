@@ -135,6 +135,7 @@ pub(crate) async fn arrive<S: ConfigSource>(
         measurement.set_client(transport_request::user_agent(&head.headers));
     }
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
+    transport_request::check_loop(&head.headers, keys.cdn_id()).map_err(Refusal::Loop)?;
     let now = measurement.received_at();
     let unauthenticated = |_: &Refusal| {
         let limiter = &state.anonymous_events;
@@ -230,6 +231,7 @@ impl<K: KeySet> Arrival<K> {
             gateway: self.gateway,
             caller: self.caller,
             events: transport_request::accepts_events(&self.head.headers),
+            cdn_loop: transport_request::cdn_loop(&self.head.headers),
             permit: self.permit,
         };
         Ok((request, self.head))

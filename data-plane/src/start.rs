@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use tokio::time::sleep;
 use toolgate_actor::ActorSystem;
 use toolgate_data_core::{ServerView, session::owning_proxy};
@@ -24,7 +25,7 @@ use toolgate_upstream::{
 };
 
 use crate::{
-    config_source::ConfigSource,
+    config_source::{ConfigSource, KeySet as _},
     event_limiter::EventLimiter,
     forwarding::PeerRequestHandler,
     proxy_state::ProxyState,
@@ -248,8 +249,11 @@ fn upstream_registry<S: ConfigSource>(
         let configured = view.server(&server.name);
         configured.is_some_and(|configured| configured.digest == server.digest)
     };
+    let keys = source.clone();
+    let cdn_id = move || HeaderValue::from_str(keys.keys()?.cdn_id().as_str()).ok();
     Arc::new(UpstreamRegistry::new(UpstreamOptions {
         is_current: Box::new(is_current),
+        cdn_id: Box::new(cdn_id),
         egress,
         credentials: Arc::new(source.clone()),
         endpoints: Arc::new(ConfiguredEndpoints),

@@ -4,6 +4,7 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, Either, join, join_all, select};
+use http::HeaderValue;
 use tokio::time::timeout;
 use toolgate_client::{
     ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ReadLimits, ServerClient,
@@ -29,6 +30,8 @@ use crate::{
 /// Dependencies of an inspection.
 pub(crate) struct ServerInspector {
     pub(crate) http: HttpClient,
+    /// Id of this deployment in `CDN-Loop`.
+    pub(crate) cdn_id: Option<HeaderValue>,
     pub(crate) headers: Arc<dyn HeaderSource>,
     pub(crate) implementation: Implementation,
     pub(crate) list_limits: ListingLimits,
@@ -79,7 +82,11 @@ impl ServerInspector {
             legacy_version,
         } = match self.connect_and_list(target, earlier.as_ref()).await {
             Ok(seen) => seen,
-            Err(problem) => return failed(target, earlier, problem, now()),
+            Err(problem) => {
+                // Definitions that came from this deployment itself grow with each probe.
+                let is_loop = problem.failure == Some(ProbeFailure::GatewayLoop);
+                return failed(target, earlier.filter(|_| !is_loop), problem, now());
+            }
         };
         match assemble(target, &peer, &lists, earlier.as_ref()) {
             Ok((seen, succeeded)) => {
@@ -140,6 +147,7 @@ impl ServerInspector {
             .map_err(in_words)?
             .with_max_timeout(self.list_limits.request_time)
             .with_limits(limits)
+            .with_cdn_id(self.cdn_id.clone())
             .with_response_budget(Arc::clone(&self.budget));
         let peer = detect(
             &self.http,

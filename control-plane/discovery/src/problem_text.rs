@@ -5,7 +5,10 @@ use toolgate_client::{
     error::{StatusProblem, shorten},
 };
 use toolgate_egress::{CertificateProblem, EgressErrorClass};
-use toolgate_mcp::definition::{DefinitionKind, RejectedDefinition};
+use toolgate_mcp::{
+    cdn_loop::CdnLoopError,
+    definition::{DefinitionKind, RejectedDefinition},
+};
 use toolgate_model::{ProbeFailure, ProbeProblem};
 
 use crate::{port::HeaderError, target::ProbeTarget};
@@ -18,11 +21,16 @@ const MAX_PROBLEM_BYTES: usize = 1500;
 
 /// Returns the problem of a server that could not be probed.
 pub fn of_failure(error: &ClientError, target: &ProbeTarget) -> String {
-    bounded_line(&format!(
-        "{}; {}",
-        error.public_message(),
-        advice(error, target)
-    ))
+    let text = match error.reported_loop() {
+        Some(CdnLoopError::PassedBefore) => {
+            "the server is a gateway of this deployment; bind the servers behind it themselves, and delete this one"
+        }
+        Some(CdnLoopError::ChainTooLong) => {
+            "the server is a gateway that reports a loop, or a chain of too many gateways; use the servers behind it"
+        }
+        None => &format!("{}; {}", error.public_message(), advice(error, target)),
+    };
+    bounded_line(text)
 }
 
 /// Returns the problem of a list that could not be read.
@@ -98,6 +106,7 @@ fn failure(error: &ClientError) -> ProbeFailure {
             EgressErrorClass::Tls => ProbeFailure::Tls,
             EgressErrorClass::Unreachable | EgressErrorClass::Broken => ProbeFailure::Unreachable,
         },
+        ClientError::Status(_) if error.reported_loop().is_some() => ProbeFailure::GatewayLoop,
         ClientError::Status(problem) => match problem.status.as_u16() {
             401 | 403 => ProbeFailure::Credential,
             300..=399 => ProbeFailure::Redirected,

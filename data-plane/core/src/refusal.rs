@@ -3,7 +3,9 @@
 use std::{borrow::Cow, fmt};
 
 use serde_json::json;
-use toolgate_mcp::{FrameError, FrameLimits, RpcError, error::DATA_REFUSAL, versions};
+use toolgate_mcp::{
+    FrameError, FrameLimits, RpcError, cdn_loop::CdnLoopError, error::DATA_REFUSAL, versions,
+};
 use toolgate_model::RateLimitKey;
 
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
@@ -26,6 +28,9 @@ pub enum Refusal {
     /// The token is missing or invalid, or does not authorize this gateway; the response does not say which.
     #[error("a valid bearer token is required")]
     Unauthenticated,
+    /// The request has passed this deployment before, or too many others.
+    #[error(transparent)]
+    Loop(#[from] CdnLoopError),
     /// The `Accept` header lists none of the possible response types.
     #[error("`Accept` must list {0}")]
     NotAcceptable(&'static str),
@@ -165,6 +170,8 @@ pub enum UpstreamFailure {
     Status,
     /// The HTTP status is one of a fault of the server (5xx). The tool may have run.
     ServerError,
+    /// The server reports a loop of requests (HTTP 508): it leads back to this deployment, or to itself.
+    Loop,
     /// The server rejected the credential, or the credential could not be resolved.
     Credential,
     /// The server limits the rate of calls.
@@ -225,6 +232,7 @@ impl Refusal {
             | Self::NotConfigured => 503,
             Self::TooManyRequests(_) | Self::RateLimited { .. } | Self::TooManyOpen(_) => 429,
             Self::PeerLost => 502,
+            Self::Loop(_) => 508,
             Self::Internal => 500,
         }
     }
@@ -267,7 +275,7 @@ impl Refusal {
             }
             Self::RateLimited { per, seconds } => RpcError::internal(text)
                 .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
-            Self::GatewayDenied | Self::GatewayUnreadable => {
+            Self::GatewayDenied | Self::GatewayUnreadable | Self::Loop(_) => {
                 RpcError::internal(text).with(json!({ DATA_REFUSAL: self.kind() }))
             }
             Self::Overloaded
@@ -310,6 +318,7 @@ impl Refusal {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::Unauthenticated => "unauthenticated",
+            Self::Loop(reason) => reason.kind(),
             Self::NotAcceptable(_) => "not_acceptable",
             Self::MediaType => "media_type",
             Self::BodyTooLarge(_) => "body_too_large",
@@ -389,6 +398,9 @@ impl UpstreamFailure {
             Self::ServerError => {
                 format!("the server of this {noun} failed; the call may have taken effect")
             }
+            Self::Loop => format!(
+                "the server of this {noun} reports that its requests run in a loop: ask your administrator"
+            ),
             Self::Credential => format!(
                 "the server of this {noun} does not accept its credential: ask your administrator"
             ),
@@ -439,6 +451,7 @@ impl UpstreamFailure {
             Self::Broken => "upstream_broken",
             Self::Status => "upstream_status",
             Self::ServerError => "upstream_server_error",
+            Self::Loop => "upstream_loop",
             Self::Credential => "upstream_credential",
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",

@@ -9,6 +9,7 @@ use toolgate_data_core::{
     TokenHasher,
     seal::{ClientStateSealer, SealingKey},
 };
+use toolgate_mcp::cdn_loop::CdnId;
 use toolgate_model::Digest;
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, credentials_client::CredentialsClient,
@@ -33,7 +34,9 @@ pub struct SharedKeys {
     pub hasher: TokenHasher,
     /// Sealer of ids and cursors.
     pub sealer: ClientStateSealer,
-    /// Digest of the keyring. The keys themselves are not kept: both fields above hold what is derived from them.
+    /// Id of the deployment in `CDN-Loop`.
+    pub cdn_id: CdnId,
+    /// Digest of the keyring. The keys themselves are not kept: the fields above hold what is derived from them.
     digest: Digest,
 }
 
@@ -50,6 +53,7 @@ impl SharedKeys {
         Some(Self {
             hasher,
             sealer,
+            cdn_id: CdnId::derive(&*keyring.token_key),
             digest: keyring.digest(),
         })
     }

@@ -22,6 +22,7 @@ use toolgate_data_core::{
     seal::SealingKey,
 };
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
+use toolgate_mcp::cdn_loop::CdnId;
 use toolgate_model::{
     AllowList, CallTimeouts, CredentialHosts, CredentialScope, Definition, Digest, Era, ObjectName,
     RelayPolicy, ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource,
@@ -99,6 +100,9 @@ pub const TOOLS: [&str; 43] = [
     "tick",
 ];
 
+/// Key that the id of the deployment is derived from.
+pub const DEPLOYMENT_KEY: [u8; 32] = [1; 32];
+
 /// Running proxy with its servers.
 pub struct TestRig {
     pub legacy: FakeServer,
@@ -135,6 +139,7 @@ pub struct FixedSource {
 pub struct FixedKeys {
     hasher: TokenHasher,
     sealer: ClientStateSealer,
+    cdn_id: CdnId,
 }
 
 impl TestRig {
@@ -203,7 +208,11 @@ impl TestRig {
         let source = FixedSource {
             snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
-            keys: Arc::new(FixedKeys { hasher, sealer }),
+            keys: Arc::new(FixedKeys {
+                hasher,
+                sealer,
+                cdn_id: CdnId::derive(&DEPLOYMENT_KEY),
+            }),
             changes: watch::Sender::new(Version::default()),
             proxy: slug("proxy-one"),
             credentials_panic: Arc::default(),
@@ -656,6 +665,10 @@ impl KeySet for FixedKeys {
 
     fn sealer(&self) -> &ClientStateSealer {
         &self.sealer
+    }
+
+    fn cdn_id(&self) -> &CdnId {
+        &self.cdn_id
     }
 }
 

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
+use http::HeaderValue;
 use toolgate_client::{ClientError, PresentedCredential, ReadLimits, ServerEndpoint};
 use toolgate_data_core::{ServerView, port::UpstreamCredential, refusal::UpstreamFailure};
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
@@ -67,12 +68,13 @@ impl CallTarget {
         egress: &Egress,
         server: &ServerView,
         answers: &Arc<MemoryBudget>,
+        cdn_id: Option<&HeaderValue>,
     ) -> Result<Self, UpstreamFailure> {
         let http = egress.http(PoolOptions {
             connect_timeout: server.timeouts.connect,
             ..PoolOptions::default()
         });
-        let of = |endpoint| EndpointTarget::new(server, endpoint, answers);
+        let of = |endpoint| EndpointTarget::new(server, endpoint, answers, cdn_id);
         let others = server.endpoints.iter().skip(1).map(of);
         Ok(Self {
             http,
@@ -133,6 +135,7 @@ impl EndpointTarget {
         server: &ServerView,
         endpoint: &Endpoint,
         answers: &Arc<MemoryBudget>,
+        cdn_id: Option<&HeaderValue>,
     ) -> Result<Self, UpstreamFailure> {
         let configured = Arc::new(endpoint.clone());
         let endpoint = ServerEndpoint::new(&configured.url, None, server.timeouts);
@@ -146,6 +149,7 @@ impl EndpointTarget {
         let bare = Arc::new(AuthenticatedEndpoint {
             endpoint: endpoint
                 .with_limits(limits)
+                .with_cdn_id(cdn_id.cloned())
                 .with_response_budget(Arc::clone(answers)),
             configured: Arc::clone(&configured),
             credential: None,

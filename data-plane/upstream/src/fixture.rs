@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderValue;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_data_core::{
     AuthnId, ClientStateSealer, Plan, PlanInput, ServerView, View,
@@ -38,6 +39,9 @@ use toolgate_model::{
 };
 use toolgate_runtime::{Drain, ManualClock, SharedClock, budget::BudgetOwner, drain};
 use zeroize::Zeroizing;
+
+/// Id of the deployment of a test.
+pub(crate) const CDN_ID: &str = "toolgate-test";
 
 /// Maximum number of calls at the server of a test, the number from which it is crowded, and the share of one principal.
 pub(crate) const CALLS_PER_SERVER: usize = 1024;
@@ -153,6 +157,7 @@ fn with_drain(
         credentials: Arc::new(NoCredentials),
         endpoints: Arc::new(ConfiguredEndpoints),
         is_current: Box::new(is_current),
+        cdn_id: Box::new(|| Some(HeaderValue::from_static(CDN_ID))),
         region: String::new(),
         clock,
         drain,
@@ -315,6 +320,7 @@ pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallC
         session: Some(Arc::new(session)),
         log_level: Some(LogLevel::Info),
         log_requested: false,
+        cdn_loop: None,
         trace: None,
     }
 }

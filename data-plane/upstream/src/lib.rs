@@ -33,7 +33,7 @@ pub use endpoints::ConfiguredEndpoints;
 pub use feed::FeedNetwork;
 pub use health::HealthMonitor;
 pub use in_flight::InFlightCall;
-pub use registry::{CurrencyCheck, UpstreamOptions, UpstreamRegistry};
+pub use registry::{CdnIdSource, CurrencyCheck, UpstreamOptions, UpstreamRegistry};
 pub use send::{SendReport, SessionChoice, UpstreamClient};
 pub use session::{MAX_CONCURRENT_REJECTIONS, UpstreamSessionHandle};
 pub use session_network::SessionNetwork;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use http::HeaderValue;
 use toolgate_client::RequestHeaders;
 use toolgate_data_core::{
     ServerView,
@@ -55,13 +56,14 @@ pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
     session: Option<&UpstreamSessionHandle>,
     version: &str,
-    plan: &CallPlan,
+    (plan, cdn_loop): (&CallPlan, Option<&HeaderValue>),
     traceparent: Option<&str>,
 ) -> RequestHeaders {
-    let mut headers = match session {
+    let headers = match session {
         Some(session) => session.headers(),
         None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
+    let mut headers = headers.with_cdn_loop(cdn_loop);
     let mirrored = made
         .iter()
         .filter(|(name, _)| name.starts_with(PARAM_PREFIX));

@@ -271,7 +271,14 @@ impl UpstreamClient {
         };
         let request = rewritten(context, &options, input_responses)?;
         let traced = traceparent.as_deref();
-        let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
+        let passed = (&**plan, context.cdn_loop.as_ref());
+        let headers = outgoing(
+            &request.headers,
+            session.as_deref(),
+            version,
+            passed,
+            traced,
+        );
         let subscription = self.subscribe(plan, session.as_ref(), upstream, &endpoint);
         let subscriber = subscription.await;
         let in_session = session.clone().map(|session| (session, id));

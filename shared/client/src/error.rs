@@ -4,7 +4,9 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
 use toolgate_egress::{EgressError, EgressErrorClass};
-use toolgate_mcp::{FrameError, RpcError, deceptive_text};
+use toolgate_mcp::{
+    FrameError, RpcError, cdn_loop::CdnLoopError, deceptive_text, error::DATA_REFUSAL,
+};
 use toolgate_runtime::budget::BudgetExceeded;
 
 use crate::presented::PresentedCredential;
@@ -159,6 +161,16 @@ impl ClientError {
             credential.hide_in(text.to_mut());
         }
         self
+    }
+
+    /// Returns the reason of a Toolgate gateway that reports a loop of requests.
+    pub fn reported_loop(&self) -> Option<CdnLoopError> {
+        let Self::Status(problem) = self else {
+            return None;
+        };
+        let data = problem.rpc.as_ref()?.data.as_ref()?;
+        let reason = data.get(DATA_REFUSAL)?.as_str()?;
+        CdnLoopError::of_kind(reason).filter(|_| problem.status == StatusCode::LOOP_DETECTED)
     }
 
     /// Returns the HTTP status, if the error is one.

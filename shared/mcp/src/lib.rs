@@ -8,6 +8,7 @@ pub mod apps;
 pub mod batch;
 pub mod canonical;
 pub mod case_folding;
+pub mod cdn_loop;
 pub mod chunked_buffer;
 pub mod deceptive_text;
 pub mod definition;

@@ -251,7 +251,11 @@ impl CallMachine {
             CallOutcome::Failed(malformed @ UpstreamFailure::Malformed) => {
                 let running = running(malformed);
                 // A request that the server rejects does not count against its health, a fault of its own does.
-                let fault = [UpstreamFailure::ServerError, UpstreamFailure::Timeout];
+                let fault = [
+                    UpstreamFailure::ServerError,
+                    UpstreamFailure::Timeout,
+                    UpstreamFailure::Loop,
+                ];
                 let failure = if fault.contains(&invalid) {
                     invalid
                 } else {

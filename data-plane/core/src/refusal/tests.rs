@@ -39,6 +39,7 @@ fn status_and_code_follow_the_protocol() {
             429,
             -32603,
         ),
+        (Refusal::Loop(CdnLoopError::PassedBefore), 508, -32603),
         (Refusal::Overloaded, 503, -32603),
         (Refusal::NotConfigured, 503, -32603),
         (Refusal::GatewayDenied, 503, -32603),
