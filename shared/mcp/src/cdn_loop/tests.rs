@@ -48,10 +48,7 @@ fn other_deployments_pass_until_the_chain_is_too_long() {
     let chain = |count| vec!["other"; count].join(", ");
     assert_eq!(check(&[&chain(MAX_IDS - 1)]), Ok(()));
     assert_eq!(check(&[&chain(MAX_IDS)]), Err(CdnLoopError::ChainTooLong));
-    assert_eq!(
-        check(&vec!["other"; MAX_IDS]),
-        Err(CdnLoopError::ChainTooLong)
-    );
+    assert_eq!(check(&["other"; MAX_IDS]), Err(CdnLoopError::ChainTooLong));
     let long = "x".repeat(MAX_LENGTH + 1);
     assert_eq!(check(&[&long]), Err(CdnLoopError::ChainTooLong));
 }
