@@ -80,17 +80,15 @@ async fn a_call_between_two_deployments_that_bind_each_other_ends_where_it_came_
         .unwrap();
     let agent = Agent::modern(&first.url("one"), &first_token);
     let chained = tool(&agent, "two__demo__", "echo").await.unwrap();
-    agent
-        .echo(&chained, "through two deployments")
-        .await
-        .unwrap();
+    let called = agent.call(&chained, json!({"text": "through two"}));
+    assert!(called.await.unwrap().to_string().contains("through two"));
 
     bind(&second_cli, "two", &first, "one", &first_token)
         .await
         .unwrap();
     let other = Agent::modern(&second.url("two"), &second_token);
     let looped = tool(&other, "one__two__demo__", "echo").await.unwrap();
-    let answer = other.call(&looped, json!({"message": "x"})).await.unwrap();
+    let answer = other.call(&looped, json!({"text": "x"})).await.unwrap();
     assert_eq!(answer["isError"], true, "{answer}");
     let told = answer.to_string();
     assert!(told.contains("upstream_loop"), "{told}");
