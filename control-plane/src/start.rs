@@ -30,7 +30,7 @@ use crate::{
     WritePath,
     bootstrap::{BootstrapError, FirstToken},
     deployment_keys::{DeploymentKeysError, key_rotation},
-    deployment_record::{self, EmptyStoreError, OlderStoreError},
+    deployment_record::{self, DamagedRecordError, EmptyStoreError, OlderStoreError},
     leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
     restored_access::RestoredAccess,
@@ -127,6 +127,9 @@ pub enum StartError {
     /// The store lacks changes that this control plane has served.
     #[error(transparent)]
     OlderStore(#[from] OlderStoreError),
+    /// The record of the deployment is damaged.
+    #[error(transparent)]
+    DamagedRecord(#[from] DamagedRecordError),
     /// The deployment's keys cannot be opened or created.
     #[error(transparent)]
     Keys(DeploymentKeysError),
@@ -333,15 +336,18 @@ async fn reseal_all(writer: StoreWriter, vault: Arc<EnvelopeSealer>) {
     }
 }
 
-/// Starts the follower and waits until it has read the whole store once.
+/// Starts the follower and waits until it has read the whole store once. `serves_clients` is true if the process is ready also
+/// while its store is not followed.
 async fn follow(
     store: Arc<dyn Store>,
     context: &ControlPlaneContext,
+    serves_clients: bool,
 ) -> Result<StoreWriter, StartError> {
     let (sender, mut published) = watch::channel(Arc::<PublishedState>::default());
-    let unready = context.readiness.block("store");
     let clock = Arc::clone(&context.clock);
-    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &context.metrics);
+    let (readiness, metrics) = (&context.readiness, &context.metrics);
+    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, readiness, metrics);
+    let follower = follower.serving_clients(serves_clients);
     let resync = follower.resync();
     let drain = context.drain.clone();
     context.drain.spawn("store follower", follower.run(drain));

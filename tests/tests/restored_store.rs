@@ -110,6 +110,14 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     for words in ["deployment", "older copy", "--new-epoch"] {
         assert!(refused.contains(words), "{words}: {refused}");
     }
+    // A record that is damaged lets nothing through.
+    let served = std::fs::read(&record).unwrap();
+    std::fs::write(&record, "epoch 1\nrevision 12x\n").unwrap();
+    let refused = plane.restart().await.unwrap_err().to_string();
+    for words in ["deployment", "is damaged", "--new-epoch"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    std::fs::write(&record, served).unwrap();
     // On a machine that has served none, it tells that a proxy has seen later ones.
     std::fs::remove_file(&record).unwrap();
     plane.restart().await.unwrap();
@@ -303,6 +311,86 @@ async fn a_lost_store_file_is_refused_and_a_new_deployment_is_followed_by_the_pr
     )
     .await
     .unwrap();
+}
+
+/// Waits until a control plane tells that it does not follow its store, to probes, to `doctor` and in its metrics, and that a
+/// write is refused with the cause.
+async fn is_not_followed(plane: &ControlPlaneProcess, cli: &CommandLine, cause: &str) {
+    eventually("the readiness names the cause", HANG_GUARD, || async {
+        let ready = plane.readyz().await?;
+        ensure!(ready.starts_with("not ready"), "{ready}");
+        ensure!(ready.contains(cause), "{ready}");
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let metrics = plane.metrics().await.unwrap();
+    assert!(metrics.contains("toolgate_store_refused 1"), "{metrics}");
+    let findings = cli.output(&["doctor"]).await.unwrap();
+    let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+    for words in [cause, "once with `--new-epoch`"] {
+        assert!(findings.contains(words), "{words}: {findings}");
+    }
+    let create = ["gateway", "create", "late", "--server", "main"];
+    let written = cli.output(&create).await.unwrap();
+    let told = String::from_utf8_lossy(&written.stderr).into_owned();
+    assert!(!written.status.success(), "{told}");
+    assert!(told.contains("the store is not followed"), "{told}");
+    assert!(told.contains(cause), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_lost_under_control_planes_is_not_followed_and_proxies_serve_on() {
+    let sandbox = Sandbox::new("lost-while-running").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let replica = plane.start_replica("replica").await.unwrap();
+    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    let token = cli.expose("main", server.url(), "single").await.unwrap();
+    let main = Agent::modern(&proxy.url("main"), &token);
+    becomes(&main, 200, HANG_GUARD).await.unwrap();
+    let record = plane.data().join("deployment");
+    eventually("the latest change is recorded", HANG_GUARD, || {
+        is_recorded(&cli, &record)
+    })
+    .await
+    .unwrap();
+
+    etcd.delete("/").await.unwrap();
+    let cause = "it was lost";
+    is_not_followed(&plane, &cli, cause).await;
+    is_not_followed(&replica, &replica.cli().unwrap(), cause).await;
+    // A control plane that knows of nothing begins a deployment in the store.
+    let other = Sandbox::new("lost-while-running-other").unwrap();
+    let stranger = ControlPlaneProcess::start(&other, "stranger", &etcd.endpoints())
+        .await
+        .unwrap();
+    let their_cli = stranger.cli().unwrap();
+    for number in 0..20 {
+        let id = format!("o{number}");
+        their_cli.run(&["token", "create", &id]).await.unwrap();
+    }
+    throughout("proxies serve on", Duration::from_secs(7), || {
+        status_is(&main, 200)
+    })
+    .await
+    .unwrap();
+    is_not_followed(&plane, &cli, cause).await;
+    is_not_followed(&replica, &replica.cli().unwrap(), cause).await;
+    // Nor is it followed after a restart.
+    let refused = format!("{:#}", plane.restart().await.unwrap_err());
+    for words in ["deployment", "--new-epoch", "--etcd-prefix"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    status_is(&main, 200).await.unwrap();
 }
 
 /// Starts `up` with the gateway `main` and two tokens for it. Returns an agent with the token that stays valid, then an

@@ -156,6 +156,7 @@ impl MemoryControlApi {
         let published = PublishedState {
             state: Arc::new(state.clone()),
             compiled: Arc::new(compiled),
+            refusal: None,
         };
         self.published.send_replace(Arc::new(published));
         Ok(CommitOutcome { revision, change })

@@ -32,8 +32,8 @@ use crate::cli::{
 };
 
 use status::{
-    STATE_NOT_CURRENT, is_connect_error, is_result_unknown, is_store_unavailable, is_transient,
-    reason, timeout_status,
+    is_connect_error, is_result_unknown, is_store_unavailable, is_transient, reason_of_old_state,
+    timeout_status,
 };
 
 /// Timeout of a request.
@@ -262,10 +262,13 @@ impl AdminClient {
                     Ok(answer) => return Ok(answer),
                     Err(failed) => failed,
                 };
-            if !may_repeat && self.reads_latest && reason(&status) == STATE_NOT_CURRENT {
+            if !may_repeat
+                && self.reads_latest
+                && let Some(cause) = reason_of_old_state(&status)
+            {
                 self.reads_latest = false;
                 warn(format_args!(
-                    "the store does not answer; what {} shows may be out of date",
+                    "{cause}; what {} shows may be out of date",
                     self.addr
                 ));
                 continue;

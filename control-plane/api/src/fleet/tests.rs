@@ -250,6 +250,7 @@ async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
     rig.control_api.publish(PublishedState {
         state: Arc::clone(&whole.state),
         compiled: Arc::new(lossy),
+        refusal: None,
     });
     let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();

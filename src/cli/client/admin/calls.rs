@@ -20,9 +20,7 @@ impl AdminClient {
         // The gateway may have been created through another control plane. While the store does not answer, what this one
         // knows will do.
         let messages = match open(true).await? {
-            Err(refused) if status::reason(&refused) == status::STATE_NOT_CURRENT => {
-                open(false).await?
-            }
+            Err(refused) if status::reason_of_old_state(&refused).is_some() => open(false).await?,
             opened => opened,
         };
         let messages = messages.map_err(|status| self.to_cli_error(status))?;

@@ -7,7 +7,9 @@ use tonic_types::StatusExt as _;
 
 /// Reasons of the API for a store that did not answer: to a commit, or to the question whether the state is the latest.
 const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
-pub(super) const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
+const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
+/// Reason of the API for a store that the control plane does not follow, because it was lost or went back.
+const STORE_NOT_FOLLOWED: &str = "STORE_NOT_FOLLOWED";
 
 /// Returns `true` if the peer does not speak gRPC.
 pub(super) fn is_not_grpc(status: &Status) -> bool {
@@ -48,6 +50,15 @@ pub(super) fn is_store_unavailable(status: &Status) -> bool {
         reason(status).as_str(),
         STORE_UNAVAILABLE | STATE_NOT_CURRENT
     )
+}
+
+/// Returns why the control plane cannot tell whether its state is the latest; `None` if the status has another cause.
+pub(super) fn reason_of_old_state(status: &Status) -> Option<&'static str> {
+    match reason(status).as_str() {
+        STATE_NOT_CURRENT => Some("the store does not answer"),
+        STORE_NOT_FOLLOWED => Some("the control plane does not follow its store"),
+        _ => None,
+    }
 }
 
 /// Returns `true` if a write that ended with this status may have happened: the store did not answer the commit, the

@@ -136,6 +136,20 @@ fn a_store_that_does_not_answer_is_broken() {
 }
 
 #[test]
+fn a_store_that_is_not_followed_is_broken_and_not_said_to_answer_or_to_be_silent() {
+    let refused = json!({
+        "subject": "store history", "text": "is not followed: it went back; restart it", "reason": "STORE_NOT_FOLLOWED",
+        "severity": "PROBLEM_SEVERITY_ERROR",
+    });
+    for reads_latest in [true, false] {
+        let findings = store(reads_latest, std::slice::from_ref(&refused));
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].severity, FindingSeverity::Broken);
+        assert_eq!(findings[0].fix, "restart it");
+    }
+}
+
+#[test]
 fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
     let warnings = [
         json!({
