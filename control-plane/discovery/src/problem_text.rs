@@ -202,6 +202,12 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
              them before it is trusted"
         ));
     }
+    if let Some(names) = quoted(&listing.with_case_variants) {
+        parts.push(format!(
+            "{what} have members whose names differ from those of the protocol by case only, which are removed: {names}; have \
+             the server fixed"
+        ));
+    }
     if let Some(names) = quoted(&listing.with_unresolved_references) {
         parts.push(format!(
             "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; output \

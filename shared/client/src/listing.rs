@@ -39,6 +39,8 @@ pub struct ServerListing {
     pub rejected: Vec<RejectedDefinition>,
     /// Names of definitions that contain deceptive characters.
     pub with_deceptive_text: Vec<String>,
+    /// Names of definitions from which members were removed that differ from those of the protocol by case only.
+    pub with_case_variants: Vec<String>,
     /// Names of tools whose schemas have a reference that leads nowhere.
     pub with_unresolved_references: Vec<String>,
     /// True if the server does not declare the kind in its capabilities.
@@ -144,6 +146,7 @@ pub(crate) async fn collect(
         definitions: page.accepted,
         rejected: page.rejected,
         with_deceptive_text: page.with_deceptive_text,
+        with_case_variants: page.with_case_variants,
         with_unresolved_references: page.with_unresolved_references,
         undeclared: false,
         truncation: cut,

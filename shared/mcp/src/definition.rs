@@ -12,11 +12,12 @@ use std::{borrow::Cow, collections::BTreeSet};
 use url::Url;
 
 use crate::{
-    canonical, deceptive_text,
+    canonical, case_variants, deceptive_text,
     error::FrameErrorKind,
     headers::params::{self, HeaderAnnotations},
     limits::FrameLimits,
     method, object,
+    protocol_members::{self, ProtocolObject},
     scan::JsonScanner,
     splice::ByteSpan,
 };
@@ -112,6 +113,9 @@ pub struct DefinitionList {
     pub rejected: Vec<RejectedDefinition>,
     /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
     pub with_deceptive_text: Vec<String>,
+    /// Names of accepted definitions from which members were removed whose names differ from those of the protocol by case
+    /// only, at most [`MAX_REJECTED`].
+    pub with_case_variants: Vec<String>,
     /// Names of accepted tools whose schemas have a reference that leads nowhere, at most [`MAX_REJECTED`].
     pub with_unresolved_references: Vec<String>,
     /// Number of definitions on these pages that did not fit.
@@ -178,6 +182,16 @@ impl DefinitionKind {
             Self::Tool | Self::Prompt => "name",
             Self::Resource => "uri",
             Self::Template => "uriTemplate",
+        }
+    }
+
+    /// Returns the members that the protocol gives to a definition.
+    fn object(self) -> &'static ProtocolObject {
+        match self {
+            Self::Tool => &protocol_members::TOOL,
+            Self::Prompt => &protocol_members::PROMPT,
+            Self::Resource => &protocol_members::RESOURCE,
+            Self::Template => &protocol_members::TEMPLATE,
         }
     }
 
@@ -272,6 +286,12 @@ impl DefinitionCollector {
                 {
                     self.page.with_deceptive_text.push(printable_name(&it.name));
                 }
+                let with_case_variants = &mut self.page.with_case_variants;
+                if with_case_variants.len() < MAX_REJECTED
+                    && case_variants::contained_in(json, self.kind.object())
+                {
+                    with_case_variants.push(printable_name(&it.name));
+                }
                 let unresolved = &mut self.page.with_unresolved_references;
                 if self.kind == DefinitionKind::Tool
                     && unresolved.len() < MAX_REJECTED
@@ -322,8 +342,16 @@ pub fn parse_definition(
     text("name").ok_or_else(|| refuse(DefinitionError::Shape))?;
     let name = key.ok_or_else(|| refuse(DefinitionError::Key(kind.key())))?;
     check_kind(kind, &name, json, limits).map_err(refuse)?;
-    let normalized = normalize::normalized(kind, json)
-        .map_err(|mistyped| refuse(DefinitionError::Member(mistyped)))?;
+    let bare = case_variants::removed(json, kind.object())
+        .map_err(|reason| refuse(DefinitionError::of_frame(reason)))?;
+    let normalize = |json| {
+        normalize::normalized(kind, json)
+            .map_err(|mistyped| refuse(DefinitionError::Member(mistyped)))
+    };
+    let normalized = match &bare {
+        Cow::Borrowed(_) => normalize(json)?,
+        Cow::Owned(bare) => Cow::Owned(normalize(bare)?.into_owned()),
+    };
     let displayed: &[&str] = match kind {
         DefinitionKind::Tool | DefinitionKind::Prompt => &[],
         DefinitionKind::Resource | DefinitionKind::Template => &["name"],

@@ -203,3 +203,16 @@ fn mc_06_tools_whose_schemas_refer_elsewhere_are_named() {
     let problem = of_listing(DefinitionKind::Tool, &referring(7)).unwrap();
     assert!(problem.contains("`t4`, and 2 more;"), "{problem}");
 }
+
+#[test]
+fn definitions_with_members_in_another_case_are_named() {
+    let listing = ServerListing {
+        with_case_variants: vec!["t0".to_owned(), "t1".to_owned()],
+        ..ServerListing::default()
+    };
+    let problem = of_listing(DefinitionKind::Tool, &listing).unwrap();
+    assert!(
+        problem.contains("by case only, which are removed: `t0`, `t1`;"),
+        "{problem}"
+    );
+}
