@@ -3,6 +3,7 @@
 //! clients display are shown as escapes. A definition that would make a
 //! strict client reject the whole list is left out.
 
+mod icons;
 mod members;
 pub mod normalize;
 mod references;
@@ -111,11 +112,17 @@ pub struct DefinitionList {
     pub accepted: Vec<ParsedDefinition>,
     /// Rejected definitions, at most [`MAX_REJECTED`].
     pub rejected: Vec<RejectedDefinition>,
-    /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
+    /// Names of accepted definitions with deceptive characters in texts, which are shown as escapes, at most
+    /// [`MAX_REJECTED`].
     pub with_deceptive_text: Vec<String>,
     /// Names of accepted definitions from which members were removed whose names differ from those of the protocol by case
     /// only, at most [`MAX_REJECTED`].
     pub with_case_variants: Vec<String>,
+    /// Names of accepted definitions of which icons were left out, at most [`MAX_REJECTED`].
+    pub with_unsafe_icons: Vec<String>,
+    /// Names of accepted definitions with deceptive characters in names and values, which are kept, at most
+    /// [`MAX_REJECTED`].
+    pub with_deceptive_values: Vec<String>,
     /// Names of accepted tools whose schemas have a reference that leads nowhere, at most [`MAX_REJECTED`].
     pub with_unresolved_references: Vec<String>,
     /// Number of definitions on these pages that did not fit.
@@ -281,28 +288,38 @@ impl DefinitionCollector {
     fn add_definition(&mut self, json: &[u8]) {
         match parse_definition(self.kind, json, &self.limits) {
             Ok(it) if self.names.insert(it.name.clone()) => {
-                if self.page.with_deceptive_text.len() < MAX_REJECTED
-                    && deceptive_text::contained_in_json(json)
-                {
-                    self.page.with_deceptive_text.push(printable_name(&it.name));
-                }
-                let with_case_variants = &mut self.page.with_case_variants;
-                if with_case_variants.len() < MAX_REJECTED
-                    && case_variants::contained_in(json, self.kind.object())
-                {
-                    with_case_variants.push(printable_name(&it.name));
-                }
-                let unresolved = &mut self.page.with_unresolved_references;
-                if self.kind == DefinitionKind::Tool
-                    && unresolved.len() < MAX_REJECTED
-                    && references::is_unresolved(json, &["inputSchema", "outputSchema"])
-                {
-                    unresolved.push(printable_name(&it.name));
-                }
+                self.note(json, &it);
                 self.page.accepted.push(it);
             }
             Ok(it) => self.reject(printable_name(&it.name), DefinitionError::Repeated),
             Err(RejectedDefinition { name, reason }) => self.reject(name, reason),
+        }
+    }
+
+    /// Notes what is to be known of an accepted definition. `json` is the definition as received.
+    fn note(&mut self, json: &[u8], accepted: &ParsedDefinition) {
+        let kind = self.kind;
+        let is_tool = kind == DefinitionKind::Tool;
+        let deceives = deceptive_text::contained_in_json(json);
+        let still_deceives =
+            deceives && deceptive_text::contained_in_json(accepted.json.as_bytes());
+        let page = &mut self.page;
+        for (list, applies) in [
+            (&mut page.with_deceptive_text, deceives && !still_deceives),
+            (&mut page.with_deceptive_values, still_deceives),
+            (
+                &mut page.with_case_variants,
+                case_variants::contained_in(json, kind.object()),
+            ),
+            (&mut page.with_unsafe_icons, icons::are_unsafe(json)),
+            (
+                &mut page.with_unresolved_references,
+                is_tool && references::is_unresolved(json, &["inputSchema", "outputSchema"]),
+            ),
+        ] {
+            if applies && list.len() < MAX_REJECTED {
+                list.push(printable_name(&accepted.name));
+            }
         }
     }
 
@@ -360,7 +377,7 @@ pub fn parse_definition(
         Cow::Owned(escaped) => Some(escaped),
         Cow::Borrowed(_) => None,
     };
-    let normalized = escaped.map_or(normalized, Cow::Owned);
+    let normalized = icons::without_unsafe(escaped.map_or(normalized, Cow::Owned));
     let normalized = match kind {
         DefinitionKind::Tool => references::without_unresolved_output(normalized),
         DefinitionKind::Prompt | DefinitionKind::Resource | DefinitionKind::Template => normalized,
