@@ -32,6 +32,11 @@ pub enum Refusal {
     /// The content type is not JSON.
     #[error("`Content-Type` must be application/json")]
     MediaType,
+    /// The body has a content coding, such as compression.
+    #[error(
+        "`Content-Encoding` must be absent or identity: send the body without a content coding"
+    )]
+    ContentCoding,
     /// The body exceeds the limit, in bytes.
     #[error("the message is larger than {0} bytes")]
     BodyTooLarge(usize),
@@ -201,7 +206,7 @@ impl Refusal {
             Self::Host | Self::Origin => 403,
             Self::Unauthenticated => 401,
             Self::NotAcceptable(_) => 406,
-            Self::MediaType => 415,
+            Self::MediaType | Self::ContentCoding => 415,
             Self::BodyTooLarge(_) => 413,
             Self::BodyTimeout => 408,
             Self::Frame(_)
@@ -256,6 +261,7 @@ impl Refusal {
             | Self::Unauthenticated
             | Self::NotAcceptable(_)
             | Self::MediaType
+            | Self::ContentCoding
             | Self::BodyTooLarge(_)
             | Self::BodyTimeout
             | Self::InvalidRequest(_)
@@ -312,6 +318,7 @@ impl Refusal {
             Self::Unauthenticated => "unauthenticated",
             Self::NotAcceptable(_) => "not_acceptable",
             Self::MediaType => "media_type",
+            Self::ContentCoding => "content_coding",
             Self::BodyTooLarge(_) => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::Frame(_) => "frame",
