@@ -38,6 +38,9 @@ pub(crate) const META: &[&str] = &[
     method::META_LOG_LEVEL,
     method::META_SUBSCRIPTION,
     method::META_PROGRESS,
+    // Not extracted: set by the proxy only.
+    method::META_SERVER,
+    method::META_FAILURE,
     "traceparent",
     "tracestate",
     "baggage",

@@ -6,6 +6,7 @@ use toolgate_model::Era;
 
 use super::{json, relay};
 use crate::{
+    call::elicitation::Elicitation,
     refusal::UpstreamFailure,
     rewrite::{CallOutcome, RelayAction},
 };
@@ -65,7 +66,7 @@ fn a_message_with_an_envelope_in_another_case_fails_the_call() {
 }
 
 #[test]
-fn notifications_lose_members_in_another_case_and_requests_are_refused() {
+fn notifications_lose_members_in_another_case() {
     let mut relay = relay(Era::Legacy, Era::Legacy, r#""progressToken":"t""#);
     let progress = json!({"jsonrpc": "2.0", "method": "notifications/progress", "params":
         {"progressToken": 42, "progress": 1, "Progress": 100, "Message": "other"}});
@@ -87,23 +88,24 @@ fn notifications_lose_members_in_another_case_and_requests_are_refused() {
         shown["params"],
         json!({"level": "error", "data": {"Level": 1}})
     );
-    for (method, params) in [
+}
+
+#[test]
+fn requests_with_members_in_another_case_are_not_put_to_clients() {
+    let message = |text: &str| json!({"messages": [{"role": "user", "content": {"type": "text", text: "x"}}]});
+    let form = |name: &str| json!({"message": "m", "requestedSchema": {name: {"pin": {"type": "string"}}}});
+    for (method, given, variant) in [
+        ("sampling/createMessage", message("text"), message("Text")),
         (
             "sampling/createMessage",
-            json!({"messages": [], "Messages": [{}]}),
+            json!({"maxTokens": 1}),
+            json!({"maxTokens": 1, "MaxTokens": 9}),
         ),
-        (
-            "sampling/createMessage",
-            json!({"messages": [{"role": "user", "content": {"Text": "x"}}]}),
-        ),
-        ("roots/list", json!({"_Meta": {}})),
-        (
-            "elicitation/create",
-            json!({"message": "m", "requestedSchema": {"Properties": {"password": {}}}}),
-        ),
+        ("roots/list", json!({}), json!({"_Meta": {}})),
+        ("elicitation/create", form("properties"), form("Properties")),
     ] {
-        let request = json!({"jsonrpc": "2.0", "id": 7, "method": method, "params": params});
-        let action = relay.on(&bytes(&request));
-        assert!(matches!(action, RelayAction::LocalReply(_)), "{action:?}");
+        let read = |params: &Value| Elicitation::read(method, Some(params.to_string().as_bytes()));
+        assert!(read(&given).is_some(), "{given}");
+        assert!(read(&variant).is_none(), "{variant}");
     }
 }
