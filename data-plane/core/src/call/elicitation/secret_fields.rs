@@ -117,15 +117,13 @@ fn collect(schema: &[u8], field: Option<&str>, depth: usize, found: &mut Vec<Str
         }
     }
     for member in object::members(schema) {
-        let is_named = NAMED.contains(&&*member.name) && member.value.starts_with(b"{");
-        if is_named {
+        let holds_schemas = matches!(member.value.first(), Some(b'{' | b'['));
+        if NAMED.contains(&&*member.name) && member.value.starts_with(b"{") {
             for inner in object::members(member.value) {
                 collect(inner.value, Some(&inner.name), depth - 1, found);
             }
-        } else if member.value.starts_with(b"{") || member.value.starts_with(b"[") {
-            if !DATA.contains(&&*member.name) {
-                collect(member.value, field, depth - 1, found);
-            }
+        } else if holds_schemas && !DATA.contains(&&*member.name) {
+            collect(member.value, field, depth - 1, found);
         }
     }
 }
