@@ -211,6 +211,23 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
              them before it is trusted"
         ));
     }
+    if let Some(names) = quoted(&listing.with_deceptive_values) {
+        parts.push(format!(
+            "{what} hold characters that are invisible or deceive a reader in names or values, which are kept because programs \
+             compare them: {names}; read them before it is trusted"
+        ));
+    }
+    if let Some(names) = quoted(&listing.with_unsafe_icons) {
+        parts.push(format!(
+            "icons of {what} are left out, which are neither https URLs nor data URLs of bitmaps: {names}; have the server fixed"
+        ));
+    }
+    if let Some(names) = quoted(&listing.with_case_variants) {
+        parts.push(format!(
+            "{what} have members whose names differ from those of the protocol by case only, which are removed: {names}; have \
+             the server fixed"
+        ));
+    }
     if let Some(names) = quoted(&listing.with_unresolved_references) {
         parts.push(format!(
             "schemas refer to other documents, which are not fetched, or to parts that do not exist: {names}; output \

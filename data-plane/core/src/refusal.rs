@@ -37,6 +37,11 @@ pub enum Refusal {
     /// The content type is not JSON.
     #[error("`Content-Type` must be application/json")]
     MediaType,
+    /// The body has a content coding, such as compression.
+    #[error(
+        "`Content-Encoding` must be absent or identity: send the body without a content coding"
+    )]
+    ContentCoding,
     /// The body exceeds the limit, in bytes.
     #[error("the message is larger than {0} bytes")]
     BodyTooLarge(usize),
@@ -208,7 +213,7 @@ impl Refusal {
             Self::Host | Self::Origin => 403,
             Self::Unauthenticated => 401,
             Self::NotAcceptable(_) => 406,
-            Self::MediaType => 415,
+            Self::MediaType | Self::ContentCoding => 415,
             Self::BodyTooLarge(_) => 413,
             Self::BodyTimeout => 408,
             Self::Frame(_)
@@ -264,6 +269,7 @@ impl Refusal {
             | Self::Unauthenticated
             | Self::NotAcceptable(_)
             | Self::MediaType
+            | Self::ContentCoding
             | Self::BodyTooLarge(_)
             | Self::BodyTimeout
             | Self::InvalidRequest(_)
@@ -321,6 +327,7 @@ impl Refusal {
             Self::Loop(reason) => reason.kind(),
             Self::NotAcceptable(_) => "not_acceptable",
             Self::MediaType => "media_type",
+            Self::ContentCoding => "content_coding",
             Self::BodyTooLarge(_) => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::Frame(_) => "frame",

@@ -193,6 +193,15 @@ impl ResponseRelay {
             return RelayAction::Ignore;
         }
         self.answered |= ends;
+        if let Some(clean) = answer.without_case_variants() {
+            return match (clean, ends) {
+                (Ok(clean), _) => self.on(&clean),
+                (Err(_ambiguous), true) => {
+                    RelayAction::Final(self.fail(UpstreamFailure::Malformed))
+                }
+                (Err(_ambiguous), false) => RelayAction::Ignore,
+            };
+        }
         match &answer.body {
             ServerMessageBody::Result(result) => {
                 if let Some(bare) = self.without_null_members(message, result) {
