@@ -293,7 +293,7 @@ impl UpstreamClient {
                 receive(reply, id, session.as_deref(), &mut call, subscriber)
             }
             Err(error) => {
-                is_unreachable = failure::is_endpoint_unreachable(&error);
+                is_unreachable = error.is_endpoint_unreachable();
                 if is_unreachable {
                     let now = self.registry.clock.now();
                     let target = &upstream.target;

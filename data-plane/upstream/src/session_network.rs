@@ -90,7 +90,7 @@ async fn initialize(
             .clone()
             .with_max_timeout(server.timeouts.first_byte);
         match handshake(http, &endpoint, version, capabilities, &us, drain).await {
-            Err(error) if others > 0 && failure::is_endpoint_unreachable(&error) => {
+            Err(error) if others > 0 && error.is_endpoint_unreachable() => {
                 let now = registry.clock.now();
                 let target = &upstream.target;
                 target.set_aside(&authenticated, &server.name, &error, now);
