@@ -91,12 +91,15 @@ async fn initialize(
             .with_max_timeout(server.timeouts.first_byte);
         match handshake(http, &endpoint, version, capabilities, &us, drain).await {
             Err(error) if others > 0 && error.is_endpoint_unreachable() => {
-                let now = registry.clock.now();
-                let target = &upstream.target;
-                target.set_aside(&authenticated, &server.name, &error, now);
+                upstream.set_endpoint_aside(&authenticated, &error);
                 others -= 1;
             }
-            shaken => break shaken,
+            shaken => {
+                if shaken.is_ok() {
+                    upstream.record_endpoint_answer(&authenticated);
+                }
+                break shaken;
+            }
         }
     };
     let shaken = shaken.map_err(|error| {
