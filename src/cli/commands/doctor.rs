@@ -136,7 +136,10 @@ impl DoctorArgs {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
             None if proxies.is_empty() => return Vec::new(),
-            None => gateway_access::endpoint_among(proxies),
+            None => {
+                let told = gateway_address::listeners(proxies);
+                FoundEndpoint::among(&told, &self.admin.address()).url
+            }
         };
         let url = gateway_access::endpoint_url(&endpoint, "doctor");
         let fix = format!(
