@@ -81,17 +81,28 @@ async fn a_dead_endpoint_is_named_with_its_failure_until_it_answers_again() {
     // Probes go on to the second endpoint too, and tell of the first.
     let probed = cli.output(&["server", "probe", "both"]).await.unwrap();
     assert!(probed.status.success(), "{probed:?}");
-    assert!(text(&probed.stderr).contains("endpoint 1 of 2"), "{probed:?}");
+    assert!(
+        text(&probed.stderr).contains("endpoint 1 of 2"),
+        "{probed:?}"
+    );
     let doctor = cli.output(&["doctor"]).await.unwrap();
     let doctor = text(&doctor.stdout);
-    assert!(doctor.contains("endpoint 1 of 2") || doctor.contains(&url), "{doctor}");
+    assert!(
+        doctor.contains("endpoint 1 of 2") || doctor.contains(&url),
+        "{doctor}"
+    );
 
     // A URL that would drop both is refused.
     let line = "server update both --url http://127.0.0.1:9/mcp";
     let (code, said) = refused(&cli, line).await.unwrap();
     assert_eq!(code, 2, "{said}");
-    assert!(said.contains("--replace-endpoints") && said.contains(&url), "{said}");
+    assert!(
+        said.contains("--replace-endpoints") && said.contains(&url),
+        "{said}"
+    );
 
-    let _again = UpstreamServer::fixture_at(&sandbox, "again", address, &[]).await.unwrap();
+    let _again = UpstreamServer::fixture_at(&sandbox, "again", address, &[])
+        .await
+        .unwrap();
     described(&cli, "both", [&url, "ok"]).await.unwrap();
 }

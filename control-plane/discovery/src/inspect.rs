@@ -6,17 +6,15 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use futures_util::future::{BoxFuture, Either, join, join_all, select};
 use tokio::time::timeout;
 use toolgate_client::{
-    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ServerClient, ServerEndpoint,
-    ServerListing, spoken_legacy_version,
+    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ServerClient,
+    ServerEndpoint, ServerListing, spoken_legacy_version,
 };
 use toolgate_control_core::definitions::{
     DefinitionsLimit, LISTS, OfferedCount, OmittedDefinitions, count_limits, cut_to_limits,
 };
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::DefinitionKind, message::Implementation};
-use toolgate_model::{
-    Definition, Digest, ProbeFailure, ProbeProblem, ServerDefinitions, Timestamp,
-};
+use toolgate_model::{Definition, Digest, ProbeProblem, ServerDefinitions, Timestamp};
 use toolgate_runtime::{MemoryBudget, drain::Drain};
 
 use crate::{

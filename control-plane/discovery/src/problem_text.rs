@@ -90,17 +90,14 @@ pub fn of_unreached(
     target: &ProbeTarget,
 ) -> Option<ProbeProblem> {
     let count = target.endpoints.count();
-    let texts = unreached
-        .iter()
-        .enumerate()
-        .map(|(at, (endpoint, error))| {
-            format!(
-                "endpoint {} of {count} ({}) is not used: {}",
-                at + 1,
-                endpoint.url.origin().ascii_serialization(),
-                of_failure(error, target)
-            )
-        });
+    let texts = unreached.iter().enumerate().map(|(at, (endpoint, error))| {
+        format!(
+            "endpoint {} of {count} ({}) is not used: {}",
+            at + 1,
+            endpoint.url.origin().ascii_serialization(),
+            of_failure(error, target)
+        )
+    });
     join(texts.map(ProbeProblem::warning).collect())
 }
 

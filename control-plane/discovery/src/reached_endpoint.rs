@@ -54,7 +54,9 @@ impl ServerInspector {
                     if is_last || !error.is_endpoint_unreachable() {
                         return Err(match unreached.is_empty() {
                             true => problem_text::failed_probe(&error, target),
-                            false => problem_text::of_last_endpoint(&error, unreached.len(), target),
+                            false => {
+                                problem_text::of_last_endpoint(&error, unreached.len(), target)
+                            }
                         });
                     }
                     unreached.push((configured, error));

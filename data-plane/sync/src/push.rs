@@ -22,7 +22,11 @@ use crate::{
     applied_config::AppliedConfig,
     connection_problem::{self, ConnectionProblem},
     control_channels::ControlChannels,
-    expulsion::Expulsion, handle::SyncState, options::ProxyContext, repeated_problem::RepeatedProblems, report::ProxyReporter,
+    expulsion::Expulsion,
+    handle::SyncState,
+    options::ProxyContext,
+    repeated_problem::RepeatedProblems,
+    report::ProxyReporter,
 };
 
 /// Maximum message size, in bytes. Pushes come in parts of one megabyte; control planes of earlier builds send a resource

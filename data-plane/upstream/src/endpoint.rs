@@ -105,7 +105,9 @@ impl CallTarget {
     pub(crate) fn failing(&self) -> Vec<Arc<AuthenticatedEndpoint>> {
         let failing = self.observed.failing();
         let is_failing = |it: &Arc<AuthenticatedEndpoint>| {
-            failing.iter().any(|failed| failed.endpoint == *it.configured)
+            failing
+                .iter()
+                .any(|failed| failed.endpoint == *it.configured)
         };
         self.last_presented().filter(is_failing).collect()
     }

@@ -407,7 +407,12 @@ fn server_health() -> impl Strategy<Value = ServerHealth> {
     // The epoch stands for a time that is not known.
     let known = || (1..=253_402_300_799_999u64).prop_map(Timestamp);
     let times = (known(), option::of(known()));
-    let failed = (known(), "[a-z_]{0,20}", "\\PC{0,20}", option::of("[a-z]{1,5}"));
+    let failed = (
+        known(),
+        "[a-z_]{0,20}",
+        "\\PC{0,20}",
+        option::of("[a-z]{1,5}"),
+    );
     let failed = failed.prop_map(|(failing_since, failure, detail, region)| EndpointFailure {
         endpoint: Endpoint {
             url: url::Url::parse("https://a.example/mcp").expect("a valid URL"),

@@ -57,7 +57,10 @@ impl FoundEndpoint {
         let scoped = |scope| urls.iter().filter(move |url| scope_of(url) == scope);
         let mut published = scoped(AddressScope::Network);
         if let Some(first) = published.next() {
-            let others: Vec<_> = published.map(origin).filter(|it| *it != origin(first)).collect();
+            let others: Vec<_> = published
+                .map(origin)
+                .filter(|it| *it != origin(first))
+                .collect();
             let doubt = (!others.is_empty()).then(|| {
                 format!(
                     "it is the address of one proxy; others tell {}, and a balancer before them has an address of its own",
@@ -76,7 +79,9 @@ impl FoundEndpoint {
             return Self::unknown("no connected proxy tells its address");
         };
         let admin = parse(admin);
-        let is_local = admin.as_ref().is_none_or(|it| scope_of(it) != AddressScope::Network);
+        let is_local = admin
+            .as_ref()
+            .is_none_or(|it| scope_of(it) != AddressScope::Network);
         let told = text_of(first);
         match (scope_of(first), is_local) {
             (_, true) => Self {

@@ -66,7 +66,10 @@ pub fn endpoints(server: &Value) -> Vec<ObservedEndpoint> {
     }
     let proxies = server.pointer("/status/proxies").and_then(Value::as_array);
     let proxies = proxies.map_or(&[][..], Vec::as_slice);
-    listed.iter().map(|it| observed_endpoint(it, proxies)).collect()
+    listed
+        .iter()
+        .map(|it| observed_endpoint(it, proxies))
+        .collect()
 }
 
 fn observed_endpoint(endpoint: &Value, proxies: &[Value]) -> ObservedEndpoint {
@@ -120,10 +123,15 @@ impl ObservedEndpoint {
 
 /// Returns a warning about each endpoint that fails, of a server that answers at another one.
 pub fn endpoint_warnings(server: &Value) -> impl Iterator<Item = String> {
-    let failing = endpoints(server).into_iter().filter(ObservedEndpoint::is_failing);
+    let failing = endpoints(server)
+        .into_iter()
+        .filter(ObservedEndpoint::is_failing);
     failing.map(|it| {
         let proxies = counted_proxies(&it.proxies);
-        format!("its endpoint {} fails for {proxies}: {}", it.label, it.cause)
+        format!(
+            "its endpoint {} fails for {proxies}: {}",
+            it.label, it.cause
+        )
     })
 }
 
@@ -210,7 +218,11 @@ pub fn warnings(server: &Value) -> Vec<String> {
     let omissions = status["omissions"].as_array().into_iter().flatten();
     let omissions = omissions.filter_map(Value::as_str).map(str::to_owned);
     let warning = warning.map(|problem| problem.text);
-    warning.into_iter().chain(omissions).chain(endpoint_warnings(server)).collect()
+    warning
+        .into_iter()
+        .chain(omissions)
+        .chain(endpoint_warnings(server))
+        .collect()
 }
 
 fn failing(server: &Value) -> Vec<ServerObservation> {

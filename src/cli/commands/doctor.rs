@@ -14,6 +14,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
+        gateway_address::{self, FoundEndpoint},
         kind::{GATEWAY, TOKEN},
         object_problem::{self, ObjectProblem},
         token_scope,

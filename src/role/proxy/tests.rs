@@ -3,8 +3,8 @@
 use clap::Parser as _;
 
 use super::{
-    PeerListenerOptions, advertised_url, check_scheme, control_plane_address, mebibytes, peer_listener,
-    read_join_bundle, request_limits,
+    PeerListenerOptions, advertised_url, check_scheme, control_plane_address, mebibytes,
+    peer_listener, read_join_bundle, request_limits,
 };
 use crate::{
     cli::{Cli, CliCommand},
@@ -133,7 +133,10 @@ fn the_scheme_of_a_control_plane_agrees_with_the_flag_for_clear_text() {
     assert_eq!(check("http://cp.example", true), Ok(()));
     for (url, insecure) in [("http://cp.example", false), ("https://cp.example", true)] {
         let told = check(url, insecure).unwrap_err();
-        assert!(told.contains(url) && told.contains("--insecure-push"), "{told}");
+        assert!(
+            told.contains(url) && told.contains("--insecure-push"),
+            "{told}"
+        );
     }
     assert!(check("cp.example:7410", false).is_err());
 }

@@ -140,7 +140,10 @@ fn an_endpoint_that_no_longer_fails_is_reported_though_its_server_never_failed()
         url: "https://a.example/".parse().unwrap(),
         region: None,
     };
-    let mut git = ServerHealth::available(health("git", HealthState::Available, 0).server, Timestamp(1));
+    let mut git = ServerHealth::available(
+        health("git", HealthState::Available, 0).server,
+        Timestamp(1),
+    );
     git.endpoints.push(toolgate_model::EndpointFailure {
         endpoint,
         failing_since: Timestamp(1),
@@ -153,7 +156,10 @@ fn an_endpoint_that_no_longer_fails_is_reported_though_its_server_never_failed()
     let [gone] = &told[..] else {
         panic!("{told:?}");
     };
-    assert_eq!((gone.state, gone.endpoints.len()), (HealthState::Available, 0));
+    assert_eq!(
+        (gone.state, gone.endpoints.len()),
+        (HealthState::Available, 0)
+    );
     assert!(gone.is_past(Timestamp(9)), "nothing is kept of it");
     reported.accept(told);
     assert_eq!(reported.changes(&[], Timestamp(10)), []);

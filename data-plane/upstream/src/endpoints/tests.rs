@@ -68,7 +68,10 @@ fn an_endpoint_without_a_connection_fails_from_then_on_until_it_answers() {
     let cause = failure(UpstreamFailure::Unreachable);
     assert!(!observed.record_answer(&first), "nothing fails");
     assert!(observed.set_aside(&first, &cause, now));
-    assert!(!observed.set_aside(&first, &cause, Timestamp(2_000)), "known");
+    assert!(
+        !observed.set_aside(&first, &cause, Timestamp(2_000)),
+        "known"
+    );
     let [failing] = &observed.failing()[..] else {
         panic!("{observed:?}");
     };
@@ -82,7 +85,10 @@ fn an_endpoint_without_a_connection_fails_from_then_on_until_it_answers() {
     assert_eq!(index(&observed, endpoints(TWO), 0, later), Some(0));
     assert!(observed.has_failing());
     assert!(observed.record_answer(&first));
-    assert_eq!((observed.failing(), observed.has_failing()), (Vec::new(), false));
+    assert_eq!(
+        (observed.failing(), observed.has_failing()),
+        (Vec::new(), false)
+    );
 }
 
 #[test]
@@ -93,7 +99,11 @@ fn a_ping_lifts_a_failure_to_connect_and_not_one_that_opened_the_circuit() {
     assert_eq!(index(&observed, endpoints(TWO), 0, now), Some(1));
     assert!(observed.record_ping(&first, now));
     assert_eq!(index(&observed, endpoints(TWO), 0, now), Some(0), "at once");
-    assert_eq!(index(&observed, endpoints(TWO), 1, now), Some(1), "the circuit");
+    assert_eq!(
+        index(&observed, endpoints(TWO), 1, now),
+        Some(1),
+        "the circuit"
+    );
     assert_eq!(observed.failing()[0].failure, "upstream_server_error");
     assert!(!observed.record_ping(&first, now));
     assert_eq!(index(&observed, endpoints(TWO), 1, now), Some(1));

@@ -140,7 +140,10 @@ fn a_server_that_answers_is_reported_for_as_long_as_one_of_its_endpoints_fails()
     monitor.set_failing_endpoints(current, failing.clone());
     assert!(changes.has_changed().unwrap());
     let shown = monitor.servers(Timestamp(u64::MAX)).remove(0);
-    assert_eq!((shown.state, shown.recovered), (HealthState::Available, None));
+    assert_eq!(
+        (shown.state, shown.recovered),
+        (HealthState::Available, None)
+    );
     assert_eq!(shown.endpoints, failing);
     // An outage of the whole server neither hides the endpoint nor outlasts it.
     fail_as(&monitor, current, 2_000);

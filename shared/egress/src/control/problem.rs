@@ -52,10 +52,13 @@ impl ConnectProblem {
 
     /// Returns the reason for a failure to connect.
     fn of_connect(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused => Self::Refused,
-            io::ErrorKind::TimedOut => Self::Timeout,
-            _ => Self::Unreachable,
+        let kind = error.kind();
+        if kind == io::ErrorKind::ConnectionRefused {
+            Self::Refused
+        } else if kind == io::ErrorKind::TimedOut {
+            Self::Timeout
+        } else {
+            Self::Unreachable
         }
     }
 

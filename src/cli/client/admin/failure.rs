@@ -8,7 +8,8 @@ use toolgate_egress::{ConnectProblem, ControlConnectError};
 use super::{
     AdminClient,
     status::{
-        address_origin, is_answer, is_broken, is_not_grpc, is_store_unavailable, is_timeout, timeout_status,
+        address_origin, is_answer, is_broken, is_not_grpc, is_store_unavailable, is_timeout,
+        timeout_status,
     },
 };
 use crate::cli::output::error::{CliError, CliErrorKind};

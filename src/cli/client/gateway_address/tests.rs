@@ -14,12 +14,18 @@ fn among(told: &[&str], admin: &str) -> (String, Option<String>) {
 #[test]
 fn an_address_that_the_deployment_publishes_is_taken_without_doubt() {
     for admin in [LOCAL, REMOTE] {
-        let told = ["http://0.0.0.0:7300/v1/mcp/a", "https://mcp.example/v1/mcp/a"];
+        let told = [
+            "http://0.0.0.0:7300/v1/mcp/a",
+            "https://mcp.example/v1/mcp/a",
+        ];
         let expected = ("https://mcp.example/v1/mcp/a".to_owned(), None);
         assert_eq!(among(&told, admin), expected);
     }
     // The same name at several proxies.
-    let told = ["https://mcp.example/v1/mcp/a", "https://mcp.example/v1/mcp/a"];
+    let told = [
+        "https://mcp.example/v1/mcp/a",
+        "https://mcp.example/v1/mcp/a",
+    ];
     assert_eq!(among(&told, REMOTE).1, None);
 }
 
@@ -43,7 +49,10 @@ fn proxies_with_different_addresses_leave_a_doubt_about_the_balancer() {
     let (url, doubt) = among(&["http://10.0.0.1:7300", "http://10.0.0.2:7300"], REMOTE);
     assert_eq!(url, "http://10.0.0.1:7300");
     let doubt = doubt.unwrap();
-    assert!(doubt.contains("http://10.0.0.2:7300") && doubt.contains("balancer"), "{doubt}");
+    assert!(
+        doubt.contains("http://10.0.0.2:7300") && doubt.contains("balancer"),
+        "{doubt}"
+    );
 }
 
 #[test]

@@ -80,9 +80,21 @@ fn each_endpoint_is_named_with_its_state_and_its_last_failure() {
         .map(|it| (it.label.clone(), it.describe(72_000)))
         .collect();
     let failed = "fails for proxies p1, p2 since 12s: no connection to it could be made";
-    assert_eq!(told[0], ("https://a.example/mcp (region eu)".to_owned(), failed.to_owned()));
-    assert_eq!(told[1], ("https://b.example/mcp".to_owned(), "ok".to_owned()));
+    assert_eq!(
+        told[0],
+        (
+            "https://a.example/mcp (region eu)".to_owned(),
+            failed.to_owned()
+        )
+    );
+    assert_eq!(
+        told[1],
+        ("https://b.example/mcp".to_owned(), "ok".to_owned())
+    );
     assert_eq!(warnings(&both).len(), 1);
     assert!(!observations(&both)[0].has_failed);
-    assert_eq!(describe(&observations(&both)[0], 72_000), "ok, but an endpoint fails");
+    assert_eq!(
+        describe(&observations(&both)[0], 72_000),
+        "ok, but an endpoint fails"
+    );
 }

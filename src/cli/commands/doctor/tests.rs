@@ -197,7 +197,11 @@ fn an_endpoint_that_fails_is_a_warning_with_its_url_while_the_others_answer() {
     for text in ["https://a.example/", "proxy p1", "upstream_unreachable"] {
         assert!(finding.detail.contains(text), "{}", finding.detail);
     }
-    assert!(finding.fix.contains("`toolgate edit server git`"), "{}", finding.fix);
+    assert!(
+        finding.fix.contains("`toolgate edit server git`"),
+        "{}",
+        finding.fix
+    );
 }
 
 #[test]

@@ -45,6 +45,9 @@ fn a_gateway_tells_the_urls_of_the_connected_proxies_each_once() {
     let id = ObjectName::new("acme".parse().unwrap(), "tools".parse().unwrap());
     assert_eq!(
         urls_of(&id, &state, NOW),
-        ["http://10.0.0.3:7300/v1/mcp/tools", "https://mcp.example:443/v1/mcp/tools"]
+        [
+            "http://10.0.0.3:7300/v1/mcp/tools",
+            "https://mcp.example:443/v1/mcp/tools"
+        ]
     );
 }

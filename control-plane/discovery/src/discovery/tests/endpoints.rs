@@ -11,7 +11,9 @@ async fn dead_url() -> String {
 }
 
 fn target_with(id: &str, urls: &[&str]) -> ProbeTarget {
-    let endpoints = urls.iter().map(|url| Endpoint::from(url.parse::<url::Url>().unwrap()));
+    let endpoints = urls
+        .iter()
+        .map(|url| Endpoint::from(url.parse::<url::Url>().unwrap()));
     ProbeTarget {
         endpoints: EndpointList::new(endpoints.collect()).unwrap(),
         ..target(id, urls[0])
@@ -19,7 +21,8 @@ fn target_with(id: &str, urls: &[&str]) -> ProbeTarget {
 }
 
 #[tokio::test]
-async fn a_probe_goes_on_to_the_next_endpoint_if_no_connection_can_be_made_and_names_the_dead_one() {
+async fn a_probe_goes_on_to_the_next_endpoint_if_no_connection_can_be_made_and_names_the_dead_one()
+{
     let house = fixture(MemorySink::default());
     let live = house.serve(|seen| modern(&seen)).await;
     let dead = dead_url().await;
@@ -41,7 +44,9 @@ async fn an_endpoint_that_answers_is_the_server_whatever_it_answers() {
     let house = fixture(MemorySink::default());
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&asked);
-    let refusing = house.serve(|_| fake_server::reply(401, "text/plain", "")).await;
+    let refusing = house
+        .serve(|_| fake_server::reply(401, "text/plain", ""))
+        .await;
     let other = house
         .serve(move |seen| {
             counted.fetch_add(1, Ordering::SeqCst);
@@ -52,7 +57,11 @@ async fn an_endpoint_that_answers_is_the_server_whatever_it_answers() {
     house.want([target_with("s", &[&dead, &refusing, &other])]);
     let problem = house.kept("s", |_| true).await.problem.unwrap();
     assert_eq!(problem.failure, Some(ProbeFailure::Credential));
-    assert!(problem.text.starts_with("endpoint 2 of 3"), "{}", problem.text);
+    assert!(
+        problem.text.starts_with("endpoint 2 of 3"),
+        "{}",
+        problem.text
+    );
     assert_eq!(asked.load(Ordering::SeqCst), 0);
 }
 
@@ -64,5 +73,9 @@ async fn a_server_none_of_whose_endpoints_can_be_connected_is_unreachable() {
     let problem = house.kept("s", |_| true).await.problem.unwrap();
     assert_eq!(problem.outcome, ProbeOutcome::Failed);
     assert_eq!(problem.failure, Some(ProbeFailure::Unreachable));
-    assert!(problem.text.starts_with("endpoint 2 of 2"), "{}", problem.text);
+    assert!(
+        problem.text.starts_with("endpoint 2 of 2"),
+        "{}",
+        problem.text
+    );
 }

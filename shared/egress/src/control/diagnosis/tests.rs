@@ -14,6 +14,7 @@ use super::*;
 use crate::control::{ClientTls, ControlConnector, control_channel};
 
 /// Serves one connection after another with `serve`, and returns the address.
+#[expect(clippy::disallowed_methods, reason = "ends with the test")]
 async fn listen<F>(serve: impl Fn(TcpStream) -> F + Send + 'static) -> String
 where
     F: Future<Output = ()> + Send + 'static,
@@ -94,7 +95,10 @@ async fn each_failure_to_connect_names_the_address_and_the_cause() {
 
 #[tokio::test]
 async fn tls_to_a_port_in_clear_text_is_told_apart_from_a_bad_certificate() {
-    for answer in [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"\0\0\0\x04\0\0\0\0\0"] {
+    for answer in [
+        &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
+        b"\0\0\0\x04\0\0\0\0\0",
+    ] {
         let plain = answering(answer).await;
         let (problem, text) = refused(&over_tls(&plain)).await;
         assert_eq!(problem, ConnectProblem::PeerWithoutTls, "{text}");
