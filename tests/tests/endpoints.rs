@@ -1,8 +1,10 @@
 //! A server with several endpoints is called as long as one of them can be connected.
 
+use anyhow::{Result, ensure};
 use serde_json::json;
 use toolgate_tests::agent::Agent;
-use toolgate_tests::toolgate::start_deployment;
+use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::toolgate::{CommandLine, refused, shown, start_deployment, text};
 use toolgate_tests::upstream_server::UpstreamServer;
 
 /// Calls after the first endpoint has ended: more than open the circuit of a server.
@@ -39,4 +41,68 @@ async fn no_call_fails_when_one_of_two_endpoints_ends() {
             }
         }
     }
+}
+
+/// Waits until `describe server` has a line with these texts.
+async fn described(cli: &CommandLine, server: &str, texts: [&str; 2]) -> Result<()> {
+    let line = format!("describe server {server}");
+    eventually("the state of the endpoint is told", HANG_GUARD, || async {
+        let told = shown(cli, &line).await?;
+        let mut lines = told.lines();
+        let found = lines.any(|line| texts.iter().all(|text| line.contains(text)));
+        ensure!(found, "{told}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_endpoint_is_named_with_its_failure_until_it_answers_again() {
+    let (sandbox, up, cli) = start_deployment("dead-endpoint").await.unwrap();
+    let start = async |name: &str| UpstreamServer::fixture(&sandbox, name, &[]).await;
+    let (mut first, second) = (start("one").await.unwrap(), start("two").await.unwrap());
+    let spec = format!(
+        "{{endpoints: [{{url: '{}', region: eu}}, {{url: '{}'}}]}}",
+        first.url(),
+        second.url()
+    );
+    let token = cli.expose_spec("both", &spec, "single").await.unwrap();
+    let agent = Agent::modern(&up.url("both"), &token);
+    let address = first.address();
+    let url = first.url().to_owned();
+    first.process().kill().unwrap();
+    agent.call("headers", json!({})).await.unwrap();
+
+    let failed = "fails for proxy local";
+    described(&cli, "both", [&url, failed]).await.unwrap();
+    described(&cli, "both", [second.url(), "ok"]).await.unwrap();
+    let listed = shown(&cli, "get servers").await.unwrap();
+    assert!(listed.contains("1 of 2 endpoints fails"), "{listed}");
+    // Probes go on to the second endpoint too, and tell of the first.
+    let probed = cli.output(&["server", "probe", "both"]).await.unwrap();
+    assert!(probed.status.success(), "{probed:?}");
+    assert!(
+        text(&probed.stderr).contains("endpoint 1 of 2"),
+        "{probed:?}"
+    );
+    let doctor = cli.output(&["doctor"]).await.unwrap();
+    let doctor = text(&doctor.stdout);
+    assert!(
+        doctor.contains("endpoint 1 of 2") || doctor.contains(&url),
+        "{doctor}"
+    );
+
+    // A URL that would drop both is refused.
+    let line = "server update both --url http://127.0.0.1:9/mcp";
+    let (code, said) = refused(&cli, line).await.unwrap();
+    assert_eq!(code, 2, "{said}");
+    assert!(
+        said.contains("--replace-endpoints") && said.contains(&url),
+        "{said}"
+    );
+
+    let _again = UpstreamServer::fixture_at(&sandbox, "again", address, &[])
+        .await
+        .unwrap();
+    described(&cli, "both", [&url, "ok"]).await.unwrap();
 }

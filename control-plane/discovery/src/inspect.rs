@@ -7,23 +7,23 @@ use futures_util::future::{BoxFuture, Either, join, join_all, select};
 use http::HeaderValue;
 use tokio::time::timeout;
 use toolgate_client::{
-    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ReadLimits, ServerClient,
-    ServerEndpoint, ServerListing, detect, spoken_legacy_version,
+    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ServerClient,
+    ServerEndpoint, ServerListing, spoken_legacy_version,
 };
 use toolgate_control_core::definitions::{
     DefinitionsLimit, LISTS, OfferedCount, OmittedDefinitions, count_limits, cut_to_limits,
 };
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::DefinitionKind, message::Implementation};
-use toolgate_model::{
-    Definition, Digest, ProbeFailure, ProbeProblem, ServerDefinitions, Timestamp,
-};
+use toolgate_model::{Definition, Digest, ProbeProblem, ServerDefinitions, Timestamp};
 use toolgate_runtime::{MemoryBudget, drain::Drain};
 
 use crate::{
     feed::{FeedOpening, FeedSource, close_peer, skip},
     port::HeaderSource,
+    probe::joined_problem,
     problem_text,
+    reached_endpoint::ReachedEndpoint,
     target::ProbeTarget,
 };
 
@@ -65,6 +65,8 @@ struct ServerAnswers {
     feed: Option<FeedSource>,
     lists: KindListings,
     legacy_version: String,
+    /// Warning about endpoints that could not be connected.
+    warning: Option<ProbeProblem>,
 }
 
 impl ServerInspector {
@@ -80,6 +82,7 @@ impl ServerInspector {
             feed,
             lists,
             legacy_version,
+            warning,
         } = match self.connect_and_list(target, earlier.as_ref()).await {
             Ok(seen) => seen,
             Err(problem) => {
@@ -93,6 +96,7 @@ impl ServerInspector {
                 let catalogue = ServerDefinitions {
                     probed: now(),
                     legacy_version,
+                    problem: joined_problem(warning, seen.problem.clone()),
                     ..seen
                 };
                 let feed = match feed {
@@ -121,43 +125,11 @@ impl ServerInspector {
         target: &ProbeTarget,
         earlier: Option<&ServerDefinitions>,
     ) -> Result<ServerAnswers, ProbeProblem> {
-        let header = match &target.credential {
-            None => None,
-            Some(credential) => {
-                let header = self
-                    .headers
-                    .header(&target.server, credential, &target.url)
-                    .await;
-                Some(header.map_err(|error| {
-                    let text = problem_text::of_header(&error, target);
-                    ProbeProblem::failed(text, ProbeFailure::Credential)
-                })?)
-            }
-        };
-        let in_words = |error: ClientError| {
-            // The problem that operators of an organization see contains neither addresses nor text of the server.
-            tracing::info!(server = %target.server, %error, "a server could not be probed");
-            problem_text::failed_probe(&error, target)
-        };
-        // The limit for a page of a list is the limit for a list, not the limit for answers to callers.
-        let limits = ReadLimits {
-            message: self.list_limits.bytes,
-        };
-        let endpoint = ServerEndpoint::new(&target.url, header, target.timeouts)
-            .map_err(in_words)?
-            .with_max_timeout(self.list_limits.request_time)
-            .with_limits(limits)
-            .with_cdn_id(self.cdn_id.clone())
-            .with_response_budget(Arc::clone(&self.budget));
-        let peer = detect(
-            &self.http,
-            &endpoint,
-            target.protocol,
-            &self.implementation,
-            &self.drain,
-        )
-        .await
-        .map_err(in_words)?;
+        let ReachedEndpoint {
+            endpoint,
+            peer,
+            warning,
+        } = self.reach(target).await?;
         let peer = Arc::new(peer);
         let (opened, legacy_version) = join(
             self.open_feed_and_list(&peer, target),
@@ -170,6 +142,7 @@ impl ServerInspector {
             feed,
             lists,
             legacy_version,
+            warning,
         })
     }
 

@@ -9,7 +9,7 @@ use toolgate_mcp::{
     cdn_loop::CdnLoopError,
     definition::{DefinitionKind, RejectedDefinition},
 };
-use toolgate_model::{ProbeFailure, ProbeProblem};
+use toolgate_model::{Endpoint, ProbeFailure, ProbeProblem};
 
 use crate::{port::HeaderError, target::ProbeTarget};
 
@@ -74,6 +74,39 @@ pub fn join(problems: Vec<ProbeProblem>) -> Option<ProbeProblem> {
 /// Returns the problem of a server that could not be probed, for people and programs.
 pub fn failed_probe(error: &ClientError, target: &ProbeTarget) -> ProbeProblem {
     ProbeProblem::failed(of_failure(error, target), failure(error))
+}
+
+/// Returns the problem of a server whose endpoint after `unreached` others, to which no connection could be made, failed too.
+pub fn of_last_endpoint(
+    error: &ClientError,
+    unreached: usize,
+    target: &ProbeTarget,
+) -> ProbeProblem {
+    let text = format!(
+        "endpoint {} of {}, after no connection to those before it: {}",
+        unreached + 1,
+        target.endpoints.count(),
+        of_failure(error, target)
+    );
+    ProbeProblem::failed(bounded_line(&text), failure(error))
+}
+
+/// Returns a warning about the first endpoints of a server, to which no connection could be made;
+/// `None` if there are none. It names origins as configured, and no path or query: these may hold a secret.
+pub fn of_unreached(
+    unreached: &[(&Endpoint, ClientError)],
+    target: &ProbeTarget,
+) -> Option<ProbeProblem> {
+    let count = target.endpoints.count();
+    let texts = unreached.iter().enumerate().map(|(at, (endpoint, error))| {
+        format!(
+            "endpoint {} of {count} ({}) is not used: {}",
+            at + 1,
+            endpoint.url.origin().ascii_serialization(),
+            of_failure(error, target)
+        )
+    });
+    join(texts.map(ProbeProblem::warning).collect())
 }
 
 /// Returns the problem of a list that could not be read, for people and programs.

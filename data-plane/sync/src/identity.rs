@@ -33,6 +33,7 @@ use crate::{
     disk::{DiskError, SealedDirectory},
     handle::SyncState,
     options::{JoinBundle, ProxyContext},
+    repeated_problem::RepeatedProblems,
     secret::{self, SecretBytes},
 };
 
@@ -103,6 +104,7 @@ pub(crate) struct IdentityTask {
     pub(crate) disk: Option<Arc<SealedDirectory>>,
     pub(crate) context: ProxyContext,
     pub(crate) reconnect: (Duration, Duration),
+    pub(crate) problems: RepeatedProblems,
 }
 
 /// Returns the stored certificate, which may have expired.
@@ -262,11 +264,10 @@ impl IdentityTask {
 
     fn describe(&self, error: &IdentityError) -> String {
         match error {
-            IdentityError::Status(status) => connection_problem::describe(
-                status,
-                self.state.certificate_end(),
-                self.context.now(),
-            ),
+            IdentityError::Status(status) => {
+                let end = self.state.certificate_end();
+                connection_problem::describe(status, end, self.context.now()).text
+            }
             IdentityError::Tls(_)
             | IdentityError::Disk(_)
             | IdentityError::Key(_)
@@ -275,13 +276,13 @@ impl IdentityTask {
         }
     }
 
-    /// Tells a problem of the identity in the status of the process, and logs it if it is new.
+    /// Tells a problem of the identity in the status of the process, and logs it if it is new, and then from time to time.
     fn report_problem(&self, problem: String) {
-        let known = self.state.status.load().problem == problem;
-        if known {
-            tracing::debug!(problem, "still without a valid certificate");
-        } else {
+        let now = self.context.clock.monotonic();
+        if self.problems.is_due(&problem, now) {
             tracing::error!(problem, "without a valid certificate");
+        } else {
+            tracing::debug!(problem, "still without a valid certificate");
         }
         let warnings = vec![problem.clone()];
         self.context.readiness.set_warnings(IDENTITY, warnings);

@@ -33,6 +33,7 @@ mod last_good;
 mod memory_search;
 mod options;
 mod push;
+mod repeated_problem;
 mod report;
 mod revocations;
 mod secret;

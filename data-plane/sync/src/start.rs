@@ -23,6 +23,7 @@ use crate::{
     last_good::{self, SavedConfig},
     options::{ControlPlaneTransport, JoinBundle, ProxyContext, SyncOptions},
     push::{ProxyDescription, PushTask},
+    repeated_problem::RepeatedProblems,
     report::ProxyReporter,
     revocations::{self, RevokedTokens},
 };
@@ -307,6 +308,7 @@ impl TaskContext {
             disk: self.disk.clone(),
             context: self.context.clone(),
             reconnect: self.reconnect,
+            problems: RepeatedProblems::default(),
         };
         self.context.drain.spawn_last("certificate", task.run());
         Ok(())
@@ -397,6 +399,7 @@ impl TaskContext {
             gauge,
             reporter,
             reconnect: self.reconnect,
+            problems: RepeatedProblems::default(),
             expulsion,
         };
         self.context.drain.spawn_last("push", subscriber.run());

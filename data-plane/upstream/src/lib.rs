@@ -6,6 +6,7 @@ mod bulkhead;
 pub mod circuit_breaker;
 mod context;
 mod endpoint;
+mod endpoint_watch;
 mod endpoints;
 mod failure;
 mod feed;

@@ -223,7 +223,7 @@ impl UpstreamRegistry {
     /// Returns the endpoint to call, with the current credential of the server for this principal attached.
     pub(crate) async fn authenticated_endpoint(
         &self,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         principal: &Principal,
     ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
         let server = &upstream.server;
@@ -248,7 +248,7 @@ impl UpstreamRegistry {
 
     async fn endpoint_target<'a>(
         &self,
-        upstream: &'a Upstream,
+        upstream: &'a Arc<Upstream>,
     ) -> Result<&'a EndpointTarget, UpstreamFailure> {
         let (server, target) = (&upstream.server, &upstream.target);
         if let Some(only) = target.only_endpoint() {
@@ -257,8 +257,13 @@ impl UpstreamRegistry {
         let statuses = self.endpoints.resolve(server).await?;
         let addresses: Vec<_> = statuses.iter().map(|it| it.endpoint.clone()).collect();
         let (trips, now) = (upstream.trips(), self.clock.now());
-        let chosen = target.observed.choose(statuses, &self.region, trips, now);
-        let chosen = chosen.and_then(|index| addresses.get(index));
+        let last = || upstream.last_failure().clone();
+        let observed = &target.observed;
+        let chosen = observed.choose(statuses, &self.region, trips, last, now);
+        if chosen.is_some_and(|it| it.has_news) {
+            upstream.report_endpoints();
+        }
+        let chosen = chosen.and_then(|it| addresses.get(it.index));
         let position = server.endpoints.iter().position(|it| Some(it) == chosen);
         let found = position.and_then(|index| target.endpoint(index));
         found.ok_or(UpstreamFailure::Unreachable)

@@ -296,15 +296,17 @@ impl UpstreamClient {
         let head = match sent {
             Ok(reply) => {
                 let reply = reply.charge_to(context.holder);
-                describe_refusal(upstream, reply.status.as_u16());
+                let status = reply.status.as_u16();
+                describe_refusal(upstream, status);
+                if verdict::of_status(status).is_none() {
+                    upstream.record_endpoint_answer(&endpoint);
+                }
                 receive(reply, id, session.as_deref(), &mut call, subscriber)
             }
             Err(error) => {
-                is_unreachable = failure::is_endpoint_unreachable(&error);
+                is_unreachable = error.is_endpoint_unreachable();
                 if is_unreachable {
-                    let now = self.registry.clock.now();
-                    let target = &upstream.target;
-                    target.set_aside(&endpoint, &server.name, &error, now);
+                    upstream.set_endpoint_aside(&endpoint, &error);
                 }
                 failed(upstream, &error)
             }

@@ -94,6 +94,27 @@ impl ClientError {
         self.rpc().is_some_and(|error| error.code == -32601)
     }
 
+    /// Returns `true` if the error concerns one endpoint and proves that no byte of the request was sent, so that another
+    /// endpoint of the server may be asked. A lack of resources, a refusal and a forward proxy concern all endpoints alike.
+    pub fn is_endpoint_unreachable(&self) -> bool {
+        let Self::Egress(error) = self else {
+            return false;
+        };
+        match error {
+            EgressError::Resolve { .. }
+            | EgressError::Connect { .. }
+            | EgressError::ConnectTimeout { .. }
+            | EgressError::Tls(_)
+            | EgressError::Certificate { .. } => true,
+            EgressError::Url(_)
+            | EgressError::Forbidden(_)
+            | EgressError::Exhausted(_)
+            | EgressError::ForwardProxy { .. }
+            | EgressError::TlsSetup(_)
+            | EgressError::Broken(_) => false,
+        }
+    }
+
     /// Returns a description for parties other than the operator of this process. It contains no resolved address and
     /// no text of the server.
     pub fn public_message(&self) -> String {

@@ -407,6 +407,22 @@ fn server_health() -> impl Strategy<Value = ServerHealth> {
     // The epoch stands for a time that is not known.
     let known = || (1..=253_402_300_799_999u64).prop_map(Timestamp);
     let times = (known(), option::of(known()));
+    let failed = (
+        known(),
+        "[a-z_]{0,20}",
+        "\\PC{0,20}",
+        option::of("[a-z]{1,5}"),
+    );
+    let failed = failed.prop_map(|(failing_since, failure, detail, region)| EndpointFailure {
+        endpoint: Endpoint {
+            url: url::Url::parse("https://a.example/mcp").expect("a valid URL"),
+            region,
+        },
+        failing_since,
+        failure,
+        detail,
+    });
+    let endpoints = collection::vec(failed, 0..3);
     (
         name(),
         state,
@@ -414,9 +430,10 @@ fn server_health() -> impl Strategy<Value = ServerHealth> {
         "[a-z_]{0,20}",
         "\\PC{0,20}",
         any::<u32>(),
+        endpoints,
     )
         .prop_map(
-            |(server, state, times, failure, detail, outages)| ServerHealth {
+            |(server, state, times, failure, detail, outages, endpoints)| ServerHealth {
                 server,
                 state,
                 failing_since: times.0,
@@ -424,6 +441,7 @@ fn server_health() -> impl Strategy<Value = ServerHealth> {
                 failure,
                 detail,
                 outages,
+                endpoints,
             },
         )
 }

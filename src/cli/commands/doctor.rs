@@ -14,6 +14,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
+        gateway_address::{self, FoundEndpoint},
         kind::{GATEWAY, TOKEN},
         object_problem::{self, ObjectProblem},
         token_scope,
@@ -138,7 +139,10 @@ impl DoctorArgs {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
             None if proxies.is_empty() => return Vec::new(),
-            None => gateway_access::endpoint_among(proxies),
+            None => {
+                let told = gateway_address::listeners(proxies);
+                FoundEndpoint::among(&told, &self.admin.address()).url
+            }
         };
         let url = gateway_access::endpoint_url(&endpoint, "doctor");
         let fix = format!(

@@ -209,9 +209,11 @@ impl ConnectedProxy {
             current.map(|it| (it.server.clone(), it)).collect();
         self.proxy.servers = most_relevant(by_server.into_values().collect(), HEALTH_SERVERS);
         let states = |servers: &[ServerHealth]| -> Vec<_> {
-            let states = servers
-                .iter()
-                .map(|it| (it.server.clone(), it.state, it.outages));
+            let states = servers.iter().map(|it| {
+                let endpoints = it.endpoints.iter().map(|failed| failed.endpoint.clone());
+                let endpoints: Vec<_> = endpoints.collect();
+                (it.server.clone(), it.state, it.outages, endpoints)
+            });
             states.collect()
         };
         self.has_news |= states(&before) != states(&self.proxy.servers);

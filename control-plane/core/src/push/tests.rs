@@ -494,6 +494,7 @@ fn health(id: &str, state: HealthState, at: Timestamp, outages: u32) -> ServerHe
         failure: "upstream_unreachable".to_owned(),
         detail: String::new(),
         outages,
+        endpoints: Vec::new(),
     }
 }
 

@@ -17,6 +17,7 @@ use toolgate_runtime::{clock, drain};
 use super::*;
 use crate::port::{HeaderError, SinkError, StoreEffect, StoreReport};
 
+mod endpoints;
 mod feeds;
 mod kinds;
 mod large;
@@ -143,7 +144,7 @@ fn name(id: &str) -> ObjectName {
 fn target(id: &str, url: &str) -> ProbeTarget {
     ProbeTarget {
         server: name(id),
-        url: url.parse().unwrap(),
+        endpoints: url.parse().unwrap(),
         credential: None,
         protocol: toolgate_client::ConfiguredProtocol::default(),
         timeouts: CallTimeouts {

@@ -12,7 +12,7 @@ fn target(credential: bool) -> ProbeTarget {
     let slug = |text: &str| text.parse::<toolgate_model::Slug>().unwrap();
     ProbeTarget {
         server: ObjectName::new(slug("acme"), slug("files")),
-        url: "https://files.example/mcp".parse().unwrap(),
+        endpoints: "https://files.example/mcp".parse().unwrap(),
         credential: credential.then(|| CredentialRef {
             id: slug("key"),
             revision: 1,

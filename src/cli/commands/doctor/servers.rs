@@ -176,7 +176,14 @@ pub(super) fn server_finding(
                 let (limit, fix) = omission.split_once("; ").unwrap_or((omission, ""));
                 DoctorFinding::warning(subject, format!("{limit} ({seen})"), fix.to_owned())
             }
-            (None, None) => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+            (None, None) => match server_health::endpoint_warnings(server).next() {
+                Some(warning) => DoctorFinding::warning(
+                    subject,
+                    format!("{warning}; calls go to the other endpoints ({seen})"),
+                    endpoint_advice(id),
+                ),
+                None => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+            },
         },
     }
 }
@@ -205,6 +212,13 @@ fn proxy_advice(server: &Value, id: &str, credentials: &[Value]) -> String {
     format!(
         "a proxy asks it again within ten seconds; if it stays, compare the networks, `--egress-allow` and forward proxies of \
          these proxies with the control plane's, and its log: `toolgate describe server {id}`"
+    )
+}
+
+/// Returns the next step for an endpoint that fails while the others answer.
+fn endpoint_advice(id: &str) -> String {
+    format!(
+        "start what runs there, and the proxies notice it within ten seconds; or correct its URL: `toolgate edit server {id}`"
     )
 }
 

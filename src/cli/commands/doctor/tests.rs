@@ -197,6 +197,28 @@ fn a_server_is_fine_only_if_it_answered_a_probe_now() {
 }
 
 #[test]
+fn an_endpoint_that_fails_is_a_warning_with_its_url_while_the_others_answer() {
+    let server = json!({
+        "spec": { "endpoints": [{ "url": "https://a.example/" }, { "url": "https://b.example/" }] },
+        "status": { "seen": true, "proxies": [{
+            "proxy": "p1", "state": "HEALTH_STATE_AVAILABLE", "failingSinceTime": "1970-01-01T00:01:00Z",
+            "endpoints": [{ "url": "https://a.example/", "failure": "upstream_unreachable" }],
+        }] },
+    });
+    let probed = DoctorProbe::Probed(json!({ "tools": [{}], "era": "MODERN" }));
+    let finding = server_finding(&server, "git", &probed, &[]);
+    assert_eq!(finding.severity, FindingSeverity::Warning);
+    for text in ["https://a.example/", "proxy p1", "upstream_unreachable"] {
+        assert!(finding.detail.contains(text), "{}", finding.detail);
+    }
+    assert!(
+        finding.fix.contains("`toolgate edit server git`"),
+        "{}",
+        finding.fix
+    );
+}
+
+#[test]
 fn the_advice_for_a_gateway_names_the_server_that_causes_its_problem() {
     let gateway = |problems: &[(&str, &str)]| {
         let details = problems.iter();
