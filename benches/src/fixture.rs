@@ -100,6 +100,7 @@ fn gateway(id: &str, servers: &[String]) -> Result<Gateway> {
         Ok(ServerBinding::all(server.parse::<Slug>()?))
     };
     Ok(Gateway {
+        identity_providers: Vec::new(),
         name: name(id)?,
         meta: ObjectMeta::default(),
         prefix: PrefixMode::Always,

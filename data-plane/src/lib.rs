@@ -7,6 +7,7 @@ pub mod config_source;
 mod event_limiter;
 mod execute;
 mod forwarding;
+mod jwt_signatures;
 mod pipeline;
 mod policy;
 mod proxy_state;
@@ -19,6 +20,7 @@ mod session_refusal_log;
 mod start;
 mod streamed;
 mod transport_request;
+mod verified_callers;
 
 pub use config_source::{ConfigSource, KeySet};
 pub use request_limiter::RequestLimits;

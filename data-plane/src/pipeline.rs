@@ -7,7 +7,10 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 use http::{Method, Response, request::Parts};
 use toolgate_data_core::{
     Caller, ClientStateSealer, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
-    authn::authenticate::{authenticate as verify, parse_bearer_token},
+    authn::{
+        authenticate::{authenticate as verify, parse_bearer_token},
+        jwt::is_jwt,
+    },
     plan::{EndpointRequest, PostedMessage, plan, route::route},
 };
 use toolgate_ingress::{
@@ -26,6 +29,7 @@ use crate::{
     config_source::{ConfigSource, KeySet},
     execute::{PlannedRequest, execute},
     forwarding::{forward_failed, forwarded_request, forwarded_response},
+    jwt_signatures::JwtSignatures,
     proxy_state::ProxyState,
     request_limiter::RequestPermit,
     request_metrics::{MethodLabel, RequestMeasurement},
@@ -146,7 +150,8 @@ pub(crate) async fn arrive<S: ConfigSource>(
             now,
         );
     };
-    let caller = authenticate(state, &view, &keys, &head, &connection, now);
+    let configured = (&*view, routed.map(Arc::as_ref), &keys);
+    let caller = authenticate(state, configured, &head, &connection, now);
     let caller = caller.inspect_err(unauthenticated)?;
     // After authentication: only callers may know if a gateway exists.
     let gateway = caller.authorize_gateway(routed);
@@ -280,8 +285,7 @@ impl<K: KeySet> Arrival<K> {
 /// Authenticates the caller. The hash of the token is cached with the connection, its validity is not.
 fn authenticate<S: ConfigSource>(
     state: &ProxyState<S>,
-    view: &View,
-    keys: &Arc<S::Keys>,
+    (view, routed, keys): (&View, Option<&GatewayView>, &Arc<S::Keys>),
     head: &Parts,
     connection: &ConnectionInfo,
     now: Timestamp,
@@ -294,6 +298,10 @@ fn authenticate<S: ConfigSource>(
     let hash = connection
         .token_hashes
         .hash(keys, token, |token| keys.hasher().hash(token));
+    if is_jwt(token) {
+        let callers = &state.verified_callers;
+        return callers.authenticate(routed, token, &hash, &JwtSignatures, now);
+    }
     verify(view, &hash, &state.source, now)
 }
 

@@ -26,6 +26,7 @@ use crate::{
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
     session_refusal_log::MAX_ANONYMOUS,
+    verified_callers::VerifiedCallers,
 };
 
 /// State of a proxy's request path.
@@ -35,6 +36,7 @@ pub(crate) struct ProxyState<S: ConfigSource> {
     pub(crate) drain: Drain,
     pub(crate) limiter: RequestLimiter,
     pub(crate) rate_limits: RateLimiter,
+    pub(crate) verified_callers: VerifiedCallers,
     pub(crate) session_cache: SessionIdCache,
     /// Events about session ids that came without a valid token.
     pub(crate) anonymous_events: EventLimiter<MAX_ANONYMOUS>,
@@ -101,11 +103,12 @@ impl<S: ConfigSource> ProxyState<S> {
         }
     }
 
-    /// Returns a permit for one request. A later revocation ends the request through its permit; a revocation between
-    /// authentication and this call is detected here.
+    /// Returns a permit for one request. A later revocation, or a view without the proof, ends the request through its permit;
+    /// one between authentication and this call is detected here.
     pub(crate) fn acquire_permit(&self, caller: &Caller) -> Result<RequestPermit, Refusal> {
         let permit = self.limiter.acquire(caller)?;
-        if self.source.is_revoked(&caller.authn().id) {
+        let authn = &caller.authn().id;
+        if self.source.is_revoked(authn) || !self.source.view().is_known(authn) {
             return Err(Refusal::Unauthenticated);
         }
         Ok(permit)
@@ -130,7 +133,7 @@ impl<S: ConfigSource> ProxyState<S> {
         self.suspended.retain(|gateway, authn| {
             let gateway = view.gateway(gateway.as_str());
             let is_served = gateway.is_some_and(|gateway| gateway.denied.is_none());
-            is_served && view.caller(authn).is_some() && !self.source.is_revoked(authn)
+            is_served && view.is_known(authn) && !self.source.is_revoked(authn)
         });
     }
 
@@ -156,7 +159,7 @@ impl<S: ConfigSource> ProxyState<S> {
         self.upstream_sessions.view_changed(after);
         self.upstream.retain_current();
         self.metrics.retain(after);
-        self.limiter.retain(|authn| after.caller(authn).is_some());
+        self.limiter.retain(|authn| after.is_known(authn));
         self.rate_limits.retain(after);
     }
 }

@@ -13,8 +13,7 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use toolgate_data_core::{AuthnId, Caller, Refusal};
-use toolgate_model::Principal;
+use toolgate_data_core::{AuthnId, AuthnKind, Caller, Refusal};
 use toolgate_runtime::budget::BudgetOwner;
 
 use crate::{
@@ -52,6 +51,9 @@ pub(crate) const MAX_CALLER_EVENTS: u8 = 10;
 
 const SHARDS: usize = 64;
 
+/// Least number of proofs in a shard at which unused ones are dropped.
+const MIN_SWEEP: usize = 512;
+
 /// Limiter of requests; holds the usage of every proof.
 pub(crate) struct RequestLimiter {
     limits: RequestLimits,
@@ -61,13 +63,31 @@ pub(crate) struct RequestLimiter {
 }
 
 /// Usage of a part of the proofs.
-type UsageShard = RwLock<HashMap<AuthnId, Arc<AuthnUsage>>>;
+type UsageShard = RwLock<UsageTable>;
+
+/// Usage by proof, and the number of proofs at which those of identity providers that are not in use are dropped: an expired
+/// token is never told to be gone.
+#[derive(Debug)]
+struct UsageTable {
+    proofs: HashMap<AuthnId, Arc<AuthnUsage>>,
+    sweep_at: usize,
+}
+
+impl Default for UsageTable {
+    fn default() -> Self {
+        let proofs = HashMap::new();
+        let sweep_at = MIN_SWEEP;
+        Self { proofs, sweep_at }
+    }
+}
 
 /// Usage of one proof, such as an API token.
 #[derive(Debug)]
 struct AuthnUsage {
     /// Budget owner that request memory is charged to: the principal, regardless of its number of proofs.
     holder: BudgetOwner,
+    /// True if the proof is not listed in the configuration, which would tell when it is gone.
+    may_expire: bool,
     running: AtomicU32,
     rate_limiter: TokenRateLimiter,
     release_limiter: TokenRateLimiter,
@@ -140,7 +160,7 @@ impl RequestLimiter {
     pub(crate) fn retain(&self, keep: impl Fn(&AuthnId) -> bool) {
         for shard in &self.shards {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|authn, usage| {
+            shard.proofs.retain(|authn, usage| {
                 let kept = keep(authn);
                 if !kept {
                     usage.end();
@@ -156,7 +176,7 @@ impl RequestLimiter {
             .shard(authn)
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(usage) = shard.remove(authn) {
+        if let Some(usage) = shard.proofs.remove(authn) {
             usage.end();
         }
     }
@@ -170,20 +190,29 @@ impl RequestLimiter {
         let authn = &caller.authn().id;
         let shard = self.shard(authn);
         let known = shard.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(usage) = known.get(authn) {
+        if let Some(usage) = known.proofs.get(authn) {
             return Arc::clone(usage);
         }
         drop(known);
         let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
-        let usage = shard.entry(*authn);
-        Arc::clone(usage.or_insert_with(|| Arc::new(AuthnUsage::of(caller.principal()))))
+        if shard.proofs.len() >= shard.sweep_at {
+            // Holders are counted under the lock: nothing begins to use an entry meanwhile.
+            let is_used = |usage: &Arc<AuthnUsage>| Arc::strong_count(usage) > 1;
+            shard
+                .proofs
+                .retain(|_, usage| !usage.may_expire || is_used(usage));
+            shard.sweep_at = MIN_SWEEP.max(2 * shard.proofs.len());
+        }
+        let usage = shard.proofs.entry(*authn);
+        Arc::clone(usage.or_insert_with(|| Arc::new(AuthnUsage::of(caller))))
     }
 }
 
 impl AuthnUsage {
-    fn of(principal: &Principal) -> Self {
+    fn of(caller: &Caller) -> Self {
         Self {
-            holder: BudgetOwner::of(principal),
+            holder: BudgetOwner::of(caller.principal()),
+            may_expire: caller.authn().kind == AuthnKind::IdentityProvider,
             running: AtomicU32::default(),
             rate_limiter: TokenRateLimiter::default(),
             release_limiter: TokenRateLimiter::default(),

@@ -33,6 +33,7 @@ use crate::{
     request_limiter::{RequestLimiter, RequestLimits},
     request_metrics::RequestMetrics,
     session_header::SessionIdCache,
+    verified_callers::VerifiedCallers,
 };
 
 /// Maximum number of connections of the listener for peers, half of them for peers that have shown their certificate.
@@ -166,6 +167,7 @@ impl DataPlane {
         let state = Arc::new(ProxyState {
             limiter: RequestLimiter::new(options.limits, clock.monotonic()),
             rate_limits: RateLimiter::new(Arc::clone(&clock)),
+            verified_callers: VerifiedCallers::new(),
             session_cache: SessionIdCache::new(),
             anonymous_events: EventLimiter::default(),
             sessions: SessionRegistry::new(actors.clone(), Arc::clone(&clock), shares.sessions),

@@ -22,6 +22,17 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
+/// Current time of the wall clock, in seconds since the Unix epoch.
+#[must_use]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "tokens of an issuer carry the time of real processes"
+)]
+pub fn unix_seconds() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
 /// True if absolute figures are asserted too: `make drill` sets this, on a machine that does nothing else.
 #[must_use]
 pub fn is_drill() -> bool {

@@ -42,5 +42,6 @@ pub mod scripted_server;
 pub mod shifted_clock;
 pub mod small_disk;
 pub mod strict_server;
+pub mod token_issuer;
 pub mod toolgate;
 pub mod upstream_server;

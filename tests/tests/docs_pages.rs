@@ -19,7 +19,14 @@ async fn the_documents_of_every_kind_can_be_applied_and_compared() {
     let documents: Vec<_> = blocks
         .filter_map(|block| block.split("```").next())
         .collect();
-    for kind in ["Organization", "Credential", "Server", "Gateway", "Token"] {
+    for kind in [
+        "Organization",
+        "Credential",
+        "Server",
+        "IdentityProvider",
+        "Gateway",
+        "Token",
+    ] {
         let line = format!("kind: {kind}\n");
         assert!(documents.iter().any(|it| it.contains(&line)), "{kind}");
     }

@@ -122,7 +122,7 @@ pub(crate) async fn create<R: AdminResource>(
         Some(parent) => Some(organization(edge, write.caller, parent)?),
         None => None,
     };
-    let field = format!("{}_id", R::KIND.as_str());
+    let field = format!("{}_id", R::KIND.field());
     if request.id.is_empty() {
         return Err(status::invalid(field, "is required: choose an id"));
     }

@@ -5,7 +5,7 @@
 //!            own organization                                   whole deployment
 //! viewer     read all objects
 //! editor     + write gateways and servers, probe, read calls
-//! admin      + write credentials and tokens, use credentials in servers, update the organization
+//! admin      + write credentials, tokens and identity providers, use credentials in servers, update the organization
 //! system     everything, in every organization                  + organizations, proxies, versions, join tokens
 //! proxy                                                          push, credentials, keyring, renewal
 //! anonymous                                                      join (the vault checks the secret)

@@ -15,6 +15,7 @@ use crate::state::StoreState;
 mod dependents;
 mod exposed_name;
 pub mod gateway;
+mod identity_providers;
 mod name_allocator;
 mod problem_class;
 mod rate_limits;
@@ -133,6 +134,9 @@ pub enum ProblemKind {
         /// Name of the parameter.
         parameter: String,
     },
+    /// A gateway admits callers of an identity provider that does not exist.
+    #[error("there is no identity provider {0}; create it first, or remove it from the gateway")]
+    NoProvider(ObjectName),
     /// The drift policy of a server requires approvals, which are not implemented.
     #[error(
         "drift policies other than `follow` need approvals, which this version does not have; use `follow`"
@@ -334,6 +338,7 @@ impl ProblemKind {
             | Self::TooMany { .. }
             | Self::IdTaken(_)
             | Self::NoCredential(_)
+            | Self::NoProvider(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals => true,

@@ -78,6 +78,7 @@ pub(crate) fn sealed() -> SealedBlob {
 pub(crate) fn gateway(org: &str, id: &str, prefix: PrefixMode, servers: &[&str]) -> Gateway {
     let all = |server: &&str| ServerBinding::all(slug(server));
     Gateway {
+        identity_providers: Vec::new(),
         name: name(org, id),
         meta: ObjectMeta::default(),
         prefix,

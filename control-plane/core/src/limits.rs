@@ -65,6 +65,10 @@ pub const TOKEN_SCOPE_ENTRIES: usize = 1_000;
 pub const REQUEST_ID: usize = 128;
 /// Maximum number of endpoints of a server.
 pub const ENDPOINTS: usize = 16;
+/// Maximum number of keys of an identity provider.
+pub const PROVIDER_KEYS: usize = 16;
+/// Maximum number of identity providers that a gateway admits.
+pub const ADMITTED_PROVIDERS: usize = 8;
 /// Maximum length of a region in characters.
 pub const REGION: usize = 63;
 /// Maximum number of objects of one kind in an organization.

@@ -171,6 +171,7 @@ fn with_uid(object: ControlObject) -> ControlObject {
         ControlObject::Organization(it) => derived!(Organization, it),
         ControlObject::Credential(it) => derived!(Credential, it),
         ControlObject::Server(it) => derived!(Server, it),
+        ControlObject::IdentityProvider(it) => derived!(IdentityProvider, it),
         ControlObject::Gateway(it) => derived!(Gateway, it),
         ControlObject::Token(it) => {
             let mut token = toolgate_model::Token::clone(&it);

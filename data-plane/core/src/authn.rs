@@ -3,5 +3,8 @@
 
 pub mod authenticate;
 pub mod caller;
+pub(crate) mod external;
 pub mod grant;
+pub mod jwt;
+pub mod token_fault;
 pub(crate) mod token_view;

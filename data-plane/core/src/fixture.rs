@@ -151,6 +151,7 @@ pub(crate) fn gateway(offers: &[ServerFixture]) -> GatewayResource {
         listing: toolgate_model::ToolListing::default(),
         timeouts: BTreeMap::new(),
         rate_limits: Vec::new(),
+        identity_providers: Vec::new(),
         uid: None,
     }
 }

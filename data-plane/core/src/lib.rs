@@ -19,6 +19,7 @@ pub mod view;
 pub use authn::authenticate::{TokenHasher, authenticate};
 pub use authn::caller::{Authn, AuthnId, AuthnKind, Caller};
 pub use authn::grant::Grant;
+pub use authn::token_fault::TokenFault;
 pub use plan::route::route;
 pub use plan::{Plan, PlanInput, plan};
 pub use refusal::Refusal;

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fmt, future::Future, pin::Pin, sync::Arc};
 
 use toolgate_model::{
-    CredentialHosts, CredentialScope, FieldPlace, ObjectName, Principal, SessionSharing, Timestamp,
-    snapshot::CredentialRef,
+    CredentialHosts, CredentialScope, FieldPlace, ObjectName, Principal, SessionSharing,
+    SignatureAlgorithm, Timestamp, VerificationKey, snapshot::CredentialRef,
 };
 use zeroize::Zeroizing;
 
@@ -23,6 +23,18 @@ pub type BoxedFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait RevocationList: Send + Sync {
     /// Returns `true` if the proof with this id was revoked.
     fn is_revoked(&self, authn: &AuthnId) -> bool;
+}
+
+/// Verification of signatures. Implemented in `data-plane/src`, because cryptography is not pure.
+pub trait SignatureVerifier: Send + Sync {
+    /// Returns `true` if `signature`, in base64url, is that of the key over `signed` with this algorithm.
+    fn is_valid(
+        &self,
+        key: &VerificationKey,
+        algorithm: SignatureAlgorithm,
+        signed: &str,
+        signature: &str,
+    ) -> bool;
 }
 
 /// Source of credentials for servers. Implemented by `sync`, used by `upstream`.

@@ -8,6 +8,8 @@ use toolgate_mcp::{
 };
 use toolgate_model::RateLimitKey;
 
+use crate::authn::token_fault::TokenFault;
+
 /// Reason for refusing a request. Its text reveals nothing that the client may not know.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
@@ -31,6 +33,9 @@ pub enum Refusal {
     /// The request has passed this deployment before, or too many others.
     #[error(transparent)]
     Loop(#[from] CdnLoopError),
+    /// The token of an identity provider is refused.
+    #[error("{}", .0.description())]
+    InvalidToken(TokenFault),
     /// The `Accept` header lists none of the possible response types.
     #[error("`Accept` must list {0}")]
     NotAcceptable(&'static str),
@@ -212,6 +217,7 @@ impl Refusal {
             Self::MethodNotAllowed => 405,
             Self::Host | Self::Origin => 403,
             Self::Unauthenticated => 401,
+            Self::InvalidToken(fault) => fault.status(),
             Self::NotAcceptable(_) => 406,
             Self::MediaType | Self::ContentCoding => 415,
             Self::BodyTooLarge(_) => 413,
@@ -267,6 +273,7 @@ impl Refusal {
             | Self::Host
             | Self::Origin
             | Self::Unauthenticated
+            | Self::InvalidToken(_)
             | Self::NotAcceptable(_)
             | Self::MediaType
             | Self::ContentCoding
@@ -325,6 +332,7 @@ impl Refusal {
             Self::Origin => "origin",
             Self::Unauthenticated => "unauthenticated",
             Self::Loop(reason) => reason.kind(),
+            Self::InvalidToken(fault) => fault.kind(),
             Self::NotAcceptable(_) => "not_acceptable",
             Self::MediaType => "media_type",
             Self::ContentCoding => "content_coding",

@@ -19,7 +19,7 @@ pub(crate) mod tool_index;
 
 use std::sync::Arc;
 
-use rpds::RedBlackTreeMapSync;
+use rpds::{RedBlackTreeMapSync, RedBlackTreeSetSync};
 use toolgate_mcp::versions;
 use toolgate_model::{
     CallTimeouts, Digest, EndpointList, Era, MaxAnswer, ObjectName, Principal, RelayPolicy,
@@ -27,7 +27,10 @@ use toolgate_model::{
     snapshot::CredentialRef,
 };
 
-use crate::{AuthnId, Caller, Grant, authn::token_view::TokenView};
+use crate::{
+    AuthnId, Caller, Grant,
+    authn::{external::TrustAnchor, token_view::TokenView},
+};
 
 use build::{ServerOffer, SharedValues};
 
@@ -48,6 +51,8 @@ pub struct View {
     /// Definitions of servers, with what gateways need of them.
     offers: RedBlackTreeMapSync<ObjectName, Arc<ServerOffer>>,
     tokens: RedBlackTreeMapSync<AuthnId, Arc<TokenView>>,
+    /// Anchors by which gateways admit callers of identity providers.
+    trust_anchors: RedBlackTreeSetSync<TrustAnchor>,
     /// Reasons why entries, or parts of them, are not served in their current form.
     rejections: RedBlackTreeMapSync<ResourceKey, Vec<String>>,
     /// Ids of the gateways of the same organization that name a server.
@@ -141,6 +146,7 @@ impl View {
             servers: RedBlackTreeMapSync::new_sync(),
             offers: RedBlackTreeMapSync::new_sync(),
             tokens: RedBlackTreeMapSync::new_sync(),
+            trust_anchors: RedBlackTreeSetSync::new_sync(),
             rejections: RedBlackTreeMapSync::new_sync(),
             gateways_by_server: ReverseIndex::default(),
             gateways_by_id: ReverseIndex::default(),
@@ -187,7 +193,25 @@ impl View {
         self.servers.values()
     }
 
-    /// Returns the caller that the proof with this id authenticates. Neither expiry nor revocation is considered.
+    /// Returns `true` if the configuration admits the proof with this id: a token that exists, or one that a key of an identity
+    /// provider verified which a gateway trusts still. Neither expiry nor revocation is considered.
+    pub fn is_known(&self, id: &AuthnId) -> bool {
+        self.tokens.contains_key(id) || self.trust_anchors.contains(&TrustAnchor::of_proof(id))
+    }
+
+    /// Returns what the proof with this id gives access to at the gateway; `None` if it does not admit to the gateway.
+    pub fn grant_at<'a>(
+        &'a self,
+        gateway: &'a GatewayView,
+        id: &AuthnId,
+    ) -> Option<&'a Arc<Grant>> {
+        if let Some(caller) = self.caller(id) {
+            return caller.may_enter(gateway).then(|| caller.grant());
+        }
+        gateway.trust.as_ref()?.grant_of(id)
+    }
+
+    /// Returns the caller that the API token with this id authenticates. Neither expiry nor revocation is considered.
     pub fn caller(&self, id: &AuthnId) -> Option<&Caller> {
         self.token(id).map(|token| &token.caller)
     }

@@ -20,19 +20,29 @@ pub fn refusal_response<S>(refusal: &Refusal, id: Option<&str>) -> Response<Resp
     let body = refusal.rpc().to_bytes(id);
     let mut response = json(refusal.status(), body);
     let headers = response.headers_mut();
-    match refusal.status() {
-        401 => {
-            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
-        }
-        405 => {
-            headers.insert(header::ALLOW, ALLOWED_METHODS);
-        }
-        _ => {}
+    if let Some(challenge) = challenge(refusal) {
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if refusal.status() == 405 {
+        headers.insert(header::ALLOW, ALLOWED_METHODS);
     }
     if let Some(seconds) = refusal.retry_after() {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
+}
+
+/// Returns the `WWW-Authenticate` value of the response to a request without a usable token (RFC 6750, section 3).
+fn challenge(refusal: &Refusal) -> Option<HeaderValue> {
+    let Refusal::InvalidToken(fault) = refusal else {
+        return (refusal.status() == 401).then_some(CHALLENGE);
+    };
+    let (error, description) = (fault.error(), fault.description());
+    let text = format!(
+        "Bearer realm=\"toolgate\", error=\"{error}\", error_description=\"{description}\""
+    );
+    // Descriptions are printable ASCII; the fallback is never used.
+    Some(HeaderValue::from_str(&text).unwrap_or(CHALLENGE))
 }
 
 /// Returns a response with one JSON document.

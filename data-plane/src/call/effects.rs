@@ -229,7 +229,7 @@ impl<S: ConfigSource> CallDriver<S> {
             .suspend(handle, principal, (gateway, authn), suspended);
         // Checked after the call is kept: a gateway or token that is removed from here on finds it.
         let view = state.source.view();
-        let is_served = view.gateway(gateway.as_str()).is_some() && view.caller(&authn).is_some();
+        let is_served = view.gateway(gateway.as_str()).is_some() && view.is_known(&authn);
         if !is_served || state.source.is_revoked(&authn) {
             state.cancel_unserved(&view);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use toolgate_data_core::{Authn, AuthnKind, Grant};
-use toolgate_model::{AllowList, PrincipalSubject, Timestamp};
+use toolgate_model::{AllowList, Principal, PrincipalSubject, Timestamp};
 
 use super::*;
 
@@ -25,6 +25,22 @@ fn caller(id: AuthnId, principal: &Principal) -> Caller {
         expires: None,
     };
     Caller::new(Arc::new(principal.clone()), Arc::new(grant), authn)
+}
+
+/// Caller with a token of an identity provider.
+fn external(number: usize) -> Caller {
+    let mut id = [0; 32];
+    id[8..16].copy_from_slice(&number.to_be_bytes());
+    let caller = caller(AuthnId(id), &alice());
+    let authn = Authn {
+        kind: AuthnKind::IdentityProvider,
+        ..*caller.authn()
+    };
+    Caller::new(
+        Arc::clone(caller.principal()),
+        Arc::clone(caller.grant()),
+        authn,
+    )
 }
 
 fn a() -> Caller {
@@ -145,7 +161,7 @@ fn removed_tokens_leave_no_state() {
         limiter
             .shards
             .iter()
-            .map(|s| s.read().unwrap().len())
+            .map(|s| s.read().unwrap().proofs.len())
             .sum::<usize>()
     };
     assert_eq!(count(&limiter), 0);
@@ -166,4 +182,26 @@ fn tokens_of_one_principal_share_one_memory_budget() {
     };
     assert_eq!(of(A, &alice()), of(B, &alice()));
     assert_ne!(of(A, &alice()), of(AuthnId([3; 32]), &bob));
+}
+
+#[tokio::test]
+async fn tokens_of_identity_providers_that_are_not_in_use_leave_no_state() {
+    let (limiter, _) = limiter(|_| {});
+    // All are in one shard.
+    let used = limiter.acquire(&external(0)).unwrap();
+    let mut listed = AuthnId([0; 32]);
+    listed.0[31] = 1;
+    drop(limiter.acquire(&caller(listed, &alice())));
+    for number in 1..20 * MIN_SWEEP {
+        drop(limiter.acquire(&external(number)));
+    }
+    let (count, is_kept) = {
+        let shard = limiter.shard(&listed).read().unwrap();
+        (shard.proofs.len(), shard.proofs.contains_key(&listed))
+    };
+    assert!(count <= MIN_SWEEP, "{count}");
+    assert!(is_kept, "a view tells when it is gone");
+    // The end of what it admitted reaches a request that has run all the time.
+    limiter.end_authn(&external(0).authn().id);
+    used.authn_ended().await;
 }

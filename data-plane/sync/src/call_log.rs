@@ -253,6 +253,9 @@ impl CallLogEntry {
             PrincipalSubject::Token { id, uid: _ } => format!("token:{id}"),
             PrincipalSubject::Team(team) => format!("team:{team}"),
             PrincipalSubject::User(user) => format!("user:{user}"),
+            PrincipalSubject::External {
+                provider, subject, ..
+            } => format!("idp:{provider}:{subject}"),
         })
     }
 

@@ -416,7 +416,8 @@ fn is_unanswered(code: tonic::Code) -> bool {
 }
 
 fn principal_to_proto(principal: &Principal) -> pb::Principal {
-    let mut token_uid = String::new();
+    let (mut token_uid, mut provider_uid, mut external) =
+        (String::new(), String::new(), String::new());
     let subject = match &principal.subject {
         PrincipalSubject::AllCallers => pb::principal::Subject::Organization(true),
         PrincipalSubject::Token { id, uid } => {
@@ -425,9 +426,21 @@ fn principal_to_proto(principal: &Principal) -> pb::Principal {
         }
         PrincipalSubject::Team(id) => pb::principal::Subject::Team(id.to_string()),
         PrincipalSubject::User(id) => pb::principal::Subject::User(id.to_string()),
+        PrincipalSubject::External {
+            provider,
+            uid,
+            subject,
+        } => {
+            (provider_uid, external) = (uid.to_string(), subject.to_string());
+            pb::principal::Subject::Provider(provider.to_string())
+        }
     };
-    let subject = Some(subject);
-    pb::Principal { subject, token_uid }
+    pb::Principal {
+        subject: Some(subject),
+        token_uid,
+        provider_uid,
+        external_subject: external,
+    }
 }
 
 impl fmt::Debug for CredentialCache {

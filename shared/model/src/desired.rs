@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CredentialHosts, CredentialKind, ObjectName, ProtocolVersion, RateLimit, ServerSource, Slug,
-    Timestamp, TokenHash, Uid,
+    AdmittedProvider, CredentialHosts, CredentialKind, ObjectName, ProtocolVersion, RateLimit,
+    ServerSource, Slug, Timestamp, TokenHash, Uid,
 };
 
 /// Metadata common to all kinds.
@@ -57,6 +57,9 @@ pub struct Gateway {
     /// Limits of the rate of requests to the gateway.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<RateLimit>,
+    /// Identity providers whose callers are admitted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_providers: Vec<AdmittedProvider>,
 }
 
 /// Naming scheme for the tools of a gateway.

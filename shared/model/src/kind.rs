@@ -39,6 +39,11 @@ macro_rules! for_each_kind {
                     name: "server", collection: "servers", service: "Servers",
                     short: ["srv"], id: name, writer: Editor
                 }
+                /// Issuer of tokens by which callers of gateways prove who they are.
+                IdentityProvider($crate::IdentityProvider, $crate::ObjectName, identity_providers, IdentityProvider) {
+                    name: "identityprovider", collection: "identityproviders", service: "IdentityProviders",
+                    short: ["idp"], id: name, writer: Admin
+                }
                 /// MCP endpoint that clients connect to.
                 Gateway($crate::Gateway, $crate::ObjectName, gateways, Gateway) {
                     name: "gateway", collection: "gateways", service: "Gateways",
@@ -150,6 +155,18 @@ macro_rules! define_kinds {
             /// Returns the message of the kind in the admin API, e.g. `Gateway`.
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$D => stringify!($DMessage),)* $(Self::$O => stringify!($OMessage),)* }
+            }
+
+            /// Returns the field with an object of the kind in requests of the admin API, e.g. `identity_provider`.
+            pub fn field(self) -> String {
+                let mut field = String::new();
+                for c in self.message().chars() {
+                    if c.is_ascii_uppercase() && !field.is_empty() {
+                        field.push('_');
+                    }
+                    field.push(c.to_ascii_lowercase());
+                }
+                field
             }
 
             /// Returns the short names of the kind at the command line.

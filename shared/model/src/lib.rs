@@ -10,6 +10,7 @@ pub mod desired;
 pub mod digest;
 pub mod endpoint;
 pub mod gateway_claim;
+pub mod identity_provider;
 pub mod kind;
 pub mod name;
 pub mod observed;
@@ -39,6 +40,10 @@ pub use desired::{
 pub use digest::Digest;
 pub use endpoint::{Endpoint, EndpointList, ServerSource};
 pub use gateway_claim::GatewayClaim;
+pub use identity_provider::{
+    AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, IdentityProvider, InvalidClaimPath,
+    KeyMaterial, RequiredClaim, SignatureAlgorithm, TrustedIssuer, VerificationKey,
+};
 pub use kind::{KindObject, ObjectId, ObjectKind};
 pub use name::{InvalidSlug, ObjectName, Slug};
 pub use observed::{

@@ -34,6 +34,15 @@ pub enum PrincipalSubject {
     Team(Slug),
     /// A user.
     User(Slug),
+    /// Subject of an identity provider.
+    External {
+        /// Id of the provider.
+        provider: Slug,
+        /// Identity of the provider: subjects of one made again under the same id are other principals.
+        uid: Uid,
+        /// Identity of the subject at the provider. Without control characters.
+        subject: Box<str>,
+    },
 }
 
 /// Caller whose credentials have been verified. Requests of equal principals may share cached state.
@@ -64,7 +73,9 @@ impl Principal {
     /// texts. [`Display`](fmt::Display) is for people, and leaves the uid out.
     pub fn identity(&self) -> String {
         match &self.subject {
-            PrincipalSubject::Token { uid, .. } => format!("{self}@{uid}"),
+            PrincipalSubject::Token { uid, .. } | PrincipalSubject::External { uid, .. } => {
+                format!("{self}@{uid}")
+            }
             PrincipalSubject::AllCallers
             | PrincipalSubject::Team(_)
             | PrincipalSubject::User(_) => self.to_string(),
@@ -86,6 +97,9 @@ impl fmt::Display for Principal {
             PrincipalSubject::Token { id, uid: _ } => write!(f, "{org}/token:{id}"),
             PrincipalSubject::Team(team) => write!(f, "{org}/team:{team}"),
             PrincipalSubject::User(user) => write!(f, "{org}/user:{user}"),
+            PrincipalSubject::External {
+                provider, subject, ..
+            } => write!(f, "{org}/idp:{provider}:{subject}"),
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     AllowList, CallTimeouts, Definition, Digest, EndpointList, Era, MaxAnswer, ObjectName,
     RateLimit, RelayPolicy, SessionSharing, Slug, Timestamp, TokenHash, TokenSubject, ToolListing,
-    Uid, Version,
+    TrustedIssuer, Uid, Version,
 };
 
 mod entries;
@@ -102,6 +102,10 @@ pub struct GatewayResource {
     /// Limits of the rate of requests to the gateway and of calls through it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rate_limits: Vec<ScopedRateLimit>,
+    /// Identity providers whose callers are admitted. A proxy of an earlier build keeps the last form of the gateway that it
+    /// understands, and admits none of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identity_providers: Vec<TrustedIssuer>,
     /// Features that a proxy has to support to serve the gateway as it is meant. A proxy that does not know one of them denies
     /// the gateway.
     pub must_understand: Vec<String>,

@@ -6,6 +6,7 @@ mod calls;
 mod credential;
 mod definitions;
 mod gateway;
+pub(crate) mod identity_provider;
 mod meta;
 mod organization;
 mod probe_problem;
@@ -23,6 +24,7 @@ pub use credential::{
 pub use definitions::InvalidServerDefinitions;
 pub(crate) use definitions::{era, era_to_proto, part, part_to_proto};
 pub use gateway::InvalidGateway;
+pub use identity_provider::InvalidIdentityProvider;
 pub use organization::InvalidOrganization;
 pub use probe_problem::{ProbeResultFields, probe_problem, probe_result_fields};
 pub use proxy::InvalidProxy;

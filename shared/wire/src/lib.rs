@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod field;
 pub mod invalid;
+mod key_material;
 pub mod keys;
 pub mod limits;
 pub mod push;

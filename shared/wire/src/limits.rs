@@ -37,6 +37,18 @@ pub const DEFINITION: usize = 1024 * 1024;
 pub const INSTRUCTIONS: usize = 64 * 1024;
 /// Maximum size of the declared capabilities of a server in bytes.
 pub const CAPABILITIES: usize = 64 * 1024;
+/// Maximum length of an issuer, an audience, the id of a key, or a value of a claim in bytes.
+pub const CLAIM_TEXT: usize = 1024;
+/// Maximum number of audiences of an identity provider.
+pub const AUDIENCES: usize = 32;
+/// Maximum number of keys of an identity provider.
+pub const PROVIDER_KEYS: usize = 32;
+/// Maximum number of identity providers that a gateway admits.
+pub const ADMITTED_PROVIDERS: usize = 8;
+/// Maximum number of claims that a gateway requires, per identity provider.
+pub const REQUIRED_CLAIMS: usize = 8;
+/// Maximum number of values, or of groups, of which one is required.
+pub const REQUIRED_VALUES: usize = 64;
 /// Maximum length of a URL in bytes.
 pub const URL: usize = 8 * 1024;
 /// Maximum number of endpoints of a server.

@@ -27,10 +27,11 @@ pub use decode::{InvalidRecord, decode};
 /// | 3 | a credential has `hosts` |
 /// | 4 | a token has the uids of its gateways |
 /// | 5 | a credential has `request_fields`; the definitions of a server may be stored in parts |
+/// | 6 | there are identity providers, and a gateway names those that it admits |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.
-pub const SCHEMA: u32 = 5;
+pub const SCHEMA: u32 = 6;
 
 /// Returns the lowest schema that can express the object. A control plane that does not know a limit, the hosts of a
 /// credential, or the gateways of a token must not read the object without it: it would serve it unlimited, and write it
@@ -42,6 +43,8 @@ fn schema_of(object: &pb::record::Object) -> u32 {
             let spec = it.spec.as_ref();
             spec.is_some_and(|spec| !spec.rate_limits.is_empty())
         }
+        In::IdentityProvider(_) => return 6,
+        In::Gateway(it) if admits_providers(it) => return 6,
         In::Gateway(it) => it.spec.as_ref().is_some_and(|spec| {
             let mut bindings = spec.bindings.iter();
             !spec.rate_limits.is_empty() || bindings.any(|it| !it.rate_limits.is_empty())
@@ -76,6 +79,11 @@ fn schema_of(object: &pb::record::Object) -> u32 {
         | In::Expelled(_) => false,
     };
     if beyond_first { 2 } else { 1 }
+}
+
+fn admits_providers(gateway: &toolgate_proto::admin::v1::Gateway) -> bool {
+    let spec = gateway.spec.as_ref();
+    spec.is_some_and(|spec| !spec.identity_providers.is_empty())
 }
 
 /// Value of the store.

@@ -393,7 +393,7 @@ impl AdminClient {
             }
             let method = format!("List{}", kind.service);
             let mut page = self.call(kind.service, &method, request).await?;
-            if let Some(Value::Array(items)) = page.get_mut(kind.plural).map(Value::take) {
+            if let Some(Value::Array(items)) = page.get_mut(kind.json_list()).map(Value::take) {
                 found.extend(items);
             }
             match page["nextPageToken"].as_str() {
@@ -413,8 +413,8 @@ impl AdminClient {
         dry_run: bool,
     ) -> Result<Value, CliError> {
         let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
-        request[kind.field()] = object;
-        request[format!("{}Id", kind.field())] = json!(id);
+        request[kind.json_field()] = object;
+        request[format!("{}Id", kind.json_field())] = json!(id);
         if kind.in_organization {
             request["parent"] = json!(format!("organizations/{}", self.organization));
         }
@@ -430,7 +430,7 @@ impl AdminClient {
         dry_run: bool,
     ) -> Result<Value, CliError> {
         let mut request = json!({ "dryRun": dry_run, "requestId": request_id() });
-        request[kind.field()] = object;
+        request[kind.json_field()] = object;
         self.call(kind.service, &format!("Update{}", kind.name), request)
             .await
     }

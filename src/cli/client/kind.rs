@@ -140,6 +140,18 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
         ],
     ),
     (
+        ObjectKind::IdentityProvider,
+        &[
+            NAME,
+            TITLE,
+            column("ISSUER", |o, _| text(o, "/spec/issuer")),
+            column("AUDIENCES", |o, _| joined_strings(o, "/spec/audiences")),
+            column("KEYS", |o, _| count(o, "/spec/keys")),
+            wide("ALGORITHMS", |o, _| joined_strings(o, "/spec/algorithms")),
+            AGE,
+        ],
+    ),
+    (
         ObjectKind::Gateway,
         &[
             NAME,
@@ -152,6 +164,9 @@ static COLUMNS: &[(ObjectKind, &[TableColumn])] = &[
                 joined_strings(o, "/status/resources")
             }),
             column("PROBLEMS", |o, _| count(o, "/status/problems")),
+            wide("IDENTITY PROVIDERS", |o, _| {
+                joined(o, "/spec/identityProviders", "provider")
+            }),
             wide("PREFIX", |o, _| enum_word(o, "/spec/prefix", "always")),
             wide("LISTING", |o, _| enum_word(o, "/spec/listing", "all")),
             wide("LIMITS", |o, _| limits(o)),
@@ -243,7 +258,17 @@ impl ApiResourceKind {
         ALL.iter().find(|kind| kind.desired && kind.name == name)
     }
 
-    /// Name of its field in requests, such as `gateway`.
+    /// Name of its field in the JSON form of requests, such as `identityProvider`.
+    pub fn json_field(&self) -> String {
+        lower_camel_case(self.name)
+    }
+
+    /// Name of the list of its objects in the JSON form of responses, such as `identityProviders`.
+    pub fn json_list(&self) -> String {
+        lower_camel_case(self.service)
+    }
+
+    /// Name at the command line, such as `gateway`.
     pub fn field(&self) -> String {
         self.name.to_ascii_lowercase()
     }
@@ -289,6 +314,13 @@ impl ApiResourceKind {
             .position(|kind| kind.name == self.name)
             .unwrap_or(ALL.len())
     }
+}
+
+/// Returns a name with a small first letter.
+fn lower_camel_case(name: &str) -> String {
+    let mut letters = name.chars();
+    let first = letters.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(letters).collect()
 }
 
 /// Lists the kinds of requests that a server may send to clients.

@@ -278,7 +278,7 @@ fn with_document(
     done: &[AppliedObject],
     dry_run: bool,
 ) -> CliError {
-    let id_field = format!("{}_id", document.kind.field());
+    let id_field = format!("{}_id", document.kind.kind.field());
     let fault = fault.with_flags(&[(&id_field, "metadata.name")]);
     let location = document.location_of(&fault.message);
     let fault = missing_value::explain(fault, document);

@@ -111,6 +111,14 @@ fn principal(given: Option<&pb::Principal>) -> Result<Option<PrincipalSubject>, 
         })),
         Some(Subject::Team(id)) => Ok(Some(PrincipalSubject::Team(slug("principal.team", id)?))),
         Some(Subject::User(id)) => Ok(Some(PrincipalSubject::User(slug("principal.user", id)?))),
+        Some(Subject::Provider(id)) => Ok(Some(PrincipalSubject::External {
+            provider: slug("principal.provider", id)?,
+            uid: given
+                .provider_uid
+                .parse()
+                .map_err(|e| status::invalid("principal.provider_uid", e))?,
+            subject: given.external_subject.as_str().into(),
+        })),
         Some(Subject::Organization(false)) | None => Err(status::invalid(
             "principal",
             "is empty or unknown to this build",

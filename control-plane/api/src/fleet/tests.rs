@@ -94,6 +94,7 @@ fn add_server(control_api: &MemoryControlApi, id: &str, credential: Option<&str>
 /// Creates a gateway that binds the server of the same id. Returns the revision.
 fn add_gateway(control_api: &MemoryControlApi, id: &str) -> u64 {
     let gateway = Gateway {
+        identity_providers: Vec::new(),
         name: name(id),
         meta: ObjectMeta::default(),
         prefix: PrefixMode::Always,

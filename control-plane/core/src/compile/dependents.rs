@@ -75,6 +75,11 @@ impl AffectedResources<'_> {
             for server in self.after.servers_of_credential(name) {
                 self.add_server(&ObjectName::new(name.org.clone(), server.clone()));
             }
+        } else if let ObjectKey::IdentityProvider(name) = key {
+            for gateway in self.after.gateways_of_provider(name) {
+                let gateway = ObjectName::new(name.org.clone(), gateway.clone());
+                self.add(SnapshotResourceKind::Gateway, &gateway);
+            }
         } else if let ObjectKey::Token(name) = key {
             self.add(SnapshotResourceKind::Token, name);
         } else if let ObjectKey::Organization(org) = key {

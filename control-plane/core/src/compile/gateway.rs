@@ -9,7 +9,7 @@ use std::{
 use toolgate_mcp::object;
 use toolgate_model::{
     BindingSelection, Definition, Gateway, ObjectName, PrefixMode, ServerBinding,
-    ServerDefinitions, Slug, ToolListing, ToolShapeSpec, UriMode,
+    ServerDefinitions, Slug, ToolListing, ToolShapeSpec, TrustedIssuer, UriMode,
     snapshot::{
         ExposedPrompt, ExposedTool, GatewayResource, RATE_LIMITS, RESERVED_TOOL_NAMES,
         SHAPED_ARGUMENTS, ScopedRateLimit, ToolShape,
@@ -19,7 +19,7 @@ use toolgate_model::{
 use crate::{limits, state::StoreState};
 
 use super::{
-    ConfigProblem, ExposedKind, ProblemKind,
+    ConfigProblem, ExposedKind, ProblemKind, identity_providers,
     name_allocator::{ClaimedName, NameAllocator},
     rate_limits, server, shapes,
 };
@@ -64,7 +64,11 @@ pub fn compile(
         }
     }
     let rate_limits = rate_limits::compile(state, gateway, active_bindings(gateway));
-    exposure.into_resource(gateway, rate_limits)
+    let (trusted, problems) = identity_providers::compile(state, gateway);
+    for problem in problems {
+        exposure.report(problem.field, problem.kind);
+    }
+    exposure.into_resource(gateway, rate_limits, trusted)
 }
 
 /// Returns the bindings that the prefix mode allows, with their index.
@@ -201,6 +205,7 @@ impl<'a> GatewayBuilder<'a> {
         mut self,
         gateway: &Gateway,
         rate_limits: Vec<ScopedRateLimit>,
+        identity_providers: Vec<TrustedIssuer>,
     ) -> (Option<GatewayResource>, Vec<ConfigProblem>) {
         let excess = [self.tools.limit_problem(), self.prompts.limit_problem()];
         for kind in excess.into_iter().flatten() {
@@ -232,6 +237,7 @@ impl<'a> GatewayBuilder<'a> {
             servers,
             timeouts: self.timeouts,
             rate_limits,
+            identity_providers,
         };
         (Some(resource), self.problems)
     }

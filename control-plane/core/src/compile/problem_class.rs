@@ -34,6 +34,7 @@ impl ProblemKind {
             Self::GatewayReplaced(_) => "GATEWAY_REPLACED",
             Self::GatewayDeleted(_) => "GATEWAY_DELETED",
             Self::NoCredential(_) => "NO_CREDENTIAL",
+            Self::NoProvider(_) => "NO_IDENTITY_PROVIDER",
             Self::CredentialElsewhere { .. } => "CREDENTIAL_ELSEWHERE",
             Self::CredentialRepeated { .. } => "CREDENTIAL_REPEATED",
             Self::NoApprovals => "NO_APPROVALS",
@@ -67,6 +68,7 @@ impl ProblemKind {
             | Self::GatewayReplaced(_)
             | Self::GatewayDeleted(_)
             | Self::NoCredential(_)
+            | Self::NoProvider(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals
@@ -107,6 +109,7 @@ impl ProblemKind {
             | Self::GatewayReplaced(_)
             | Self::GatewayDeleted(_)
             | Self::NoCredential(_)
+            | Self::NoProvider(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals => None,
@@ -130,6 +133,7 @@ impl ProblemKind {
             | Self::GatewayReplaced(_)
             | Self::GatewayDeleted(_)
             | Self::NoCredential(_)
+            | Self::NoProvider(_)
             | Self::CredentialElsewhere { .. }
             | Self::CredentialRepeated { .. }
             | Self::NoApprovals

@@ -3,6 +3,7 @@
 
 mod credential;
 mod gateway;
+mod identity_provider;
 mod organization;
 mod server;
 mod shared_domain;
@@ -97,6 +98,7 @@ macro_rules! default_rules {
     (Credential, $Object:ty) => {};
     (Server, $Object:ty) => {};
     (Gateway, $Object:ty) => {};
+    (IdentityProvider, $Object:ty) => {};
     (Token, $Object:ty) => {};
     ($Kind:ident, $Object:ty) => {
         impl KindRules for $Object {}

@@ -27,6 +27,8 @@ pub(super) struct StateIndexes {
     orgs_by_gateway_id: ReverseIndex<Slug, Slug>,
     /// Servers of the organization of a credential that refer to it.
     servers_by_credential: ReverseIndex<ObjectName, Slug>,
+    /// Gateways of the organization of an identity provider that admit its callers.
+    gateways_by_provider: ReverseIndex<ObjectName, Slug>,
     /// Tokens of the organization of a gateway that list it.
     tokens_by_gateway: ReverseIndex<ObjectName, Slug>,
     /// Tokens by their expiry.
@@ -62,6 +64,14 @@ impl StateIndexes {
                 let server = ObjectName::new(org.clone(), server.clone());
                 let gateways = &mut self.gateways_by_server;
                 set(gateways, server, id.clone(), is_present);
+            }
+        }
+        if let Some(gateway) = Gateway::of_object(object) {
+            let ObjectName { org, id } = &gateway.name;
+            for admitted in &gateway.identity_providers {
+                let provider = ObjectName::new(org.clone(), admitted.provider.clone());
+                let gateways = &mut self.gateways_by_provider;
+                set(gateways, provider, id.clone(), is_present);
             }
         }
         if let Some(server) = Server::of_object(object)
@@ -161,6 +171,11 @@ impl StoreState {
     /// Returns the servers of the organization of `credential` that refer to it.
     pub fn servers_of_credential(&self, credential: &ObjectName) -> impl Iterator<Item = &Slug> {
         self.indexes.servers_by_credential.get(credential)
+    }
+
+    /// Returns the gateways of the organization of `provider` that admit its callers.
+    pub fn gateways_of_provider(&self, provider: &ObjectName) -> impl Iterator<Item = &Slug> {
+        self.indexes.gateways_by_provider.get(provider)
     }
 
     /// Returns the tokens of the organization of `gateway` that list it.

@@ -8,9 +8,17 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use toolgate_model::{Timestamp, TokenHash};
 
-use crate::{Caller, Refusal, View, authn::caller::AuthnId, port::RevocationList};
+use crate::{
+    Caller, GatewayView, Refusal, View,
+    authn::{
+        caller::AuthnId,
+        external,
+        jwt::{JWT_LIMIT, is_jwt},
+    },
+    port::{RevocationList, SignatureVerifier},
+};
 
-/// Maximum length of a bearer token, in bytes.
+/// Maximum length of an API token, in bytes.
 pub const TOKEN_LIMIT: usize = 512;
 
 /// HMAC-SHA-256 of tokens under the deployment's token key.
@@ -48,12 +56,20 @@ pub fn parse_bearer_token(value: &[u8]) -> Result<&str, Refusal> {
     let token = rest.trim_start_matches(' ');
     let well_formed = scheme.eq_ignore_ascii_case("bearer")
         && !token.is_empty()
-        && token.len() <= TOKEN_LIMIT
+        && token.len() <= limit(token)
         && token.bytes().all(|byte| byte.is_ascii_graphic());
     if well_formed {
         Ok(token)
     } else {
         Err(Refusal::Unauthenticated)
+    }
+}
+
+/// Returns the maximum length of a token of its kind.
+fn limit(token: &str) -> usize {
+    match is_jwt(token) {
+        true => JWT_LIMIT,
+        false => TOKEN_LIMIT,
     }
 }
 
@@ -72,6 +88,19 @@ pub fn authenticate(
     } else {
         Err(Refusal::Unauthenticated)
     }
+}
+
+/// Verifies a token of an identity provider that the gateway admits. A gateway that does not exist gives the answer of one that
+/// does not admit callers of the issuer. The result is valid while [`View::is_known`] is true of its proof.
+pub fn authenticate_jwt(
+    gateway: Option<&GatewayView>,
+    token: &str,
+    hash: &TokenHash,
+    verifier: &dyn SignatureVerifier,
+    now: Timestamp,
+) -> Result<Caller, Refusal> {
+    let trust = gateway.and_then(|gateway| gateway.trust.as_ref());
+    external::authenticate(trust, token, hash, verifier, now)
 }
 
 #[cfg(test)]

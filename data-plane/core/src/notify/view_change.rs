@@ -144,12 +144,9 @@ fn visible_gateway<'a>(
     authn: &AuthnId,
 ) -> Option<VisibleGateway<'a>> {
     let gateway = view.gateway(gateway.as_str())?;
-    let caller = view.caller(authn)?;
-    let served = gateway.denied.is_none() && caller.may_enter(gateway);
-    served.then_some(VisibleGateway {
-        gateway,
-        grant: caller.grant(),
-    })
+    let grant = view.grant_at(gateway, authn)?;
+    let is_served = gateway.denied.is_none();
+    is_served.then_some(VisibleGateway { gateway, grant })
 }
 
 fn diff(previous: VisibleGateway<'_>, current: VisibleGateway<'_>) -> ListChanges {

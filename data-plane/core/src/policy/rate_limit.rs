@@ -77,7 +77,8 @@ impl RateLimitFilter {
                 PrincipalSubject::Team(team) => Some(BucketKey::Team(team.clone())),
                 PrincipalSubject::AllCallers
                 | PrincipalSubject::Token { .. }
-                | PrincipalSubject::User(_) => None,
+                | PrincipalSubject::User(_)
+                | PrincipalSubject::External { .. } => None,
             },
             RateLimitKey::Tool => tool.map(|tool| BucketKey::Tool(tool.original.clone())),
             RateLimitKey::Server | RateLimitKey::Gateway | RateLimitKey::Organization => {

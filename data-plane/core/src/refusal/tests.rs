@@ -13,6 +13,8 @@ fn status_and_code_follow_the_protocol() {
     for (refusal, status, code) in [
         (Refusal::NoSuchPath, 404, -32600),
         (Refusal::Unauthenticated, 401, -32600),
+        (Refusal::InvalidToken(TokenFault::Signature), 401, -32600),
+        (Refusal::InvalidToken(TokenFault::Requirement), 403, -32600),
         (Refusal::Origin, 403, -32600),
         (Refusal::MethodNotAllowed, 405, -32600),
         (Refusal::BodyTooLarge(1), 413, -32600),

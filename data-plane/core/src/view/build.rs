@@ -18,7 +18,7 @@ use toolgate_model::{
     snapshot::{DefinitionsResource, GatewayResource, ServerResource},
 };
 
-use crate::{GatewayView, ServerView, View};
+use crate::{GatewayView, ServerView, View, authn::external::GatewayTrust};
 
 pub(super) use server_offer::ServerOffer;
 pub(super) use shared_values::SharedValues;
@@ -274,11 +274,32 @@ impl<'a> ViewAssembly<'a> {
             }
             served = Some(self.gateway(&key, entry.digest, gateway));
         }
+        self.replace_anchors(id, served.as_deref());
         match served {
             Some(view) => self.view.gateways.insert_mut(id.as_str().into(), view),
             None => {
                 self.view.gateways.remove_mut(id.as_str());
             }
+        }
+    }
+
+    /// Replaces the anchors by which callers of identity providers are admitted to the gateway with this id.
+    fn replace_anchors(&mut self, id: &Slug, served: Option<&GatewayView>) {
+        let former = self.view.gateways.get(id.as_str()).cloned();
+        let anchors = &mut self.view.trust_anchors;
+        for anchor in former
+            .iter()
+            .filter_map(|it| it.trust.as_ref())
+            .flat_map(GatewayTrust::anchors)
+        {
+            anchors.remove_mut(&anchor);
+        }
+        for anchor in served
+            .iter()
+            .filter_map(|it| it.trust.as_ref())
+            .flat_map(GatewayTrust::anchors)
+        {
+            anchors.insert_mut(anchor);
         }
     }
 

@@ -14,10 +14,11 @@ use toolgate_mcp::{
     message::{self, CacheHints, Implementation},
     method, object, versions,
 };
-use toolgate_model::{Digest, Era, ObjectName, Slug, Uid, UriMode};
+use toolgate_model::{Digest, Era, ObjectName, Slug, TokenHash, Uid, UriMode};
 
 use crate::{
     Grant, PromptView, ServerView, ToolView,
+    authn::external::GatewayTrust,
     plan::{ResourceTarget, list_cursor::ListKind},
     policy::GatewayPolicy,
     refusal::Refusal,
@@ -77,6 +78,8 @@ pub struct GatewayView {
     pub prompts_digest: Digest,
     /// Digest of the exposed resources and templates, likewise.
     pub resources_digest: Digest,
+    /// Identity providers whose callers are admitted, if there are any.
+    pub(crate) trust: Option<GatewayTrust>,
     pub(super) tools: Vec<Arc<ToolView>>,
     /// Search index, if the gateway is progressive.
     pub(super) tool_index: Option<ToolIndex>,
@@ -119,6 +122,12 @@ pub(super) struct CachedResponses {
 }
 
 impl GatewayView {
+    /// Returns the key under which the verdict about a token of an identity provider may be cached; `None` if the gateway admits
+    /// no callers of providers. It changes with everything that the verdict depends on, but for the time.
+    pub fn verdict_key(&self, hash: &TokenHash) -> Option<[u8; 32]> {
+        self.trust.as_ref().map(|trust| trust.verdict_key(hash))
+    }
+
     /// Returns the tool with this exposed name. The caller's grant is checked separately.
     pub fn tool(&self, exposed: &str) -> Option<&Arc<ToolView>> {
         self.by_name.get(exposed)

@@ -7,7 +7,10 @@ use toolgate_model::{
 };
 use toolgate_proto::admin::v1 as pb;
 
-use super::meta::{meta, meta_to_proto, name};
+use super::{
+    identity_provider::{admitted, admitted_to_proto},
+    meta::{meta, meta_to_proto, name},
+};
 use crate::{
     ProtoConversion, field,
     invalid::{FieldViolation, invalid},
@@ -50,6 +53,7 @@ impl ProtoConversion for Gateway {
                 limits::INSTRUCTIONS,
             )?,
             rate_limits: rate_limit::limits("spec.rate_limits", &spec.rate_limits)?,
+            identity_providers: admitted(&spec.identity_providers)?,
         })
     }
 
@@ -72,6 +76,7 @@ impl ProtoConversion for Gateway {
                 instructions: self.instructions.clone(),
                 listing: listing.into(),
                 rate_limits: rate_limit::limits_to_proto(&self.rate_limits),
+                identity_providers: admitted_to_proto(&self.identity_providers),
             }),
             status: None,
         }

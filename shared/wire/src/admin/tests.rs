@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, BindingSelection, Gateway, Organization, ProxyStatus, SealedBlob, Server,
-    ServerDefinitions, TokenHash,
+    AllowList, BindingSelection, Gateway, IdentityProvider, Organization, ProxyStatus, SealedBlob,
+    Server, ServerDefinitions, TokenHash,
 };
 use toolgate_proto::admin::v1 as pb;
 
@@ -18,11 +18,13 @@ proptest! {
         server in strategies::server(),
         catalogue in strategies::catalogue(),
         proxy in strategies::proxy(),
+        provider in strategies::identity_provider(),
     ) {
         prop_assert_eq!(Organization::from_proto(&organization.to_proto()), Ok(organization));
         prop_assert_eq!(Gateway::from_proto(&gateway.to_proto()), Ok(gateway));
         prop_assert_eq!(Server::from_proto(&server.to_proto()), Ok(server));
         prop_assert_eq!(ServerDefinitions::from_proto(&catalogue.to_proto()), Ok(catalogue));
+        prop_assert_eq!(IdentityProvider::from_proto(&provider.to_proto()), Ok(provider));
         prop_assert_eq!(ProxyStatus::from_proto(&proxy.to_proto()), Ok(proxy));
     }
 

@@ -4,6 +4,7 @@
 mod definitions;
 mod gateway;
 mod server;
+mod trusted_issuer;
 
 use std::collections::BTreeMap;
 

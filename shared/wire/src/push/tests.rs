@@ -59,13 +59,14 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
     );
     let uris = prop_oneof![Just(UriMode::Prefixed), Just(UriMode::Through)];
     let uid = option::of(any::<u64>().prop_map(|unique| Uid::of(&unique)));
-    let shown = (uris, s::listing(), uid);
+    let providers = collection::vec(s::trusted_issuer(), 0..3);
+    let shown = (uris, s::listing(), uid, providers);
     (".{0,20}", ".{0,40}", lists, shown).prop_map(
         |(
             display_name,
             instructions,
             (tools, prompts, resources, servers, timeouts, rate_limits),
-            (uris, listing, uid),
+            (uris, listing, uid, identity_providers),
         )| {
             let timeouts = timeouts.into_iter();
             let timeouts = timeouts.filter_map(|(server, most)| Some((server, most?)));
@@ -81,6 +82,7 @@ fn gateway() -> impl Strategy<Value = SnapshotResource> {
                 servers,
                 timeouts: timeouts.collect(),
                 rate_limits,
+                identity_providers,
                 must_understand: Vec::new(),
             })
         },

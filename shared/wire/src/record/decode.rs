@@ -7,7 +7,7 @@ use toolgate_model::{GatewayClaim, KindObject as _, Timestamp, Uid, for_each_kin
 use toolgate_proto::{admin::v1::credential_spec::Kind, store::v1 as pb};
 
 use super::{
-    SCHEMA, StoreRecord, StoredObject, SystemRecord,
+    SCHEMA, StoreRecord, StoredObject, SystemRecord, admits_providers,
     stored_form::{StoredForm as _, manifest, sealed},
 };
 use crate::{admin::part, field, invalid::FieldViolation, limits};
@@ -76,12 +76,13 @@ fn migrated(schema: u32, object: pb::record::Object) -> Result<pb::record::Objec
             return Err(FieldViolation::new("spec.request_fields", reason));
         }
     }
-    if schema < 5
-        && matches!(
-            object,
-            pb::record::Object::CatalogueManifest(_) | pb::record::Object::CataloguePart(_)
-        )
-    {
+    let has_providers = matches!(object, pb::record::Object::IdentityProvider(_))
+        || matches!(&object, pb::record::Object::Gateway(gateway) if admits_providers(gateway));
+    let is_in_parts = matches!(
+        object,
+        pb::record::Object::CatalogueManifest(_) | pb::record::Object::CataloguePart(_)
+    );
+    if (schema < 5 && is_in_parts) || (schema < 6 && has_providers) {
         let reason = format!("is not part of a record with schema {schema}");
         return Err(FieldViolation::new("object", reason));
     }

@@ -16,6 +16,7 @@ fn object() -> impl Strategy<Value = StoredObject> {
         s::credential().prop_map(|it| StoredObject::Credential(Arc::new(it))),
         s::token().prop_map(|it| StoredObject::Token(Arc::new(it))),
         s::catalogue().prop_map(|it| StoredObject::Definitions(Arc::new(it))),
+        s::identity_provider().prop_map(|it| StoredObject::IdentityProvider(Arc::new(it))),
         s::proxy().prop_map(|it| StoredObject::Proxy(Arc::new(it))),
         system().prop_map(StoredObject::System),
     ]

@@ -103,7 +103,7 @@ impl ObjectChanges {
             let mut event = schema::to_json(&event)?;
             let change = event["type"].as_str().unwrap_or_default().to_owned();
             let found = kind::ALL.iter().find_map(|kind| {
-                let object = event.get_mut(kind.field())?.take();
+                let object = event.get_mut(kind.json_field())?.take();
                 Some((kind, object))
             });
             match (change.as_str(), found) {

@@ -54,7 +54,16 @@ fn several_kinds_are_selected_as_with_kubectl() {
     );
     let all: Vec<_> = kinds("all", &[]).unwrap();
     let all: Vec<_> = all.into_iter().map(|(plural, _)| plural).collect();
-    assert_eq!(all, ["credentials", "servers", "gateways", "tokens"]);
+    assert_eq!(
+        all,
+        [
+            "credentials",
+            "servers",
+            "identityproviders",
+            "gateways",
+            "tokens"
+        ]
+    );
     assert_eq!(kinds("servers,nonsense", &[]), Err(2));
     assert_eq!(kinds("servers,gateways", &["server/a"]), Err(2));
 }

@@ -52,6 +52,7 @@ fn nest(control_api: &MemoryControlApi) {
             rate_limits: Vec::new(),
         }));
         create(OperatorObject::Gateway(Gateway {
+            identity_providers: Vec::new(),
             name: name("gateway"),
             meta: meta(),
             prefix: PrefixMode::Always,
@@ -101,6 +102,7 @@ async fn no_request_of_one_organization_reveals_objects_of_another() {
                     "Gateways/ListGateways": ListGatewaysRequest,
                     "Servers/ListServers": ListServersRequest,
                     "Credentials/ListCredentials": ListCredentialsRequest,
+                    "IdentityProviders/ListIdentityProviders": ListIdentityProvidersRequest,
                     "Tokens/ListTokens": ListTokensRequest,
                     "Catalogues/ListCatalogues": ListCataloguesRequest
                 );

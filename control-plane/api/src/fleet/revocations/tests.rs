@@ -23,6 +23,7 @@ fn each_hash_is_found_when_its_token_ends() {
     let state = || std::sync::Arc::clone(&control_api.published().state);
     assert_eq!(tracker.update(&state(), now), []);
     let gateway = toolgate_model::Gateway {
+        identity_providers: Vec::new(),
         name: name("tools"),
         meta: toolgate_model::ObjectMeta::default(),
         prefix: toolgate_model::PrefixMode::Always,

@@ -7,7 +7,7 @@ use toolgate_model::{
     ServerBinding, Slug, Timestamp, Uid,
 };
 
-use super::KindRules;
+use super::{KindRules, identity_provider};
 use crate::{
     change::Change,
     decide::{
@@ -44,19 +44,34 @@ impl KindRules for Gateway {
             binding(&field, bound)?;
         }
         shape::check_aliases("spec.bindings", &self.bindings)?;
+        check_limit(
+            "spec.identity_providers",
+            "identity providers of a gateway",
+            limits::ADMITTED_PROVIDERS,
+            self.identity_providers.len(),
+        )?;
         rate_limit::check("spec", RateLimitLevel::Gateway, &self.rate_limits)
     }
 
     fn prepare_create(&self, uid: Uid, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+        identity_provider::check_admission(self, None, draft)?;
         claim_gateway_id(draft, &self.name, uid)
     }
 
-    /// Guards the bound servers.
+    /// Checks that the author may change who enters the gateway, if it changes.
+    fn check_update(&self, current: &Self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
+        identity_provider::check_admission(self, Some(current), draft)
+    }
+
+    /// Guards the bound servers and the admitted identity providers.
     fn guard_references(&self, _current: Option<&Self>, draft: &mut ChangeBuilder<'_>) {
         let org = &self.name.org;
         let servers = self.bindings.iter().map(|binding| &binding.server);
         let servers = servers.map(|id| ObjectName::new(org.clone(), id.clone()));
         draft.guard_references(servers.map(Server::key));
+        for provider in identity_provider::admitted(self) {
+            draft.guard(&provider);
+        }
     }
 
     fn prepare_delete(draft: &mut ChangeBuilder<'_>, name: &ObjectName) {

@@ -15,6 +15,7 @@ use toolgate_model::{
 
 use crate::{
     GatewayView, ServerView, ToolView,
+    authn::external::GatewayTrust,
     policy::GatewayPolicy,
     view::{
         builtin_tools, definition,
@@ -73,6 +74,7 @@ pub(super) fn gateway(
         instructions: instructions(building, name, resource, &tools),
         features: features::features(building, name, resource),
         digest,
+        trust: trust(name, resource),
         tools_digest: match resource.listing {
             ToolListing::All => tools_digest(&tools),
             ToolListing::Progressive => builtin_tools::digest(),
@@ -94,6 +96,11 @@ pub(super) fn gateway(
         cached: Default::default(),
         problems: bounded_problems(problems),
     }
+}
+
+fn trust(name: &ObjectName, resource: &GatewayResource) -> Option<GatewayTrust> {
+    let issuers = resource.identity_providers.as_slice();
+    (!issuers.is_empty()).then(|| GatewayTrust::new(name, resource.uid, issuers))
 }
 
 fn denied(resource: &GatewayResource) -> Option<GatewayDenial> {

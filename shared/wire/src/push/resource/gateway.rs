@@ -8,6 +8,7 @@ use toolgate_model::{
 };
 use toolgate_proto::push::v1 as pb;
 
+use super::trusted_issuer;
 use crate::{field, invalid::FieldViolation, limits, rate_limit, tool_shape as arguments};
 
 pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, FieldViolation> {
@@ -38,6 +39,12 @@ pub(super) fn checked(given: &pb::Gateway) -> Result<GatewayResource, FieldViola
         servers: slugs("servers", &given.servers)?,
         timeouts: timeouts(&given.timeouts_ms)?,
         rate_limits: rate_limit::scoped("rate_limits", &given.rate_limits)?,
+        identity_providers: field::each(
+            "identity_providers",
+            &given.identity_providers,
+            limits::ADMITTED_PROVIDERS,
+            trusted_issuer::checked,
+        )?,
         must_understand: given.must_understand.clone(),
     })
 }
@@ -70,6 +77,11 @@ pub(super) fn to_proto(given: &GatewayResource) -> pb::Gateway {
         timeouts_ms: given.timeouts.iter().map(timeout).collect(),
         rate_limits: rate_limit::scoped_to_proto(&given.rate_limits),
         uid: given.uid.as_ref().map(Uid::to_string).unwrap_or_default(),
+        identity_providers: given
+            .identity_providers
+            .iter()
+            .map(trusted_issuer::to_proto)
+            .collect(),
     }
 }
 
