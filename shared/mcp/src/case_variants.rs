@@ -1,5 +1,5 @@
 //! Members of the objects of servers whose names differ from those of the protocol by case only. A client that ignores case
-//! reads their values in place of those that were checked here, so they are not passed on. Other members that the protocol
+//! reads their values in place of the values that were checked, so they are not passed on. Other members that the protocol
 //! does not define are.
 
 use std::borrow::Cow;

@@ -84,7 +84,7 @@ const fn named(name: &'static str, kind: &'static ProtocolObject) -> ProtocolMem
     ProtocolMember { name, value }
 }
 
-/// `result` of a response, of whatever method.
+/// `result` of a response to any method.
 pub static RESULT: ProtocolObject = ProtocolObject {
     members: &[
         any("_meta"),

@@ -103,7 +103,7 @@ fn collect(schema: &[u8], field: Option<&str>, depth: usize, found: &mut Vec<Str
     if let Some(name) = field
         && !schema.starts_with(b"[")
         && asks_for_secret(name, schema)
-        && found.iter().all(|known| known != name)
+        && found.last().is_none_or(|last| last != name)
     {
         found.push(name.to_owned());
     }
