@@ -21,9 +21,7 @@ use toolgate_runtime::{MemoryBudget, drain::Drain};
 use crate::{
     feed::{FeedOpening, FeedSource, close_peer, skip},
     port::HeaderSource,
-    probe::joined_problem,
     problem_text,
-    reached_endpoint::ReachedEndpoint,
     target::ProbeTarget,
 };
 
@@ -96,7 +94,9 @@ impl ServerInspector {
                 let catalogue = ServerDefinitions {
                     probed: now(),
                     legacy_version,
-                    problem: joined_problem(warning, seen.problem.clone()),
+                    problem: problem_text::join(Vec::from_iter(
+                        warning.into_iter().chain(seen.problem.clone()),
+                    )),
                     ..seen
                 };
                 let feed = match feed {
@@ -125,11 +125,8 @@ impl ServerInspector {
         target: &ProbeTarget,
         earlier: Option<&ServerDefinitions>,
     ) -> Result<ServerAnswers, ProbeProblem> {
-        let ReachedEndpoint {
-            endpoint,
-            peer,
-            warning,
-        } = self.reach(target).await?;
+        let reached = self.reach(target).await?;
+        let (endpoint, peer, warning) = (reached.endpoint, reached.peer, reached.warning);
         let peer = Arc::new(peer);
         let (opened, legacy_version) = join(
             self.open_feed_and_list(&peer, target),

@@ -1,5 +1,6 @@
-//! Descriptions of connections to a control plane that fail, with the address, the cause and the next step. A certificate that is not valid now is told with the times of
-//! both sides: its period may be over, or a clock may be off, and the proxy does not guess which.
+//! Descriptions of connections to a control plane that fail, with the address, the cause and the next step. A certificate that
+//! is not valid now is told with the times of both sides: its period may be over, or a clock may be off, and the proxy does not
+//! guess which.
 
 use tonic::{Code, Status};
 use toolgate_egress::{ConnectProblem, ControlConnectError};

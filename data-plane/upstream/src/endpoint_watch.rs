@@ -2,15 +2,18 @@
 //! a preferred endpoint.
 
 use std::{
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
 use tokio::{runtime::Handle, time::sleep};
 use toolgate_model::Era;
-use toolgate_runtime::{backoff::Backoff, random};
+use toolgate_runtime::{Drain, backoff::Backoff, random};
 
-use crate::{recovery::ping_endpoint, upstream::Upstream};
+use crate::{
+    endpoint::{AuthenticatedEndpoint, CallTarget},
+    recovery::ping_endpoint,
+};
 
 /// Minimum pause between two pings of an endpoint.
 const MIN_PAUSE: Duration = Duration::from_secs(1);
@@ -18,18 +21,38 @@ const MIN_PAUSE: Duration = Duration::from_secs(1);
 /// First and longest time that is added to the pause at random.
 const ADDED_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 
+/// Server as the watch of its endpoints sees it.
+pub(crate) trait EndpointOwner: Send + Sync + 'static {
+    /// Marks the endpoints as watched. Returns `false` if they are watched already.
+    fn begin_endpoint_watch(&self) -> bool;
+
+    /// Ends the mark.
+    fn end_endpoint_watch(&self);
+
+    /// Records that an endpoint answers a ping.
+    fn record_endpoint_ping(&self, endpoint: &AuthenticatedEndpoint);
+
+    /// Returns the endpoints.
+    fn endpoint_target(&self) -> &CallTarget;
+
+    /// Returns the era of the server.
+    fn endpoint_era(&self) -> Era;
+
+    /// Returns the drain, which ends the watch.
+    fn endpoint_drain(&self) -> &Drain;
+}
+
 /// Watch of the endpoints of one server. At most one exists for a server.
-struct EndpointWatch(Weak<Upstream>);
+struct EndpointWatch<S: EndpointOwner>(Weak<S>);
 
 /// Watches the endpoints of a server that fail, unless they are watched already.
-pub(crate) fn watch(server: &Arc<Upstream>) {
-    let begins = || !server.are_endpoints_watched.swap(true, Ordering::AcqRel);
-    if Handle::try_current().is_err() || !begins() {
+pub(crate) fn watch<S: EndpointOwner>(server: &Arc<S>) {
+    if Handle::try_current().is_err() || !server.begin_endpoint_watch() {
         return;
     }
     let watch = EndpointWatch(Arc::downgrade(server));
-    let settled = server.drain.settled();
-    drop(server.drain.spawn_unguarded(async move {
+    let settled = server.endpoint_drain().settled();
+    drop(server.endpoint_drain().spawn_unguarded(async move {
         tokio::select! {
             () = settled => {}
             () = watch.run() => {}
@@ -37,7 +60,7 @@ pub(crate) fn watch(server: &Arc<Upstream>) {
     }));
 }
 
-impl EndpointWatch {
+impl<S: EndpointOwner> EndpointWatch<S> {
     /// Pings the endpoints that fail until none does, or the server is no longer used.
     async fn run(self) {
         let (first, longest) = ADDED_PAUSE;
@@ -47,16 +70,16 @@ impl EndpointWatch {
             let Some(server) = self.0.upgrade() else {
                 return;
             };
-            let era = server.server.era.unwrap_or(Era::Legacy);
-            for endpoint in server.target.failing() {
-                if ping_endpoint(&server.target, &endpoint, era).await.is_ok() {
+            let (target, era) = (server.endpoint_target(), server.endpoint_era());
+            for endpoint in target.failing() {
+                if ping_endpoint(target, &endpoint, era).await.is_ok() {
                     server.record_endpoint_ping(&endpoint);
                 }
             }
-            if !server.target.observed.has_failing() {
+            if !target.observed.has_failing() {
                 // An endpoint that fails from here on is watched anew.
                 drop(self);
-                if server.target.observed.has_failing() {
+                if target.observed.has_failing() {
                     watch(&server);
                 }
                 return;
@@ -65,10 +88,10 @@ impl EndpointWatch {
     }
 }
 
-impl Drop for EndpointWatch {
+impl<S: EndpointOwner> Drop for EndpointWatch<S> {
     fn drop(&mut self) {
         if let Some(server) = self.0.upgrade() {
-            server.are_endpoints_watched.store(false, Ordering::Release);
+            server.end_endpoint_watch();
         }
     }
 }

@@ -19,7 +19,8 @@ use crate::{
     bulkhead::Bulkhead,
     circuit_breaker::{self, BreakerAdmission, CircuitBreaker},
     endpoint::{AuthenticatedEndpoint, CallTarget},
-    endpoint_watch, failure,
+    endpoint_watch::{self, EndpointOwner},
+    failure,
     health::{HealthMonitor, LastFailure, ReportedServer},
     permit::CallPermit,
     recovery::{self, WatchedServer},
@@ -50,8 +51,8 @@ pub(crate) struct Upstream {
     /// `true` while a task waits for the recovery of the server.
     is_watched: AtomicBool,
     /// `true` while a task waits for the recovery of endpoints.
-    pub(crate) are_endpoints_watched: AtomicBool,
-    pub(crate) drain: Drain,
+    are_endpoints_watched: AtomicBool,
+    drain: Drain,
 }
 
 impl Upstream {
@@ -253,14 +254,6 @@ impl Upstream {
         }
     }
 
-    /// Records that an endpoint answers a ping.
-    pub(crate) fn record_endpoint_ping(&self, endpoint: &AuthenticatedEndpoint) {
-        let now = self.clock.now();
-        if self.target.observed.record_ping(&endpoint.configured, now) {
-            self.report_recovered_endpoint(endpoint);
-        }
-    }
-
     fn report_recovered_endpoint(&self, endpoint: &AuthenticatedEndpoint) {
         let (server, url) = (&self.server.name, &endpoint.configured.url);
         tracing::info!(%server, %url, "an endpoint of a server answers again");
@@ -291,6 +284,35 @@ impl Upstream {
 
     fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EndpointOwner for Upstream {
+    fn begin_endpoint_watch(&self) -> bool {
+        !self.are_endpoints_watched.swap(true, Ordering::AcqRel)
+    }
+
+    fn end_endpoint_watch(&self) {
+        self.are_endpoints_watched.store(false, Ordering::Release);
+    }
+
+    fn record_endpoint_ping(&self, endpoint: &AuthenticatedEndpoint) {
+        let now = self.clock.now();
+        if self.target.observed.record_ping(&endpoint.configured, now) {
+            self.report_recovered_endpoint(endpoint);
+        }
+    }
+
+    fn endpoint_target(&self) -> &CallTarget {
+        &self.target
+    }
+
+    fn endpoint_era(&self) -> Era {
+        self.server.era.unwrap_or(Era::Legacy)
+    }
+
+    fn endpoint_drain(&self) -> &Drain {
+        &self.drain
     }
 }
 
