@@ -2,12 +2,10 @@
 
 use std::borrow::Cow;
 
-use http::HeaderValue;
 use toolgate_client::RequestHeaders;
 use toolgate_data_core::{
     ServerView,
     call::InputResponses,
-    plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{self, UpstreamRequest, UpstreamRequestOptions, request},
 };
@@ -56,14 +54,15 @@ pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
     session: Option<&UpstreamSessionHandle>,
     version: &str,
-    (plan, cdn_loop): (&CallPlan, Option<&HeaderValue>),
+    context: &CallContext,
     traceparent: Option<&str>,
 ) -> RequestHeaders {
+    let plan = &context.plan;
     let headers = match session {
         Some(session) => session.headers(),
         None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
     };
-    let mut headers = headers.with_cdn_loop(cdn_loop);
+    let mut headers = headers.with_cdn_loop(context.cdn_loop.as_ref());
     let mirrored = made
         .iter()
         .filter(|(name, _)| name.starts_with(PARAM_PREFIX));

@@ -271,12 +271,11 @@ impl UpstreamClient {
         };
         let request = rewritten(context, &options, input_responses)?;
         let traced = traceparent.as_deref();
-        let passed = (&**plan, context.cdn_loop.as_ref());
         let headers = outgoing(
             &request.headers,
             session.as_deref(),
             version,
-            passed,
+            context,
             traced,
         );
         let subscription = self.subscribe(plan, session.as_ref(), upstream, &endpoint);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Services that answer for every name below their domain, most of them with the IP address that is written in the name, or
-/// that lend such names. They have no entry in the public suffix list, or one that depends on its version.
+/// that lend such names. Some are not in the public suffix list, and some are not in each of its versions.
 const SERVICES: [&str; 28] = [
     "1u.ms",
     "backname.io",
