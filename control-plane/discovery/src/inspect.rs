@@ -15,7 +15,9 @@ use toolgate_control_core::definitions::{
 };
 use toolgate_egress::HttpClient;
 use toolgate_mcp::{definition::DefinitionKind, message::Implementation};
-use toolgate_model::{Definition, Digest, ProbeProblem, ServerDefinitions, Timestamp};
+use toolgate_model::{
+    Definition, Digest, ProbeFailure, ProbeProblem, ServerDefinitions, Timestamp,
+};
 use toolgate_runtime::{MemoryBudget, drain::Drain};
 
 use crate::{
