@@ -22,8 +22,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use toolgate_control_core::{
-    CompileOutput, ListedObject, ObjectKey, Revision, ServedChange, StoreContinuity, StoreRefusal,
-    StoreState, compile,
+    CompileOutput, Revision, ServedChange, StoreContinuity, StoreRefusal, StoreState, compile,
     key::ROOT,
     port::{BoxFuture, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,

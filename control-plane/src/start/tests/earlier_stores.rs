@@ -11,7 +11,14 @@ use super::*;
 async fn serve(folder: &Path, path: &Path, ids: &[&str]) -> Result<ServedChange, StartError> {
     let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(path, clock::system()).unwrap());
     let (plane, trigger) = start(options(folder), &store).await;
-    let plane = plane?;
+    let plane = match plane {
+        Ok(plane) => plane,
+        Err(error) => {
+            drop(store);
+            trigger.drain(HANG_GUARD).await;
+            return Err(error);
+        }
+    };
     for id in ids {
         let create = Command::Create(fixture::organization(id).into());
         let context = fixture::context();
