@@ -315,28 +315,32 @@ async fn a_lost_store_file_is_refused_and_a_new_deployment_is_followed_by_the_pr
 
 /// Waits until a control plane tells that it does not follow its store, to probes, to `doctor` and in its metrics, and that a
 /// write is refused with the cause.
-async fn is_not_followed(plane: &ControlPlaneProcess, cli: &CommandLine, cause: &str) {
+async fn is_not_followed(
+    plane: &ControlPlaneProcess,
+    cli: &CommandLine,
+    cause: &str,
+) -> Result<()> {
     eventually("the readiness names the cause", HANG_GUARD, || async {
         let ready = plane.readyz().await?;
         ensure!(ready.starts_with("not ready"), "{ready}");
         ensure!(ready.contains(cause), "{ready}");
         Ok(())
     })
-    .await
-    .unwrap();
-    let metrics = plane.metrics().await.unwrap();
-    assert!(metrics.contains("toolgate_store_refused 1"), "{metrics}");
-    let findings = cli.output(&["doctor"]).await.unwrap();
+    .await?;
+    let metrics = plane.metrics().await?;
+    ensure!(metrics.contains("toolgate_store_refused 1"), "{metrics}");
+    let findings = cli.output(&["doctor"]).await?;
     let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
     for words in [cause, "once with `--new-epoch`"] {
-        assert!(findings.contains(words), "{words}: {findings}");
+        ensure!(findings.contains(words), "{words}: {findings}");
     }
     let create = ["gateway", "create", "late", "--server", "main"];
-    let written = cli.output(&create).await.unwrap();
+    let written = cli.output(&create).await?;
     let told = String::from_utf8_lossy(&written.stderr).into_owned();
-    assert!(!written.status.success(), "{told}");
-    assert!(told.contains("the store is not followed"), "{told}");
-    assert!(told.contains(cause), "{told}");
+    ensure!(!written.status.success(), "{told}");
+    ensure!(told.contains("the store is not followed"), "{told}");
+    ensure!(told.contains(cause), "{told}");
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -366,8 +370,10 @@ async fn a_store_that_is_lost_under_control_planes_is_not_followed_and_proxies_s
 
     etcd.delete("/").await.unwrap();
     let cause = "it was lost";
-    is_not_followed(&plane, &cli, cause).await;
-    is_not_followed(&replica, &replica.cli().unwrap(), cause).await;
+    is_not_followed(&plane, &cli, cause).await.unwrap();
+    is_not_followed(&replica, &replica.cli().unwrap(), cause)
+        .await
+        .unwrap();
     // A control plane that knows of nothing begins a deployment in the store.
     let other = Sandbox::new("lost-while-running-other").unwrap();
     let stranger = ControlPlaneProcess::start(&other, "stranger", &etcd.endpoints())
@@ -383,8 +389,10 @@ async fn a_store_that_is_lost_under_control_planes_is_not_followed_and_proxies_s
     })
     .await
     .unwrap();
-    is_not_followed(&plane, &cli, cause).await;
-    is_not_followed(&replica, &replica.cli().unwrap(), cause).await;
+    is_not_followed(&plane, &cli, cause).await.unwrap();
+    is_not_followed(&replica, &replica.cli().unwrap(), cause)
+        .await
+        .unwrap();
     // Nor is it followed after a restart.
     let refused = format!("{:#}", plane.restart().await.unwrap_err());
     for words in ["deployment", "--new-epoch", "--etcd-prefix"] {
