@@ -82,7 +82,7 @@ pub struct OlderStoreError {
     /// File that shows what was served.
     pub file: PathBuf,
     /// Reason for which the store is not what was served.
-    pub refusal: StoreRefusal,
+    pub refusal: Box<StoreRefusal>,
 }
 
 /// Error of a start on an empty store.
@@ -215,7 +215,7 @@ pub(crate) fn check_continues(
     let checked = continuity(served, state);
     checked.map(drop).map_err(|refusal| OlderStoreError {
         file: file.to_owned(),
-        refusal,
+        refusal: Box::new(refusal),
     })
 }
 
