@@ -27,7 +27,7 @@ pub struct ServedChange {
     pub log_entry: Option<u64>,
 }
 
-/// How a store that is read relates to what was served.
+/// Relation of a store that is read to what was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreContinuity {
     /// It contains the change that was served.

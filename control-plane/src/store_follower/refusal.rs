@@ -21,7 +21,7 @@ mod tests;
 const FOLLOWED_STORE: &str = "store history";
 
 impl StoreFollower {
-    /// Ends following the store: publishes the reason, and reports it. Returns the error of whatever led here.
+    /// Ends following the store: publishes the reason, and reports it. Returns the error of the store.
     pub(super) fn refuse(&mut self, refusal: StoreRefusal) -> StoreError {
         let published = Arc::clone(&self.published.borrow());
         if let Some(known) = published.refusal.as_ref().filter(|it| ***it == refusal) {

@@ -51,7 +51,7 @@ async fn an_older_store_is_refused_also_after_others_have_written_to_it() {
         panic!("{refused:?}");
     };
     assert!(
-        matches!(error.refusal, StoreRefusal::OtherHistory { .. }),
+        matches!(*error.refusal, StoreRefusal::OtherHistory { .. }),
         "{error}"
     );
     // Both go on with what they served.

@@ -1,4 +1,4 @@
-//! Tests that a store that was lost or went back is not followed, whatever others write to it, that what was served stays in
+//! Tests that a store that was lost or went back is not followed although others write to it, that what was served stays in
 //! force, and that writes are answered with the cause.
 
 use std::sync::{Arc, atomic::Ordering};
@@ -110,7 +110,7 @@ async fn a_store_that_was_refused_is_not_followed_after_others_have_written_to_i
     serves_as_before(&plane, &known);
     refuses_writes(&plane, &store, cause).await;
 
-    // Also the right store is followed after a restart only: what was written to the other one is in nobody's sight.
+    // Also the right store is followed after a restart only.
     store.restore(original);
     looked_at(&store).await;
     serves_as_before(&plane, &known);
