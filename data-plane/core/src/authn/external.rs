@@ -93,7 +93,7 @@ impl GatewayTrust {
         verifier: &dyn SignatureVerifier,
         now: Timestamp,
     ) -> Result<Caller, TokenFault> {
-        let mut fault = TokenFault::UnknownIssuer;
+        let mut fault = None;
         for (issuer, anchors) in &self.issuers {
             if issuer.issuer != token.issuer {
                 continue;
@@ -114,10 +114,10 @@ impl GatewayTrust {
                     let principal = Arc::new(Principal { org, subject });
                     return Ok(Caller::new(principal, Arc::clone(&self.grant), authn));
                 }
-                Err(found) => fault = fault.max(found),
+                Err(found) => fault = fault.max(Some(found)),
             }
         }
-        Err(fault)
+        Err(fault.unwrap_or(TokenFault::UnknownIssuer))
     }
 }
 
