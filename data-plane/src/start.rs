@@ -135,7 +135,6 @@ impl DataPlane {
             readiness: _,
         } = context;
         let answers = MemoryBudget::new(options.response_bytes);
-        let calls_per_server = options.calls_per_server;
         let listener = options.listener.with_shared(&answers, &metrics);
         let (listener, shares) = (Listener::bind(listener)?, options.shares);
         let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
@@ -147,8 +146,8 @@ impl DataPlane {
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
         let egress = Egress::new(options.egress)?;
-        let upstream =
-            upstream_registry(&source, egress, (answers, calls_per_server), &clock, &drain);
+        let shared = (answers, options.calls_per_server);
+        let upstream = upstream_registry(&source, egress, shared, &clock, &drain);
         let upstream_sessions = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
             actors.clone(),

@@ -145,14 +145,8 @@ async fn an_agent_calls_a_gateway_with_a_token_of_the_identity_provider() {
     scenario.agent("office", &bearer).tools().await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn oa_07_each_refused_token_gets_its_reason_in_the_answer_and_in_the_records() {
-    let scenario = IdentityScenario::start("identity-reasons").await.unwrap();
-    let good = scenario.token("first", &json!({})).unwrap();
-    let agent = scenario.agent("office", &good);
-    eventually("the token is accepted", HANG_GUARD, || agent.tools())
-        .await
-        .unwrap();
+/// Returns tokens that are refused, each with the status and the reason.
+fn refused_tokens(scenario: &IdentityScenario, good: &str) -> Vec<(String, u16, &'static str)> {
     let mut stranger = TokenIssuer::new(ISSUER, "first").unwrap();
     stranger.add_key("other").unwrap();
     let claims = scenario
@@ -168,7 +162,7 @@ async fn oa_07_each_refused_token_gets_its_reason_in_the_answer_and_in_the_recor
     };
     let secret = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()).unwrap();
     let hmac = jsonwebtoken::encode(&header, &claims, &secret);
-    let cases = [
+    vec![
         (
             stranger.sign("first", &claims).unwrap(),
             401,
@@ -196,7 +190,18 @@ async fn oa_07_each_refused_token_gets_its_reason_in_the_answer_and_in_the_recor
         (of(json!({"sub": ""})), 401, "token_subject"),
         (of(json!({"groups": ["dev"]})), 403, "token_requirement"),
         (format!("{signed}."), 401, "token_malformed"),
-    ];
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oa_07_each_refused_token_gets_its_reason_in_the_answer_and_in_the_records() {
+    let scenario = IdentityScenario::start("identity-reasons").await.unwrap();
+    let good = scenario.token("first", &json!({})).unwrap();
+    let agent = scenario.agent("office", &good);
+    eventually("the token is accepted", HANG_GUARD, || agent.tools())
+        .await
+        .unwrap();
+    let cases = refused_tokens(&scenario, &good);
     let mut descriptions = std::collections::BTreeSet::new();
     for (token, status, kind) in &cases {
         let reply = scenario.reply("office", token).await.unwrap();

@@ -25,7 +25,7 @@ const TYPES: [&str; 4] = ["jwt", "application/jwt", "at+jwt", "application/at+jw
 /// Token that is read and not verified.
 #[derive(Debug)]
 pub(crate) struct UnverifiedToken<'a> {
-    /// Algorithm. `None` for one that is never accepted.
+    /// Algorithm. `None` for algorithms that are never accepted.
     pub(crate) algorithm: Option<SignatureAlgorithm>,
     /// Id of the key, if the token names one.
     pub(crate) key: Option<String>,
