@@ -53,14 +53,13 @@ pub(crate) fn rewritten<'a>(
 pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
     session: Option<&UpstreamSessionHandle>,
-    version: &str,
+    to: &UpstreamRequestOptions<'_>,
     context: &CallContext,
-    traceparent: Option<&str>,
 ) -> RequestHeaders {
     let plan = &context.plan;
     let headers = match session {
         Some(session) => session.headers(),
-        None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
+        None => RequestHeaders::modern(to.version, plan.target.method(), plan.target.mcp_name()),
     };
     let mut headers = headers.with_cdn_loop(context.cdn_loop.as_ref());
     let mirrored = made
@@ -70,7 +69,7 @@ pub(crate) fn outgoing(
         headers = headers.with(name, value);
     }
     let trace_context = plan.trace.as_ref();
-    if let Some(parent) = traceparent.or(trace_context.map(|trace| &*trace.parent)) {
+    if let Some(parent) = to.traceparent.or(trace_context.map(|trace| &*trace.parent)) {
         headers = headers.with(trace::TRACEPARENT, parent);
     }
     if let Some(state) = trace_context.and_then(|trace| trace.state.as_deref()) {

@@ -270,14 +270,7 @@ impl UpstreamClient {
             traceparent: traceparent.as_deref(),
         };
         let request = rewritten(context, &options, input_responses)?;
-        let traced = traceparent.as_deref();
-        let headers = outgoing(
-            &request.headers,
-            session.as_deref(),
-            version,
-            context,
-            traced,
-        );
+        let headers = outgoing(&request.headers, session.as_deref(), &options, context);
         let subscription = self.subscribe(plan, session.as_ref(), upstream, &endpoint);
         let subscriber = subscription.await;
         let in_session = session.clone().map(|session| (session, id));
