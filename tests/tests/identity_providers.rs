@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually, within};
@@ -146,51 +146,46 @@ async fn an_agent_calls_a_gateway_with_a_token_of_the_identity_provider() {
 }
 
 /// Returns tokens that are refused, each with the status and the reason.
-fn refused_tokens(scenario: &IdentityScenario, good: &str) -> Vec<(String, u16, &'static str)> {
-    let mut stranger = TokenIssuer::new(ISSUER, "first").unwrap();
-    stranger.add_key("other").unwrap();
+fn refused_tokens(
+    scenario: &IdentityScenario,
+    good: &str,
+) -> Result<Vec<(String, u16, &'static str)>> {
+    let mut stranger = TokenIssuer::new(ISSUER, "first")?;
+    stranger.add_key("other")?;
     let claims = scenario
         .issuer
         .claims(AUDIENCE, "ada", &json!({"groups": ["mcp"]}));
-    let of = |changes: Value| scenario.token("first", &changes).unwrap();
-    let (signed, _) = good.rsplit_once('.').unwrap();
+    let of = |changes: Value| scenario.token("first", &changes);
+    let (signed, _) = good.rsplit_once('.').context("a token has three parts")?;
     // Accepted by a verifier that takes the public key for a shared secret.
-    let secret = scenario.issuer.public_keys().unwrap()[0]["x"].to_string();
+    let secret = scenario.issuer.public_keys()?[0]["x"].to_string();
     let header = jsonwebtoken::Header {
         kid: Some("first".to_owned()),
         ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::HS256)
     };
-    let secret = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes()).unwrap();
+    let secret = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes())?;
     let hmac = jsonwebtoken::encode(&header, &claims, &secret);
-    vec![
-        (
-            stranger.sign("first", &claims).unwrap(),
-            401,
-            "token_signature",
-        ),
+    Ok(vec![
+        (stranger.sign("first", &claims)?, 401, "token_signature"),
         (format!("{signed}.AAAA"), 401, "token_signature"),
+        (stranger.sign("other", &claims)?, 401, "token_unknown_key"),
+        (hmac?, 401, "token_algorithm"),
         (
-            stranger.sign("other", &claims).unwrap(),
-            401,
-            "token_unknown_key",
-        ),
-        (hmac.unwrap(), 401, "token_algorithm"),
-        (
-            of(json!({"iss": "https://eve.example"})),
+            of(json!({"iss": "https://eve.example"}))?,
             401,
             "token_unknown_issuer",
         ),
-        (of(json!({"aud": "another"})), 401, "token_audience"),
-        (of(json!({"exp": 1})), 401, "token_expired"),
+        (of(json!({"aud": "another"}))?, 401, "token_audience"),
+        (of(json!({"exp": 1}))?, 401, "token_expired"),
         (
-            of(json!({"nbf": 9_000_000_000_u64})),
+            of(json!({"nbf": 9_000_000_000_u64}))?,
             401,
             "token_not_yet_valid",
         ),
-        (of(json!({"sub": ""})), 401, "token_subject"),
-        (of(json!({"groups": ["dev"]})), 403, "token_requirement"),
+        (of(json!({"sub": ""}))?, 401, "token_subject"),
+        (of(json!({"groups": ["dev"]}))?, 403, "token_requirement"),
         (format!("{signed}."), 401, "token_malformed"),
-    ]
+    ])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +196,7 @@ async fn oa_07_each_refused_token_gets_its_reason_in_the_answer_and_in_the_recor
     eventually("the token is accepted", HANG_GUARD, || agent.tools())
         .await
         .unwrap();
-    let cases = refused_tokens(&scenario, &good);
+    let cases = refused_tokens(&scenario, &good).unwrap();
     let mut descriptions = std::collections::BTreeSet::new();
     for (token, status, kind) in &cases {
         let reply = scenario.reply("office", token).await.unwrap();

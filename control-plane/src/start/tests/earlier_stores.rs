@@ -1,15 +1,31 @@
 //! Tests that a start does not go on with a store that is not what was served before, also after others have written to it, and
 //! that a damaged record is not taken for none.
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
+use tokio::time::{sleep, timeout};
 use toolgate_control_core::{ServedChange, StoreRefusal};
+use toolgate_store::StoreOpenError;
 
 use super::*;
 
+/// Opens the file at `path` as soon as the threads of an earlier control plane have closed it.
+async fn open(path: &Path) -> Arc<dyn Store> {
+    let opened = async {
+        loop {
+            match EmbeddedStore::open(path, clock::system()) {
+                Ok(store) => return Arc::new(store),
+                Err(StoreOpenError::InUse(_)) => sleep(Duration::from_millis(10)).await,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    timeout(HANG_GUARD, opened).await.unwrap()
+}
+
 /// Starts over the file at `path`, creates organizations with these ids, and stops.
 async fn serve(folder: &Path, path: &Path, ids: &[&str]) -> Result<ServedChange, StartError> {
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(path, clock::system()).unwrap());
+    let store = open(path).await;
     let (plane, trigger) = start(options(folder), &store).await;
     let plane = match plane {
         Ok(plane) => plane,
@@ -85,7 +101,7 @@ async fn a_damaged_record_is_refused_and_is_written_anew_with_a_new_epoch() {
         }
         assert_eq!(std::fs::read_to_string(&record).unwrap(), damaged);
     }
-    let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(&file, clock::system()).unwrap());
+    let store = open(&file).await;
     let adopting = StartOptions {
         new_epoch: true,
         ..options(folder.path())

@@ -259,14 +259,14 @@ fn duplicate_and_merge_keys_are_refused_with_their_line_at_every_depth() {
         let fault = parse("a.yaml", &text).unwrap_err().to_string();
         assert!(fault.contains(told), "{text}: {fault}");
         assert!(
-            fault.starts_with(&format!("a.yaml:{line}:")),
+            fault.contains(&format!("a.yaml:{line}:")),
             "{text}: {fault}"
         );
     }
     let json = r#"{"apiVersion":"toolgate/v1","kind":"Gateway","metadata":{"name":"a","name":"b"},"spec":{}}"#;
     let fault = parse("a.json", json).unwrap_err().to_string();
     assert!(
-        fault.starts_with("a.json:1:") && fault.contains("stands there twice"),
+        fault.contains("a.json:1:") && fault.contains("stands there twice"),
         "{fault}"
     );
 }

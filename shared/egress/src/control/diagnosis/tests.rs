@@ -6,7 +6,7 @@ use rustls::{
     ServerConfig,
     pki_types::{CertificateDer, PrivateKeyDer},
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_rustls::TlsAcceptor;
 use toolgate_runtime::tls;
 
@@ -83,8 +83,10 @@ async fn refused(connector: &ControlConnector) -> (ConnectProblem, String) {
 
 #[tokio::test]
 async fn each_failure_to_connect_names_the_address_and_the_cause() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = closed.local_addr().unwrap().to_string();
+    // A socket that is bound and does not listen keeps the port from other tests.
+    let bound = TcpSocket::new_v4().unwrap();
+    bound.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = bound.local_addr().unwrap().to_string();
     let (problem, text) = refused(&control_channel(&closed, None)).await;
     assert_eq!(problem, ConnectProblem::Refused);
     assert_eq!(text, format!("{closed}: nothing listens there"));
