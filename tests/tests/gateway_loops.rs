@@ -2,7 +2,7 @@
 //! deployment that it passes twice.
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::json;
 use toolgate_tests::agent::Agent;
 use toolgate_tests::clock::{HANG_GUARD, eventually};
 use toolgate_tests::toolgate::{CommandLine, ToolgateUp, start_deployment, text};
@@ -60,9 +60,12 @@ async fn a_gateway_that_binds_itself_is_named_as_a_problem_and_offers_nothing_tw
         assert!(told.contains("a gateway of this deployment"), "{told}");
         assert!(told.contains("`toolgate server delete ring`"), "{told}");
     }
-    let listed = cli.run(&["server", "list"]).await.unwrap();
-    let listed = text(&listed.stdout);
-    assert!(listed.contains("a gateway of this deployment"), "{listed}");
+    let described = cli.run(&["describe", "server", "ring"]).await.unwrap();
+    let described = text(&described.stdout);
+    assert!(
+        described.contains("a gateway of this deployment"),
+        "{described}"
+    );
     let doctor = cli.output(&["doctor"]).await.unwrap();
     let doctor = text(&doctor.stdout) + &text(&doctor.stderr);
     assert!(doctor.contains("a gateway of this deployment"), "{doctor}");
@@ -88,11 +91,9 @@ async fn a_call_between_two_deployments_that_bind_each_other_ends_where_it_came_
         .unwrap();
     let other = Agent::modern(&second.url("two"), &second_token);
     let looped = tool(&other, "one__two__demo__", "echo").await.unwrap();
-    let answer = other.call(&looped, json!({"text": "x"})).await.unwrap();
-    assert_eq!(answer["isError"], true, "{answer}");
-    let told = answer.to_string();
-    assert!(told.contains("upstream_loop"), "{told}");
-    assert_ne!(answer["content"], Value::Null, "{told}");
+    let refused = other.call(&looped, json!({"text": "x"})).await;
+    let told = format!("{:#}", refused.unwrap_err());
+    assert!(told.contains("loop detected"), "{told}");
     // Everything else goes on.
     let chained = tool(&other, "one__demo__", "echo").await.unwrap();
     for (agent, name) in [(&other, &*chained), (&agent, "demo__echo")] {

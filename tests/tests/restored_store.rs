@@ -60,6 +60,23 @@ async fn is_told(plane: &ControlPlaneProcess, cli: &CommandLine) -> Result<()> {
     .await
 }
 
+/// A record that is damaged lets nothing through. It is put back afterwards.
+async fn is_refused_with_a_damaged_record(
+    plane: &mut ControlPlaneProcess,
+    record: &Path,
+) -> Result<()> {
+    let served = std::fs::read(record)?;
+    std::fs::write(record, "epoch 1\nrevision 12x\n")?;
+    let Err(refused) = plane.restart().await else {
+        bail!("a damaged record is taken for none");
+    };
+    let refused = refused.to_string();
+    for words in ["deployment", "is damaged", "--new-epoch"] {
+        ensure!(refused.contains(words), "{words}: {refused}");
+    }
+    Ok(std::fs::write(record, served)?)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_token() {
     let sandbox = Sandbox::new("restored").unwrap();
@@ -110,14 +127,9 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     for words in ["deployment", "older copy", "--new-epoch"] {
         assert!(refused.contains(words), "{words}: {refused}");
     }
-    // A record that is damaged lets nothing through.
-    let served = std::fs::read(&record).unwrap();
-    std::fs::write(&record, "epoch 1\nrevision 12x\n").unwrap();
-    let refused = plane.restart().await.unwrap_err().to_string();
-    for words in ["deployment", "is damaged", "--new-epoch"] {
-        assert!(refused.contains(words), "{words}: {refused}");
-    }
-    std::fs::write(&record, served).unwrap();
+    is_refused_with_a_damaged_record(&mut plane, &record)
+        .await
+        .unwrap();
     // On a machine that has served none, it tells that a proxy has seen later ones.
     std::fs::remove_file(&record).unwrap();
     plane.restart().await.unwrap();

@@ -1,4 +1,4 @@
-//! History of a store: decides whether the store that is read now continues the one that was served. A control plane follows
+//! History of a store: decides whether the store that is read now continues the store that was served. A control plane follows
 //! no other, because a store that was lost, or restored from an older copy, lacks revocations.
 //!
 //! A change is known by the epoch, by the time at which the epoch began, by the store revision of the version marker, and by
@@ -30,9 +30,9 @@ pub struct ServedChange {
 /// Relation of a store that is read to what was served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreContinuity {
-    /// It contains the change that was served.
+    /// The change that was served is in it.
     Continues,
-    /// It lacks the change, and an operator has begun a later epoch on it.
+    /// The change is not in it, and an operator has begun a later epoch on it.
     Adopted,
 }
 
@@ -148,7 +148,7 @@ impl StoreRefusal {
     }
 }
 
-/// Decides whether a store with the state `found` continues the one that was served up to `served`.
+/// Decides whether a store with the state `found` continues the store that was served up to `served`.
 pub fn continuity(
     served: &ServedChange,
     found: &StoreState,

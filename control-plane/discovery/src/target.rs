@@ -25,8 +25,8 @@ pub struct ProbeTargets {
 pub struct ProbeTarget {
     /// Name of the server.
     pub server: ObjectName,
-    /// Its endpoints in order of preference, which are expected to offer the same. The first one that can be connected is
-    /// probed.
+    /// Its endpoints in order of preference, which are expected to offer the same. The first of
+    /// them that can be connected is probed.
     pub endpoints: EndpointList,
     /// Credential to present. Its revision changes with its value.
     pub credential: Option<CredentialRef>,

@@ -193,7 +193,9 @@ impl ResponseRelay {
             return RelayAction::Ignore;
         }
         self.answered |= ends;
-        if let Some(clean) = answer.without_case_variants() {
+        if !notification::is_rendered_later(&answer.body)
+            && let Some(clean) = answer.without_case_variants()
+        {
             return match (clean, ends) {
                 (Ok(clean), _) => self.on(&clean),
                 (Err(_ambiguous), true) => {

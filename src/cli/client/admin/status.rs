@@ -88,7 +88,7 @@ pub(super) fn is_connect_error(status: &Status) -> bool {
     ControlConnectError::of(status).is_some()
 }
 
-/// Returns `true` if the connection ended without an answer of the peer, or with one that is not gRPC.
+/// Returns `true` if the connection ended without an answer of the peer, or with an answer that is not gRPC.
 pub(super) fn is_broken(status: &Status) -> bool {
     status.source().is_some() || is_not_grpc(status)
 }
