@@ -60,7 +60,7 @@ async fn described(cli: &CommandLine, server: &str, texts: [&str; 2]) -> Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_endpoint_is_named_with_its_failure_until_it_answers_again() {
+async fn a_dead_endpoint_is_named_with_its_failure_and_the_other_is_ok() {
     let (sandbox, up, cli) = start_deployment("dead-endpoint").await.unwrap();
     let start = async |name: &str| UpstreamServer::fixture(&sandbox, name, &[]).await;
     let (mut first, second) = (start("one").await.unwrap(), start("two").await.unwrap());
@@ -71,7 +71,6 @@ async fn a_dead_endpoint_is_named_with_its_failure_until_it_answers_again() {
     );
     let token = cli.expose_spec("both", &spec, "single").await.unwrap();
     let agent = Agent::modern(&up.url("both"), &token);
-    let address = first.address();
     let url = first.url().to_owned();
     first.process().kill().unwrap();
     agent.call("headers", json!({})).await.unwrap();
@@ -103,9 +102,4 @@ async fn a_dead_endpoint_is_named_with_its_failure_until_it_answers_again() {
         said.contains("--replace-endpoints") && said.contains(&url),
         "{said}"
     );
-
-    let _again = UpstreamServer::fixture_at(&sandbox, "again", address, &[])
-        .await
-        .unwrap();
-    described(&cli, "both", [&url, "ok"]).await.unwrap();
 }

@@ -101,7 +101,6 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     }
     let snapshot = sandbox.join("snapshot.db");
     etcd.save(&snapshot).unwrap();
-
     // After the snapshot.
     cli.run(&["token", "revoke", "revoked"]).await.unwrap();
     let create = [
@@ -127,9 +126,8 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     for words in ["deployment", "older copy", "--new-epoch"] {
         assert!(refused.contains(words), "{words}: {refused}");
     }
-    is_refused_with_a_damaged_record(&mut plane, &record)
-        .await
-        .unwrap();
+    let damaged = is_refused_with_a_damaged_record(&mut plane, &record).await;
+    damaged.unwrap();
     // On a machine that has served none, it tells that a proxy has seen later ones.
     std::fs::remove_file(&record).unwrap();
     plane.restart().await.unwrap();

@@ -48,6 +48,9 @@ pub(crate) const META: &[&str] = &[
 
 /// Returns `true` if `name` equals `known`, which is ASCII, under Unicode case folding.
 fn equals_ignoring_case(name: &str, known: &str) -> bool {
+    if name.is_ascii() {
+        return name.eq_ignore_ascii_case(known);
+    }
     // The non-ASCII letters that fold to ASCII have more bytes than the letters they fold to.
     name.len() >= known.len() && name.chars().map(fold).eq(known.chars().map(fold))
 }
