@@ -6,14 +6,14 @@ use super::*;
 use crate::cli::output::error::CliErrorKind;
 
 #[derive(clap::Parser)]
-struct Parsed {
+struct UpdateCommandLine {
     #[command(flatten)]
     args: UpdateServerArgs,
 }
 
 fn changed(flags: &[&str], before: &Value) -> Result<Value, CliError> {
     let line = ["update", "git", "--url", "https://new.example/mcp"];
-    let args = Parsed::parse_from(line.iter().chain(flags)).args;
+    let args = UpdateCommandLine::parse_from(line.iter().chain(flags)).args;
     let mut spec = before.clone();
     args.change(&mut spec).map(|()| spec)
 }
