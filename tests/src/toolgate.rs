@@ -214,12 +214,23 @@ impl ToolgateUp {
     /// Same as [`CommandLine::expose`], and waits until the token is accepted.
     pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
         let token = self.cli()?.expose(name, url, prefix).await?;
-        let agent = Agent::modern(&self.url(name), &token);
-        clock::eventually("the token is accepted", PROPAGATION_TIMEOUT, || {
-            agent.tools()
-        })
-        .await?;
+        self.wait_until_accepted(name, &token).await?;
         Ok(token)
+    }
+
+    /// Same as [`CommandLine::expose_spec`], and waits until the token is accepted.
+    pub async fn expose_spec(&self, name: &str, spec: &str, prefix: &str) -> Result<String> {
+        let token = self.cli()?.expose_spec(name, spec, prefix).await?;
+        self.wait_until_accepted(name, &token).await?;
+        Ok(token)
+    }
+
+    /// Waits until the gateway lists its tools for this token.
+    async fn wait_until_accepted(&self, gateway: &str, token: &str) -> Result<()> {
+        let agent = Agent::modern(&self.url(gateway), token);
+        let accepted = || agent.tools();
+        clock::eventually("the token is accepted", PROPAGATION_TIMEOUT, accepted).await?;
+        Ok(())
     }
 
     /// Waits until no request is served.

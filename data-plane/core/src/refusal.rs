@@ -192,7 +192,7 @@ pub enum UpstreamFailure {
     TooDeep,
     /// The response exceeds the size limit. The tool may have run.
     TooLarge,
-    /// The server's `requestState` exceeds the size limit for sealed states, regardless of the response limit.
+    /// The server's `requestState` exceeds the size limit for encrypted states, regardless of the response limit.
     StateTooLarge,
     /// The response exceeded a limit only after names and URIs were rewritten. The tool may have run.
     TooLargeAfterRewrite,

@@ -1,6 +1,6 @@
 //! Identity of this proxy towards the control plane.
 //!
-//! The proxy joins once with a single-use token, stores its certificate sealed, and renews it after two thirds of its
+//! The proxy joins once with a single-use token, stores its certificate encrypted, and renews it after two thirds of its
 //! lifetime, each time with a new key. The key to join with is written to disk before the token is used, so that a
 //! failing disk does not waste the token. A token that a control plane refuses is not sent again.
 //!
@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::{
     connection_problem,
     control_channels::{ConnectorSetter, ControlChannels, RoundRobinConnector},
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     handle::SyncState,
     options::{JoinBundle, ProxyContext},
     repeated_problem::RepeatedProblems,
@@ -101,14 +101,14 @@ pub(crate) struct IdentityTask {
     pub(crate) channels: ControlChannels,
     pub(crate) setter: ConnectorSetter,
     pub(crate) state: Arc<SyncState>,
-    pub(crate) disk: Option<Arc<SealedDirectory>>,
+    pub(crate) disk: Option<Arc<EncryptedDirectory>>,
     pub(crate) context: ProxyContext,
     pub(crate) reconnect: (Duration, Duration),
     pub(crate) problems: RepeatedProblems,
 }
 
 /// Returns the stored certificate, which may have expired.
-pub(crate) fn load(disk: &SealedDirectory) -> Option<ProxyCertificate> {
+pub(crate) fn load(disk: &EncryptedDirectory) -> Option<ProxyCertificate> {
     let bytes = disk.load(FILE)?;
     let Ok(kept) = serde_json::from_slice::<ProxyCertificate>(&bytes) else {
         disk.quarantine(FILE);

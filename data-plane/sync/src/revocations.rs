@@ -12,7 +12,7 @@ use toolgate_wire::push::version as version_of;
 
 use crate::{
     control_channels::ControlChannels,
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     fleet_share,
     handle::SyncState,
     options::ProxyContext,
@@ -32,7 +32,7 @@ pub(crate) struct RevokedTokens {
 }
 
 /// Returns the stored revocations; `None` if there is no file that can be read.
-pub(crate) fn load(disk: &SealedDirectory) -> Option<RevokedTokens> {
+pub(crate) fn load(disk: &EncryptedDirectory) -> Option<RevokedTokens> {
     let bytes = disk.load(FILE)?;
     let (hashes, rest) = bytes.as_chunks::<32>();
     let version = rest.as_chunks::<8>().0;
@@ -48,7 +48,7 @@ pub(crate) fn load(disk: &SealedDirectory) -> Option<RevokedTokens> {
 
 /// Stores that there are no revocations yet. A configuration is saved later than this file, so that one without the other
 /// tells that revocations were lost.
-pub(crate) fn create(disk: &SealedDirectory) -> Result<(), DiskError> {
+pub(crate) fn create(disk: &EncryptedDirectory) -> Result<(), DiskError> {
     disk.save(FILE, &to_bytes(&RevokedTokens::default()))
 }
 
@@ -66,7 +66,7 @@ pub(crate) async fn follow(
     proxy_id: Slug,
     mut revoked: RevokedTokens,
     shared: Arc<SyncState>,
-    disk: Option<Arc<SealedDirectory>>,
+    disk: Option<Arc<EncryptedDirectory>>,
     context: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
@@ -90,7 +90,7 @@ async fn run_stream(
     channels: &ControlChannels,
     proxy_id: &Slug,
     (revoked, shared): (&mut RevokedTokens, &SyncState),
-    disk: Option<&Arc<SealedDirectory>>,
+    disk: Option<&Arc<EncryptedDirectory>>,
     backoff: &mut Backoff,
 ) -> Result<(), Box<tonic::Status>> {
     let mut client = PushClient::new(channels.new_channel().await);

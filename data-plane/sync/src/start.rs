@@ -14,7 +14,7 @@ use crate::{
     confirmation,
     control_channels::{self, ConnectorSetter, ControlChannels, RoundRobinConnector},
     credentials::CredentialCache,
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     expulsion::Expulsion,
     fleet_share,
     handle::{SyncHandle, SyncState},
@@ -60,7 +60,7 @@ struct ProxyName {
 /// State shared by all tasks.
 struct TaskContext {
     state: Arc<SyncState>,
-    disk: Option<Arc<SealedDirectory>>,
+    disk: Option<Arc<EncryptedDirectory>>,
     context: ProxyContext,
     channels: ControlChannels,
     reconnect: (Duration, Duration),
@@ -81,7 +81,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
     } = options;
     let disk = data_dir
         .as_deref()
-        .map(SealedDirectory::open)
+        .map(EncryptedDirectory::open)
         .transpose()?
         .map(Arc::new);
     let certified = disk.as_deref().and_then(identity::load);
@@ -149,7 +149,7 @@ fn resolve_name(
     region: String,
     control: &ControlPlaneTransport,
     certified: Option<&ProxyCertificate>,
-    disk: Option<&SealedDirectory>,
+    disk: Option<&EncryptedDirectory>,
 ) -> Result<ProxyName, SyncError> {
     let before = disk.and_then(|disk| disk.load(NAME_FILE));
     let before = before.and_then(|bytes| serde_json::from_slice::<ProxyName>(&bytes).ok());
@@ -408,7 +408,7 @@ impl TaskContext {
     /// Goes on with the age of the configuration that was restored, and stores it from now on.
     fn keep_confirmation(
         &self,
-        disk: &Arc<SealedDirectory>,
+        disk: &Arc<EncryptedDirectory>,
         gauge: &SnapshotGauge,
         restored: Version,
     ) {

@@ -13,13 +13,13 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 use toolgate_data_core::{
-    AuthnId, ClientStateSealer, TokenHasher, View,
+    AuthnId, ClientStateCipher, TokenHasher, View,
+    client_state::StateKey,
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, HeaderCredential, RevocationList,
         UpstreamCredential,
     },
     refusal::UpstreamFailure,
-    seal::SealingKey,
 };
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
 use toolgate_mcp::cdn_loop::CdnId;
@@ -138,7 +138,7 @@ pub struct FixedSource {
 
 pub struct FixedKeys {
     hasher: TokenHasher,
-    sealer: ClientStateSealer,
+    cipher: ClientStateCipher,
     cdn_id: CdnId,
 }
 
@@ -200,17 +200,17 @@ impl TestRig {
         let snapshot = snapshot(&hasher, &legacy, &modern, gone, timeouts);
         let (view, refusals) = View::build(&snapshot, None);
         assert!(refusals.is_empty(), "{refusals:?}");
-        let seal = SealingKey {
+        let encrypt = StateKey {
             epoch: 1,
             secret: vec![9; 32].into(),
         };
-        let sealer = ClientStateSealer::new(&[seal]).unwrap();
+        let cipher = ClientStateCipher::new(&[encrypt]).unwrap();
         let source = FixedSource {
             snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
             keys: Arc::new(FixedKeys {
                 hasher,
-                sealer,
+                cipher,
                 cdn_id: CdnId::derive(&DEPLOYMENT_KEY),
             }),
             changes: watch::Sender::new(Version::default()),
@@ -663,8 +663,8 @@ impl KeySet for FixedKeys {
         &self.hasher
     }
 
-    fn sealer(&self) -> &ClientStateSealer {
-        &self.sealer
+    fn cipher(&self) -> &ClientStateCipher {
+        &self.cipher
     }
 
     fn cdn_id(&self) -> &CdnId {

@@ -13,14 +13,14 @@ use bytes::Bytes;
 use http::HeaderValue;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_data_core::{
-    AuthnId, ClientStateSealer, Plan, PlanInput, ServerView, View,
+    AuthnId, ClientStateCipher, Plan, PlanInput, ServerView, View,
+    client_state::StateKey,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, UpstreamCredential, UpstreamSessionKey,
         UpstreamSessionProvider,
     },
     refusal::UpstreamFailure,
-    seal::SealingKey,
     session::{
         LogLevel,
         session_id::{ClientCapabilities, SessionClaims},
@@ -288,7 +288,7 @@ pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallC
         version: headers::ReceivedHeader::Once(b"2025-11-25"),
         ..headers::StandardHeaders::default()
     };
-    let key = SealingKey {
+    let key = StateKey {
         epoch: 1,
         secret: Zeroizing::new(vec![1; 32]),
     };
@@ -304,7 +304,7 @@ pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallC
         }),
         trace: None,
         session: SessionLookup::Valid(&session),
-        sealer: &ClientStateSealer::new(&[key]).unwrap(),
+        cipher: &ClientStateCipher::new(&[key]).unwrap(),
         now: Timestamp(1_000),
     });
     let Plan::Call(plan) = planned else {

@@ -5,10 +5,10 @@ use toolgate_data_core::{
     OwningProxy,
     call::{
         CallEffect, CallEffects, CallEnd, CallEvent, CallMachine, CallOptions, ElicitationId,
-        PingOutcome, RetrySession, SealRequest, SessionRefusal, UpstreamEnd, UpstreamHead,
+        EncryptionRequest, PingOutcome, RetrySession, SessionRefusal, UpstreamEnd, UpstreamHead,
         UpstreamVerdict,
         elicitation::{ANSWER_TIMEOUT, MAX_PENDING},
-        request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
+        request_state::{EncryptedRequestState, REQUEST_STATE_LIFETIME},
         suspended::CallTicket,
         url_elicitation::{URL_ELICITATION_LIFETIME, UrlElicitation},
     },
@@ -123,7 +123,9 @@ impl World {
                 let proxy = call.proxy;
                 self.proxies[proxy].elicitations.remove(&own.random);
             }
-            CallEffect::Seal(content) => return Some(CallEvent::Sealed(self.seal(id, content))),
+            CallEffect::Encrypt(content) => {
+                return Some(CallEvent::Encrypted(self.encrypt(id, content)));
+            }
             CallEffect::Suspend(reply) => return self.suspend(id, &reply),
             CallEffect::Finish(end) => self.finish_call(id, end),
         }
@@ -180,7 +182,7 @@ impl World {
         registered.collect()
     }
 
-    fn seal(&mut self, id: CallId, content: SealRequest) -> Option<String> {
+    fn encrypt(&mut self, id: CallId, content: EncryptionRequest) -> Option<String> {
         let (handle, nonce) = (self.random(), self.nonce());
         if self.serial.is_multiple_of(23) {
             return None;
@@ -190,18 +192,18 @@ impl World {
         let (client, proxy) = (call.client, call.proxy);
         call.handle = None;
         match content {
-            SealRequest::RequestState(literal) => {
+            EncryptionRequest::RequestState(literal) => {
                 self.seen.insert("request state");
                 assert_eq!(&*literal, "\"s\"");
                 let until = self.now.after(REQUEST_STATE_LIFETIME);
-                let state = SealedRequestState {
+                let state = EncryptedRequestState {
                     request,
                     until,
                     literal,
                 };
-                state.seal(&self.sealer, self.seal_context(client), &nonce)
+                state.encrypt(&self.cipher, self.encrypt_context(client), &nonce)
             }
-            SealRequest::UrlElicitation { number, urls } => {
+            EncryptionRequest::UrlElicitation { number, urls } => {
                 self.seen.insert("url elicitation");
                 let elicitation = UrlElicitation {
                     request,
@@ -209,9 +211,9 @@ impl World {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.seal(&self.sealer, self.seal_context(client), &nonce))
+                Some(elicitation.encrypt(&self.cipher, self.encrypt_context(client), &nonce))
             }
-            SealRequest::Ticket => {
+            EncryptionRequest::Ticket => {
                 self.seen.insert("ticket");
                 call.handle = Some(handle);
                 let owner = OwningProxy::new(self.proxies[proxy].name.clone(), None);
@@ -220,7 +222,7 @@ impl World {
                     request,
                     owner,
                 };
-                Some(ticket.seal(&self.sealer, self.seal_context(client), &nonce))
+                Some(ticket.encrypt(&self.cipher, self.encrypt_context(client), &nonce))
             }
         }
     }
@@ -252,7 +254,7 @@ impl World {
             CallEvent::ClientDisconnected,
             CallEvent::Deadline,
             CallEvent::Drain,
-            CallEvent::Sealed(None),
+            CallEvent::Encrypted(None),
             CallEvent::SuspensionRefused,
             CallEvent::UpstreamMessage("{}".into()),
             CallEvent::UpstreamEnd(UpstreamEnd::Failed(UpstreamFailure::Broken)),
@@ -366,7 +368,7 @@ pub const RESOURCE_CONSTRUCTORS: [&str; 21] = [
     "continued",
     "retry",
     "round",
-    "seal",
+    "encrypt",
     "send client",
     "send upstream",
     "sent again by the client",
@@ -391,7 +393,7 @@ fn name(effect: &CallEffect) -> &'static str {
         CallEffect::SendClient(_) => "send client",
         CallEffect::AskClient(_) => "ask client",
         CallEffect::CloseElicitation(_) => "close elicitation",
-        CallEffect::Seal(_) => "seal",
+        CallEffect::Encrypt(_) => "encrypt",
         CallEffect::Suspend(_) => "suspend",
         CallEffect::Finish(_) => "finish",
     }

@@ -428,7 +428,7 @@ async fn a_proxy_that_was_never_connected_goes_on_after_a_restart_with_its_first
 async fn a_damaged_saved_copy_does_not_prevent_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("proxy");
-    SealedDirectory::open(&data_dir)
+    EncryptedDirectory::open(&data_dir)
         .unwrap()
         .save(last_good::FILE, b"nonsense")
         .unwrap();
