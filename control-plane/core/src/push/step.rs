@@ -207,7 +207,7 @@ impl ConnectedProxy {
         let current = kept.chain(report.servers);
         let mut by_server: BTreeMap<ObjectName, ServerHealth> =
             current.map(|it| (it.server.clone(), it)).collect();
-        // After the merge: a report that a server has recovered replaces the one that says it fails.
+        // After the merge: a report of a recovery replaces the report of its failure.
         by_server.retain(|_, it| !it.is_past(now));
         self.proxy.servers = most_relevant(by_server.into_values().collect(), HEALTH_SERVERS);
         let states = |servers: &[ServerHealth]| -> Vec<_> {
