@@ -35,7 +35,8 @@ pub struct Authn {
     pub expires: Option<Timestamp>,
 }
 
-/// Kind of a proof. For display and records: no decision depends on it.
+/// Kind of a proof, for display, records and the bookkeeping of usage: proofs of identity providers are not listed in a
+/// view. No right depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthnKind {
     /// API token.

@@ -153,8 +153,8 @@ impl TrustAnchor {
     }
 }
 
-/// Verifies a token of an identity provider that the gateway trusts. Without a gateway no issuer is known, so that the answer
-/// is that of a gateway that does not trust the issuer.
+/// Verifies a token of an identity provider that the gateway trusts. A path without a gateway is treated like a gateway
+/// without identity providers.
 pub(crate) fn authenticate(
     trust: Option<&GatewayTrust>,
     token: &str,

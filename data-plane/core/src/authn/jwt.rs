@@ -22,8 +22,7 @@ const REFUSED_PARAMETERS: [&str; 9] = [
 /// Types of access tokens in `typ`, compared without case.
 const TYPES: [&str; 4] = ["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
 
-/// Token that is read and not verified.
-#[derive(Debug)]
+/// Token that is read and not verified. It cannot be printed: its texts are those of a credential.
 pub(crate) struct UnverifiedToken<'a> {
     /// Algorithm. `None` for algorithms that are never accepted.
     pub(crate) algorithm: Option<SignatureAlgorithm>,
