@@ -65,10 +65,8 @@ impl World {
                 let responses = answers.responses.unwrap_or_default();
                 let answered = object::members(&responses).map(|member| {
                     let found = object::get(member.value, "by");
-                    assert!(
-                        found.is_none_or(|found| found == by.as_bytes()),
-                        "not theirs"
-                    );
+                    let is_theirs = found.is_none_or(|found| found == by.as_bytes());
+                    assert!(is_theirs, "not theirs");
                     member.name.to_string()
                 });
                 assert_eq!(answered.collect::<std::collections::BTreeSet<_>>(), round);
@@ -94,9 +92,10 @@ impl World {
                 };
                 return Some(CallEvent::SessionProbed(ping));
             }
-            CallEffect::ProbeSessionLater(_) | CallEffect::DiscardSession => {}
+            CallEffect::ProbeSessionLater(_)
+            | CallEffect::DiscardSession
+            | CallEffect::RefuseUpstream(_) => {}
             CallEffect::RespondUpstream(message) => self.told(id, &message),
-            CallEffect::RefuseUpstream(_) => {}
             CallEffect::SettleUpstream(verdict) => {
                 call.released |= !matches!(verdict, UpstreamVerdict::Failed { running: true, .. });
             }
