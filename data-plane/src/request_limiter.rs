@@ -1,5 +1,5 @@
-//! Limits of concurrent requests, per API token or principal of an identity provider and in total, and the rate limit per token of
-//! `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap; messages that release resources
+//! Limits of concurrent requests, per API token or principal of an identity provider and in total, and the rate limit per
+//! token of `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap; messages that release resources
 //! have a rate of their own, see `release_rate.rs`. A proof that is revoked or removed ends its running requests here.
 
 mod quota_usage;
