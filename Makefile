@@ -75,7 +75,7 @@ bench: ## Compare direct, pass-through and gateway in one interleaved run, then 
 # Coverage-guided fuzzing on stable Rust. Inputs that it finds are added to the corpus, which every test run executes.
 TARGET ?= envelope
 SECONDS ?= 60
-fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|nested|answer|sse|header|sealed|cursor SECONDS=60
+fuzz: ## Search for input that breaks a parser: make fuzz TARGET=envelope|batch|nested|answer|sse|header|client_state|cursor SECONDS=60
 	@# The entry point of the fuzzing engine is unsafe code, so that lints are capped in this build only.
 	RUSTFLAGS="--cfg fuzzing --cap-lints=allow -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 	  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \

@@ -22,7 +22,7 @@ const SECRET: [&str; 10] = [
     "toolgate.credential.v1.ResolveResponse",
     "toolgate.credential.v1.RequestField",
     "toolgate.credential.v1.Keyring",
-    "toolgate.credential.v1.SealKey",
+    "toolgate.credential.v1.ClientStateKey",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

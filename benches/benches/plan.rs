@@ -4,10 +4,10 @@ use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use toolgate_benches::fixture::{ConfigFixture, FixtureSize, HASH};
+use toolgate_data_core::client_state::StateKey;
 use toolgate_data_core::plan::{EndpointRequest, PostedMessage, SessionLookup};
-use toolgate_data_core::seal::SealingKey;
 use toolgate_data_core::session::session_id::{ClientCapabilities, SessionClaims};
-use toolgate_data_core::{Caller, ClientStateSealer, Plan, PlanInput, plan};
+use toolgate_data_core::{Caller, ClientStateCipher, Plan, PlanInput, plan};
 use toolgate_mcp::headers::{ReceivedHeader, StandardHeaders};
 use toolgate_mcp::{FrameLimits, envelope, era};
 use toolgate_model::Timestamp;
@@ -18,7 +18,7 @@ const TOOL: &str = "server-3__search_017";
 struct PlanFixture {
     world: ConfigFixture,
     caller: Caller,
-    sealer: ClientStateSealer,
+    cipher: ClientStateCipher,
     session: SessionClaims,
 }
 
@@ -30,7 +30,7 @@ fn fixture() -> Option<PlanFixture> {
     })
     .ok()?;
     let caller = world.view.caller(&HASH.into())?.clone();
-    let sealer = ClientStateSealer::new(&[SealingKey {
+    let cipher = ClientStateCipher::new(&[StateKey {
         epoch: 1,
         secret: vec![1; 32].into(),
     }])
@@ -46,7 +46,7 @@ fn fixture() -> Option<PlanFixture> {
     Some(PlanFixture {
         world,
         caller,
-        sealer,
+        cipher,
         session,
     })
 }
@@ -72,7 +72,7 @@ impl PlanFixture {
             request: EndpointRequest::Post(post),
             trace: None,
             session,
-            sealer: &self.sealer,
+            cipher: &self.cipher,
             now: Timestamp(1),
         }))
     }

@@ -12,7 +12,7 @@ use toolgate_runtime::random;
 use toolgate_vault::{
     AuthorityError, EnvelopeSealer, LocalAuthority, SerializedAuthority, TokenMinter,
 };
-use toolgate_wire::keys::SealKey;
+use toolgate_wire::keys::ClientStateKey;
 use zeroize::Zeroizing;
 
 use crate::write_path::StoreWriter;
@@ -24,7 +24,7 @@ pub struct DeploymentKeys {
     /// Creates and hashes tokens.
     pub(crate) token_minter: TokenMinter,
     /// Keys for sealed ids, newest first.
-    pub(crate) seal: Vec<SealKey>,
+    pub(crate) seal: Vec<ClientStateKey>,
     /// Certificate authority of the deployment.
     pub(crate) authority: Arc<LocalAuthority>,
 }
@@ -97,7 +97,7 @@ impl DeploymentKeys {
         let seal_key = Zeroizing::new(array(&seal, SEAL)?);
         Ok(Self {
             token_minter: TokenMinter::new(token_prefix, array(&tokens, TOKENS)?),
-            seal: vec![SealKey {
+            seal: vec![ClientStateKey {
                 epoch: SEAL_EPOCH,
                 key: seal_key,
             }],

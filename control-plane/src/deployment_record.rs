@@ -3,7 +3,6 @@
 //! restored from the store that the control plane has served.
 
 use std::{
-    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -18,20 +17,21 @@ use tokio::{
     task::spawn_blocking,
     time::{sleep, timeout},
 };
-use toolgate_control_core::{ObjectKey, Revision, StoreState, port::PublishedState};
+use toolgate_control_core::{
+    ObjectKey, ServedChange, StoreRefusal, StoreState, port::PublishedState,
+    store_history::continuity,
+};
 use toolgate_runtime::random;
 
 use crate::write_path::StoreWriter;
+use record_text::{RecordDamage, parse, record_text};
 
+mod record_text;
 #[cfg(test)]
 mod tests;
 
 /// Maximum size of the record, in bytes.
 const MAX_RECORD_BYTES: u64 = 4096;
-/// Word before the epoch in the record.
-const EPOCH: &str = "epoch";
-/// Word before the revision in the record.
-const REVISION: &str = "revision";
 /// Time between a change and its record, in which later ones are waited for.
 const RECORD_INTERVAL: Duration = Duration::from_secs(5);
 /// Time for which an empty store is watched if nothing but the key file is evidence: another control plane with the same
@@ -51,54 +51,38 @@ pub(crate) struct DeploymentFiles<'a> {
 pub(crate) struct EarlierDeployment {
     /// File that is the evidence.
     pub(crate) file: PathBuf,
-    /// Latest change that this control plane has served; zero if it is not known.
-    pub(crate) latest: LatestChange,
+    /// Latest change that this control plane has served, of epoch 0 if it is not known; the error of a record that is
+    /// damaged.
+    pub(crate) latest: Result<ServedChange, DamagedRecordError>,
     /// True if the file is the key file, which control planes can share.
     is_key_file: bool,
 }
 
-/// Change of a deployment: the epoch, and the store revision of its version marker. Ordered in time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LatestChange {
-    pub(crate) epoch: u64,
-    pub(crate) revision: Revision,
+/// Error of a start with a record that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the file {}, which shows up to which change the store was served, is damaged: {damage}. Put the file back from a copy \
+     that is not older than the store; or check that the store is the right one and no older copy, and start once with \
+     `--new-epoch`, which writes the file anew", .file.display()
+)]
+pub struct DamagedRecordError {
+    /// Path of the record.
+    pub file: PathBuf,
+    damage: RecordDamage,
 }
-
-impl LatestChange {
-    /// Returns the latest change in a state.
-    pub(crate) fn of(state: &StoreState) -> Self {
-        Self {
-            epoch: state.epoch(),
-            revision: state
-                .mod_revision_at(&ObjectKey::Marker)
-                .unwrap_or_default(),
-        }
-    }
-}
-
-impl fmt::Display for LatestChange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.epoch, self.revision)
-    }
-}
-
-/// Record that cannot be read, or that no control plane has written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct UnreadableRecord;
 
 /// Error of a start on a store that lacks changes which this control plane has served.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the store ends with change {found}, and the file {} shows that change {recorded} was served: the store was restored \
-     from an older copy, or `--etcd`, `--etcd-prefix` or `--data-dir` names another place than before. Correct that \
-     setting, or start once with `--new-epoch` to adopt the store as it is: tokens that were revoked after the copy was \
-     made would come back to life otherwise", .file.display()
+    "the store is not what was served before, as the file {} shows: {refusal}. If `--etcd`, `--etcd-prefix` or `--data-dir` \
+     names another place than before, correct that setting: with `--new-epoch`, the store is adopted as it is, and what was \
+     withdrawn after the copy was made comes back", .file.display()
 )]
 pub struct OlderStoreError {
-    /// File that shows the later change.
+    /// File that shows what was served.
     pub file: PathBuf,
-    found: LatestChange,
-    recorded: LatestChange,
+    /// Reason for which the store is not what was served.
+    pub refusal: Box<StoreRefusal>,
 }
 
 /// Error of a start on an empty store.
@@ -121,63 +105,68 @@ impl DeploymentFiles<'_> {
         // A start that creates the key file writes the record before it.
         let has_key_file = self.key.exists();
         let recorded = self.recorded();
+        let latest = match &recorded {
+            Some(recorded) => recorded.clone(),
+            None => Ok(ServedChange::default()),
+        };
+        let is_damaged = latest.is_err();
         let found = |file: &Path, is_key_file| {
             Some(EarlierDeployment {
                 file: file.to_owned(),
-                latest: recorded.and_then(Result::ok).unwrap_or_default(),
+                latest,
                 is_key_file,
             })
         };
         match recorded {
             Some(Ok(latest)) if latest.epoch > 0 => found(self.record, false),
+            _ if is_damaged => found(self.record, false),
             _ if self.admin_token.exists() => found(self.admin_token, false),
-            // A start that was interrupted before it created the key file leaves nothing worth keeping.
-            Some(Err(UnreadableRecord)) if has_key_file => found(self.record, false),
             None if has_key_file => found(self.key, true),
             // The first start was interrupted.
             Some(_) | None => None,
         }
     }
 
-    /// Returns the change in the record, zero if the first start has begun; `None` if there is no record.
-    fn recorded(&self) -> Option<Result<LatestChange, UnreadableRecord>> {
-        let mut text = String::new();
-        match File::open(self.record) {
-            Ok(file) => {
-                let _unreadable = file.take(MAX_RECORD_BYTES).read_to_string(&mut text);
-            }
+    /// Returns the change in the record, of epoch 0 if the first start has begun; `None` if there is no record.
+    fn recorded(&self) -> Option<Result<ServedChange, DamagedRecordError>> {
+        let read = File::open(self.record).and_then(|file| {
+            let mut text = String::new();
+            file.take(MAX_RECORD_BYTES + 1).read_to_string(&mut text)?;
+            Ok(text)
+        });
+        let read = match read {
+            Ok(text) if text.len() as u64 > MAX_RECORD_BYTES => Err(RecordDamage::TooLong),
+            Ok(text) => parse(&text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(_) => return Some(Err(UnreadableRecord)),
-        }
-        let number = |name| {
-            let mut words = text.split_whitespace();
-            words.find(|word| *word == name).and(words.next())
+            Err(error) => Err(RecordDamage::Unreadable(error.to_string())),
         };
-        let Some(epoch) = number(EPOCH).and_then(|it| it.parse().ok()) else {
-            return Some(Err(UnreadableRecord));
-        };
-        // Absent in records of builds that recorded the epoch alone.
-        let revision = number(REVISION).and_then(|it| it.parse().ok());
-        let revision = revision.unwrap_or_default();
-        Some(Ok(LatestChange { epoch, revision }))
+        Some(read.map_err(|damage| DamagedRecordError {
+            file: self.record.to_owned(),
+            damage,
+        }))
     }
 
     /// Notes that a new deployment is about to begin, so that the key file that is created next is no evidence if the
     /// start is interrupted.
     pub(crate) fn note_beginning(&self) {
-        let text = record_text(LatestChange::default());
-        match write_new(self.record, &text) {
+        let text = record_text(&ServedChange::default());
+        // A link appears as a whole, and replaces nothing.
+        let place = |temporary: &Path, record: &Path| {
+            let linked = fs::hard_link(temporary, record);
+            linked.and_then(|()| fs::remove_file(temporary))
+        };
+        match write_then(self.record, &text, place) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => self.warn(&error),
             Ok(()) | Err(_) => {}
         }
     }
 
     /// Notes the latest change of the deployment that has been served.
-    pub(crate) fn note(&self, latest: LatestChange) {
+    pub(crate) fn note(&self, latest: ServedChange) {
         if self.recorded() == Some(Ok(latest)) {
             return;
         }
-        if let Err(error) = replace(self.record, &record_text(latest)) {
+        if let Err(error) = replace(self.record, &record_text(&latest)) {
             self.warn(&error);
         }
     }
@@ -217,20 +206,17 @@ pub(crate) async fn begins_new(
     Err(EmptyStoreError { file })
 }
 
-/// Fails if the store lacks changes that this control plane has served.
-pub(crate) fn check_not_older(
+/// Fails if the store lacks changes that this control plane has served, as the file at `file` shows.
+pub(crate) fn check_continues(
     state: &StoreState,
-    earlier: Option<&EarlierDeployment>,
+    served: &ServedChange,
+    file: &Path,
 ) -> Result<(), OlderStoreError> {
-    let found = LatestChange::of(state);
-    match earlier {
-        Some(earlier) if found < earlier.latest => Err(OlderStoreError {
-            file: earlier.file.clone(),
-            found,
-            recorded: earlier.latest,
-        }),
-        Some(_) | None => Ok(()),
-    }
+    let checked = continuity(served, state);
+    checked.map(drop).map_err(|refusal| OlderStoreError {
+        file: file.to_owned(),
+        refusal: Box::new(refusal),
+    })
 }
 
 /// Records the changes that are served from now on in the file at `record`, some seconds after each, and the last one when
@@ -241,7 +227,7 @@ pub(crate) async fn follow(
     draining: impl Future<Output = ()>,
 ) {
     let mut draining = pin!(draining);
-    let mut noted = LatestChange::of(&published.borrow_and_update().state);
+    let mut noted = ServedChange::of(&published.borrow_and_update().state);
     loop {
         let is_ending = tokio::select! {
             changed = published.changed() => changed.is_err(),
@@ -252,12 +238,12 @@ pub(crate) async fn follow(
                 () = sleep(RECORD_INTERVAL) => false,
                 () = &mut draining => true,
             };
-        let latest = LatestChange::of(&published.borrow_and_update().state);
-        if latest > noted {
+        let latest = ServedChange::of(&published.borrow_and_update().state);
+        if latest.is_after(&noted) {
             noted = latest;
             let record = record.clone();
             let _ended = spawn_blocking(move || {
-                if let Err(error) = replace(&record, &record_text(latest)) {
+                if let Err(error) = replace(&record, &record_text(&latest)) {
                     tracing::debug!(file = %record.display(), %error, "cannot note the latest change");
                 }
             })
@@ -280,14 +266,6 @@ fn is_empty(state: &StoreState) -> bool {
     state.epoch() == 0 && state.mod_revision_at(&ObjectKey::Marker).is_none()
 }
 
-fn record_text(latest: LatestChange) -> String {
-    let LatestChange { epoch, revision } = latest;
-    format!(
-        "# Written by the control plane: a deployment was served from this folder, up to this change.\n\
-         {EPOCH} {epoch}\n{REVISION} {revision}\n"
-    )
-}
-
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let options = options.write(true).create_new(true).mode(0o600);
@@ -297,12 +275,21 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn replace(path: &Path, text: &str) -> io::Result<()> {
+    write_then(path, text, |temporary, path| fs::rename(temporary, path))
+}
+
+/// Writes a file beside `path`, and lets `place` put it there.
+fn write_then(
+    path: &Path,
+    text: &str,
+    place: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".new-{}", random::id()));
     let temporary = Path::new(&temporary);
-    let replaced = write_new(temporary, text).and_then(|()| fs::rename(temporary, path));
-    if replaced.is_err() {
+    let placed = write_new(temporary, text).and_then(|()| place(temporary, path));
+    if placed.is_err() {
         let _absent = fs::remove_file(temporary);
     }
-    replaced
+    placed
 }

@@ -98,7 +98,8 @@ impl FaultyStore {
         *self.inner.lock().unwrap() = other;
     }
 
-    fn inner(&self) -> Arc<dyn Store> {
+    /// Returns the underlying store.
+    pub(crate) fn inner(&self) -> Arc<dyn Store> {
         Arc::clone(&self.inner.lock().unwrap())
     }
 
@@ -347,9 +348,8 @@ pub(crate) fn start_comparing(store: Arc<dyn Store>, interval: Duration) -> Writ
     let (metrics, readiness) = (Metrics::new(), Readiness::new());
     let (drain, trigger) = drain::new();
     let (sender, published) = watch::channel(Arc::<PublishedState>::default());
-    let unready = readiness.block("store");
     let clock = clock::system();
-    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &metrics);
+    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, &readiness, &metrics);
     let follower = follower.with_compare_interval(interval);
     let resync = follower.resync();
     let follower = drain.spawn("store follower", follower.run(drain.clone()));

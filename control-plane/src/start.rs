@@ -18,7 +18,7 @@ use toolgate_discovery::{
     schedule::ScheduleOptions,
 };
 use toolgate_egress::HttpClient;
-use toolgate_mcp::message::Implementation;
+use toolgate_mcp::{cdn_loop::CdnId, message::Implementation};
 use toolgate_model::Slug;
 use toolgate_runtime::{
     Backoff, Drain, Metrics, Readiness, SharedClock, random,
@@ -30,7 +30,7 @@ use crate::{
     WritePath,
     bootstrap::{BootstrapError, FirstToken},
     deployment_keys::{DeploymentKeysError, key_rotation},
-    deployment_record::{self, EmptyStoreError, OlderStoreError},
+    deployment_record::{self, DamagedRecordError, EmptyStoreError, OlderStoreError},
     leader_election::{LeaderElection, Leadership},
     probes::{self, CredentialHeaders, DefinitionsWriter, OnDemandProber},
     provider_keys::ProviderKeyFetcher,
@@ -128,6 +128,9 @@ pub enum StartError {
     /// The store lacks changes that this control plane has served.
     #[error(transparent)]
     OlderStore(#[from] OlderStoreError),
+    /// The record of the deployment is damaged.
+    #[error(transparent)]
+    DamagedRecord(#[from] DamagedRecordError),
     /// The deployment's keys cannot be opened or created.
     #[error(transparent)]
     Keys(DeploymentKeysError),
@@ -199,7 +202,8 @@ impl ControlPlane {
         let monitoring = monitor.run(context.drain.clone());
         context.drain.spawn("store space", monitoring);
         fetch_provider_keys(&writer, &context, leadership.clone());
-        let prober = Arc::new(probe(&writer, &vault, &context, leadership));
+        let cdn_id = CdnId::derive(keys.token_minter.key());
+        let prober = Arc::new(probe(&writer, &vault, &context, (leadership, cdn_id)));
         let write_path = Arc::new(WritePath {
             writer,
             vault,
@@ -334,15 +338,18 @@ async fn reseal_all(writer: StoreWriter, vault: Arc<EnvelopeSealer>) {
     }
 }
 
-/// Starts the follower and waits until it has read the whole store once.
+/// Starts the follower and waits until it has read the whole store once. `serves_clients` is true if the process is ready also
+/// while its store is not followed.
 async fn follow(
     store: Arc<dyn Store>,
     context: &ControlPlaneContext,
+    serves_clients: bool,
 ) -> Result<StoreWriter, StartError> {
     let (sender, mut published) = watch::channel(Arc::<PublishedState>::default());
-    let unready = context.readiness.block("store");
     let clock = Arc::clone(&context.clock);
-    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, unready, &context.metrics);
+    let (readiness, metrics) = (&context.readiness, &context.metrics);
+    let follower = StoreFollower::new(Arc::clone(&store), clock, sender, readiness, metrics);
+    let follower = follower.serving_clients(serves_clients);
     let resync = follower.resync();
     let drain = context.drain.clone();
     context.drain.spawn("store follower", follower.run(drain));
@@ -376,7 +383,7 @@ fn probe(
     writer: &StoreWriter,
     vault: &Arc<EnvelopeSealer>,
     context: &ControlPlaneContext,
-    leadership: Leadership,
+    (leadership, cdn_id): (Leadership, CdnId),
 ) -> OnDemandProber {
     let (sender, targets) = watch::channel(Arc::<ProbeTargets>::default());
     let published = writer.published.clone();
@@ -397,6 +404,7 @@ fn probe(
     });
     let options = DiscoveryOptions {
         http: context.http.clone(),
+        cdn_id,
         headers: Arc::new(CredentialHeaders {
             published,
             vault: Arc::clone(vault),

@@ -22,15 +22,16 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 use toolgate_control_core::{
-    CompileOutput, ListedObject, ObjectKey, Revision, StoreState, compile,
+    CompileOutput, Revision, ServedChange, StoreContinuity, StoreRefusal, StoreState, compile,
     key::ROOT,
     port::{BoxFuture, PublishedState, Store, StoreError, StoreEvent, StoreWatcher, WatchBatch},
     recompile,
     state::{ObjectEvent, QuarantinedObject},
+    store_history::continuity,
 };
 use toolgate_model::Timestamp;
 use toolgate_runtime::{
-    Backoff, Drain, Metrics, SharedClock,
+    Backoff, Drain, Metrics, Readiness, SharedClock,
     metrics::{Counter, Gauge},
     random,
     readiness::ReadyGuard,
@@ -40,6 +41,7 @@ use crate::receipt::RecordReceipt;
 use listing::{StoreListing, decode, list};
 
 mod listing;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -73,8 +75,14 @@ pub(crate) struct StoreFollower {
     repairs: Counter,
     failures: Counter,
     backwards: Counter,
+    refused: Gauge,
     quarantined: Gauge,
     problems: Gauge,
+    readiness: Readiness,
+    /// Blocks readiness while the store is not followed.
+    blocked: Option<ReadyGuard>,
+    /// True if the process serves clients from its last configuration also while the store is not followed.
+    serves_clients: bool,
 }
 
 impl StoreFollower {
@@ -82,7 +90,7 @@ impl StoreFollower {
         store: Arc<dyn Store>,
         clock: SharedClock,
         published: watch::Sender<Arc<PublishedState>>,
-        unready: ReadyGuard,
+        readiness: &Readiness,
         metrics: &Metrics,
     ) -> Self {
         let counter = |name, what| metrics.counter(name, what, &[]);
@@ -90,7 +98,7 @@ impl StoreFollower {
             store,
             clock,
             published,
-            unready: Some(unready),
+            unready: Some(readiness.block("store")),
             resync: Arc::default(),
             compare_interval: COMPARE_INTERVAL,
             repairs: counter(
@@ -100,11 +108,24 @@ impl StoreFollower {
             failures: counter("toolgate.store.failures", "Failed listings and watches"),
             backwards: counter(
                 "toolgate.store.backwards",
-                "Listings older than what was known, without a new epoch",
+                "Stores that were lost or older than what was known, without a new epoch",
+            ),
+            refused: metrics.gauge(
+                "toolgate.store.refused",
+                "1 while the store is not followed, because it was lost or went back",
             ),
             quarantined: metrics.gauge("toolgate.state.quarantined", "Entries that cannot be read"),
             problems: metrics.gauge("toolgate.state.problems", "Resources that do not compile"),
+            readiness: readiness.clone(),
+            blocked: None,
+            serves_clients: false,
         }
+    }
+
+    /// Keeps the process ready while the store is not followed: it serves clients, too.
+    pub(crate) fn serving_clients(mut self, serves_clients: bool) -> Self {
+        self.serves_clients = serves_clients;
+        self
     }
 
     /// Compares everything with the store at another interval.
@@ -140,6 +161,11 @@ impl StoreFollower {
                     ?wait,
                     "the store's history was compacted; listing again"
                 );
+                sleep(wait).await;
+                continue;
+            }
+            if let StoreError::NotFollowed(_) = error {
+                // Reported when it was refused.
                 sleep(wait).await;
                 continue;
             }
@@ -206,9 +232,12 @@ impl StoreFollower {
         watcher: &mut dyn StoreWatcher,
         mut comparison: Option<&mut StoreComparison>,
     ) -> Result<(), StoreError> {
-        let mut state = (*self.state()).clone();
+        let before = self.state();
+        let mut state = (*before).clone();
         let now = self.clock.now();
+        let mut is_lost = false;
         let mut take = |batch: WatchBatch| {
+            is_lost |= batch.events.iter().any(refusal::loses_deployment);
             if let Some(comparison) = &mut comparison {
                 comparison.note_deletions(&batch);
             }
@@ -228,13 +257,26 @@ impl StoreFollower {
                 None => break,
             }
         }
-        let unchanged = state.has_same_compile_inputs(&self.state());
+        let served = ServedChange::of(&before);
+        if is_lost {
+            return Err(self.refuse(StoreRefusal::Lost { served }));
+        }
+        if continuity(&served, &state) != Ok(StoreContinuity::Continues) {
+            // A listing decides.
+            let reason = "the watch does not continue what was known".to_owned();
+            return Err(StoreError::Unavailable(reason));
+        }
+        let unchanged = state.has_same_compile_inputs(&before);
         self.publish(state, !unchanged).await;
         ended
     }
 
     /// Replaces the state by a full listing.
     async fn compare(&mut self) -> Result<(), StoreError> {
+        let followed = self.published.borrow().check_followed();
+        if let Err(refused) = followed {
+            return self.adopt_later_epoch(refused).await;
+        }
         let mut comparison = Some(self.begin_comparison());
         let listing = StoreComparison::listed(&mut comparison).await?;
         match comparison {
@@ -262,12 +304,15 @@ impl StoreFollower {
         comparison: StoreComparison,
     ) -> Result<(), StoreError> {
         let known = &comparison.before;
-        if revision < known.revision() || lacks_known_changes(&listing, known) {
-            return self.adopt_restored(known).await;
+        if revision < known.revision() || refusal::lacks_known_writes(&listing, known) {
+            return self.adopt_restored().await;
         }
         let before = self.state();
         let first = self.unready.is_some();
         let (state, repairs) = before.relist_meanwhile(listing, revision, &comparison.deleted);
+        if continuity(&ServedChange::of(&before), &state) != Ok(StoreContinuity::Continues) {
+            return self.adopt_restored().await;
+        }
         if !first && repairs != toolgate_control_core::state::ResyncStats::default() {
             let (writes, deletes) = (repairs.missed_writes, repairs.missed_deletes);
             self.repairs.add(count(writes + deletes));
@@ -283,31 +328,6 @@ impl StoreFollower {
             unready.release();
         }
         Ok(())
-    }
-
-    /// Adopts a store that has been restored from a copy, if its epoch is newer.
-    async fn adopt_restored(&mut self, before: &StoreState) -> Result<(), StoreError> {
-        let nothing = StoreState::default();
-        let (listing, revision) = list(self.store.as_ref(), &nothing, self.clock.now()).await?;
-        let state = StoreState::from_listing(listing, revision);
-        let (known, epoch) = (before.revision(), state.epoch());
-        if epoch > before.epoch() {
-            tracing::warn!(
-                epoch,
-                revision,
-                "the store has been restored; its new epoch is adopted"
-            );
-            self.publish(state, true).await;
-            return Ok(());
-        }
-        self.backwards.increment();
-        tracing::error!(
-            known,
-            revision,
-            "the store went back in time and is not followed; start a new epoch to adopt it"
-        );
-        let reason = "it went back in time without a new epoch".to_owned();
-        Err(StoreError::Unavailable(reason))
     }
 
     fn state(&self) -> Arc<StoreState> {
@@ -332,8 +352,11 @@ impl StoreFollower {
         log_unreadable(&self.state(), &state);
         self.quarantined.set(count(state.quarantine.len()));
         self.problems.set(count(compiled.problems.size()));
-        self.published
-            .send_replace(Arc::new(PublishedState { state, compiled }));
+        self.published.send_replace(Arc::new(PublishedState {
+            state,
+            compiled,
+            refusal: None,
+        }));
     }
 }
 
@@ -353,17 +376,6 @@ impl StoreComparison {
             }
         }
     }
-}
-
-/// Returns `true` if the version marker of a listing is older than the known one. Every change of the configuration writes the
-/// marker, so that the store was restored from a copy, although other records may have been written since.
-fn lacks_known_changes(listing: &[ListedObject], known: &StoreState) -> bool {
-    let marker = ObjectKey::Marker.to_string();
-    let listed = listing.iter().find(|entry| entry.key == marker);
-    let known = known.mod_revision(&marker);
-    listed
-        .zip(known)
-        .is_some_and(|(listed, known)| listed.mod_revision < known)
 }
 
 /// Logs the entries that cannot be read and that `before` did not have.

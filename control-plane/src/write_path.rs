@@ -252,6 +252,7 @@ impl StoreWriter {
                 state.revision() >= revision && latest.as_ref().is_none_or(|it| it.seen_by(state))
             };
             let state = self.state_where(is_current).await;
+            self.check_followed()?;
             if done(&state) {
                 return Ok(None);
             }
@@ -312,9 +313,11 @@ impl StoreWriter {
     /// Waits until the published state includes every change of a compile input, and the last write of each of `records`,
     /// that was acknowledged before this call, by this control plane or another one.
     pub(crate) async fn catch_up(&self, records: &[ObjectKey]) -> Result<(), StoreError> {
+        self.check_followed()?;
         let latest = self.latest_revisions(records).await?;
         for _attempt in 0..CATCH_UP_ATTEMPTS {
             let state = self.state_where(|state| latest.seen_by(state)).await;
+            self.check_followed()?;
             if latest.seen_by(&state) {
                 return Ok(());
             }
@@ -338,15 +341,22 @@ impl StoreWriter {
         self.state_where(|state| state.revision() >= revision).await
     }
 
-    /// Returns the published state once `condition` holds, or the latest state after [`OBSERVE_TIMEOUT`].
+    /// Returns the published state once `condition` holds, or the latest state after [`OBSERVE_TIMEOUT`]. The state of a store
+    /// that is not followed any more does not change.
     async fn state_where(&self, condition: impl Fn(&StoreState) -> bool) -> Arc<StoreState> {
         let mut published = self.published.clone();
-        let seen = published.wait_for(|published| condition(&published.state));
+        let is_final = |published: &PublishedState| published.refusal.is_some();
+        let seen = published.wait_for(|it| is_final(it) || condition(&it.state));
         if timeout(OBSERVE_TIMEOUT, seen).await.is_err() {
             // The resync keeps the state from staying old.
             self.resync.notify_one();
         }
         self.current()
+    }
+
+    /// Fails if the store is not followed.
+    fn check_followed(&self) -> Result<(), StoreError> {
+        self.published.borrow().check_followed()
     }
 
     /// Returns the published state.

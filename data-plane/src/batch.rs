@@ -145,6 +145,7 @@ async fn member<S: ConfigSource>(
         gateway: Arc::clone(&arrival.gateway),
         caller: arrival.caller.clone(),
         events: Ok(()),
+        cdn_loop: transport_request::cdn_loop(&arrival.head.headers),
         permit,
     };
     Ok(Box::pin(execute(state, request, measurement)).await)

@@ -81,6 +81,7 @@ pub(crate) fn context<S: ConfigSource>(
         authn: caller.authn().id,
         expires: caller.authn().expires,
         session,
+        cdn_loop: request.cdn_loop.clone(),
         trace: measurement.span_parent(),
     }
 }

@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc};
 
 use tokio::sync::watch::Receiver;
 use toolgate_data_core::{
-    AuthnId, ClientStateSealer, TokenHasher, View,
+    AuthnId, ClientStateCipher, TokenHasher, View,
     port::{CredentialResolver, RevocationList},
 };
+use toolgate_mcp::cdn_loop::CdnId;
 use toolgate_model::{ServerHealth, Slug, Version};
 use toolgate_sync::{CallLog, FleetMembership, SharedKeys, SyncHandle};
 
@@ -53,8 +54,11 @@ pub trait KeySet: Send + Sync + 'static {
     /// Returns the hasher of bearer tokens.
     fn hasher(&self) -> &TokenHasher;
 
-    /// Returns the sealer of ids and cursors.
-    fn sealer(&self) -> &ClientStateSealer;
+    /// Returns the cipher of ids and cursors.
+    fn cipher(&self) -> &ClientStateCipher;
+
+    /// Returns the id of the deployment in `CDN-Loop`.
+    fn cdn_id(&self) -> &CdnId;
 }
 
 impl ConfigSource for SyncHandle {
@@ -106,7 +110,11 @@ impl KeySet for SharedKeys {
         &self.hasher
     }
 
-    fn sealer(&self) -> &ClientStateSealer {
-        &self.sealer
+    fn cipher(&self) -> &ClientStateCipher {
+        &self.cipher
+    }
+
+    fn cdn_id(&self) -> &CdnId {
+        &self.cdn_id
     }
 }

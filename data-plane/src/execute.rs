@@ -8,8 +8,8 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use toolgate_data_core::{
     Caller, GatewayView, Plan, Refusal,
+    client_state::StateContext,
     plan::InitializePlan,
-    seal::SealContext,
     segmented_bytes::SegmentedBytes as Pieces,
     session::session_id::{self, SessionClaims, SessionOpener},
 };
@@ -42,6 +42,8 @@ pub(crate) struct PlannedRequest {
     /// Refusal of a stream, if the client does not accept one. The head of the request is dropped already: it would
     /// keep the buffer of the connection.
     pub(crate) events: Result<(), Refusal>,
+    /// `CDN-Loop` of the client, copied.
+    pub(crate) cdn_loop: Option<HeaderValue>,
     pub(crate) permit: RequestPermit,
 }
 
@@ -73,6 +75,7 @@ pub(crate) async fn execute<S: ConfigSource>(
         gateway,
         caller,
         events,
+        cdn_loop: _,
         permit,
     } = request;
     let subject = session.claims().map(|claims| SessionContext {
@@ -230,13 +233,13 @@ fn open_session<S: ConfigSource>(
         owner: state.peers.this_proxy(),
         opener: SessionOpener::of(caller),
     };
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway.name.id,
         principal: caller.principal(),
     };
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
-    let id = session_id::mint(keys.sealer(), context, &claims, &random::bytes());
-    let id = HeaderValue::try_from(id).map_err(|_unsealed| Refusal::Internal)?;
+    let id = session_id::mint(keys.cipher(), context, &claims, &random::bytes());
+    let id = HeaderValue::try_from(id).map_err(|_plain| Refusal::Internal)?;
     let mut answer = json_response(initialize.answer);
     answer.headers_mut().insert(transport_request::SESSION, id);
     Ok(answer)

@@ -6,7 +6,7 @@ use std::{future::Future, net::IpAddr, sync::Arc};
 
 use http::{Method, Response, request::Parts};
 use toolgate_data_core::{
-    Caller, ClientStateSealer, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
+    Caller, ClientStateCipher, GatewayView, OwningProxy, Plan, PlanInput, Refusal, View,
     authn::{
         authenticate::{authenticate as verify, parse_bearer_token},
         jwt::is_jwt,
@@ -139,6 +139,7 @@ pub(crate) async fn arrive<S: ConfigSource>(
         measurement.set_client(transport_request::user_agent(&head.headers));
     }
     let keys = state.source.keys().ok_or(Refusal::NotConfigured)?;
+    transport_request::check_loop(&head.headers, keys.cdn_id()).map_err(Refusal::Loop)?;
     let now = measurement.received_at();
     let unauthenticated = |_: &Refusal| {
         let limiter = &state.anonymous_events;
@@ -166,8 +167,8 @@ pub(crate) async fn arrive<S: ConfigSource>(
     };
     let session = || {
         let (cache, slot) = (&state.session_cache, &connection.cache_slot);
-        let (headers, sealer) = (&head.headers, keys.sealer());
-        cache.check_session_id(headers, sealer, gateway, &caller, &state.sessions, slot)
+        let (headers, cipher) = (&head.headers, keys.cipher());
+        cache.check_session_id(headers, cipher, gateway, &caller, &state.sessions, slot)
     };
     let body_limit = match &admission {
         Ok(()) => usize::MAX,
@@ -235,6 +236,7 @@ impl<K: KeySet> Arrival<K> {
             gateway: self.gateway,
             caller: self.caller,
             events: transport_request::accepts_events(&self.head.headers),
+            cdn_loop: transport_request::cdn_loop(&self.head.headers),
             permit: self.permit,
         };
         Ok((request, self.head))
@@ -251,7 +253,7 @@ impl<K: KeySet> Arrival<K> {
             caller: &self.caller,
             head: &self.head,
             session: &self.session,
-            sealer: self.keys.sealer(),
+            cipher: self.keys.cipher(),
             now: self.now,
         };
         let planned = match received {
@@ -309,7 +311,7 @@ struct PlanningContext<'a> {
     caller: &'a Caller,
     head: &'a Parts,
     session: &'a SessionHeader,
-    sealer: &'a ClientStateSealer,
+    cipher: &'a ClientStateCipher,
     now: Timestamp,
 }
 
@@ -381,7 +383,7 @@ impl PlanningContext<'_> {
             request,
             trace,
             session: self.session.as_lookup(),
-            sealer: self.sealer,
+            cipher: self.cipher,
             now: self.now,
         });
         match decided {

@@ -1,6 +1,8 @@
-//! Limits of concurrent requests, per authenticated proof and in total, and the rate limit per token of
-//! `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap; messages that release resources
+//! Limits of concurrent requests, per API token or principal of an identity provider and in total, and the rate limit per
+//! token of `rate_limit/per_token.rs`. Evaluated before a body is read, so that a refusal is cheap; messages that release resources
 //! have a rate of their own, see `release_rate.rs`. A proof that is revoked or removed ends its running requests here.
+
+mod quota_usage;
 
 use std::{
     collections::HashMap,
@@ -14,15 +16,18 @@ use std::{
 
 use tokio::sync::Notify;
 use toolgate_data_core::{AuthnId, AuthnKind, Caller, Refusal};
+use toolgate_model::PrincipalSubject;
 use toolgate_runtime::budget::BudgetOwner;
 
 use crate::{
     event_limiter::EventLimiter,
-    rate_limit::TokenRateLimiter,
     release_rate::{RELEASE_BURST, RELEASE_RATE},
 };
 
-/// Limits of requests.
+use quota_usage::{PrincipalUsages, QuotaUsage};
+
+/// Limits of requests. Those per token are, for callers of identity providers, per principal: the number of tokens of a
+/// subject is not limited.
 #[derive(Debug, Clone)]
 pub struct RequestLimits {
     /// Maximum number of concurrent requests.
@@ -59,6 +64,7 @@ pub(crate) struct RequestLimiter {
     limits: RequestLimits,
     running: Arc<AtomicU32>,
     shards: Box<[UsageShard]>,
+    principals: PrincipalUsages,
     origin: Instant,
 }
 
@@ -88,10 +94,8 @@ struct AuthnUsage {
     holder: BudgetOwner,
     /// True if the proof is not listed in the configuration, which would tell when it is gone.
     may_expire: bool,
-    running: AtomicU32,
-    rate_limiter: TokenRateLimiter,
-    release_limiter: TokenRateLimiter,
-    session_events: EventLimiter<MAX_CALLER_EVENTS>,
+    /// Usage of the limits per token; shared by the proofs of a principal of an identity provider.
+    quota: Arc<QuotaUsage>,
     /// True once the proof is revoked or removed.
     has_ended: AtomicBool,
     end_notify: Notify,
@@ -111,6 +115,7 @@ impl RequestLimiter {
             limits,
             running: Arc::default(),
             shards: shards.collect(),
+            principals: PrincipalUsages::default(),
             origin,
         }
     }
@@ -122,13 +127,14 @@ impl RequestLimiter {
         };
         let now = now.saturating_duration_since(self.origin);
         let burst = self.limits.burst_per_token;
-        self.usage(caller).rate_limiter.check(now, rate, burst)
+        let usage = self.usage(caller);
+        usage.quota.rate_limiter.check(now, rate, burst)
     }
 
     /// Counts one request of this caller towards its rate of requests that release resources. Returns `false` if it is used up.
     pub(crate) fn admits_release(&self, caller: &Caller, now: Instant) -> bool {
         let now = now.saturating_duration_since(self.origin);
-        let limiter = &self.usage(caller).release_limiter;
+        let limiter = &self.usage(caller).quota.release_limiter;
         limiter.check(now, RELEASE_RATE, RELEASE_BURST).is_ok()
     }
 
@@ -144,7 +150,7 @@ impl RequestLimiter {
             usage,
         };
         // From here on, dropping the permit releases both counts, also on refusal.
-        let before = permit.usage.running.fetch_add(1, Ordering::Relaxed);
+        let before = permit.usage.quota.running.fetch_add(1, Ordering::Relaxed);
         if before >= self.limits.requests_per_token {
             return Err(Refusal::TooManyRequests(1));
         }
@@ -204,19 +210,24 @@ impl RequestLimiter {
             shard.sweep_at = MIN_SWEEP.max(2 * shard.proofs.len());
         }
         let usage = shard.proofs.entry(*authn);
-        Arc::clone(usage.or_insert_with(|| Arc::new(AuthnUsage::of(caller))))
+        let new = || Arc::new(AuthnUsage::of(caller, &self.principals));
+        Arc::clone(usage.or_insert_with(new))
     }
 }
 
 impl AuthnUsage {
-    fn of(caller: &Caller) -> Self {
+    fn of(caller: &Caller, principals: &PrincipalUsages) -> Self {
+        let quota = match &caller.principal().subject {
+            PrincipalSubject::External { .. } => principals.get(caller.principal()),
+            PrincipalSubject::AllCallers
+            | PrincipalSubject::Token { .. }
+            | PrincipalSubject::Team(_)
+            | PrincipalSubject::User(_) => Arc::default(),
+        };
         Self {
             holder: BudgetOwner::of(caller.principal()),
             may_expire: caller.authn().kind == AuthnKind::IdentityProvider,
-            running: AtomicU32::default(),
-            rate_limiter: TokenRateLimiter::default(),
-            release_limiter: TokenRateLimiter::default(),
-            session_events: EventLimiter::default(),
+            quota,
             has_ended: AtomicBool::default(),
             end_notify: Notify::default(),
         }
@@ -246,7 +257,7 @@ impl RequestPermit {
 
     /// Returns the limiter of events about refused session ids of the caller.
     pub(crate) fn session_events(&self) -> &EventLimiter<MAX_CALLER_EVENTS> {
-        &self.usage.session_events
+        &self.usage.quota.session_events
     }
 
     /// Completes when the caller's proof is revoked or removed.
@@ -269,7 +280,7 @@ impl RequestPermit {
 impl Drop for RequestPermit {
     fn drop(&mut self) {
         self.total.fetch_sub(1, Ordering::Relaxed);
-        self.usage.running.fetch_sub(1, Ordering::Relaxed);
+        self.usage.quota.running.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use http::{HeaderMap, HeaderValue};
 use moka::sync::Cache;
 use toolgate_data_core::{
-    Caller, ClientStateSealer, GatewayView,
+    Caller, ClientStateCipher, GatewayView,
+    client_state::StateContext,
     plan::SessionLookup,
-    seal::SealContext,
     session::session_id::{self, SessionClaims},
 };
 use toolgate_ingress::CacheSlot;
@@ -76,13 +76,13 @@ impl SessionIdCache {
         }
     }
 
-    /// Checks the session id of a request: its seal, its gateway, principal and opener, and that its session has neither
+    /// Checks the session id of a request: its encrypt, its gateway, principal and opener, and that its session has neither
     /// expired nor been terminated on this proxy. Other proxies do not know of a termination; `session_id.rs` of
     /// `data-plane/core` has the content of an id and its lifetime.
     pub(crate) fn check_session_id(
         &self,
         headers: &HeaderMap,
-        sealer: &ClientStateSealer,
+        cipher: &ClientStateCipher,
         gateway: &GatewayView,
         caller: &Caller,
         sessions: &SessionRegistry,
@@ -96,7 +96,7 @@ impl SessionIdCache {
         };
         match self.claims(
             text,
-            (sealer, sessions.now()),
+            (cipher, sessions.now()),
             &gateway.name.id,
             caller.principal(),
             slot,
@@ -111,7 +111,7 @@ impl SessionIdCache {
     fn claims(
         &self,
         text: &str,
-        (sealer, now): (&ClientStateSealer, Timestamp),
+        (cipher, now): (&ClientStateCipher, Timestamp),
         gateway: &Slug,
         principal: &Arc<Principal>,
         slot: &CacheSlot,
@@ -127,8 +127,8 @@ impl SessionIdCache {
         let known = match self.opened.get(text).filter(is_fresh) {
             Some(known) => known,
             None => {
-                let context = SealContext { gateway, principal };
-                let claims = session_id::open(sealer, context, text, now)?;
+                let context = StateContext { gateway, principal };
+                let claims = session_id::decrypt(cipher, context, text, now)?;
                 let known = Arc::new(CachedSessionId {
                     text: text.into(),
                     gateway: gateway.clone(),

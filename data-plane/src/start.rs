@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use http::HeaderValue;
 use tokio::time::sleep;
 use toolgate_actor::ActorSystem;
 use toolgate_data_core::{ServerView, session::owning_proxy};
@@ -24,7 +25,7 @@ use toolgate_upstream::{
 };
 
 use crate::{
-    config_source::ConfigSource,
+    config_source::{ConfigSource, KeySet as _},
     event_limiter::EventLimiter,
     forwarding::PeerRequestHandler,
     proxy_state::ProxyState,
@@ -134,7 +135,6 @@ impl DataPlane {
             readiness: _,
         } = context;
         let answers = MemoryBudget::new(options.response_bytes);
-        let calls_per_server = options.calls_per_server;
         let listener = options.listener.with_shared(&answers, &metrics);
         let (listener, shares) = (Listener::bind(listener)?, options.shares);
         let peer_listener = options.peers.map(bind_peer_listener).transpose()?;
@@ -146,8 +146,8 @@ impl DataPlane {
         );
         let actors = ActorSystem::start(options.actor_threads).map_err(DataPlaneError::Actors)?;
         let egress = Egress::new(options.egress)?;
-        let upstream =
-            upstream_registry(&source, egress, (answers, calls_per_server), &clock, &drain);
+        let shared = (answers, options.calls_per_server);
+        let upstream = upstream_registry(&source, egress, shared, &clock, &drain);
         let upstream_sessions = UpstreamSessionRegistry::new(
             Arc::new(SessionNetwork::new(Arc::clone(&upstream))),
             actors.clone(),
@@ -250,8 +250,11 @@ fn upstream_registry<S: ConfigSource>(
         let configured = view.server(&server.name);
         configured.is_some_and(|configured| configured.digest == server.digest)
     };
+    let keys = source.clone();
+    let cdn_id = move || HeaderValue::from_str(keys.keys()?.cdn_id().as_str()).ok();
     Arc::new(UpstreamRegistry::new(UpstreamOptions {
         is_current: Box::new(is_current),
+        cdn_id: Box::new(cdn_id),
         egress,
         credentials: Arc::new(source.clone()),
         endpoints: Arc::new(ConfiguredEndpoints),

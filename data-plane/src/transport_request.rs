@@ -1,11 +1,13 @@
 //! HTTP requests of the MCP transport: the supported methods, the headers, and the body of a posted message.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Method, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use toolgate_data_core::Refusal;
 use toolgate_ingress::RequestBody;
 use toolgate_mcp::{
-    Envelope, FrameLimits, MessageKind, batch, envelope,
+    Envelope, FrameLimits, MessageKind, batch,
+    cdn_loop::{CDN_LOOP, CdnId, CdnLoopError},
+    envelope,
     headers::{self as names, ReceivedHeader, StandardHeaders},
     method, object,
     trace::TraceContext,
@@ -167,6 +169,23 @@ pub(crate) fn trace<'a>(
     let header =
         |name| ReceivedHeader::of(headers.get_all(name).iter().map(|value| value.as_bytes()));
     TraceContext::of(envelope.meta(), header)
+}
+
+/// Checks that the request has not passed this deployment before, nor too many others.
+pub(crate) fn check_loop(headers: &HeaderMap, own: &CdnId) -> Result<(), CdnLoopError> {
+    let lines = headers.get_all(CDN_LOOP).iter();
+    own.check(lines.map(HeaderValue::as_bytes))
+}
+
+/// Returns a copy of `CDN-Loop`, all lines in one. The header as received would keep the buffer of its connection.
+pub(crate) fn cdn_loop(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(CDN_LOOP).iter();
+    let mut joined = lines.next()?.as_bytes().to_vec();
+    for line in lines {
+        joined.extend_from_slice(b", ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::from_bytes(&joined).ok()
 }
 
 /// Returns the name of the client program in the `User-Agent` header: its first word, without the version.

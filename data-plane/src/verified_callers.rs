@@ -44,3 +44,6 @@ impl VerifiedCallers {
         Ok(caller)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::credential::v1::{Keyring, RequestField, ResolveResponse, SealKey};
+use crate::credential::v1::{ClientStateKey, Keyring, RequestField, ResolveResponse};
 
 macro_rules! redacted {
     ($($message:ty),* $(,)?) => {$(
@@ -27,7 +27,7 @@ redacted!(
     crate::credential::v1::ResolveResponse,
     crate::credential::v1::RequestField,
     crate::credential::v1::Keyring,
-    crate::credential::v1::SealKey,
+    crate::credential::v1::ClientStateKey,
 );
 
 impl Drop for Keyring {
@@ -48,7 +48,7 @@ impl Drop for RequestField {
     }
 }
 
-impl Drop for SealKey {
+impl Drop for ClientStateKey {
     fn drop(&mut self) {
         self.key.zeroize();
     }

@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod dial;
 pub mod gateway_access;
+pub mod gateway_address;
 pub mod gateway_health;
 pub mod gateway_tokens;
 pub mod kind;

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use crate::cli::client::{admin::ADDRESS_FILE, gateway_access};
+use crate::cli::client::{admin::ADDRESS_FILE, gateway_address};
 
 /// File with an address in a data folder. It is removed on drop.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl AdminAddressFile {
             .mode(0o600)
             .open(&file);
         let written = opened.and_then(|mut opened| {
-            let address = gateway_access::connectable_url(address);
+            let address = gateway_address::connectable_url(address);
             writeln!(opened, "{address}")
         });
         written.with_context(failed)?;

@@ -10,7 +10,7 @@ use crate::cli::{
     client::admin::DATA_DIR,
     commands::{
         fleet::parse_region,
-        token::{parse_duration, parse_pause},
+        token::{parse_duration, parse_pause, parse_token_prefix},
     },
 };
 
@@ -188,11 +188,11 @@ pub struct RequestLimitOptions {
     #[arg(long, env = "TOOLGATE_MAX_REQUESTS", default_value_t = 16_384, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_requests: u32,
-    /// Maximum number of concurrent requests of one token.
+    /// Maximum number of concurrent requests of one API token, or of one subject of an identity provider.
     #[arg(long, env = "TOOLGATE_MAX_REQUESTS_PER_TOKEN", default_value_t = 2_048, value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub max_requests_per_token: u32,
-    /// Requests per second of one token. Without: unlimited.
+    /// Requests per second of one API token, or of one subject of an identity provider. Without: unlimited.
     #[arg(long, env = "TOOLGATE_RATE_PER_TOKEN", value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_per_token: Option<u32>,
@@ -255,7 +255,7 @@ pub struct AdminListenerOptions {
     #[arg(long, env = "TOOLGATE_INSECURE_ADMIN")]
     pub insecure_admin: bool,
     /// Prefix of bearer tokens. A setting of the deployment: changing it leaves older tokens valid.
-    #[arg(long, env = "TOOLGATE_TOKEN_PREFIX", default_value = "archestra")]
+    #[arg(long, env = "TOOLGATE_TOKEN_PREFIX", default_value = "archestra", value_parser = parse_token_prefix)]
     pub token_prefix: String,
 }
 

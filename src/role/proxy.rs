@@ -149,6 +149,9 @@ pub fn advertised_url(settings: &ClientListenerOptions) -> String {
 }
 
 fn control_link(options: &ProxyOptions) -> anyhow::Result<ControlPlaneTransport> {
+    for url in &options.control_planes {
+        check_scheme(url, options.insecure_push)?;
+    }
     let addresses: Result<Vec<_>, _> = options
         .control_planes
         .iter()
@@ -179,6 +182,21 @@ fn read_join_bundle(file: &Path) -> anyhow::Result<Option<JoinBundle>> {
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
+    }
+}
+
+/// Checks that the scheme of a control plane's URL says what `--insecure-push` says.
+fn check_scheme(url: &Url, insecure: bool) -> anyhow::Result<()> {
+    match (url.scheme(), insecure) {
+        ("https", false) | ("http", true) => Ok(()),
+        ("http", false) => anyhow::bail!(
+            "--control-plane {url} asks for a connection without TLS; write https://…, or start the proxy and the control plane \
+             with --insecure-push, for development only"
+        ),
+        ("https", true) => anyhow::bail!(
+            "--control-plane {url} asks for TLS, and --insecure-push for none; write http://…, or leave the flag out"
+        ),
+        (_, _) => anyhow::bail!("--control-plane {url} is neither https://… nor http://…"),
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use etcd_client::{Client, CompactionOptions, ConnectOptions, GetOptions};
+use etcd_client::{Client, CompactionOptions, ConnectOptions, DeleteOptions, GetOptions};
 
 use crate::http_client::TestHttpClient;
 use crate::network_link::{LinkCut, NetworkLink};
@@ -349,6 +349,13 @@ impl TestEtcdCluster {
     /// Writes bytes directly to the store.
     pub async fn put(&self, key: &str, value: &[u8]) -> Result<()> {
         self.connect(0).await?.put(key, value, None).await?;
+        Ok(())
+    }
+
+    /// Deletes all keys with this prefix.
+    pub async fn delete(&self, prefix: &str) -> Result<()> {
+        let options = DeleteOptions::new().with_prefix();
+        self.connect(0).await?.delete(prefix, Some(options)).await?;
         Ok(())
     }
 

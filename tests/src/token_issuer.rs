@@ -61,6 +61,13 @@ impl TokenIssuer {
         keys.collect()
     }
 
+    /// Returns the public key of this id as a PEM text.
+    pub fn public_pem(&self, id: &str) -> Result<String> {
+        let mut keys = self.keys.iter();
+        let (_, key) = keys.find(|(known, _)| known == id).context("no such key")?;
+        Ok(key.public_key_pem())
+    }
+
     /// Returns a manifest of the identity provider `name` with its public keys.
     pub fn manifest(&self, name: &str, audience: &str) -> Result<String> {
         let document = json!({

@@ -25,8 +25,6 @@ pub use proxy::ProxyProcess;
 
 /// Timeout from the start of a role to `/readyz`.
 const START_TIMEOUT: Duration = clock::HANG_GUARD;
-/// Timeout from a write to its effect on the proxy in the same process.
-const PROPAGATION_TIMEOUT: Duration = clock::HANG_GUARD;
 /// Longest run of a command.
 const COMMAND_TIMEOUT: Duration = clock::HANG_GUARD;
 
@@ -214,11 +212,20 @@ impl ToolgateUp {
     /// Same as [`CommandLine::expose`], and waits until the token is accepted.
     pub async fn expose(&self, name: &str, url: &str, prefix: &str) -> Result<String> {
         let token = self.cli()?.expose(name, url, prefix).await?;
-        let agent = Agent::modern(&self.url(name), &token);
-        clock::eventually("the token is accepted", PROPAGATION_TIMEOUT, || {
-            agent.tools()
-        })
-        .await?;
+        self.await_accepted(name, token).await
+    }
+
+    /// Same as [`CommandLine::expose_spec`], and waits until the token is accepted.
+    pub async fn expose_spec(&self, name: &str, spec: &str, prefix: &str) -> Result<String> {
+        let token = self.cli()?.expose_spec(name, spec, prefix).await?;
+        self.await_accepted(name, token).await
+    }
+
+    /// Waits until the gateway lists its tools for this token, and returns it.
+    async fn await_accepted(&self, gateway: &str, token: String) -> Result<String> {
+        let agent = Agent::modern(&self.url(gateway), &token);
+        let list = || agent.tools();
+        clock::eventually("the token is accepted", clock::HANG_GUARD, list).await?;
         Ok(token)
     }
 

@@ -105,9 +105,10 @@ async fn every_refusal_has_the_command_to_type_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_credential_of_several_values_is_repaired_by_the_command_that_is_told() {
-    let (_sandbox, up, cli) = start_deployment("several-values").await.unwrap();
-    // A gateway is a server that takes a bearer token.
-    let url = up.url("demo");
+    let (_sandbox, _up, cli) = start_deployment("several-values").await.unwrap();
+    // A gateway of another deployment is a server that takes a bearer token.
+    let (_servers, server, keys) = start_deployment("several-values-server").await.unwrap();
+    let url = server.url("demo");
     let add = [
         "server",
         "add",
@@ -128,7 +129,7 @@ async fn a_refused_credential_of_several_values_is_repaired_by_the_command_that_
         said.to_lowercase().contains(&command.to_lowercase()),
         "{said}"
     );
-    let token = cli.token("right", &["--gateway", "demo"]).await.unwrap();
+    let token = keys.token("right", &["--gateway", "demo"]).await.unwrap();
     let words: Vec<_> = command.split(' ').skip(1).collect();
     let values = format!("Bearer {token}\n2\n");
     let done = cli.output_of_input(&words, &values).await.unwrap();

@@ -7,10 +7,11 @@ use toolgate_tests::toolgate::{CommandLine, start_deployment, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_credential_is_replaced_with_the_command_that_the_failed_probe_names() {
-    let (_sandbox, up, cli) = start_deployment("credential-set").await.unwrap();
-    // A gateway is a server that takes a bearer token.
-    let url = up.url("demo");
-    let token = cli.token("right", &["--gateway", "demo"]).await.unwrap();
+    let (_sandbox, _up, cli) = start_deployment("credential-set").await.unwrap();
+    // A gateway of another deployment is a server that takes a bearer token.
+    let (_servers, server, keys) = start_deployment("credential-server").await.unwrap();
+    let url = server.url("demo");
+    let token = keys.token("right", &["--gateway", "demo"]).await.unwrap();
     let right = format!("Bearer {token}\n");
     let wrong = "Authorization=Bearer wrong";
     let added = cli

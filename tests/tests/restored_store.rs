@@ -60,6 +60,23 @@ async fn is_told(plane: &ControlPlaneProcess, cli: &CommandLine) -> Result<()> {
     .await
 }
 
+/// A record that is damaged lets nothing through. It is put back afterwards.
+async fn is_refused_with_a_damaged_record(
+    plane: &mut ControlPlaneProcess,
+    record: &Path,
+) -> Result<()> {
+    let served = std::fs::read(record)?;
+    std::fs::write(record, "epoch 1\nrevision 12x\n")?;
+    let Err(refused) = plane.restart().await else {
+        bail!("a damaged record is taken for none");
+    };
+    let refused = refused.to_string();
+    for words in ["deployment", "is damaged", "--new-epoch"] {
+        ensure!(refused.contains(words), "{words}: {refused}");
+    }
+    Ok(std::fs::write(record, served)?)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_token() {
     let sandbox = Sandbox::new("restored").unwrap();
@@ -84,7 +101,6 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     }
     let snapshot = sandbox.join("snapshot.db");
     etcd.save(&snapshot).unwrap();
-
     // After the snapshot.
     cli.run(&["token", "revoke", "revoked"]).await.unwrap();
     let create = [
@@ -110,6 +126,8 @@ async fn a_restored_snapshot_is_adopted_with_a_new_epoch_and_revives_no_revoked_
     for words in ["deployment", "older copy", "--new-epoch"] {
         assert!(refused.contains(words), "{words}: {refused}");
     }
+    let damaged = is_refused_with_a_damaged_record(&mut plane, &record).await;
+    damaged.unwrap();
     // On a machine that has served none, it tells that a proxy has seen later ones.
     std::fs::remove_file(&record).unwrap();
     plane.restart().await.unwrap();
@@ -303,6 +321,94 @@ async fn a_lost_store_file_is_refused_and_a_new_deployment_is_followed_by_the_pr
     )
     .await
     .unwrap();
+}
+
+/// Waits until a control plane tells that it does not follow its store, to probes, to `doctor` and in its metrics, and that a
+/// write is refused with the cause.
+async fn is_not_followed(
+    plane: &ControlPlaneProcess,
+    cli: &CommandLine,
+    cause: &str,
+) -> Result<()> {
+    eventually("the readiness names the cause", HANG_GUARD, || async {
+        let ready = plane.readyz().await?;
+        ensure!(ready.starts_with("not ready"), "{ready}");
+        ensure!(ready.contains(cause), "{ready}");
+        Ok(())
+    })
+    .await?;
+    let metrics = plane.metrics().await?;
+    ensure!(metrics.contains("toolgate_store_refused 1"), "{metrics}");
+    let findings = cli.output(&["doctor"]).await?;
+    let findings = String::from_utf8_lossy(&findings.stdout).into_owned();
+    for words in [cause, "once with `--new-epoch`"] {
+        ensure!(findings.contains(words), "{words}: {findings}");
+    }
+    let create = ["gateway", "create", "late", "--server", "main"];
+    let written = cli.output(&create).await?;
+    let told = String::from_utf8_lossy(&written.stderr).into_owned();
+    ensure!(!written.status.success(), "{told}");
+    ensure!(told.contains("the store is not followed"), "{told}");
+    ensure!(told.contains(cause), "{told}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_is_lost_under_control_planes_is_not_followed_and_proxies_serve_on() {
+    let sandbox = Sandbox::new("lost-while-running").unwrap();
+    let etcd = TestEtcdCluster::start(&sandbox, 1).await.unwrap();
+    let server = UpstreamServer::fixture(&sandbox, "fixture", &[])
+        .await
+        .unwrap();
+    let mut plane = ControlPlaneProcess::start(&sandbox, "plane", &etcd.endpoints())
+        .await
+        .unwrap();
+    let replica = plane.start_replica("replica").await.unwrap();
+    let proxy = ProxyProcess::join(&sandbox, "proxy-1", &plane)
+        .await
+        .unwrap();
+    let cli = plane.cli().unwrap();
+    let token = cli.expose("main", server.url(), "single").await.unwrap();
+    let main = Agent::modern(&proxy.url("main"), &token);
+    becomes(&main, 200, HANG_GUARD).await.unwrap();
+    let record = plane.data().join("deployment");
+    eventually("the latest change is recorded", HANG_GUARD, || {
+        is_recorded(&cli, &record)
+    })
+    .await
+    .unwrap();
+
+    etcd.delete("/").await.unwrap();
+    let cause = "it was lost";
+    is_not_followed(&plane, &cli, cause).await.unwrap();
+    is_not_followed(&replica, &replica.cli().unwrap(), cause)
+        .await
+        .unwrap();
+    // A control plane that knows of nothing begins a deployment in the store.
+    let other = Sandbox::new("lost-while-running-other").unwrap();
+    let stranger = ControlPlaneProcess::start(&other, "stranger", &etcd.endpoints())
+        .await
+        .unwrap();
+    let their_cli = stranger.cli().unwrap();
+    for number in 0..20 {
+        let id = format!("o{number}");
+        their_cli.run(&["token", "create", &id]).await.unwrap();
+    }
+    throughout("proxies serve on", Duration::from_secs(7), || {
+        status_is(&main, 200)
+    })
+    .await
+    .unwrap();
+    is_not_followed(&plane, &cli, cause).await.unwrap();
+    is_not_followed(&replica, &replica.cli().unwrap(), cause)
+        .await
+        .unwrap();
+    // Nor is it followed after a restart.
+    let refused = format!("{:#}", plane.restart().await.unwrap_err());
+    for words in ["deployment", "--new-epoch", "--etcd-prefix"] {
+        assert!(refused.contains(words), "{words}: {refused}");
+    }
+    status_is(&main, 200).await.unwrap();
 }
 
 /// Starts `up` with the gateway `main` and two tokens for it. Returns an agent with the token that stays valid, then an

@@ -244,6 +244,7 @@ fn published_after(published: &PublishedState, change: &Change) -> PublishedStat
     PublishedState {
         state: Arc::new(state),
         compiled: Arc::new(compiled),
+        refusal: published.refusal.clone(),
     }
 }
 

@@ -34,3 +34,4 @@ pub use call_readers::CallReaders;
 pub use control_api::{ControlApi, KeyringReader};
 pub use deployment::{CLOCKS, OBJECTS, ObjectFault, faults_of_objects};
 pub use fleet::{FleetService, PeerAuthentication};
+pub use status::STORE_NOT_FOLLOWED;

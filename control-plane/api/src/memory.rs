@@ -29,7 +29,7 @@ use toolgate_model::{
     ServerDefinitions, Slug, Timestamp, Token, TokenHash, TokenSubject,
 };
 use toolgate_runtime::{Clock as _, ManualClock};
-use toolgate_wire::keys::{ProxyKeyring, SealKey};
+use toolgate_wire::keys::{ClientStateKey, ProxyKeyring};
 use tower::ServiceExt as _;
 
 use crate::control_api::KeyringReader;
@@ -156,6 +156,7 @@ impl MemoryControlApi {
         let published = PublishedState {
             state: Arc::new(state.clone()),
             compiled: Arc::new(compiled),
+            refusal: None,
         };
         self.published.send_replace(Arc::new(published));
         Ok(CommitOutcome { revision, change })
@@ -261,13 +262,13 @@ impl CursorSigner for MemoryControlApi {
 
 impl KeyringReader for MemoryControlApi {
     fn keyring(&self) -> ProxyKeyring {
-        let key = SealKey {
+        let key = ClientStateKey {
             epoch: 1,
             key: [2; 32].into(),
         };
         ProxyKeyring {
             token_key: [1; 32].into(),
-            seal_keys: vec![key],
+            client_state_keys: vec![key],
         }
     }
 }

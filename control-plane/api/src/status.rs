@@ -17,6 +17,9 @@ use toolgate_wire::{
 
 const DOMAIN: &str = "toolgate";
 
+/// Reason of errors and warnings for a store that this control plane does not follow.
+pub const STORE_NOT_FOLLOWED: &str = "STORE_NOT_FOLLOWED";
+
 /// Retry delay of a transient error.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -225,6 +228,9 @@ pub(crate) fn submit(error: &SubmitError, given: Option<&str>) -> Status {
 
 /// Error for a request that needs the latest state while it cannot be known. Nothing has been written.
 pub(crate) fn not_current(error: &StoreError) -> Status {
+    if let StoreError::NotFollowed(_) = error {
+        return store(error);
+    }
     let message = format!(
         "it is not known whether this control plane has the latest state: {error}; nothing was written"
     );
@@ -244,6 +250,16 @@ fn store(error: &StoreError) -> Status {
         StoreError::NoSpace(_) => {
             let details = details("STORE_FULL", &[]);
             Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+        // A repetition has no other result until an operator has acted.
+        StoreError::NotFollowed(refusal) => {
+            let mut details = details(STORE_NOT_FOLLOWED, &[("cause", refusal.cause())]);
+            details.add_precondition_failure_violation(
+                STORE_NOT_FOLLOWED,
+                "store",
+                message.as_str(),
+            );
+            Status::with_error_details(Code::FailedPrecondition, message, details)
         }
     }
 }

@@ -25,6 +25,7 @@ pub mod push;
 pub mod rejection;
 pub mod restored;
 pub mod state;
+pub mod store_history;
 
 pub use access_right::{AccessRight, CallerIdentity, is_allowed};
 pub use change::{Change, KeyGuard, PrefixGuard};
@@ -41,3 +42,4 @@ pub use object_table::{ObjectTable, VersionedObject};
 pub use port::Revision;
 pub use rejection::{FieldCause, Rejection};
 pub use state::{ListedObject, ObjectEvent, ResyncStats, StoreState};
+pub use store_history::{ServedChange, StoreContinuity, StoreRefusal};

@@ -6,9 +6,11 @@ mod secrets;
 mod space;
 mod state;
 
-use std::{future::Future, pin::Pin};
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use toolgate_model::ServerDefinitions;
+
+use crate::store_history::StoreRefusal;
 
 pub use secrets::{
     CertificateAuthority, CursorSigner, EncryptionContext, IssueError, IssuedCertificate,
@@ -246,6 +248,9 @@ pub enum StoreError {
     /// Nothing was written. Deletions and revocations are still tried.
     #[error("{0}")]
     NoSpace(String),
+    /// This control plane does not follow the store, which was lost or went back. Nothing was written.
+    #[error("the store is not followed: {0}")]
+    NotFollowed(Arc<StoreRefusal>),
 }
 
 /// Probes servers on demand. Scheduled probes follow the desired state and do not use this port.

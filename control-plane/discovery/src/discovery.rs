@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderValue;
 use tokio::{
     sync::{Semaphore, watch},
     time::{Instant, MissedTickBehavior, interval_at, timeout},
@@ -15,7 +16,7 @@ use toolgate_actor::{ActorHandle, ActorSystem, AskError};
 use toolgate_client::ListingLimits;
 use toolgate_control_core::port::{BoxFuture, ProbeError, ServerProber};
 use toolgate_egress::HttpClient;
-use toolgate_mcp::message::Implementation;
+use toolgate_mcp::{cdn_loop::CdnId, message::Implementation};
 use toolgate_model::{ObjectName, ServerDefinitions};
 use toolgate_runtime::{MemoryBudget, clock::SharedClock, drain::Drain};
 
@@ -31,6 +32,8 @@ use crate::{
 pub struct DiscoveryOptions {
     /// HTTP client for probes.
     pub http: HttpClient,
+    /// Id of this deployment in `CDN-Loop`.
+    pub cdn_id: CdnId,
     /// Source of credential headers.
     pub headers: Arc<dyn HeaderSource>,
     /// Destination of the server definitions.
@@ -93,6 +96,7 @@ impl ServerDiscovery {
         let shared = Arc::new(ProbeContext {
             inspector: ServerInspector {
                 http: options.http,
+                cdn_id: HeaderValue::from_str(options.cdn_id.as_str()).ok(),
                 headers: options.headers,
                 implementation: options.implementation,
                 list_limits: options.list_limits,

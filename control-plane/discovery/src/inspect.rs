@@ -4,10 +4,11 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::future::{BoxFuture, Either, join, join_all, select};
+use http::HeaderValue;
 use tokio::time::timeout;
 use toolgate_client::{
-    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ReadLimits, ServerClient,
-    ServerEndpoint, ServerListing, detect, spoken_legacy_version,
+    ClientError, ConfiguredProtocol, ListingLimits, ListingTruncation, ServerClient,
+    ServerEndpoint, ServerListing, spoken_legacy_version,
 };
 use toolgate_control_core::definitions::{
     DefinitionsLimit, LISTS, OfferedCount, OmittedDefinitions, count_limits, cut_to_limits,
@@ -29,6 +30,8 @@ use crate::{
 /// Dependencies of an inspection.
 pub(crate) struct ServerInspector {
     pub(crate) http: HttpClient,
+    /// Id of this deployment in `CDN-Loop`.
+    pub(crate) cdn_id: Option<HeaderValue>,
     pub(crate) headers: Arc<dyn HeaderSource>,
     pub(crate) implementation: Implementation,
     pub(crate) list_limits: ListingLimits,
@@ -62,6 +65,8 @@ struct ServerAnswers {
     feed: Option<FeedSource>,
     lists: KindListings,
     legacy_version: String,
+    /// Warning about endpoints that could not be connected.
+    warning: Option<ProbeProblem>,
 }
 
 impl ServerInspector {
@@ -77,15 +82,23 @@ impl ServerInspector {
             feed,
             lists,
             legacy_version,
+            warning,
         } = match self.connect_and_list(target, earlier.as_ref()).await {
             Ok(seen) => seen,
-            Err(problem) => return failed(target, earlier, problem, now()),
+            Err(problem) => {
+                // Definitions that came from this deployment itself grow with each probe.
+                let is_loop = problem.failure == Some(ProbeFailure::GatewayLoop);
+                return failed(target, earlier.filter(|_| !is_loop), problem, now());
+            }
         };
         match assemble(target, &peer, &lists, earlier.as_ref()) {
             Ok((seen, succeeded)) => {
                 let catalogue = ServerDefinitions {
                     probed: now(),
                     legacy_version,
+                    problem: problem_text::join(Vec::from_iter(
+                        warning.into_iter().chain(seen.problem.clone()),
+                    )),
                     ..seen
                 };
                 let feed = match feed {
@@ -114,42 +127,8 @@ impl ServerInspector {
         target: &ProbeTarget,
         earlier: Option<&ServerDefinitions>,
     ) -> Result<ServerAnswers, ProbeProblem> {
-        let header = match &target.credential {
-            None => None,
-            Some(credential) => {
-                let header = self
-                    .headers
-                    .header(&target.server, credential, &target.url)
-                    .await;
-                Some(header.map_err(|error| {
-                    let text = problem_text::of_header(&error, target);
-                    ProbeProblem::failed(text, ProbeFailure::Credential)
-                })?)
-            }
-        };
-        let in_words = |error: ClientError| {
-            // The problem that operators of an organization see contains neither addresses nor text of the server.
-            tracing::info!(server = %target.server, %error, "a server could not be probed");
-            problem_text::failed_probe(&error, target)
-        };
-        // The limit for a page of a list is the limit for a list, not the limit for answers to callers.
-        let limits = ReadLimits {
-            message: self.list_limits.bytes,
-        };
-        let endpoint = ServerEndpoint::new(&target.url, header, target.timeouts)
-            .map_err(in_words)?
-            .with_max_timeout(self.list_limits.request_time)
-            .with_limits(limits)
-            .with_response_budget(Arc::clone(&self.budget));
-        let peer = detect(
-            &self.http,
-            &endpoint,
-            target.protocol,
-            &self.implementation,
-            &self.drain,
-        )
-        .await
-        .map_err(in_words)?;
+        let reached = self.reach(target).await?;
+        let (endpoint, peer, warning) = (reached.endpoint, reached.peer, reached.warning);
         let peer = Arc::new(peer);
         let (opened, legacy_version) = join(
             self.open_feed_and_list(&peer, target),
@@ -162,6 +141,7 @@ impl ServerInspector {
             feed,
             lists,
             legacy_version,
+            warning,
         })
     }
 

@@ -11,6 +11,7 @@ pub mod target;
 mod feed;
 mod inspect;
 mod probe;
+mod reached_endpoint;
 
 pub use discovery::{DiscoveryOptions, ServerDiscovery};
 pub use port::{DefinitionsSink, HeaderError, HeaderSource, SinkError, StoreEffect, StoreReport};

@@ -5,8 +5,11 @@ use toolgate_client::{
     error::{StatusProblem, shorten},
 };
 use toolgate_egress::{CertificateProblem, EgressErrorClass};
-use toolgate_mcp::definition::{DefinitionKind, RejectedDefinition};
-use toolgate_model::{ProbeFailure, ProbeProblem};
+use toolgate_mcp::{
+    cdn_loop::CdnLoopError,
+    definition::{DefinitionKind, RejectedDefinition},
+};
+use toolgate_model::{Endpoint, ProbeFailure, ProbeProblem};
 
 use crate::{port::HeaderError, target::ProbeTarget};
 
@@ -18,11 +21,16 @@ const MAX_PROBLEM_BYTES: usize = 1500;
 
 /// Returns the problem of a server that could not be probed.
 pub fn of_failure(error: &ClientError, target: &ProbeTarget) -> String {
-    bounded_line(&format!(
-        "{}; {}",
-        error.public_message(),
-        advice(error, target)
-    ))
+    let text = match error.reported_loop() {
+        Some(CdnLoopError::PassedBefore) => {
+            "the server is a gateway of this deployment; bind the servers behind it themselves, and delete this one"
+        }
+        Some(CdnLoopError::ChainTooLong) => {
+            "the server is a gateway that reports a loop, or a chain of too many gateways; use the servers behind it"
+        }
+        None => &format!("{}; {}", error.public_message(), advice(error, target)),
+    };
+    bounded_line(text)
 }
 
 /// Returns the problem of a list that could not be read.
@@ -68,6 +76,39 @@ pub fn failed_probe(error: &ClientError, target: &ProbeTarget) -> ProbeProblem {
     ProbeProblem::failed(of_failure(error, target), failure(error))
 }
 
+/// Returns the problem of a server whose endpoint after `unreached` others, to which no connection could be made, failed too.
+pub fn of_last_endpoint(
+    error: &ClientError,
+    unreached: usize,
+    target: &ProbeTarget,
+) -> ProbeProblem {
+    let text = format!(
+        "endpoint {} of {}, after no connection to those before it: {}",
+        unreached + 1,
+        target.endpoints.count(),
+        of_failure(error, target)
+    );
+    ProbeProblem::failed(bounded_line(&text), failure(error))
+}
+
+/// Returns a warning about the first endpoints of a server, to which no connection could be made;
+/// `None` if there are none. It names origins as configured, and no path or query: these may hold a secret.
+pub fn of_unreached(
+    unreached: &[(&Endpoint, ClientError)],
+    target: &ProbeTarget,
+) -> Option<ProbeProblem> {
+    let count = target.endpoints.count();
+    let texts = unreached.iter().enumerate().map(|(at, (endpoint, error))| {
+        format!(
+            "endpoint {} of {count} ({}) is not used: {}",
+            at + 1,
+            endpoint.url.origin().ascii_serialization(),
+            of_failure(error, target)
+        )
+    });
+    join(texts.map(ProbeProblem::warning).collect())
+}
+
 /// Returns the problem of a list that could not be read, for people and programs.
 pub fn unread_list(
     kind: DefinitionKind,
@@ -98,6 +139,7 @@ fn failure(error: &ClientError) -> ProbeFailure {
             EgressErrorClass::Tls => ProbeFailure::Tls,
             EgressErrorClass::Unreachable | EgressErrorClass::Broken => ProbeFailure::Unreachable,
         },
+        ClientError::Status(_) if error.reported_loop().is_some() => ProbeFailure::GatewayLoop,
         ClientError::Status(problem) => match problem.status.as_u16() {
             401 | 403 => ProbeFailure::Credential,
             300..=399 => ProbeFailure::Redirected,
@@ -200,6 +242,23 @@ pub fn of_listing(kind: DefinitionKind, listing: &ServerListing) -> Option<Strin
         parts.push(format!(
             "{what} hold characters that are invisible or deceive a reader, which are shown as escapes: {names}; read \
              them before it is trusted"
+        ));
+    }
+    if let Some(names) = quoted(&listing.with_deceptive_values) {
+        parts.push(format!(
+            "{what} hold characters that are invisible or deceive a reader in names or values, which are kept because programs \
+             compare them: {names}; read them before it is trusted"
+        ));
+    }
+    if let Some(names) = quoted(&listing.with_unsafe_icons) {
+        parts.push(format!(
+            "icons of {what} are left out, which are neither https URLs nor data URLs of bitmaps: {names}; have the server fixed"
+        ));
+    }
+    if let Some(names) = quoted(&listing.with_case_variants) {
+        parts.push(format!(
+            "{what} have members whose names differ from those of the protocol by case only, which are removed: {names}; have \
+             the server fixed"
         ));
     }
     if let Some(names) = quoted(&listing.with_unresolved_references) {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rpds::RedBlackTreeMapSync;
 use toolgate_client::ConfiguredProtocol;
 use toolgate_model::{
-    CallTimeouts, ChangeLog, CredentialScope, ObjectName, Server, snapshot::CredentialRef,
+    CallTimeouts, ChangeLog, CredentialScope, EndpointList, ObjectName, Server,
+    snapshot::CredentialRef,
 };
-use url::Url;
 
 #[cfg(test)]
 mod tests;
@@ -25,8 +25,9 @@ pub struct ProbeTargets {
 pub struct ProbeTarget {
     /// Name of the server.
     pub server: ObjectName,
-    /// URL of its first endpoint. The others are expected to offer the same.
-    pub url: Url,
+    /// Its endpoints in order of preference, which are expected to offer the same. The first of
+    /// them that can be connected is probed.
+    pub endpoints: EndpointList,
     /// Credential to present. Its revision changes with its value.
     pub credential: Option<CredentialRef>,
     /// Protocol era and version to use.
@@ -102,7 +103,7 @@ impl ProbeTarget {
         });
         Self {
             server: server.name.clone(),
-            url: server.source.endpoints().first().url.clone(),
+            endpoints: server.source.endpoints().clone(),
             credential,
             protocol: ConfiguredProtocol {
                 era: server.era,

@@ -33,8 +33,12 @@ impl TestFolder {
     }
 }
 
-fn change(epoch: u64, revision: Revision) -> LatestChange {
-    LatestChange { epoch, revision }
+fn change(epoch: u64, revision: u64) -> ServedChange {
+    ServedChange {
+        epoch,
+        revision,
+        ..ServedChange::default()
+    }
 }
 
 #[test]
@@ -46,24 +50,41 @@ fn each_file_that_a_deployment_leaves_is_evidence_of_it() {
         let earlier = folder.files().earlier().unwrap();
         assert_eq!(
             (&earlier.file, earlier.latest),
-            (file, LatestChange::default())
+            (file, Ok(ServedChange::default()))
         );
     }
     folder.files().note(change(7, 19));
     let earlier = folder.files().earlier().unwrap();
     assert_eq!(
         (&earlier.file, earlier.latest),
-        (&folder.record, change(7, 19))
+        (&folder.record, Ok(change(7, 19)))
     );
     fs::write(&folder.record, "epoch 7\n").unwrap();
-    assert_eq!(folder.files().earlier().unwrap().latest, change(7, 0));
-    for damaged in ["damaged", "", "epoch"] {
-        fs::write(&folder.record, damaged).unwrap();
-        assert_eq!(folder.files().earlier().unwrap().file, folder.admin_token);
-        fs::rename(&folder.admin_token, folder.key.with_extension("kept")).unwrap();
-        assert_eq!(folder.files().earlier().unwrap().file, folder.record);
-        fs::rename(folder.key.with_extension("kept"), &folder.admin_token).unwrap();
+    assert_eq!(folder.files().earlier().unwrap().latest, Ok(change(7, 0)));
+}
+
+#[test]
+fn a_damaged_record_is_evidence_and_no_other_file_takes_its_place() {
+    let folder = TestFolder::new();
+    for file in [None, Some(&folder.key), Some(&folder.admin_token)] {
+        if let Some(file) = file {
+            fs::write(file, "secret").unwrap();
+        }
+        for damaged in ["damaged", "", "epoch", "epoch 7\nrevision 12x\n"] {
+            fs::write(&folder.record, damaged).unwrap();
+            let earlier = folder.files().earlier().unwrap();
+            assert_eq!(earlier.file, folder.record);
+            let told = earlier.latest.unwrap_err().to_string();
+            for words in [&*folder.record.display().to_string(), "`--new-epoch`"] {
+                assert!(told.contains(words), "{words}: {told}");
+            }
+        }
     }
+    fs::write(&folder.record, "x".repeat(5_000)).unwrap();
+    assert!(folder.files().earlier().unwrap().latest.is_err());
+    fs::remove_file(&folder.record).unwrap();
+    fs::create_dir(&folder.record).unwrap();
+    assert!(folder.files().earlier().unwrap().latest.is_err());
 }
 
 #[test]
@@ -76,7 +97,7 @@ fn an_interrupted_first_start_is_no_evidence() {
     folder.files().note_beginning();
     assert_eq!(
         folder.files().earlier().unwrap().latest,
-        change(1, 5),
+        Ok(change(1, 5)),
         "kept"
     );
 }

@@ -3,14 +3,14 @@
 
 use std::{path::Path, sync::Arc};
 
-use toolgate_control_core::{StoreState, port::Store};
+use toolgate_control_core::{ServedChange, StoreState, port::Store};
 use toolgate_vault::{EnvelopeSealer, KeyEncryptionKeys, TokenMinter};
 
 use super::{ControlPlaneContext, StartError, StartOptions, follow};
 use crate::{
     bootstrap::{self, BootstrapError, FirstToken},
     deployment_keys::{self, DeploymentKeys, DeploymentKeysError},
-    deployment_record::{self, DeploymentFiles, LatestChange},
+    deployment_record::{self, DeploymentFiles},
     restored_access::{self, RestoredAccess},
     write_path::StoreWriter,
 };
@@ -38,20 +38,19 @@ pub(super) async fn prepare(
         .map(KeyEncryptionKeys::open_existing)
         .transpose()?
         .flatten();
-    let writer = follow(store, context).await?;
+    let writer = follow(store, context, options.local_proxy.is_some()).await?;
     let is_new = options.new_deployment;
     let begins = deployment_record::begins_new(&writer, earlier.as_ref(), is_new).await?;
-    if !options.new_epoch {
-        deployment_record::check_not_older(
-            &writer.current(),
-            earlier.as_ref().filter(|_| !begins),
-        )?;
+    if let Some(earlier) = earlier.as_ref().filter(|_| !begins && !options.new_epoch) {
+        let served = earlier.latest.clone()?;
+        deployment_record::check_continues(&writer.current(), &served, &earlier.file)?;
     }
     if let Some(files) = files.filter(|_| begins) {
         files.note_beginning();
     }
     let vault = Arc::new(vault(&writer.current(), found, key_file)?);
-    let earlier_epoch = earlier.map_or(0, |earlier| earlier.latest.epoch);
+    let latest = earlier.and_then(|earlier| earlier.latest.ok());
+    let earlier_epoch = latest.map_or(0, |latest| latest.epoch);
     bootstrap::prepare(&writer, &options.organization, earlier_epoch).await?;
     let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;
     let keys = keys.map_err(|error| key_error(error, key_file))?;
@@ -71,7 +70,7 @@ pub(super) async fn prepare(
         }
     }
     if let Some(files) = &files {
-        files.note(LatestChange::of(&writer.current()));
+        files.note(ServedChange::of(&writer.current()));
     }
     Ok(PreparedStore {
         writer,

@@ -17,6 +17,8 @@ use toolgate_vault::KeyEncryptionKeys;
 use super::*;
 use crate::fixture::{self, HANG_GUARD, memory};
 
+mod earlier_stores;
+
 fn machine() -> (ControlPlaneContext, DrainTrigger) {
     let (drain, trigger) = drain::new();
     let egress = Egress::new(EgressPolicy::default()).unwrap();

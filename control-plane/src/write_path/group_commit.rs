@@ -227,6 +227,7 @@ impl StoreWriter {
         command: &Command,
         context: &CommandContext,
     ) -> WriteResult {
+        self.check_followed()?;
         let until = Instant::now() + WRITE_TIMEOUT;
         let (reply, mut answer) = oneshot::channel();
         let is_taken = Arc::new(AtomicBool::new(false));
@@ -311,6 +312,9 @@ impl StoreWriter {
         let mut revision = *last;
         loop {
             let state = self.state_at(revision).await;
+            if self.check_followed().is_err() {
+                return writes;
+            }
             let group = decide_group(&state, writes);
             self.queue.put_back(group.left);
             let mut alone = group.alone;
@@ -350,7 +354,8 @@ impl StoreWriter {
                 Err(
                     error @ (StoreError::Unavailable(_)
                     | StoreError::Compacted(_)
-                    | StoreError::LeaseNotFound),
+                    | StoreError::LeaseNotFound
+                    | StoreError::NotFollowed(_)),
                 ) => {
                     for (write, _) in group.accepted {
                         let _caller_gone = write.reply.send(Err(error.clone().into()));

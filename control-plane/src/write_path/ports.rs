@@ -125,7 +125,7 @@ impl KeyringReader for WritePath {
     fn keyring(&self) -> ProxyKeyring {
         ProxyKeyring {
             token_key: Zeroizing::new(*self.token_minter().key()),
-            seal_keys: self.keys.seal.clone(),
+            client_state_keys: self.keys.seal.clone(),
         }
     }
 }

@@ -14,7 +14,7 @@ pub mod suspended;
 pub mod url_elicitation;
 pub mod verdict;
 
-pub use effect::{CallEffect, CallEffects, CallEnd, SealRequest};
+pub use effect::{CallEffect, CallEffects, CallEnd, EncryptionRequest};
 pub use elicitation::{Elicitation, ElicitationId};
 pub use event::{BodyKind, CallEvent, CallTime, ContinuedCall, UpstreamEnd, UpstreamHead};
 pub use machine::{CallMachine, CallOptions};

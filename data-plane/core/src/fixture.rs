@@ -15,9 +15,9 @@ use toolgate_model::{
 use zeroize::Zeroizing;
 
 use crate::{
-    AuthnId, Caller, ClientStateSealer, GatewayView, Plan, PlanInput, View,
+    AuthnId, Caller, ClientStateCipher, GatewayView, Plan, PlanInput, View,
+    client_state::StateKey,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
-    seal::SealingKey,
     session::session_id::{ClientCapabilities, SessionClaims},
 };
 
@@ -302,10 +302,10 @@ pub(crate) fn test_servers() -> Vec<ServerFixture> {
     ]
 }
 
-/// View, sealer and session for planning requests.
+/// View, cipher and session for planning requests.
 pub(crate) struct GatewayFixture {
     pub(crate) view: View,
-    pub(crate) sealer: ClientStateSealer,
+    pub(crate) cipher: ClientStateCipher,
     pub(crate) session: SessionClaims,
 }
 
@@ -319,7 +319,7 @@ impl GatewayFixture {
         assert_eq!(refusals, []);
         Self {
             view,
-            sealer: sealer(&[1]),
+            cipher: cipher(&[1]),
             session: SessionClaims {
                 version: "2025-11-25",
                 capabilities: ClientCapabilities::default(),
@@ -388,7 +388,7 @@ impl GatewayFixture {
             }),
             trace: TraceContext::of(envelope.meta(), |_| headers::ReceivedHeader::Absent),
             session,
-            sealer: &self.sealer,
+            cipher: &self.cipher,
             now: NOW,
         })
     }
@@ -398,13 +398,13 @@ pub(crate) fn parse(body: &str) -> Envelope<'_> {
     envelope::parse(body.as_bytes(), &FrameLimits::REQUEST).unwrap()
 }
 
-pub(crate) fn sealer(epochs: &[u32]) -> ClientStateSealer {
-    let keys = epochs.iter().map(|epoch| SealingKey {
+pub(crate) fn cipher(epochs: &[u32]) -> ClientStateCipher {
+    let keys = epochs.iter().map(|epoch| StateKey {
         epoch: *epoch,
         secret: Zeroizing::new(vec![u8::try_from(*epoch).unwrap(); 32]),
     });
-    let keys: Vec<SealingKey> = keys.collect();
-    ClientStateSealer::new(&keys).unwrap()
+    let keys: Vec<StateKey> = keys.collect();
+    ClientStateCipher::new(&keys).unwrap()
 }
 
 /// Members of a modern `_meta`, without braces.

@@ -4,6 +4,7 @@
 
 pub mod authn;
 pub mod call;
+pub mod client_state;
 pub mod endpoint_choice;
 pub mod notify;
 pub mod plan;
@@ -11,7 +12,6 @@ pub mod policy;
 pub mod port;
 pub mod refusal;
 pub mod rewrite;
-pub mod seal;
 pub mod segmented_bytes;
 pub mod session;
 pub mod view;
@@ -20,10 +20,10 @@ pub use authn::authenticate::{TokenHasher, authenticate};
 pub use authn::caller::{Authn, AuthnId, AuthnKind, Caller};
 pub use authn::grant::Grant;
 pub use authn::token_fault::TokenFault;
+pub use client_state::ClientStateCipher;
 pub use plan::route::route;
 pub use plan::{Plan, PlanInput, plan};
 pub use refusal::Refusal;
-pub use seal::ClientStateSealer;
 pub use segmented_bytes::SegmentedBytes;
 pub use session::owning_proxy::OwningProxy;
 pub use view::{GatewayView, PromptView, ServerView, ToolView, View};

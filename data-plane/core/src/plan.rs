@@ -23,7 +23,7 @@ use toolgate_mcp::{Envelope, RequestEra, headers, trace::TraceContext};
 use toolgate_model::Timestamp;
 
 use crate::{
-    Caller, ClientStateSealer, GatewayView, Refusal,
+    Caller, ClientStateCipher, GatewayView, Refusal,
     segmented_bytes::SegmentedBytes,
     session::{
         LogLevel,
@@ -50,8 +50,8 @@ pub struct PlanInput<'a> {
     pub trace: Option<TraceContext<'a>>,
     /// Legacy session named by the request. Ignored for modern requests.
     pub session: SessionLookup<'a>,
-    /// Sealer of state that clients hold for the gateway.
-    pub sealer: &'a ClientStateSealer,
+    /// Cipher of state that clients hold for the gateway.
+    pub cipher: &'a ClientStateCipher,
     /// Time of the request.
     pub now: Timestamp,
 }

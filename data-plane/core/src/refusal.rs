@@ -3,7 +3,9 @@
 use std::{borrow::Cow, fmt};
 
 use serde_json::json;
-use toolgate_mcp::{FrameError, FrameLimits, RpcError, error::DATA_REFUSAL, versions};
+use toolgate_mcp::{
+    FrameError, FrameLimits, RpcError, cdn_loop::CdnLoopError, error::DATA_REFUSAL, versions,
+};
 use toolgate_model::RateLimitKey;
 
 use crate::authn::token_fault::TokenFault;
@@ -28,6 +30,9 @@ pub enum Refusal {
     /// The token is missing or invalid, or does not authorize this gateway; the response does not say which.
     #[error("a valid bearer token is required")]
     Unauthenticated,
+    /// The request has passed this deployment before, or too many others.
+    #[error(transparent)]
+    Loop(#[from] CdnLoopError),
     /// The token of an identity provider is refused.
     #[error("{}", .0.description())]
     InvalidToken(TokenFault),
@@ -37,6 +42,11 @@ pub enum Refusal {
     /// The content type is not JSON.
     #[error("`Content-Type` must be application/json")]
     MediaType,
+    /// The body has a content coding, such as compression.
+    #[error(
+        "`Content-Encoding` must be absent or identity: send the body without a content coding"
+    )]
+    ContentCoding,
     /// The body exceeds the limit, in bytes.
     #[error("the message is larger than {0} bytes")]
     BodyTooLarge(usize),
@@ -170,6 +180,8 @@ pub enum UpstreamFailure {
     Status,
     /// The HTTP status is one of a fault of the server (5xx). The tool may have run.
     ServerError,
+    /// The server reports a loop of requests (HTTP 508): it leads back to this deployment, or to itself.
+    Loop,
     /// The server rejected the credential, or the credential could not be resolved.
     Credential,
     /// The server limits the rate of calls.
@@ -180,7 +192,7 @@ pub enum UpstreamFailure {
     TooDeep,
     /// The response exceeds the size limit. The tool may have run.
     TooLarge,
-    /// The server's `requestState` exceeds the size limit for sealed states, regardless of the response limit.
+    /// The server's `requestState` exceeds the size limit for encrypted states, regardless of the response limit.
     StateTooLarge,
     /// The response exceeded a limit only after names and URIs were rewritten. The tool may have run.
     TooLargeAfterRewrite,
@@ -207,7 +219,7 @@ impl Refusal {
             Self::Unauthenticated => 401,
             Self::InvalidToken(fault) => fault.status(),
             Self::NotAcceptable(_) => 406,
-            Self::MediaType => 415,
+            Self::MediaType | Self::ContentCoding => 415,
             Self::BodyTooLarge(_) => 413,
             Self::BodyTimeout => 408,
             Self::Frame(_)
@@ -231,6 +243,7 @@ impl Refusal {
             | Self::NotConfigured => 503,
             Self::TooManyRequests(_) | Self::RateLimited { .. } | Self::TooManyOpen(_) => 429,
             Self::PeerLost => 502,
+            Self::Loop(_) => 508,
             Self::Internal => 500,
         }
     }
@@ -263,6 +276,7 @@ impl Refusal {
             | Self::InvalidToken(_)
             | Self::NotAcceptable(_)
             | Self::MediaType
+            | Self::ContentCoding
             | Self::BodyTooLarge(_)
             | Self::BodyTimeout
             | Self::InvalidRequest(_)
@@ -274,7 +288,7 @@ impl Refusal {
             }
             Self::RateLimited { per, seconds } => RpcError::internal(text)
                 .with(json!({ "retryAfter": seconds, "limit": per.as_str() })),
-            Self::GatewayDenied | Self::GatewayUnreadable => {
+            Self::GatewayDenied | Self::GatewayUnreadable | Self::Loop(_) => {
                 RpcError::internal(text).with(json!({ DATA_REFUSAL: self.kind() }))
             }
             Self::Overloaded
@@ -317,9 +331,11 @@ impl Refusal {
             Self::Host => "host",
             Self::Origin => "origin",
             Self::Unauthenticated => "unauthenticated",
+            Self::Loop(reason) => reason.kind(),
             Self::InvalidToken(fault) => fault.kind(),
             Self::NotAcceptable(_) => "not_acceptable",
             Self::MediaType => "media_type",
+            Self::ContentCoding => "content_coding",
             Self::BodyTooLarge(_) => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::Frame(_) => "frame",
@@ -397,6 +413,9 @@ impl UpstreamFailure {
             Self::ServerError => {
                 format!("the server of this {noun} failed; the call may have taken effect")
             }
+            Self::Loop => format!(
+                "the server of this {noun} reports that its requests run in a loop: ask your administrator"
+            ),
             Self::Credential => format!(
                 "the server of this {noun} does not accept its credential: ask your administrator"
             ),
@@ -447,6 +466,7 @@ impl UpstreamFailure {
             Self::Broken => "upstream_broken",
             Self::Status => "upstream_status",
             Self::ServerError => "upstream_server_error",
+            Self::Loop => "upstream_loop",
             Self::Credential => "upstream_credential",
             Self::RateLimited => "upstream_rate_limited",
             Self::Malformed => "upstream_malformed",

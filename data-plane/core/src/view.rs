@@ -193,8 +193,8 @@ impl View {
         self.servers.values()
     }
 
-    /// Returns `true` if the configuration admits the proof with this id: a token that exists, or one that a key of an identity
-    /// provider verified which a gateway trusts still. Neither expiry nor revocation is considered.
+    /// Returns `true` if the configuration admits the proof with this id: an API token that exists, or a token verified by a key
+    /// of an identity provider that a gateway still trusts. Neither expiry nor revocation is considered.
     pub fn is_known(&self, id: &AuthnId) -> bool {
         self.tokens.contains_key(id) || self.trust_anchors.contains(&TrustAnchor::of_proof(id))
     }

@@ -50,7 +50,7 @@ fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Refusal> {
 fn check_content_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
     if encodings.any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Err(Refusal::MediaType);
+        return Err(Refusal::ContentCoding);
     }
     Ok(())
 }

@@ -13,6 +13,10 @@ use subtle::ConstantTimeEq as _;
 use toolgate_model::TokenHash;
 use zeroize::Zeroizing;
 
+/// Maximum length of a token that a connection keeps, in bytes. A token is kept before it is verified, so that this bounds
+/// the memory of each connection. A longer one is hashed for each request.
+pub const MAX_KEPT: usize = 2 * 1024;
+
 /// Cache of the hash of the last token on a connection. One entry is enough: clients keep their token, and a load
 /// balancer that mixes clients costs one hash per change.
 #[derive(Default)]
@@ -35,6 +39,9 @@ impl TokenHashCache {
         token: &str,
         hash: impl FnOnce(&str) -> TokenHash,
     ) -> TokenHash {
+        if token.len() > MAX_KEPT {
+            return hash(token);
+        }
         // Contended only by concurrent requests of an HTTP/2 connection, where hashing is cheaper than waiting.
         let Ok(mut last) = self.last.try_lock() else {
             return hash(token);

@@ -5,8 +5,12 @@ use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use http_body_util::Full;
 
 /// Request headers that are forwarded, in addition to those with the prefix `mcp-` or `trace`.
-const FORWARDED_HEADERS: [HeaderName; 3] =
-    [header::AUTHORIZATION, header::ACCEPT, header::CONTENT_TYPE];
+const FORWARDED_HEADERS: [HeaderName; 4] = [
+    header::AUTHORIZATION,
+    header::ACCEPT,
+    header::CONTENT_TYPE,
+    HeaderName::from_static("cdn-loop"),
+];
 
 /// Response headers that are returned, in addition to those with the prefix `mcp-` or `trace`.
 const RETURNED_HEADERS: [HeaderName; 6] = [

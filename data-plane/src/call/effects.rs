@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use toolgate_data_core::{
     call::{
-        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, PingOutcome, RetrySession,
-        SealRequest, UpstreamEnd,
-        request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
+        CallEffect, CallEffects, CallEnd, CallEvent, ElicitationId, EncryptionRequest, PingOutcome,
+        RetrySession, UpstreamEnd,
+        request_state::{EncryptedRequestState, REQUEST_STATE_LIFETIME},
         suspended::CallTicket,
         url_elicitation::{URL_ELICITATION_LIFETIME, UrlElicitation},
     },
+    client_state::StateContext,
     rewrite::ClientResponse,
-    seal::SealContext,
 };
 use toolgate_runtime::random;
 use toolgate_upstream::SessionChoice;
@@ -84,7 +84,9 @@ impl<S: ConfigSource> CallDriver<S> {
                 let ids = (0..count).map(|_| self.register());
                 return Some(CallEvent::Registered(ids.collect()));
             }
-            CallEffect::Seal(request) => return Some(CallEvent::Sealed(self.seal(request))),
+            CallEffect::Encrypt(request) => {
+                return Some(CallEvent::Encrypted(self.encrypt(request)));
+            }
             CallEffect::Suspend(reply) => return self.suspend(reply),
             CallEffect::CloseElicitation(id) => self.unregister(&id),
             CallEffect::SendClient(message) => self.outbox.push_back(message),
@@ -169,44 +171,44 @@ impl<S: ConfigSource> CallDriver<S> {
         Some(id)
     }
 
-    /// Seals a `requestState`; `None` if there are no keys or the content is too large.
-    fn seal(&mut self, content: SealRequest) -> Option<String> {
+    /// Encrypts a `requestState`; `None` if there are no keys or the content is too large.
+    fn encrypt(&mut self, content: EncryptionRequest) -> Option<String> {
         let (context, state) = (&self.context, &self.state);
         let keys = state.source.keys()?;
-        let (sealer, nonce) = (keys.sealer(), random::bytes());
+        let (cipher, nonce) = (keys.cipher(), random::bytes());
         let request = context.plan.digest(&context.body)?;
-        let seal_context = SealContext {
+        let encrypt_context = StateContext {
             gateway: &context.plan.gateway.name.id,
             principal: &context.principal,
         };
         let now = state.clock.now();
         match content {
-            SealRequest::RequestState(literal) => {
+            EncryptionRequest::RequestState(literal) => {
                 let until = now.after(REQUEST_STATE_LIFETIME);
-                let state = SealedRequestState {
+                let state = EncryptedRequestState {
                     request,
                     until,
                     literal,
                 };
-                state.seal(sealer, seal_context, &nonce)
+                state.encrypt(cipher, encrypt_context, &nonce)
             }
-            SealRequest::UrlElicitation { number, urls } => {
+            EncryptionRequest::UrlElicitation { number, urls } => {
                 let elicitation = UrlElicitation {
                     request,
                     until: now.after(URL_ELICITATION_LIFETIME),
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.seal(sealer, seal_context, &nonce))
+                Some(elicitation.encrypt(cipher, encrypt_context, &nonce))
             }
-            SealRequest::Ticket => {
+            EncryptionRequest::Ticket => {
                 let ticket = CallTicket {
                     handle: random::bytes(),
                     request,
                     owner: state.peers.this_proxy(),
                 };
                 self.handle = Some(ticket.handle);
-                Some(ticket.seal(sealer, seal_context, &nonce))
+                Some(ticket.encrypt(cipher, encrypt_context, &nonce))
             }
         }
     }

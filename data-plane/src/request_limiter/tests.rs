@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use toolgate_data_core::{Authn, AuthnKind, Grant};
-use toolgate_model::{AllowList, Principal, PrincipalSubject, Timestamp};
+use toolgate_model::{AllowList, Principal, PrincipalSubject, Timestamp, Uid};
 
 use super::*;
 
@@ -27,11 +27,24 @@ fn caller(id: AuthnId, principal: &Principal) -> Caller {
     Caller::new(Arc::new(principal.clone()), Arc::new(grant), authn)
 }
 
-/// Caller with a token of an identity provider.
+/// Caller with this token of an identity provider.
 fn external(number: usize) -> Caller {
+    external_of("ada", number)
+}
+
+/// The same, of another subject.
+fn external_of(subject: &str, number: usize) -> Caller {
     let mut id = [0; 32];
     id[8..16].copy_from_slice(&number.to_be_bytes());
-    let caller = caller(AuthnId(id), &alice());
+    let principal = Principal {
+        subject: PrincipalSubject::External {
+            provider: "corp".parse().unwrap(),
+            uid: Uid::of(&"corp"),
+            subject: subject.into(),
+        },
+        ..alice()
+    };
+    let caller = caller(AuthnId(id), &principal);
     let authn = Authn {
         kind: AuthnKind::IdentityProvider,
         ..*caller.authn()
@@ -70,6 +83,54 @@ fn request_permits_are_limited_per_token() {
     assert!(limiter.acquire(&b()).is_ok());
     drop(first);
     assert!(limiter.acquire(&a()).is_ok());
+}
+
+#[test]
+fn all_tokens_of_one_subject_of_an_identity_provider_share_the_limits_per_token() {
+    let (limiter, now) = limiter(|limits| {
+        limits.requests_per_token = 2;
+        limits.rate_per_token = Some(1);
+        limits.burst_per_token = 3;
+    });
+    let held = limiter.acquire(&external(1)).unwrap();
+    let _second = limiter.acquire(&external(2)).unwrap();
+    let refused = limiter.acquire(&external(3)).unwrap_err();
+    assert_eq!(refused, Refusal::TooManyRequests(1));
+    assert!(limiter.acquire(&external_of("bob", 70_000)).is_ok());
+    drop(held);
+    assert!(limiter.acquire(&external(3)).is_ok());
+
+    let passed = |range: std::ops::Range<usize>, check: &dyn Fn(&Caller) -> bool| {
+        range.filter(|number| check(&external(*number))).count()
+    };
+    let rate = |caller: &Caller| limiter.check_rate(caller, now).is_ok();
+    let release = |caller: &Caller| limiter.admits_release(caller, now);
+    assert_eq!(passed(10..30, &rate), 3);
+    assert_eq!(passed(10..500, &release), 100);
+    // So many tokens that their proofs are dropped meanwhile.
+    assert_eq!(passed(0..20 * MIN_SWEEP, &rate), 0);
+    assert!(
+        rate(&external_of("bob", 70_000)),
+        "another subject has its own"
+    );
+    assert_eq!(limiter.principals.len(), 2);
+}
+
+#[test]
+fn subjects_of_identity_providers_that_have_no_proof_leave_no_state() {
+    let (limiter, _) = limiter(|_| {});
+    let used = external_of("used", 0);
+    let permit = limiter.acquire(&used).unwrap();
+    let usages = &limiter.principals;
+    for number in 1..40_000 {
+        let caller = external_of(&format!("s{number}"), number);
+        drop(usages.get(caller.principal()));
+    }
+    assert!(usages.len() <= 16_384, "{}", usages.len());
+    assert!(Arc::ptr_eq(
+        &usages.get(used.principal()),
+        &permit.usage.quota
+    ));
 }
 
 #[test]

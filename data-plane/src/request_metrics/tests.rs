@@ -79,7 +79,7 @@ fn requests_without_a_caller_write_few_records_and_leave_those_of_callers() {
     authenticated.set_caller(&caller());
     authenticated.answered();
     let all = CallFilter::of_gateway(gateway.clone());
-    let records = log.past(log.end(), &all, Timestamp(0), 100);
+    let records = log.past(log.end(&all.gateway.org), &all, Timestamp(0), 100);
     let ends: Vec<_> = records.iter().map(|record| record.result).collect();
     let mut expected = vec![CallEndKind::Refused; 10];
     expected[0] = CallEndKind::Answered;
@@ -122,7 +122,7 @@ fn each_request_of_a_gateway_has_one_record_that_tells_its_end() {
     });
     std::panic::catch_unwind(panicking).unwrap_err();
     let all = CallFilter::of_gateway(gateway.clone());
-    let records = log.past(log.end(), &all, Timestamp(0), 100);
+    let records = log.past(log.end(&all.gateway.org), &all, Timestamp(0), 100);
     let ends: Vec<_> = records
         .iter()
         .map(|record| (record.result, record.reason.as_str(), record.tool.as_str()))
@@ -167,7 +167,7 @@ fn records_of_a_gateway_are_not_those_of_an_earlier_one_of_its_name() {
             gateway_uid,
             ..CallFilter::of_gateway(gateway.clone())
         };
-        let records = log.past(log.end(), &filter, Timestamp(0), 100);
+        let records = log.past(log.end(&filter.gateway.org), &filter, Timestamp(0), 100);
         records.iter().map(|it| it.sequence).collect::<Vec<_>>()
     };
     assert_eq!(sequences(Some(earlier)), [0, 2]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use toolgate_data_core::{OwningProxy, seal::SealingKey};
+use toolgate_data_core::{OwningProxy, client_state::StateKey};
 use toolgate_mcp::versions;
 use toolgate_model::PrincipalSubject;
 
@@ -10,12 +10,12 @@ use super::*;
 
 const OPENED: Timestamp = Timestamp(1_000_000);
 
-fn sealer(number: u8) -> ClientStateSealer {
-    let key = SealingKey {
+fn cipher(number: u8) -> ClientStateCipher {
+    let key = StateKey {
         epoch: number.into(),
         secret: vec![number; 32].into(),
     };
-    ClientStateSealer::new(&[key]).unwrap()
+    ClientStateCipher::new(&[key]).unwrap()
 }
 
 #[test]
@@ -35,15 +35,15 @@ fn an_id_whose_key_was_removed_is_refused_after_the_lifetime_of_the_cache_on_eve
         owner: OwningProxy::new("p".parse().unwrap(), None),
         opener: Default::default(),
     };
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: &principal,
     };
-    let text = session_id::mint(&sealer(1), context, &claims, &[3; 24]);
+    let text = session_id::mint(&cipher(1), context, &claims, &[3; 24]);
     let cache = SessionIdCache::new();
     let (first, second) = (CacheSlot::default(), CacheSlot::default());
     let known = |number: u8, after: Duration, slot: &CacheSlot| {
-        let at = (&sealer(number), OPENED.after(after));
+        let at = (&cipher(number), OPENED.after(after));
         let claims = cache.claims(&text, at, &gateway, &principal, slot);
         claims.is_some()
     };

@@ -1,15 +1,15 @@
 //! Log of the latest requests of this proxy, in memory. A request writes one entry when it ends: it takes a number and the
 //! slot of that number, and waits for nothing. Readers follow the numbers from the side, so that a request costs the same
-//! with and without them.
+//! with and without them. Each organization has numbers and slots of its own, an equal share of the bound: the requests of
+//! others neither shorten its past nor show in its numbers.
 
 use std::{
-    sync::{
-        Arc, Mutex, OnceLock, PoisonError, TryLockError,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use toolgate_data_core::Caller;
 use toolgate_model::{
     CallEndKind, CallFilter, CallRecord, ObjectName, PrincipalSubject, Slug, Timestamp, Uid,
@@ -17,24 +17,26 @@ use toolgate_model::{
     text::truncated,
 };
 
-/// Number of slots that are allocated at a time: a proxy without requests has none.
-const SLOTS_PER_BLOCK: usize = 256;
+mod organization_log;
+
+use organization_log::{OrganizationLog, SlotContent};
+
+/// Number of records that an organization keeps at least, of those with the latest requests.
+const LEAST_SHARE: usize = 16;
+
+/// Number of organizations that have records at a time.
+const MAX_SHARES: usize = KEPT_RECORDS / LEAST_SHARE;
 
 /// Log of the latest requests.
 #[derive(Default)]
 pub struct CallLog {
-    /// Number of the next entry.
-    next: AtomicU64,
-    blocks: [OnceLock<Box<[LogSlot]>>; KEPT_RECORDS / SLOTS_PER_BLOCK],
+    /// Logs of the organizations that have had a request.
+    organizations: ArcSwap<OrganizationLogs>,
+    /// Held while the shares change.
+    sharing: Mutex<()>,
 }
 
-type LogSlot = Mutex<Option<NumberedEntry>>;
-
-#[derive(Debug, Clone)]
-struct NumberedEntry {
-    number: u64,
-    entry: CallLogEntry,
-}
+type OrganizationLogs = BTreeMap<Slug, Arc<OrganizationLog>>;
 
 /// Gateway and target of a request. Requests share it, so that an entry costs no copy of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -102,43 +104,27 @@ pub struct LogPosition {
     waited: bool,
 }
 
-/// State of a slot for a reader.
-enum SlotContent {
-    /// Entry with the number.
-    Entry(CallLogEntry),
-    /// The number is taken, and its entry is not there.
-    Missing,
-    /// A later entry has replaced it.
-    Replaced,
-}
-
 impl CallLog {
     /// Records a request that has ended. If a reader holds the slot at this moment, the entry is dropped.
     pub fn record(&self, entry: CallLogEntry) {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let Some(slot) = self.slot(number) else {
-            return;
-        };
-        let mut slot = match slot.try_lock() {
-            Ok(slot) => slot,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
-        };
-        // A thread that was held up here does not replace a later entry.
-        if slot.as_ref().is_none_or(|found| found.number < number) {
-            *slot = Some(NumberedEntry { number, entry });
+        let organizations = self.organizations.load();
+        let known = organizations.get(&entry.subject.gateway.org);
+        match known.filter(|log| log.has_share()) {
+            Some(log) => log.record(entry),
+            None => self.share(&entry.subject.gateway.org).record(entry),
         }
     }
 
-    /// Returns the position after the newest entry.
-    pub fn end(&self) -> LogPosition {
+    /// Returns the position after the newest entry of the organization.
+    pub fn end(&self, organization: &Slug) -> LogPosition {
         LogPosition {
-            next: self.next.load(Ordering::Relaxed),
+            next: self.log_of(organization).map_or(0, |log| log.next()),
             waited: false,
         }
     }
 
-    /// Returns the newest `limit` records before `end` that the filter selects, received at `oldest` or later.
+    /// Returns the newest `limit` records before `end` that the filter selects, received at `oldest` or later. `end` is a
+    /// position of the organization of the filter.
     pub fn past(
         &self,
         end: LogPosition,
@@ -147,12 +133,14 @@ impl CallLog {
         limit: usize,
     ) -> Vec<CallRecord> {
         let mut records = Vec::new();
-        let kept = end.next.saturating_sub(KEPT_RECORDS as u64)..end.next;
-        for number in kept.rev() {
+        let Some(log) = self.log_of(&filter.gateway.org) else {
+            return records;
+        };
+        for number in (log.oldest(end.next)..end.next).rev() {
             if records.len() >= limit {
                 break;
             }
-            if let SlotContent::Entry(entry) = self.content(number)
+            if let SlotContent::Entry(entry) = log.content(number)
                 && entry.received >= oldest
                 && entry.is_selected(filter)
             {
@@ -164,7 +152,7 @@ impl CallLog {
     }
 
     /// Returns the records from `position` on that the filter selects, at most `limit`, and moves the position behind them.
-    /// Further records are not waited for: they are lost to the reader.
+    /// Further records are not waited for: they are lost to the reader. `position` is one of the organization of the filter.
     pub(crate) fn follow(
         &self,
         position: &mut LogPosition,
@@ -172,12 +160,15 @@ impl CallLog {
         limit: usize,
     ) -> CallLogPage {
         let mut page = CallLogPage::default();
-        let end = self.end().next;
-        let oldest = end.saturating_sub(KEPT_RECORDS as u64);
+        let Some(log) = self.log_of(&filter.gateway.org) else {
+            return page;
+        };
+        let end = log.next();
+        let oldest = log.oldest(end);
         page.lost = oldest.saturating_sub(position.next);
         position.next = position.next.max(oldest);
         while position.next < end {
-            match self.content(position.next) {
+            match log.content(position.next) {
                 SlotContent::Entry(entry) if !entry.is_selected(filter) => {}
                 SlotContent::Entry(entry) if page.records.len() < limit => {
                     page.records.push(entry.to_record(position.next));
@@ -195,24 +186,40 @@ impl CallLog {
         page
     }
 
-    fn content(&self, number: u64) -> SlotContent {
-        let Some(slot) = self.slot(number) else {
-            return SlotContent::Missing;
-        };
-        let slot = slot.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*slot {
-            Some(found) if found.number == number => SlotContent::Entry(found.entry.clone()),
-            Some(found) if found.number > number => SlotContent::Replaced,
-            Some(_) | None => SlotContent::Missing,
-        }
+    fn log_of(&self, organization: &Slug) -> Option<Arc<OrganizationLog>> {
+        self.organizations.load().get(organization).map(Arc::clone)
     }
 
-    fn slot(&self, number: u64) -> Option<&LogSlot> {
-        let index = usize::try_from(number % KEPT_RECORDS as u64).ok()?;
-        let block = self.blocks.get(index / SLOTS_PER_BLOCK)?;
-        let allocate = || (0..SLOTS_PER_BLOCK).map(|_| LogSlot::default()).collect();
-        block.get_or_init(allocate).get(index % SLOTS_PER_BLOCK)
+    /// Gives an organization its share, and makes the shares of the others equal to it. If too many have one, the organization
+    /// without a request for the longest time loses its records.
+    fn share(&self, organization: &Slug) -> Arc<OrganizationLog> {
+        let _changing = self.sharing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut organizations = OrganizationLogs::clone(&self.organizations.load());
+        let own = Arc::clone(organizations.entry(organization.clone()).or_default());
+        if own.has_share() {
+            return own;
+        }
+        let mut sharing: Vec<_> = organizations.values().filter(|it| it.has_share()).collect();
+        if sharing.len() >= MAX_SHARES
+            && let Some(idle) = sharing.iter().min_by_key(|log| log.latest())
+        {
+            idle.resize(0);
+            sharing.retain(|log| log.has_share());
+        }
+        let share = equal_share(sharing.len() + 1);
+        for other in sharing.into_iter().filter(|log| log.capacity() > share) {
+            other.resize(share);
+        }
+        own.resize(share);
+        self.organizations.store(Arc::new(organizations));
+        own
     }
+}
+
+/// Returns the number of records that each of `organizations` keeps: a power of two, so that it seldom changes.
+fn equal_share(organizations: usize) -> usize {
+    let share = KEPT_RECORDS / organizations.max(1).next_power_of_two();
+    share.max(LEAST_SHARE)
 }
 
 impl CallLogEntry {

@@ -149,8 +149,8 @@ impl CallStreamTask {
         for query in queries {
             if !readers.iter().any(|reader| reader.query.id == query.id) {
                 readers.push(LogReader {
+                    position: self.log.end(&query.filter.gateway.org),
                     query,
-                    position: self.log.end(),
                     caught_up: false,
                 });
             }

@@ -7,7 +7,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use toolgate_model::Timestamp;
 use toolgate_runtime::{Drain, metrics::SnapshotGauge};
 
-use crate::disk::{DiskError, SealedDirectory};
+use crate::disk::{DiskError, EncryptedDirectory};
 
 const FILE: &str = "confirmed";
 
@@ -18,19 +18,23 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(30);
 const FIRST_SAVE: Duration = Duration::from_secs(2);
 
 /// Returns the stored time.
-pub(crate) fn load(disk: &SealedDirectory) -> Option<Timestamp> {
+pub(crate) fn load(disk: &EncryptedDirectory) -> Option<Timestamp> {
     let bytes = disk.load(FILE)?;
     let bytes = <[u8; 8]>::try_from(bytes.as_slice()).ok()?;
     Some(Timestamp(u64::from_be_bytes(bytes)))
 }
 
 /// Stores the time.
-pub(crate) fn save(disk: &SealedDirectory, at: Timestamp) -> Result<(), DiskError> {
+pub(crate) fn save(disk: &EncryptedDirectory, at: Timestamp) -> Result<(), DiskError> {
     disk.save(FILE, &at.0.to_be_bytes())
 }
 
 /// Stores the time of the gauge as it changes, until the drain has settled.
-pub(crate) async fn save_changes(gauge: SnapshotGauge, disk: Arc<SealedDirectory>, drain: Drain) {
+pub(crate) async fn save_changes(
+    gauge: SnapshotGauge,
+    disk: Arc<EncryptedDirectory>,
+    drain: Drain,
+) {
     let mut saved = gauge.confirmed();
     let (mut wait, mut is_last) = (FIRST_SAVE, false);
     while !is_last {

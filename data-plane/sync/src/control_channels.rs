@@ -19,7 +19,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::sync::{OnceCell, watch};
 use tonic::transport::{Channel, Endpoint};
 use toolgate_egress::{
-    ClientTls, ControlConnector,
+    ClientTls, ControlConnectError, ControlConnector,
     control::{ControlStream, control_channel},
 };
 use toolgate_runtime::tls::{self, ReloadableIdentity, TlsError};
@@ -82,6 +82,17 @@ impl ControlChannels {
     /// Returns a receiver of the connector, which is `None` until it is set.
     pub(crate) fn connector(&self) -> watch::Receiver<Option<RoundRobinConnector>> {
         self.connector.clone()
+    }
+
+    /// Returns why connections break, if that shows at one of the control planes.
+    pub(crate) async fn diagnose(&self) -> Option<ControlConnectError> {
+        let connector = self.connector.borrow().clone()?;
+        for connector in &*connector.connectors {
+            if let Some(found) = connector.diagnose().await {
+                return Some(found);
+            }
+        }
+        None
     }
 
     /// Returns the channel shared by unary requests, apart from those of the streams.

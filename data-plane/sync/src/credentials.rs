@@ -1,4 +1,4 @@
-//! Cache of upstream credentials: resolved over `credential.v1`, held in memory, stored sealed on disk, and dropped when
+//! Cache of upstream credentials: resolved over `credential.v1`, held in memory, stored encrypted on disk, and dropped when
 //! their server no longer refers to them. Credentials that all principals share are resolved ahead of their first use,
 //! once for all of them; a personal one is resolved when its principal first needs it.
 
@@ -40,7 +40,7 @@ use toolgate_wire::{ProtoConversion as _, keys::ResolvedCredential};
 use zeroize::Zeroizing;
 
 use crate::{
-    control_channels::ControlChannels, disk::SealedDirectory, handle, options::ProxyContext,
+    control_channels::ControlChannels, disk::EncryptedDirectory, handle, options::ProxyContext,
 };
 
 use failed_attempts::FailedAttempts;
@@ -134,7 +134,7 @@ impl CredentialCache {
     pub(crate) fn new(
         channels: ControlChannels,
         context: &ProxyContext,
-        disk: Option<&SealedDirectory>,
+        disk: Option<&EncryptedDirectory>,
         view: &View,
         config: watch::Receiver<Version>,
     ) -> Self {
@@ -202,7 +202,7 @@ impl CredentialCache {
         self,
         shared: Arc<handle::SyncState>,
         mut version: watch::Receiver<Version>,
-        disk: Option<Arc<SealedDirectory>>,
+        disk: Option<Arc<EncryptedDirectory>>,
         context: ProxyContext,
         reconnect: (Duration, Duration),
     ) {
@@ -273,7 +273,7 @@ impl CredentialCache {
 
     /// Stores the table on disk unless it is unchanged since the change numbered `stored`. Returns the number of the
     /// change that is on disk.
-    async fn persist(&self, disk: &Arc<SealedDirectory>, stored: u64) -> u64 {
+    async fn persist(&self, disk: &Arc<EncryptedDirectory>, stored: u64) -> u64 {
         let changes = self.inner.table.changes();
         if changes == stored {
             return stored;

@@ -1,6 +1,6 @@
 //! Files that a proxy keeps across restarts.
 //!
-//! Each file is sealed with XChaCha20-Poly1305. The key is stored beside the files, readable by its owner only. A
+//! Each file is encrypted with XChaCha20-Poly1305. The key is stored beside the files, readable by its owner only. A
 //! copied file can thus be neither read nor modified unnoticed, and no file can take the place of another. Files are
 //! replaced atomically. Each state of a file has an identity, by which other files can belong to it.
 
@@ -24,8 +24,8 @@ const NONCE: usize = 24;
 /// Maximum size of a file that is read, in bytes.
 const FILE_LIMIT: u64 = 1024 * 1024 * 1024;
 
-/// Directory of sealed files.
-pub(crate) struct SealedDirectory {
+/// Directory of encrypted files.
+pub(crate) struct EncryptedDirectory {
     folder: PathBuf,
     cipher: XChaCha20Poly1305,
 }
@@ -81,7 +81,7 @@ pub enum DiskError {
     },
 }
 
-impl SealedDirectory {
+impl EncryptedDirectory {
     /// Opens the directory; creates it with a new key if it does not exist.
     pub(crate) fn open(folder: &Path) -> Result<Self, DiskError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
@@ -109,7 +109,7 @@ impl SealedDirectory {
         })
     }
 
-    /// Seals `plain` and replaces the file `name` with it.
+    /// Encrypts `plain` and replaces the file `name` with it.
     pub(crate) fn save(&self, name: &'static str, plain: &[u8]) -> Result<(), DiskError> {
         self.commit(self.prepare(name, &format!("{name}.new"), plain)?)
     }
@@ -122,7 +122,7 @@ impl SealedDirectory {
         }
     }
 
-    /// Seals `plain` for the file `name` and writes it to the file `temporary` beside it. A failure leaves nothing behind.
+    /// Encrypts `plain` for the file `name` and writes it to the file `temporary` beside it. A failure leaves nothing behind.
     pub(crate) fn prepare(
         &self,
         name: &'static str,
@@ -132,10 +132,10 @@ impl SealedDirectory {
         let path = self.path(name);
         let temporary = self.folder.join(temporary);
         let write = || -> io::Result<(FileId, u64)> {
-            let (id, sealed) = self.seal(name.as_bytes(), plain)?;
+            let (id, encrypted) = self.encrypt(name.as_bytes(), plain)?;
             remove_if_exists(&temporary)?;
-            write_new(&temporary, &sealed)?;
-            Ok((id, sealed.len() as u64))
+            write_new(&temporary, &encrypted)?;
+            Ok((id, encrypted.len() as u64))
         };
         match write() {
             Ok((id, length)) => Ok(PreparedFile {
@@ -163,24 +163,24 @@ impl SealedDirectory {
         synced.map_err(|source| io_error(&path, source))
     }
 
-    /// Seals `plain` for the place that `aad` names. The result begins with the nonce.
-    pub(crate) fn seal(&self, aad: &[u8], plain: &[u8]) -> io::Result<(FileId, Vec<u8>)> {
+    /// Encrypts `plain` for the place that `aad` names. The result begins with the nonce.
+    pub(crate) fn encrypt(&self, aad: &[u8], plain: &[u8]) -> io::Result<(FileId, Vec<u8>)> {
         let nonce: [u8; NONCE] = random::bytes();
         let payload = Payload { msg: plain, aad };
-        let sealed = self.cipher.encrypt(&XNonce::from(nonce), payload);
-        let mut sealed =
-            sealed.map_err(|_too_long| io::Error::from(io::ErrorKind::FileTooLarge))?;
-        drop(sealed.splice(..0, nonce));
-        Ok((FileId(nonce), sealed))
+        let encrypted = self.cipher.encrypt(&XNonce::from(nonce), payload);
+        let mut encrypted =
+            encrypted.map_err(|_too_long| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        drop(encrypted.splice(..0, nonce));
+        Ok((FileId(nonce), encrypted))
     }
 
-    /// Opens what [`seal`](Self::seal) returned for the same place.
-    pub(crate) fn open_sealed(
+    /// Opens what [`encrypt`](Self::encrypt) returned for the same place.
+    pub(crate) fn decrypt(
         &self,
         aad: &[u8],
-        sealed: &[u8],
+        encrypted: &[u8],
     ) -> Option<(FileId, Zeroizing<Vec<u8>>)> {
-        let (nonce, msg) = sealed.split_first_chunk::<NONCE>()?;
+        let (nonce, msg) = encrypted.split_first_chunk::<NONCE>()?;
         let payload = Payload { msg, aad };
         let plain = self.cipher.decrypt(&XNonce::from(*nonce), payload).ok()?;
         Some((FileId(*nonce), Zeroizing::new(plain)))
@@ -208,19 +208,19 @@ impl SealedDirectory {
     /// Returns the content of the file `name` with its identity, like [`load`](Self::load).
     pub(crate) fn load_file(&self, name: &'static str) -> Option<LoadedFile> {
         let path = self.path(name);
-        let sealed = match read_limited(&path) {
-            Ok(sealed) => sealed,
+        let encrypted = match read_limited(&path) {
+            Ok(encrypted) => encrypted,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "cannot be read; going on without");
                 return None;
             }
         };
-        let Some((id, content)) = self.open_sealed(name.as_bytes(), &sealed) else {
+        let Some((id, content)) = self.decrypt(name.as_bytes(), &encrypted) else {
             self.quarantine(name);
             return None;
         };
-        let length = sealed.len() as u64;
+        let length = encrypted.len() as u64;
         Some(LoadedFile {
             id,
             length,

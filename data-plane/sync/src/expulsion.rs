@@ -14,7 +14,7 @@ use toolgate_model::Slug;
 use toolgate_runtime::{Readiness, readiness::ReadyGuard};
 use toolgate_wire::push::{EXPELLED, EXPELLED_PROXY};
 
-use crate::{disk::SealedDirectory, handle::SyncState};
+use crate::{disk::EncryptedDirectory, handle::SyncState};
 
 /// File with the id of the deleted proxy.
 const FILE: &str = "expelled";
@@ -30,7 +30,7 @@ pub(crate) struct Expulsion {
     proxy: Slug,
     state: Arc<SyncState>,
     readiness: Readiness,
-    disk: Option<Arc<SealedDirectory>>,
+    disk: Option<Arc<EncryptedDirectory>>,
     /// Held while the proxy is expelled.
     unready: Option<ReadyGuard>,
 }
@@ -41,7 +41,7 @@ impl Expulsion {
         proxy: Slug,
         state: Arc<SyncState>,
         readiness: Readiness,
-        disk: Option<Arc<SealedDirectory>>,
+        disk: Option<Arc<EncryptedDirectory>>,
     ) -> Self {
         let mut expulsion = Self {
             proxy,

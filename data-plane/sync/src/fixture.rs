@@ -365,13 +365,13 @@ impl Credentials for FakeControlPlane {
         &self,
         _request: Request<cpb::GetKeyringRequest>,
     ) -> Result<Response<cpb::Keyring>, Status> {
-        let seal_keys = vec![cpb::SealKey {
+        let client_state_keys = vec![cpb::ClientStateKey {
             epoch: 1,
             key: vec![2; 32],
         }];
         Ok(Response::new(cpb::Keyring {
             token_key: vec![1; 32],
-            seal_keys,
+            client_state_keys,
             unchanged: false,
         }))
     }

@@ -8,12 +8,12 @@ use toolgate_proto::push::v1::FleetShare;
 
 use std::sync::Arc;
 
-use crate::{disk::SealedDirectory, handle::SyncState};
+use crate::{disk::EncryptedDirectory, handle::SyncState};
 
 const FILE: &str = "fleet-share";
 
 /// Returns the stored number, or one.
-pub(crate) fn load(disk: &SealedDirectory) -> NonZeroU32 {
+pub(crate) fn load(disk: &EncryptedDirectory) -> NonZeroU32 {
     let bytes = disk.load(FILE);
     let stored = bytes.and_then(|bytes| <[u8; 4]>::try_from(bytes.as_slice()).ok());
     let stored = stored.and_then(|bytes| NonZeroU32::new(u32::from_be_bytes(bytes)));
@@ -24,7 +24,7 @@ pub(crate) fn load(disk: &SealedDirectory) -> NonZeroU32 {
 pub(crate) async fn apply(
     share: FleetShare,
     shared: &SyncState,
-    disk: Option<&Arc<SealedDirectory>>,
+    disk: Option<&Arc<EncryptedDirectory>>,
 ) {
     let proxies = NonZeroU32::new(share.serving_proxies).unwrap_or(NonZeroU32::MIN);
     if !shared.set_serving_proxies(proxies) {

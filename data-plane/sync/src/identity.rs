@@ -1,6 +1,6 @@
 //! Identity of this proxy towards the control plane.
 //!
-//! The proxy joins once with a single-use token, stores its certificate sealed, and renews it after two thirds of its
+//! The proxy joins once with a single-use token, stores its certificate encrypted, and renews it after two thirds of its
 //! lifetime, each time with a new key. The key to join with is written to disk before the token is used, so that a
 //! failing disk does not waste the token. A token that a control plane refuses is not sent again.
 //!
@@ -30,9 +30,10 @@ use zeroize::Zeroizing;
 use crate::{
     connection_problem,
     control_channels::{ConnectorSetter, ControlChannels, RoundRobinConnector},
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     handle::SyncState,
     options::{JoinBundle, ProxyContext},
+    repeated_problem::RepeatedProblems,
     secret::{self, SecretBytes},
 };
 
@@ -100,13 +101,14 @@ pub(crate) struct IdentityTask {
     pub(crate) channels: ControlChannels,
     pub(crate) setter: ConnectorSetter,
     pub(crate) state: Arc<SyncState>,
-    pub(crate) disk: Option<Arc<SealedDirectory>>,
+    pub(crate) disk: Option<Arc<EncryptedDirectory>>,
     pub(crate) context: ProxyContext,
     pub(crate) reconnect: (Duration, Duration),
+    pub(crate) problems: RepeatedProblems,
 }
 
 /// Returns the stored certificate, which may have expired.
-pub(crate) fn load(disk: &SealedDirectory) -> Option<ProxyCertificate> {
+pub(crate) fn load(disk: &EncryptedDirectory) -> Option<ProxyCertificate> {
     let bytes = disk.load(FILE)?;
     let Ok(kept) = serde_json::from_slice::<ProxyCertificate>(&bytes) else {
         disk.quarantine(FILE);
@@ -262,11 +264,10 @@ impl IdentityTask {
 
     fn describe(&self, error: &IdentityError) -> String {
         match error {
-            IdentityError::Status(status) => connection_problem::describe(
-                status,
-                self.state.certificate_end(),
-                self.context.now(),
-            ),
+            IdentityError::Status(status) => {
+                let end = self.state.certificate_end();
+                connection_problem::describe(status, end, self.context.now()).text
+            }
             IdentityError::Tls(_)
             | IdentityError::Disk(_)
             | IdentityError::Key(_)
@@ -275,13 +276,13 @@ impl IdentityTask {
         }
     }
 
-    /// Tells a problem of the identity in the status of the process, and logs it if it is new.
+    /// Tells a problem of the identity in the status of the process, and logs it if it is new, and then from time to time.
     fn report_problem(&self, problem: String) {
-        let known = self.state.status.load().problem == problem;
-        if known {
-            tracing::debug!(problem, "still without a valid certificate");
-        } else {
+        let now = self.context.clock.monotonic();
+        if self.problems.is_due(&problem, now) {
             tracing::error!(problem, "without a valid certificate");
+        } else {
+            tracing::debug!(problem, "still without a valid certificate");
         }
         let warnings = vec![problem.clone()];
         self.context.readiness.set_warnings(IDENTITY, warnings);

@@ -1,5 +1,5 @@
-//! Keys that all proxies share, for token hashes and sealed ids. Fetched on connection, refreshed periodically, stored
-//! sealed.
+//! Keys that all proxies share, for token hashes and encrypted ids. Fetched on connection, refreshed periodically, stored
+//! encrypted.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -7,8 +7,9 @@ use prost::Message as _;
 use tokio::{task::spawn_blocking, time::sleep};
 use toolgate_data_core::{
     TokenHasher,
-    seal::{ClientStateSealer, SealingKey},
+    client_state::{ClientStateCipher, StateKey},
 };
+use toolgate_mcp::cdn_loop::CdnId;
 use toolgate_model::Digest;
 use toolgate_proto::credential::v1::{
     self as pb, GetKeyringRequest, credentials_client::CredentialsClient,
@@ -18,7 +19,7 @@ use toolgate_wire::{ProtoConversion as _, keys::ProxyKeyring};
 use zeroize::Zeroizing;
 
 use crate::{
-    control_channels::ControlChannels, disk::SealedDirectory, handle::SyncState,
+    control_channels::ControlChannels, disk::EncryptedDirectory, handle::SyncState,
     options::ProxyContext,
 };
 
@@ -31,9 +32,11 @@ const FILE: &str = "keys";
 pub struct SharedKeys {
     /// Hasher of bearer tokens.
     pub hasher: TokenHasher,
-    /// Sealer of ids and cursors.
-    pub sealer: ClientStateSealer,
-    /// Digest of the keyring. The keys themselves are not kept: both fields above hold what is derived from them.
+    /// Cipher of ids and cursors.
+    pub cipher: ClientStateCipher,
+    /// Id of the deployment in `CDN-Loop`.
+    pub cdn_id: CdnId,
+    /// Digest of the keyring. The keys themselves are not kept: the fields above hold what is derived from them.
     digest: Digest,
 }
 
@@ -41,22 +44,23 @@ impl SharedKeys {
     /// Creates the keys from a keyring; returns `None` if a key is unusable.
     pub fn new(keyring: &ProxyKeyring) -> Option<Self> {
         let hasher = TokenHasher::new(&*keyring.token_key)?;
-        let secret = |key: &toolgate_wire::keys::SealKey| SealingKey {
+        let secret = |key: &toolgate_wire::keys::ClientStateKey| StateKey {
             epoch: key.epoch,
             secret: Zeroizing::new(key.key.to_vec()),
         };
-        let seal_keys: Vec<_> = keyring.seal_keys.iter().map(secret).collect();
-        let sealer = ClientStateSealer::new(&seal_keys).ok()?;
+        let client_state_keys: Vec<_> = keyring.client_state_keys.iter().map(secret).collect();
+        let cipher = ClientStateCipher::new(&client_state_keys).ok()?;
         Some(Self {
             hasher,
-            sealer,
+            cipher,
+            cdn_id: CdnId::derive(&*keyring.token_key),
             digest: keyring.digest(),
         })
     }
 }
 
 /// Returns the stored keys.
-pub(crate) fn load(disk: &SealedDirectory) -> Option<SharedKeys> {
+pub(crate) fn load(disk: &EncryptedDirectory) -> Option<SharedKeys> {
     let bytes = disk.load(FILE)?;
     let keyring = pb::Keyring::decode(bytes.as_slice()).ok();
     let keys = keyring
@@ -72,7 +76,7 @@ pub(crate) fn load(disk: &SealedDirectory) -> Option<SharedKeys> {
 pub(crate) async fn follow(
     channels: ControlChannels,
     shared: Arc<SyncState>,
-    disk: Option<Arc<SealedDirectory>>,
+    disk: Option<Arc<EncryptedDirectory>>,
     context: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
@@ -137,7 +141,7 @@ fn apply_keyring(answer: &pb::Keyring, shared: &SyncState) -> bool {
     true
 }
 
-async fn persist(keyring: &pb::Keyring, disk: Option<&Arc<SealedDirectory>>) {
+async fn persist(keyring: &pb::Keyring, disk: Option<&Arc<EncryptedDirectory>>) {
     let Some(disk) = disk.map(Arc::clone) else {
         return;
     };

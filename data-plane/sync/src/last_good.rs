@@ -6,7 +6,7 @@
 //! | `view.sealed` | the push that delivers the configuration to a proxy that holds nothing |
 //! | `view-<id>.log` | one record per saved change: the push that delivers it |
 //!
-//! The log belongs to one state of the base: its name contains the identity of the base, and its records are sealed for
+//! The log belongs to one state of the base: its name contains the identity of the base, and its records are encrypted for
 //! it. When the log has outgrown the base, a new base is written beside both and replaces them at once; changes are
 //! appended to the former log meanwhile. A build without the log reads the base, which it knows, and so does a proxy
 //! whose log is damaged: it serves what comes before the damage.

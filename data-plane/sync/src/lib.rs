@@ -1,8 +1,8 @@
 //! Synchronization of a proxy with the control plane. The last good configuration, keys and credentials are stored
-//! sealed on disk, so that a proxy that starts while no control plane is reachable serves its former configuration.
+//! encrypted on disk, so that a proxy that starts while no control plane is reachable serves its former configuration.
 //!
 //! ```text
-//!  control plane                                    disk (sealed)
+//!  control plane                                    disk (encrypted)
 //!    | Subscribe: Update -> Ack | Nack                 | at start
 //!    v                                                 v
 //!  push -> applied_config (check, build the view) -> ArcSwap<View> -> request path
@@ -33,6 +33,7 @@ mod last_good;
 mod memory_search;
 mod options;
 mod push;
+mod repeated_problem;
 mod report;
 mod revocations;
 mod secret;

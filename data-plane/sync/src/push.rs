@@ -1,7 +1,7 @@
 //! Push client: reports the held configuration, applies updates, acknowledges each push, and reconnects when the stream
 //! breaks.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error as _, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -19,8 +19,14 @@ use toolgate_wire::push::{
 };
 
 use crate::{
-    applied_config::AppliedConfig, connection_problem, control_channels::ControlChannels,
-    expulsion::Expulsion, handle::SyncState, options::ProxyContext, report::ProxyReporter,
+    applied_config::AppliedConfig,
+    connection_problem::{self, ConnectionProblem},
+    control_channels::ControlChannels,
+    expulsion::Expulsion,
+    handle::SyncState,
+    options::ProxyContext,
+    repeated_problem::RepeatedProblems,
+    report::ProxyReporter,
 };
 
 /// Maximum message size, in bytes. Pushes come in parts of one megabyte; control planes of earlier builds send a resource
@@ -62,6 +68,7 @@ pub(crate) struct PushTask {
     pub(crate) gauge: SnapshotGauge,
     pub(crate) reporter: ProxyReporter,
     pub(crate) reconnect: (Duration, Duration),
+    pub(crate) problems: RepeatedProblems,
     /// Absent for a proxy in the process of its control plane, which cannot be deleted.
     pub(crate) expulsion: Option<Expulsion>,
 }
@@ -100,7 +107,7 @@ impl PushTask {
             if is_stable(self.context.clock.monotonic().duration_since(began)) {
                 backoff.reset();
             }
-            self.report_disconnected(&ended);
+            self.report_disconnected(&ended).await;
             self.leave_if_expelled(&ended).await;
             tokio::select! {
                 () = drain.settled() => return,
@@ -292,31 +299,48 @@ impl PushTask {
 
     fn report_connected(&self) {
         tracing::info!("connected to the control plane");
+        self.problems.clear();
         self.gauge.mark_confirmed();
         self.state
             .set_status(true, self.applied.snapshot.version, String::new());
     }
 
-    fn report_disconnected(&self, ended: &PushStreamError) {
-        let problem = match ended {
-            PushStreamError::Status(status) => connection_problem::describe(
-                status,
-                self.state.certificate_end(),
-                self.context.now(),
-            ),
+    async fn report_disconnected(&self, ended: &PushStreamError) {
+        let ConnectionProblem { text, reason } = match ended {
+            PushStreamError::Status(status) => self.problem_of(status).await,
             PushStreamError::Closed
             | PushStreamError::InvalidUpdate(_)
             | PushStreamError::VersionRollback(_)
-            | PushStreamError::BuildCancelled => ended.to_string(),
+            | PushStreamError::BuildCancelled => ConnectionProblem {
+                text: ended.to_string(),
+                reason: "",
+            },
         };
         let version = self.applied.snapshot.version;
-        let is_new = self.state.set_status(false, version, problem.clone());
+        self.state.set_status(false, version, text.clone());
+        let now = self.context.clock.monotonic();
         // During a drain the end is expected: in a single process, the control plane stops first.
-        if is_new && !self.context.drain.is_draining() {
-            tracing::warn!(problem, "no control plane; serving on with what is held");
+        if self.problems.is_due(&text, now) && !self.context.drain.is_draining() {
+            tracing::warn!(
+                problem = text,
+                reason,
+                "no control plane; serving on with what is held"
+            );
         } else {
-            tracing::debug!(problem, "still no control plane");
+            tracing::debug!(problem = text, reason, "still no control plane");
         }
+    }
+
+    /// Describes a status. A connection that broke without a reason is diagnosed.
+    async fn problem_of(&self, status: &tonic::Status) -> ConnectionProblem {
+        let end = self.state.certificate_end();
+        let problem = connection_problem::describe(status, end, self.context.now());
+        let is_broken = problem.reason.is_empty() && status.source().is_some();
+        if !is_broken {
+            return problem;
+        }
+        let found = self.channels.diagnose().await;
+        found.map_or(problem, |error| connection_problem::of_connect(&error))
     }
 }
 

@@ -168,10 +168,11 @@ impl ReportedState {
         let changed = current.iter().filter(|it| known(it) != Some(*it)).cloned();
         let before = self.servers.iter().flat_map(BTreeMap::values);
         let gone = before
-            .filter(|it| it.is_failing() && !current.iter().any(|new| new.server == it.server));
+            .filter(|it| it.has_failures() && !current.iter().any(|new| new.server == it.server));
         let gone = gone.map(|it| ServerHealth {
             state: HealthState::Available,
-            recovered: Some(now),
+            recovered: it.is_failing().then_some(now).or(it.recovered),
+            endpoints: Vec::new(),
             ..it.clone()
         });
         changed.chain(gone).take(HEALTH_SERVERS).collect()
@@ -187,7 +188,7 @@ impl ReportedState {
         known.extend(taken.into_iter().map(|it| (it.server.clone(), it)));
         // Nothing more is reported of what is available and not kept any more, except once after a new connection.
         if known.len() > 4 * HEALTH_SERVERS {
-            known.retain(|_, it| it.is_failing());
+            known.retain(|_, it| it.has_failures());
         }
     }
 }

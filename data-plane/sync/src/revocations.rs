@@ -11,7 +11,10 @@ use toolgate_runtime::{Backoff, random};
 use toolgate_wire::push::version as version_of;
 
 use crate::{
-    control_channels::ControlChannels, disk::SealedDirectory, fleet_share, handle::SyncState,
+    control_channels::ControlChannels,
+    disk::{DiskError, EncryptedDirectory},
+    fleet_share,
+    handle::SyncState,
     options::ProxyContext,
 };
 
@@ -28,22 +31,25 @@ pub(crate) struct RevokedTokens {
     pub(crate) hashes: Arc<BTreeSet<AuthnId>>,
 }
 
-/// Returns the stored revocations.
-pub(crate) fn load(disk: &SealedDirectory) -> RevokedTokens {
-    let bytes = disk.load(FILE);
-    let (hashes, rest) = bytes
-        .as_ref()
-        .map(|bytes| bytes.as_chunks::<32>())
-        .unwrap_or_default();
+/// Returns the stored revocations; `None` if there is no file that can be read.
+pub(crate) fn load(disk: &EncryptedDirectory) -> Option<RevokedTokens> {
+    let bytes = disk.load(FILE)?;
+    let (hashes, rest) = bytes.as_chunks::<32>();
     let version = rest.as_chunks::<8>().0;
     let number = |at: usize| version.get(at).copied().map(u64::from_be_bytes);
-    RevokedTokens {
+    Some(RevokedTokens {
         version: Version {
             epoch: number(0).unwrap_or_default(),
             revision: number(1).unwrap_or_default(),
         },
         hashes: Arc::new(hashes.iter().map(|hash| AuthnId(*hash)).collect()),
-    }
+    })
+}
+
+/// Stores that there are no revocations yet. A configuration is saved later than this file, so that one without the other
+/// tells that revocations were lost.
+pub(crate) fn create(disk: &EncryptedDirectory) -> Result<(), DiskError> {
+    disk.save(FILE, &to_bytes(&RevokedTokens::default()))
 }
 
 /// Encodes the hashes in order, then the version.
@@ -60,7 +66,7 @@ pub(crate) async fn follow(
     proxy_id: Slug,
     mut revoked: RevokedTokens,
     shared: Arc<SyncState>,
-    disk: Option<Arc<SealedDirectory>>,
+    disk: Option<Arc<EncryptedDirectory>>,
     context: ProxyContext,
     reconnect: (Duration, Duration),
 ) {
@@ -84,7 +90,7 @@ async fn run_stream(
     channels: &ControlChannels,
     proxy_id: &Slug,
     (revoked, shared): (&mut RevokedTokens, &SyncState),
-    disk: Option<&Arc<SealedDirectory>>,
+    disk: Option<&Arc<EncryptedDirectory>>,
     backoff: &mut Backoff,
 ) -> Result<(), Box<tonic::Status>> {
     let mut client = PushClient::new(channels.new_channel().await);

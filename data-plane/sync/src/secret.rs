@@ -1,4 +1,4 @@
-//! Secret bytes for serialization into sealed files, without copies in memory that is released.
+//! Secret bytes for serialization into encrypted files, without copies in memory that is released.
 
 use std::{fmt, io};
 

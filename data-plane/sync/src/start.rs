@@ -14,7 +14,7 @@ use crate::{
     confirmation,
     control_channels::{self, ConnectorSetter, ControlChannels, RoundRobinConnector},
     credentials::CredentialCache,
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     expulsion::Expulsion,
     fleet_share,
     handle::{SyncHandle, SyncState},
@@ -23,6 +23,7 @@ use crate::{
     last_good::{self, SavedConfig},
     options::{ControlPlaneTransport, JoinBundle, ProxyContext, SyncOptions},
     push::{ProxyDescription, PushTask},
+    repeated_problem::RepeatedProblems,
     report::ProxyReporter,
     revocations::{self, RevokedTokens},
 };
@@ -59,7 +60,7 @@ struct ProxyName {
 /// State shared by all tasks.
 struct TaskContext {
     state: Arc<SyncState>,
-    disk: Option<Arc<SealedDirectory>>,
+    disk: Option<Arc<EncryptedDirectory>>,
     context: ProxyContext,
     channels: ControlChannels,
     reconnect: (Duration, Duration),
@@ -80,7 +81,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
     } = options;
     let disk = data_dir
         .as_deref()
-        .map(SealedDirectory::open)
+        .map(EncryptedDirectory::open)
         .transpose()?
         .map(Arc::new);
     let certified = disk.as_deref().and_then(identity::load);
@@ -101,8 +102,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
         channels,
         reconnect,
     };
-    let revoked = parts.disk.as_deref().map(revocations::load);
-    let revoked = revoked.unwrap_or_default();
+    let (revoked, are_revocations_lost) = parts.restore_revocations();
     parts.state.set_revoked(Arc::clone(&revoked.hashes));
     if let Some(disk) = parts.disk.as_deref() {
         parts.state.set_serving_proxies(fleet_share::load(disk));
@@ -110,7 +110,7 @@ pub fn start(options: SyncOptions, context: &ProxyContext) -> Result<SyncHandle,
     let can_be_expelled = !matches!(control, ControlPlaneTransport::Memory(_));
     let expulsion = can_be_expelled.then(|| parts.expulsion(&name.proxy_id));
     let is_expelled = expulsion.as_ref().is_some_and(Expulsion::is_in_force);
-    let (held, saved) = parts.restore_last_good(is_expelled);
+    let (held, saved) = parts.restore_last_good(!is_expelled && !are_revocations_lost);
     let (version, versions) = watch::channel(held.snapshot.version);
     let credentials = CredentialCache::new(
         parts.channels.clone(),
@@ -149,7 +149,7 @@ fn resolve_name(
     region: String,
     control: &ControlPlaneTransport,
     certified: Option<&ProxyCertificate>,
-    disk: Option<&SealedDirectory>,
+    disk: Option<&EncryptedDirectory>,
 ) -> Result<ProxyName, SyncError> {
     let before = disk.and_then(|disk| disk.load(NAME_FILE));
     let before = before.and_then(|bytes| serde_json::from_slice::<ProxyName>(&bytes).ok());
@@ -198,9 +198,33 @@ impl TaskContext {
         )
     }
 
-    /// Serves the stored configuration and keys, if any. Returns the configuration, and its files. A proxy that was deleted
-    /// from the fleet does not serve the stored configuration.
-    fn restore_last_good(&self, is_expelled: bool) -> (AppliedConfig, Option<SavedConfig>) {
+    /// Returns the stored revocations, and `true` if a configuration was saved whose revocations are gone. That configuration
+    /// is set aside: the end of its log may be gone too, and with it the removal of a revoked token.
+    fn restore_revocations(&self) -> (RevokedTokens, bool) {
+        let Some(disk) = self.disk.as_deref() else {
+            return Default::default();
+        };
+        if let Some(revoked) = revocations::load(disk) {
+            return (revoked, false);
+        }
+        let are_lost = disk.contains(last_good::FILE);
+        if are_lost {
+            tracing::error!(
+                folder = %disk.folder().display(),
+                "the saved revocations are missing or damaged, so that the saved configuration is not served: a token that was \
+                 revoked could be valid again; requests are served when a control plane is connected"
+            );
+            disk.quarantine(last_good::FILE);
+        }
+        if let Err(error) = revocations::create(disk) {
+            tracing::warn!(%error, "revocations cannot be kept");
+        }
+        (RevokedTokens::default(), are_lost)
+    }
+
+    /// Serves the stored configuration and keys, if any. Returns the configuration, and its files. The stored configuration is
+    /// not served unless it `may_serve`.
+    fn restore_last_good(&self, may_serve: bool) -> (AppliedConfig, Option<SavedConfig>) {
         let nothing = AppliedConfig::empty();
         let Some(disk) = &self.disk else {
             return (nothing, None);
@@ -210,7 +234,7 @@ impl TaskContext {
         }
         let (stored, mut files) = SavedConfig::load(disk);
         let taken = stored
-            .filter(|_| !is_expelled)
+            .filter(|_| may_serve)
             .and_then(|update| nothing.apply(update).ok());
         let Some((held, rejected)) = taken else {
             files.set_loaded(&nothing.snapshot, true);
@@ -284,6 +308,7 @@ impl TaskContext {
             disk: self.disk.clone(),
             context: self.context.clone(),
             reconnect: self.reconnect,
+            problems: RepeatedProblems::default(),
         };
         self.context.drain.spawn_last("certificate", task.run());
         Ok(())
@@ -374,6 +399,7 @@ impl TaskContext {
             gauge,
             reporter,
             reconnect: self.reconnect,
+            problems: RepeatedProblems::default(),
             expulsion,
         };
         self.context.drain.spawn_last("push", subscriber.run());
@@ -382,7 +408,7 @@ impl TaskContext {
     /// Goes on with the age of the configuration that was restored, and stores it from now on.
     fn keep_confirmation(
         &self,
-        disk: &Arc<SealedDirectory>,
+        disk: &Arc<EncryptedDirectory>,
         gauge: &SnapshotGauge,
         restored: Version,
     ) {

@@ -25,6 +25,7 @@ mod ids;
 mod invalid_requests;
 mod list_changes;
 mod log_levels;
+mod loops;
 mod meta;
 mod panics;
 mod personal_credentials;

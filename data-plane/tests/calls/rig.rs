@@ -13,15 +13,16 @@ use std::{
 use serde_json::json;
 use tokio::sync::watch;
 use toolgate_data_core::{
-    AuthnId, ClientStateSealer, TokenHasher, View,
+    AuthnId, ClientStateCipher, TokenHasher, View,
+    client_state::StateKey,
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, HeaderCredential, RevocationList,
         UpstreamCredential,
     },
     refusal::UpstreamFailure,
-    seal::SealingKey,
 };
 use toolgate_data_plane::{ConfigSource, DataPlane, DataPlaneOptions, KeySet, ProxyContext};
+use toolgate_mcp::cdn_loop::CdnId;
 use toolgate_model::{
     AllowList, CallTimeouts, CredentialHosts, CredentialScope, Definition, Digest, Era, ObjectName,
     RelayPolicy, ResourceKey, SessionSharing, Slug, Snapshot, SnapshotResource,
@@ -99,6 +100,9 @@ pub const TOOLS: [&str; 43] = [
     "tick",
 ];
 
+/// Key that the id of the deployment is derived from.
+pub const DEPLOYMENT_KEY: [u8; 32] = [1; 32];
+
 /// Running proxy with its servers.
 pub struct TestRig {
     pub legacy: FakeServer,
@@ -134,7 +138,8 @@ pub struct FixedSource {
 
 pub struct FixedKeys {
     hasher: TokenHasher,
-    sealer: ClientStateSealer,
+    cipher: ClientStateCipher,
+    cdn_id: CdnId,
 }
 
 impl TestRig {
@@ -195,15 +200,19 @@ impl TestRig {
         let snapshot = snapshot(&hasher, &legacy, &modern, gone, timeouts);
         let (view, refusals) = View::build(&snapshot, None);
         assert!(refusals.is_empty(), "{refusals:?}");
-        let seal = SealingKey {
+        let encrypt = StateKey {
             epoch: 1,
             secret: vec![9; 32].into(),
         };
-        let sealer = ClientStateSealer::new(&[seal]).unwrap();
+        let cipher = ClientStateCipher::new(&[encrypt]).unwrap();
         let source = FixedSource {
             snapshot: Arc::new(std::sync::Mutex::new(snapshot)),
             view: Arc::new(arc_swap::ArcSwap::from_pointee(view)),
-            keys: Arc::new(FixedKeys { hasher, sealer }),
+            keys: Arc::new(FixedKeys {
+                hasher,
+                cipher,
+                cdn_id: CdnId::derive(&DEPLOYMENT_KEY),
+            }),
             changes: watch::Sender::new(Version::default()),
             proxy: slug("proxy-one"),
             credentials_panic: Arc::default(),
@@ -654,8 +663,12 @@ impl KeySet for FixedKeys {
         &self.hasher
     }
 
-    fn sealer(&self) -> &ClientStateSealer {
-        &self.sealer
+    fn cipher(&self) -> &ClientStateCipher {
+        &self.cipher
+    }
+
+    fn cdn_id(&self) -> &CdnId {
+        &self.cdn_id
     }
 }
 

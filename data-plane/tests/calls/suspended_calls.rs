@@ -329,7 +329,7 @@ async fn modern_client_and_server_see_the_server_name_and_their_own_state() {
     let client = client(&rig);
     let asked = input_required(&client, "new__ask").await;
     let state = asked["requestState"].as_str().unwrap();
-    assert!(!state.contains("one"), "sealed: {state}");
+    assert!(!state.contains("one"), "encrypted: {state}");
     let params = &asked["inputRequests"]["who"]["params"];
     assert_eq!(params["message"], "[new] Which one?");
     let done = call(&client, "new__ask", "x", Some((&asked, json!({"n": 7})))).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use toolgate_data_core::{
     AuthnId,
     plan::CallPlan,
@@ -35,6 +36,8 @@ pub struct CallContext {
     pub log_level: Option<LogLevel>,
     /// `true` if the client asked for log messages, from [`CallPlan::sets_log_level`].
     pub log_requested: bool,
+    /// `CDN-Loop` of the client: the deployments that the request has passed.
+    pub cdn_loop: Option<HeaderValue>,
     /// Span of the request.
     pub trace: Option<SpanParent>,
 }

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use toolgate_client::{ClientError, PresentedCredential, ReadLimits, ServerEndpoint};
+use http::HeaderValue;
+use toolgate_client::{PresentedCredential, ReadLimits, ServerEndpoint};
 use toolgate_data_core::{ServerView, port::UpstreamCredential, refusal::UpstreamFailure};
 use toolgate_egress::{Egress, HttpClient, PoolOptions};
-use toolgate_model::{Endpoint, ObjectName, Timestamp};
+use toolgate_model::Endpoint;
 use toolgate_runtime::MemoryBudget;
 
 use crate::{endpoints::ObservedEndpoints, session::UpstreamSessionHandle};
@@ -35,7 +36,7 @@ pub(crate) struct EndpointTarget {
 pub(crate) struct AuthenticatedEndpoint {
     pub(crate) endpoint: ServerEndpoint,
     /// Endpoint as configured.
-    configured: Arc<Endpoint>,
+    pub(crate) configured: Arc<Endpoint>,
     credential: Option<Arc<UpstreamCredential>>,
 }
 
@@ -67,12 +68,13 @@ impl CallTarget {
         egress: &Egress,
         server: &ServerView,
         answers: &Arc<MemoryBudget>,
+        cdn_id: Option<&HeaderValue>,
     ) -> Result<Self, UpstreamFailure> {
         let http = egress.http(PoolOptions {
             connect_timeout: server.timeouts.connect,
             ..PoolOptions::default()
         });
-        let of = |endpoint| EndpointTarget::new(server, endpoint, answers);
+        let of = |endpoint| EndpointTarget::new(server, endpoint, answers, cdn_id);
         let others = server.endpoints.iter().skip(1).map(of);
         Ok(Self {
             http,
@@ -101,22 +103,15 @@ impl CallTarget {
         1 + self.others.len()
     }
 
-    /// Sets an endpoint aside to which no connection could be made: calls go to the other endpoints, if any, for a while.
-    pub(crate) fn set_aside(
-        &self,
-        endpoint: &AuthenticatedEndpoint,
-        server: &ObjectName,
-        error: &ClientError,
-        now: Timestamp,
-    ) {
-        if self.others.is_empty() {
-            return;
-        }
-        let Endpoint { url, region } = &*endpoint.configured;
-        let region = region.as_deref().unwrap_or_default();
-        if self.observed.set_aside(&endpoint.configured, now) {
-            tracing::warn!(%server, %url, region, %error, "an endpoint of a server is set aside: no connection could be made");
-        }
+    /// Returns the endpoints that are known to fail, each with the shared credential that was presented last, if any.
+    pub(crate) fn failing(&self) -> Vec<Arc<AuthenticatedEndpoint>> {
+        let failing = self.observed.failing();
+        let is_failing = |it: &Arc<AuthenticatedEndpoint>| {
+            failing
+                .iter()
+                .any(|failed| failed.endpoint == *it.configured)
+        };
+        self.last_presented().filter(is_failing).collect()
     }
 
     /// Returns the endpoint at this position of the configuration.
@@ -133,6 +128,7 @@ impl EndpointTarget {
         server: &ServerView,
         endpoint: &Endpoint,
         answers: &Arc<MemoryBudget>,
+        cdn_id: Option<&HeaderValue>,
     ) -> Result<Self, UpstreamFailure> {
         let configured = Arc::new(endpoint.clone());
         let endpoint = ServerEndpoint::new(&configured.url, None, server.timeouts);
@@ -146,6 +142,7 @@ impl EndpointTarget {
         let bare = Arc::new(AuthenticatedEndpoint {
             endpoint: endpoint
                 .with_limits(limits)
+                .with_cdn_id(cdn_id.cloned())
                 .with_response_budget(Arc::clone(answers)),
             configured: Arc::clone(&configured),
             credential: None,

@@ -63,26 +63,5 @@ pub(crate) fn is_retryable(error: &ClientError) -> bool {
     }
 }
 
-/// Reports if an error concerns one endpoint and proves that no byte of the request was sent, so that another endpoint of the
-/// server may be called. A lack of resources, a refusal and a forward proxy concern all endpoints alike.
-pub(crate) fn is_endpoint_unreachable(error: &ClientError) -> bool {
-    let ClientError::Egress(error) = error else {
-        return false;
-    };
-    match error {
-        EgressError::Resolve { .. }
-        | EgressError::Connect { .. }
-        | EgressError::ConnectTimeout { .. }
-        | EgressError::Tls(_)
-        | EgressError::Certificate { .. } => true,
-        EgressError::Url(_)
-        | EgressError::Forbidden(_)
-        | EgressError::Exhausted(_)
-        | EgressError::ForwardProxy { .. }
-        | EgressError::TlsSetup(_)
-        | EgressError::Broken(_) => false,
-    }
-}
-
 #[cfg(test)]
 mod tests;

@@ -10,16 +10,17 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderValue;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_data_core::{
-    AuthnId, ClientStateSealer, Plan, PlanInput, ServerView, View,
+    AuthnId, ClientStateCipher, Plan, PlanInput, ServerView, View,
+    client_state::StateKey,
     plan::{EndpointRequest, PostedMessage, SessionLookup, plan},
     port::{
         BoxedFuture, CredentialRequest, CredentialResolver, UpstreamCredential, UpstreamSessionKey,
         UpstreamSessionProvider,
     },
     refusal::UpstreamFailure,
-    seal::SealingKey,
     session::{
         LogLevel,
         session_id::{ClientCapabilities, SessionClaims},
@@ -38,6 +39,9 @@ use toolgate_model::{
 };
 use toolgate_runtime::{Drain, ManualClock, SharedClock, budget::BudgetOwner, drain};
 use zeroize::Zeroizing;
+
+/// Id of the deployment of a test.
+pub(crate) const CDN_ID: &str = "toolgate-test";
 
 /// Maximum number of calls at the server of a test, the number from which it is crowded, and the share of one principal.
 pub(crate) const CALLS_PER_SERVER: usize = 1024;
@@ -153,6 +157,7 @@ fn with_drain(
         credentials: Arc::new(NoCredentials),
         endpoints: Arc::new(ConfiguredEndpoints),
         is_current: Box::new(is_current),
+        cdn_id: Box::new(|| Some(HeaderValue::from_static(CDN_ID))),
         region: String::new(),
         clock,
         drain,
@@ -283,7 +288,7 @@ pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallC
         version: headers::ReceivedHeader::Once(b"2025-11-25"),
         ..headers::StandardHeaders::default()
     };
-    let key = SealingKey {
+    let key = StateKey {
         epoch: 1,
         secret: Zeroizing::new(vec![1; 32]),
     };
@@ -299,7 +304,7 @@ pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallC
         }),
         trace: None,
         session: SessionLookup::Valid(&session),
-        sealer: &ClientStateSealer::new(&[key]).unwrap(),
+        cipher: &ClientStateCipher::new(&[key]).unwrap(),
         now: Timestamp(1_000),
     });
     let Plan::Call(plan) = planned else {
@@ -315,6 +320,7 @@ pub(crate) fn context_at(endpoints: EndpointList, era: Era, asks: bool) -> CallC
         session: Some(Arc::new(session)),
         log_level: Some(LogLevel::Info),
         log_requested: false,
+        cdn_loop: None,
         trace: None,
     }
 }

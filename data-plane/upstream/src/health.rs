@@ -1,4 +1,5 @@
-//! Health of the servers as this proxy sees it, for its control plane. Only servers that fail, or have failed lately, are kept.
+//! Health of the servers as this proxy sees it, for its control plane. Only servers that fail or have
+//! failed lately, and those with an endpoint that fails, are kept.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +9,7 @@ use std::{
 use tokio::sync::watch;
 use toolgate_data_core::refusal::UpstreamFailure;
 use toolgate_model::{
-    Digest, HealthState, ObjectName, ServerHealth, Timestamp,
+    Digest, EndpointFailure, HealthState, ObjectName, ServerHealth, Timestamp,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS, most_relevant},
     text::truncated,
 };
@@ -52,6 +53,16 @@ impl LastFailure {
         }
     }
 
+    /// Returns the kind of the failure as programs know it.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind.unwrap_or(UpstreamFailure::Unreachable).kind()
+    }
+
+    /// Returns the description; may be empty.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Returns the description, if it is of a failure of this kind.
     pub(crate) fn detail_of(&self, kind: UpstreamFailure) -> &str {
         match self.kind == Some(kind) {
@@ -87,9 +98,11 @@ impl HealthMonitor {
         if !servers.has_configuration(server) {
             return;
         }
-        let all = &mut servers.health;
-        let before = all.remove(server.name);
+        let before = servers.health.remove(server.name);
         let outages = before.as_ref().map_or(0, |it| it.outages);
+        let endpoints = before
+            .as_ref()
+            .map_or_else(Vec::new, |it| it.endpoints.clone());
         let ongoing = before.filter(ServerHealth::is_failing);
         let health = ServerHealth {
             server: server.name.clone(),
@@ -99,15 +112,45 @@ impl HealthMonitor {
             failure: failure.kind().to_owned(),
             detail: detail.to_owned(),
             outages: outages.saturating_add(u32::from(ongoing.is_none())),
+            endpoints,
         };
-        all.insert(server.name.clone(), health);
-        if all.len() > 2 * HEALTH_SERVERS {
-            let former = std::mem::take(all).into_values().collect();
-            let kept = most_relevant(former, HEALTH_SERVERS);
-            all.extend(kept.into_iter().map(|it| (it.server.clone(), it)));
-        }
+        servers.put(health);
         drop(servers);
         self.notify();
+    }
+
+    /// Sets the endpoints of a server that fail.
+    pub(crate) fn set_failing_endpoints(
+        &self,
+        server: ReportedServer<'_>,
+        failing: Vec<EndpointFailure>,
+    ) {
+        let mut servers = self.lock();
+        if !servers.has_configuration(server) {
+            return;
+        }
+        let before = servers.health.remove(server.name);
+        let told = before.as_ref().map_or(&[][..], |it| &it.endpoints);
+        let is_news = told != failing;
+        let first = failing.iter().map(|it| it.failing_since).min();
+        let health = match (before, first) {
+            (Some(before), _) => Some(before),
+            (None, Some(since)) => Some(ServerHealth::available(server.name.clone(), since)),
+            (None, None) => None,
+        };
+        let health = health.map(|health| ServerHealth {
+            endpoints: failing,
+            ..health
+        });
+        // A server that has not failed itself is kept for its endpoints only.
+        let kept = health.filter(|it| it.has_failures() || it.recovered.is_some());
+        if let Some(health) = kept {
+            servers.put(health);
+        }
+        drop(servers);
+        if is_news {
+            self.notify();
+        }
     }
 
     /// Returns `true` if the server is recorded as failing.
@@ -170,6 +213,17 @@ impl HealthMonitor {
 }
 
 impl MonitoredServers {
+    /// Sets the health of a server. The health of other servers is forgotten if there is too much of it.
+    fn put(&mut self, health: ServerHealth) {
+        let all = &mut self.health;
+        all.insert(health.server.clone(), health);
+        if all.len() > 2 * HEALTH_SERVERS {
+            let former = std::mem::take(all).into_values().collect();
+            let kept = most_relevant(former, HEALTH_SERVERS);
+            all.extend(kept.into_iter().map(|it| (it.server.clone(), it)));
+        }
+    }
+
     /// Returns `true` if reports about this configuration are recorded.
     fn has_configuration(&self, server: ReportedServer<'_>) -> bool {
         self.configurations.get(server.name) == Some(&server.configuration)

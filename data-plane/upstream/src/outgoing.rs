@@ -6,7 +6,6 @@ use toolgate_client::RequestHeaders;
 use toolgate_data_core::{
     ServerView,
     call::InputResponses,
-    plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{self, UpstreamRequest, UpstreamRequestOptions, request},
 };
@@ -54,14 +53,15 @@ pub(crate) fn rewritten<'a>(
 pub(crate) fn outgoing(
     made: &[(Cow<'_, str>, Cow<'_, str>)],
     session: Option<&UpstreamSessionHandle>,
-    version: &str,
-    plan: &CallPlan,
-    traceparent: Option<&str>,
+    to: &UpstreamRequestOptions<'_>,
+    context: &CallContext,
 ) -> RequestHeaders {
-    let mut headers = match session {
+    let plan = &context.plan;
+    let headers = match session {
         Some(session) => session.headers(),
-        None => RequestHeaders::modern(version, plan.target.method(), plan.target.mcp_name()),
+        None => RequestHeaders::modern(to.version, plan.target.method(), plan.target.mcp_name()),
     };
+    let mut headers = headers.with_cdn_loop(context.cdn_loop.as_ref());
     let mirrored = made
         .iter()
         .filter(|(name, _)| name.starts_with(PARAM_PREFIX));
@@ -69,7 +69,7 @@ pub(crate) fn outgoing(
         headers = headers.with(name, value);
     }
     let trace_context = plan.trace.as_ref();
-    if let Some(parent) = traceparent.or(trace_context.map(|trace| &*trace.parent)) {
+    if let Some(parent) = to.traceparent.or(trace_context.map(|trace| &*trace.parent)) {
         headers = headers.with(trace::TRACEPARENT, parent);
     }
     if let Some(state) = trace_context.and_then(|trace| trace.state.as_deref()) {

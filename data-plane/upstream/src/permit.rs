@@ -76,7 +76,8 @@ impl CallPermit {
             | UpstreamFailure::Timeout
             | UpstreamFailure::Broken
             | UpstreamFailure::Status
-            | UpstreamFailure::ServerError => {
+            | UpstreamFailure::ServerError
+            | UpstreamFailure::Loop => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
                 let stays_open = self.upstream.change_breaker(Some(failure), |breaker| {

@@ -15,7 +15,10 @@ use toolgate_data_core::{call::verdict, refusal::UpstreamFailure};
 use toolgate_model::Era;
 use toolgate_runtime::{Drain, backoff::Backoff, random};
 
-use crate::{endpoint::CallTarget, failure};
+use crate::{
+    endpoint::{AuthenticatedEndpoint, CallTarget},
+    failure,
+};
 
 /// Minimum pause between two pings.
 const MIN_PAUSE: Duration = Duration::from_millis(500);
@@ -137,14 +140,23 @@ impl<S: WatchedServer> Drop for RecoveryWatch<S> {
 async fn ping_any(target: &CallTarget, era: Era) -> Result<(), UpstreamFailure> {
     let mut outcome = Err(UpstreamFailure::Unreachable);
     for authenticated in target.last_presented() {
-        let endpoint = authenticated.endpoint.clone();
-        let endpoint = endpoint.with_max_timeout(PING_TIMEOUT);
-        outcome = verdict_on(ping(&target.http, &endpoint, era).await);
+        outcome = ping_endpoint(target, &authenticated, era).await;
         if outcome.is_ok() {
             break;
         }
     }
     outcome
+}
+
+/// Pings one endpoint of a server.
+pub(crate) async fn ping_endpoint(
+    target: &CallTarget,
+    authenticated: &AuthenticatedEndpoint,
+    era: Era,
+) -> Result<(), UpstreamFailure> {
+    let endpoint = authenticated.endpoint.clone();
+    let endpoint = endpoint.with_max_timeout(PING_TIMEOUT);
+    verdict_on(ping(&target.http, &endpoint, era).await)
 }
 
 /// Judges a ping. Every answer counts, with the exception of the statuses that are failures of calls too.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use http::HeaderValue;
 use toolgate_data_core::{
     ServerView,
     port::{CredentialRequest, CredentialResolver, EndpointResolver},
@@ -28,6 +29,9 @@ use crate::{
 /// Reports if the current view has the server in exactly this configuration.
 pub type CurrencyCheck = Box<dyn Fn(&ServerView) -> bool + Send + Sync>;
 
+/// Returns the id of this deployment in `CDN-Loop`, once it is known.
+pub type CdnIdSource = Box<dyn Fn() -> Option<HeaderValue> + Send + Sync>;
+
 /// Parts of an [`UpstreamRegistry`].
 pub struct UpstreamOptions {
     /// Opens all outbound sockets.
@@ -38,6 +42,8 @@ pub struct UpstreamOptions {
     pub endpoints: Arc<dyn EndpointResolver>,
     /// Check of a server against the current view.
     pub is_current: CurrencyCheck,
+    /// Id of this deployment in `CDN-Loop`. Known before the first request is served.
+    pub cdn_id: CdnIdSource,
     /// Region of this proxy, or an empty string. Endpoints of the same region are preferred.
     pub region: String,
     /// Clock.
@@ -58,6 +64,7 @@ pub struct UpstreamRegistry {
     credentials: Arc<dyn CredentialResolver>,
     endpoints: Arc<dyn EndpointResolver>,
     is_current: CurrencyCheck,
+    cdn_id: CdnIdSource,
     region: String,
     pub(crate) clock: SharedClock,
     pub(crate) drain: Drain,
@@ -78,6 +85,7 @@ impl UpstreamRegistry {
             credentials,
             endpoints,
             is_current,
+            cdn_id,
             region,
             clock,
             drain,
@@ -89,6 +97,7 @@ impl UpstreamRegistry {
             credentials,
             endpoints,
             is_current,
+            cdn_id,
             region,
             clock,
             drain,
@@ -180,7 +189,12 @@ impl UpstreamRegistry {
         let upstream = match held {
             Some(upstream) => upstream,
             None => {
-                let target = CallTarget::new(&self.egress, server, &self.answers)?;
+                let target = CallTarget::new(
+                    &self.egress,
+                    server,
+                    &self.answers,
+                    (self.cdn_id)().as_ref(),
+                )?;
                 let clock = Arc::clone(&self.clock);
                 Arc::new(Upstream::new(
                     Arc::clone(server),
@@ -209,7 +223,7 @@ impl UpstreamRegistry {
     /// Returns the endpoint to call, with the current credential of the server for this principal attached.
     pub(crate) async fn authenticated_endpoint(
         &self,
-        upstream: &Upstream,
+        upstream: &Arc<Upstream>,
         principal: &Principal,
     ) -> Result<Arc<AuthenticatedEndpoint>, UpstreamFailure> {
         let server = &upstream.server;
@@ -234,7 +248,7 @@ impl UpstreamRegistry {
 
     async fn endpoint_target<'a>(
         &self,
-        upstream: &'a Upstream,
+        upstream: &'a Arc<Upstream>,
     ) -> Result<&'a EndpointTarget, UpstreamFailure> {
         let (server, target) = (&upstream.server, &upstream.target);
         if let Some(only) = target.only_endpoint() {
@@ -243,8 +257,13 @@ impl UpstreamRegistry {
         let statuses = self.endpoints.resolve(server).await?;
         let addresses: Vec<_> = statuses.iter().map(|it| it.endpoint.clone()).collect();
         let (trips, now) = (upstream.trips(), self.clock.now());
-        let chosen = target.observed.choose(statuses, &self.region, trips, now);
-        let chosen = chosen.and_then(|index| addresses.get(index));
+        let last = || upstream.last_failure().clone();
+        let observed = &target.observed;
+        let chosen = observed.choose(statuses, &self.region, trips, last, now);
+        if chosen.is_some_and(|it| it.has_news) {
+            upstream.report_endpoints();
+        }
+        let chosen = chosen.and_then(|it| addresses.get(it.index));
         let position = server.endpoints.iter().position(|it| Some(it) == chosen);
         let found = position.and_then(|index| target.endpoint(index));
         found.ok_or(UpstreamFailure::Unreachable)

@@ -270,8 +270,7 @@ impl UpstreamClient {
             traceparent: traceparent.as_deref(),
         };
         let request = rewritten(context, &options, input_responses)?;
-        let traced = traceparent.as_deref();
-        let headers = outgoing(&request.headers, session.as_deref(), version, plan, traced);
+        let headers = outgoing(&request.headers, session.as_deref(), &options, context);
         let subscription = self.subscribe(plan, session.as_ref(), upstream, &endpoint);
         let subscriber = subscription.await;
         let in_session = session.clone().map(|session| (session, id));
@@ -289,15 +288,17 @@ impl UpstreamClient {
         let head = match sent {
             Ok(reply) => {
                 let reply = reply.charge_to(context.holder);
-                describe_refusal(upstream, reply.status.as_u16());
+                let status = reply.status.as_u16();
+                describe_refusal(upstream, status);
+                if verdict::of_status(status).is_none() {
+                    upstream.record_endpoint_answer(&endpoint);
+                }
                 receive(reply, id, session.as_deref(), &mut call, subscriber)
             }
             Err(error) => {
-                is_unreachable = failure::is_endpoint_unreachable(&error);
+                is_unreachable = error.is_endpoint_unreachable();
                 if is_unreachable {
-                    let now = self.registry.clock.now();
-                    let target = &upstream.target;
-                    target.set_aside(&endpoint, &server.name, &error, now);
+                    upstream.set_endpoint_aside(&endpoint, &error);
                 }
                 failed(upstream, &error)
             }

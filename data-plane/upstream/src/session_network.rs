@@ -90,13 +90,16 @@ async fn initialize(
             .clone()
             .with_max_timeout(server.timeouts.first_byte);
         match handshake(http, &endpoint, version, capabilities, &us, drain).await {
-            Err(error) if others > 0 && failure::is_endpoint_unreachable(&error) => {
-                let now = registry.clock.now();
-                let target = &upstream.target;
-                target.set_aside(&authenticated, &server.name, &error, now);
+            Err(error) if others > 0 && error.is_endpoint_unreachable() => {
+                upstream.set_endpoint_aside(&authenticated, &error);
                 others -= 1;
             }
-            shaken => break shaken,
+            shaken => {
+                if shaken.is_ok() {
+                    upstream.record_endpoint_answer(&authenticated);
+                }
+                break shaken;
+            }
         }
     };
     let shaken = shaken.map_err(|error| {

@@ -10,6 +10,7 @@ use std::{
 };
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use toolgate_client::ClientError;
 use toolgate_data_core::{ServerView, refusal::UpstreamFailure};
 use toolgate_model::{Era, HealthState};
 use toolgate_runtime::{Drain, SharedClock, budget::BudgetOwner};
@@ -17,7 +18,9 @@ use toolgate_runtime::{Drain, SharedClock, budget::BudgetOwner};
 use crate::{
     bulkhead::Bulkhead,
     circuit_breaker::{self, BreakerAdmission, CircuitBreaker},
-    endpoint::CallTarget,
+    endpoint::{AuthenticatedEndpoint, CallTarget},
+    endpoint_watch::{self, EndpointOwner},
+    failure,
     health::{HealthMonitor, LastFailure, ReportedServer},
     permit::CallPermit,
     recovery::{self, WatchedServer},
@@ -47,6 +50,8 @@ pub(crate) struct Upstream {
     origin: Instant,
     /// `true` while a task waits for the recovery of the server.
     is_watched: AtomicBool,
+    /// `true` while a task waits for the recovery of endpoints.
+    are_endpoints_watched: AtomicBool,
     drain: Drain,
 }
 
@@ -75,6 +80,7 @@ impl Upstream {
             origin: clock.monotonic(),
             clock,
             is_watched: AtomicBool::new(false),
+            are_endpoints_watched: AtomicBool::new(false),
             drain,
         }
     }
@@ -221,7 +227,50 @@ impl Upstream {
             .fail(server, state, cause, last.detail_of(cause), now);
     }
 
-    fn last_failure(&self) -> MutexGuard<'_, LastFailure> {
+    /// Sets an endpoint aside to which no connection could be made: calls go to the other endpoints, if any, for a while.
+    pub(crate) fn set_endpoint_aside(
+        self: &Arc<Self>,
+        endpoint: &AuthenticatedEndpoint,
+        error: &ClientError,
+    ) {
+        if self.target.endpoint_count() == 1 {
+            return;
+        }
+        let cause = LastFailure::new(failure::of(error), &error.public_message());
+        let configured = &*endpoint.configured;
+        let observed = &self.target.observed;
+        if observed.set_aside(configured, &cause, self.clock.now()) {
+            let (server, url) = (&self.server.name, &configured.url);
+            let region = configured.region.as_deref().unwrap_or_default();
+            tracing::warn!(%server, %url, region, %error, "an endpoint of a server is set aside: no connection could be made");
+        }
+        self.report_endpoints();
+    }
+
+    /// Records that an endpoint answers.
+    pub(crate) fn record_endpoint_answer(&self, endpoint: &AuthenticatedEndpoint) {
+        if self.target.observed.record_answer(&endpoint.configured) {
+            self.report_recovered_endpoint(endpoint);
+        }
+    }
+
+    fn report_recovered_endpoint(&self, endpoint: &AuthenticatedEndpoint) {
+        let (server, url) = (&self.server.name, &endpoint.configured.url);
+        tracing::info!(%server, %url, "an endpoint of a server answers again");
+        let failing = self.target.observed.failing();
+        self.health
+            .set_failing_endpoints(self.reported_server(), failing);
+    }
+
+    /// Reports the endpoints that fail, and watches them until they answer again.
+    pub(crate) fn report_endpoints(self: &Arc<Self>) {
+        let failing = self.target.observed.failing();
+        self.health
+            .set_failing_endpoints(self.reported_server(), failing);
+        endpoint_watch::watch(self);
+    }
+
+    pub(crate) fn last_failure(&self) -> MutexGuard<'_, LastFailure> {
         self.last_failure
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -235,6 +284,35 @@ impl Upstream {
 
     fn breaker(&self) -> MutexGuard<'_, CircuitBreaker> {
         self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EndpointOwner for Upstream {
+    fn begin_endpoint_watch(&self) -> bool {
+        !self.are_endpoints_watched.swap(true, Ordering::AcqRel)
+    }
+
+    fn end_endpoint_watch(&self) {
+        self.are_endpoints_watched.store(false, Ordering::Release);
+    }
+
+    fn record_endpoint_ping(&self, endpoint: &AuthenticatedEndpoint) {
+        let now = self.clock.now();
+        if self.target.observed.record_ping(&endpoint.configured, now) {
+            self.report_recovered_endpoint(endpoint);
+        }
+    }
+
+    fn endpoint_target(&self) -> &CallTarget {
+        &self.target
+    }
+
+    fn endpoint_era(&self) -> Era {
+        self.server.era.unwrap_or(Era::Legacy)
+    }
+
+    fn endpoint_drain(&self) -> &Drain {
+        &self.drain
     }
 }
 

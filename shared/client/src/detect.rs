@@ -135,7 +135,7 @@ fn verdict(error: &ClientError) -> EraVerdict {
         }
         ClientError::Status(problem) => match problem.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => EraVerdict::Denied,
-            StatusCode::TOO_MANY_REQUESTS => EraVerdict::Neither,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::LOOP_DETECTED => EraVerdict::Neither,
             _ => EraVerdict::Legacy(versions::LATEST_LEGACY),
         },
         ClientError::Timeout(_)

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::Uri;
+use http::{HeaderValue, Uri};
 use toolgate_mcp::sse::SseLimits;
 use toolgate_model::{CallTimeouts, MaxAnswer};
 use toolgate_runtime::MemoryBudget;
@@ -17,6 +17,8 @@ pub struct ServerEndpoint {
     pub uri: Uri,
     /// Credential of each request; its values are never shown and not part of `uri`.
     pub credential: Option<PresentedCredential>,
+    /// Id of this deployment, which is appended to `CDN-Loop` of each request (RFC 8586).
+    pub cdn_id: Option<HeaderValue>,
     /// Timeouts of one call. `connect` does not exceed the connect timeout of the HTTP client.
     pub timeouts: CallTimeouts,
     /// Size limits of a response.
@@ -83,11 +85,19 @@ impl ServerEndpoint {
         Ok(Self {
             uri,
             credential,
+            cdn_id: None,
             timeouts,
             limits: ReadLimits::default(),
             response_budget: None,
             http_sse: None,
         })
+    }
+
+    /// Sets the id of this deployment in `CDN-Loop`.
+    #[must_use]
+    pub fn with_cdn_id(mut self, cdn_id: Option<HeaderValue>) -> Self {
+        self.cdn_id = cdn_id;
+        self
     }
 
     /// Sets the stream that carries the responses of an HTTP+SSE server.

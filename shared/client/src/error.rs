@@ -4,7 +4,9 @@ use std::{borrow::Cow, fmt, time::Duration};
 
 use http::StatusCode;
 use toolgate_egress::{EgressError, EgressErrorClass};
-use toolgate_mcp::{FrameError, RpcError, deceptive_text};
+use toolgate_mcp::{
+    FrameError, RpcError, cdn_loop::CdnLoopError, deceptive_text, error::DATA_REFUSAL,
+};
 use toolgate_runtime::budget::BudgetExceeded;
 
 use crate::presented::PresentedCredential;
@@ -92,6 +94,27 @@ impl ClientError {
         self.rpc().is_some_and(|error| error.code == -32601)
     }
 
+    /// Returns `true` if the error concerns one endpoint and proves that no byte of the request was sent, so that another
+    /// endpoint of the server may be asked. A lack of resources, a refusal and a forward proxy concern all endpoints alike.
+    pub fn is_endpoint_unreachable(&self) -> bool {
+        let Self::Egress(error) = self else {
+            return false;
+        };
+        match error {
+            EgressError::Resolve { .. }
+            | EgressError::Connect { .. }
+            | EgressError::ConnectTimeout { .. }
+            | EgressError::Tls(_)
+            | EgressError::Certificate { .. } => true,
+            EgressError::Url(_)
+            | EgressError::Forbidden(_)
+            | EgressError::Exhausted(_)
+            | EgressError::ForwardProxy { .. }
+            | EgressError::TlsSetup(_)
+            | EgressError::Broken(_) => false,
+        }
+    }
+
     /// Returns a description for parties other than the operator of this process. It contains no resolved address and
     /// no text of the server.
     pub fn public_message(&self) -> String {
@@ -159,6 +182,16 @@ impl ClientError {
             credential.hide_in(text.to_mut());
         }
         self
+    }
+
+    /// Returns the reason of a Toolgate gateway that reports a loop of requests.
+    pub fn reported_loop(&self) -> Option<CdnLoopError> {
+        let Self::Status(problem) = self else {
+            return None;
+        };
+        let data = problem.rpc.as_ref()?.data.as_ref()?;
+        let reason = data.get(DATA_REFUSAL)?.as_str()?;
+        CdnLoopError::of_kind(reason).filter(|_| problem.status == StatusCode::LOOP_DETECTED)
     }
 
     /// Returns the HTTP status, if the error is one.

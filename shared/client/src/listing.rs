@@ -37,8 +37,14 @@ pub struct ServerListing {
     pub definitions: Vec<ParsedDefinition>,
     /// Rejected definitions with the reason.
     pub rejected: Vec<RejectedDefinition>,
-    /// Names of definitions that contain deceptive characters.
+    /// Names of definitions with deceptive characters in texts, which are shown as escapes.
     pub with_deceptive_text: Vec<String>,
+    /// Names of definitions with deceptive characters in names and values, which are kept.
+    pub with_deceptive_values: Vec<String>,
+    /// Names of definitions of which icons were left out.
+    pub with_unsafe_icons: Vec<String>,
+    /// Names of definitions from which members were removed that differ from those of the protocol by case only.
+    pub with_case_variants: Vec<String>,
     /// Names of tools whose schemas have a reference that leads nowhere.
     pub with_unresolved_references: Vec<String>,
     /// True if the server does not declare the kind in its capabilities.
@@ -144,6 +150,9 @@ pub(crate) async fn collect(
         definitions: page.accepted,
         rejected: page.rejected,
         with_deceptive_text: page.with_deceptive_text,
+        with_deceptive_values: page.with_deceptive_values,
+        with_unsafe_icons: page.with_unsafe_icons,
+        with_case_variants: page.with_case_variants,
         with_unresolved_references: page.with_unresolved_references,
         undeclared: false,
         truncation: cut,

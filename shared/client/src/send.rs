@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use tokio::time::Instant;
 use toolgate_egress::{EgressRequestBody, HttpClient, RequestTimeouts};
-use toolgate_mcp::{headers, method, versions};
+use toolgate_mcp::{cdn_loop, headers, method, versions};
 
 use crate::{
     body::ReadDeadlines,
@@ -28,6 +28,7 @@ const VERSION: HeaderName = HeaderName::from_static(headers::VERSION);
 const METHOD: HeaderName = HeaderName::from_static(headers::METHOD);
 const NAME: HeaderName = HeaderName::from_static(headers::NAME);
 const SESSION: HeaderName = HeaderName::from_static(headers::SESSION);
+const CDN_LOOP: HeaderName = HeaderName::from_static(cdn_loop::CDN_LOOP);
 const LAST_EVENT: HeaderName = HeaderName::from_static(headers::LAST_EVENT_ID);
 
 /// Request headers in addition to those of every request.
@@ -107,6 +108,15 @@ impl RequestHeaders {
         let name = HeaderName::from_bytes(name.as_bytes());
         if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
             self.0.insert(name, value);
+        }
+        self
+    }
+
+    /// Adds `CDN-Loop` of the request of a client that leads to this one.
+    #[must_use]
+    pub fn with_cdn_loop(mut self, passed: Option<&HeaderValue>) -> Self {
+        if let Some(passed) = passed {
+            self.0.insert(CDN_LOOP, passed.clone());
         }
         self
     }
@@ -259,7 +269,19 @@ fn request(
     {
         request.headers_mut().insert(name.clone(), value.clone());
     }
+    if let Some(own) = &endpoint.cdn_id {
+        let map = request.headers_mut();
+        let passed = map.get(&CDN_LOOP).map(|passed| appended(passed, own));
+        map.insert(CDN_LOOP, passed.unwrap_or_else(|| own.clone()));
+    }
     Ok(request)
+}
+
+/// Returns `CDN-Loop` with the id of this deployment at its end: one line, because some servers read the first one only.
+fn appended(passed: &HeaderValue, own: &HeaderValue) -> HeaderValue {
+    let joined = [passed.as_bytes(), own.as_bytes()].join(&b", "[..]);
+    // Unreachable: both are values of headers.
+    HeaderValue::from_bytes(&joined).unwrap_or_else(|_invalid| own.clone())
 }
 
 async fn head(

@@ -142,6 +142,9 @@ impl VettingConnector {
         match host {
             Ok(url::Host::Ipv4(address)) => return self.vet_one(address.into(), target),
             Ok(url::Host::Ipv6(address)) => return self.vet_one(address.into(), target),
+            Ok(url::Host::Domain(name)) if policy::names_metadata(&name) => {
+                return Err(EgressError::Url("its host is a cloud's metadata service"));
+            }
             Ok(url::Host::Domain(_)) => {}
             Err(_invalid) => return Err(EgressError::Url("its host is not a name")),
         }

@@ -16,11 +16,16 @@ use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 use toolgate_runtime::memory::MemoryDialer;
+
+mod diagnosis;
+mod problem;
+
+pub use problem::{ConnectProblem, ControlConnectError};
 
 /// Timeout for TCP connect and TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,6 +80,17 @@ impl ControlConnector {
     pub async fn open(&self) -> io::Result<ControlStream> {
         self.0.clone().open().await
     }
+
+    /// Returns why connections break that this connector has opened, if that shows: a connection in clear text to a peer with
+    /// TLS, or to one without HTTP/2, is opened all the same.
+    pub async fn diagnose(&self) -> Option<ControlConnectError> {
+        match &self.0 {
+            ControlTransport::Network { address, tls: None } => {
+                diagnosis::of_clear_text(address).await
+            }
+            ControlTransport::Network { tls: Some(_), .. } | ControlTransport::Memory(_) => None,
+        }
+    }
 }
 
 impl ControlTransport {
@@ -82,29 +98,46 @@ impl ControlTransport {
         match self {
             Self::Memory(dialer) => Ok(ControlStream(Box::new(dialer.dial().await?))),
             Self::Network { address, tls } => {
-                let opening = timeout(CONNECT_TIMEOUT, Self::dial(&address, tls));
-                opening
-                    .await
-                    .unwrap_or_else(|_elapsed| Err(io::ErrorKind::TimedOut.into()))
+                let opening = timeout(CONNECT_TIMEOUT, Self::dial(&address, tls)).await;
+                let late = |_elapsed| {
+                    let problem = ConnectProblem::Timeout;
+                    Err(ControlConnectError::new(Arc::clone(&address), problem))
+                };
+                Ok(opening.unwrap_or_else(late)?)
             }
         }
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the control plane's address is the operator's own"
-    )]
-    async fn dial(address: &str, tls: Option<ClientTls>) -> io::Result<ControlStream> {
-        let tcp = TcpStream::connect(address).await?;
-        tcp.set_nodelay(true)?;
+    async fn dial(
+        address: &Arc<str>,
+        tls: Option<ClientTls>,
+    ) -> Result<ControlStream, ControlConnectError> {
+        let tcp = connect_to(address).await?;
         let Some(tls) = tls else {
             return Ok(ControlStream(Box::new(tcp)));
         };
-        let stream = TlsConnector::from(tls.config)
-            .connect(tls.server_name, tcp)
-            .await?;
-        Ok(ControlStream(Box::new(stream)))
+        let handshake = TlsConnector::from(tls.config).connect(tls.server_name, tcp);
+        match handshake.await {
+            Ok(stream) => Ok(ControlStream(Box::new(stream))),
+            Err(error) => Err(ControlConnectError::of_handshake(address, error)),
+        }
     }
+}
+
+/// Opens a connection to an address of the operator.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the control plane's address is the operator's own"
+)]
+async fn connect_to(address: &Arc<str>) -> Result<TcpStream, ControlConnectError> {
+    let resolved = lookup_host(&**address).await;
+    let resolved: Vec<_> = match resolved {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => return Err(ControlConnectError::unresolved(address, error)),
+    };
+    let tcp = TcpStream::connect(&*resolved).await;
+    let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
+    tcp.map_err(|error| ControlConnectError::of_connect(address, error))
 }
 
 impl tower::Service<Uri> for ControlConnector {

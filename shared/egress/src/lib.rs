@@ -25,7 +25,9 @@ use http::HeaderValue;
 
 pub use body::EgressRequestBody;
 pub use certificate::CertificateProblem;
-pub use control::{ClientTls, ControlConnector, control_channel};
+pub use control::{
+    ClientTls, ConnectProblem, ControlConnectError, ControlConnector, control_channel,
+};
 pub use error::{EgressError, EgressErrorClass};
 pub use forward_proxy::{ForwardProxies, ForwardProxySettings};
 pub use http_client::{Egress, HttpClient, RequestTimeouts, system_roots};

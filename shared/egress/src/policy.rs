@@ -33,16 +33,44 @@ pub struct ForbiddenAddress {
 }
 
 /// IPv4 addresses of cloud metadata services, which serve instance credentials. No allow-list opens these.
-const METADATA_V4: [Ipv4Addr; 5] = [
+const METADATA_V4: [Ipv4Addr; 8] = [
     Ipv4Addr::new(169, 254, 169, 254),
+    // Credentials of containers: ECS, EKS.
     Ipv4Addr::new(169, 254, 170, 2),
+    Ipv4Addr::new(169, 254, 170, 23),
+    // Azure, Alibaba, Oracle, Tencent, Scaleway.
     Ipv4Addr::new(168, 63, 129, 16),
     Ipv4Addr::new(100, 100, 100, 200),
     Ipv4Addr::new(192, 0, 0, 192),
+    Ipv4Addr::new(169, 254, 0, 23),
+    Ipv4Addr::new(169, 254, 42, 42),
 ];
 
-/// IPv6 address of a cloud metadata service.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+/// IPv6 addresses of cloud metadata services.
+const METADATA_V6: [Ipv6Addr; 6] = [
+    // EC2, EKS.
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23),
+    // Google, Oracle, Scaleway, OpenStack.
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+    Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42),
+    Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe),
+];
+
+/// Names of cloud metadata services. The addresses behind them are refused; the names are for proxies that resolve a name
+/// themselves.
+const METADATA_NAMES: [&str; 9] = [
+    "metadata",
+    "metadata.google.internal",
+    "metadata.goog",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata.azure.internal",
+    "metadata.tencentyun.com",
+    "metadata.packet.net",
+    "metadata.platformequinix.com",
+];
 
 /// Ports of protocols that could misinterpret an HTTP request as their own.
 const FORBIDDEN_PORTS: [u16; 22] = [
@@ -93,10 +121,23 @@ fn is_allowed(address: IpAddr, policy: &EgressPolicy) -> bool {
     networks.any(|network| network.contains(&address))
 }
 
+/// Returns `true` if a domain name is that of a cloud metadata service, or of a service that answers with the address written
+/// in the name, for such an address. `name` is in lower case, as URLs have it.
+pub fn names_metadata(name: &str) -> bool {
+    let name = name.trim_end_matches('.');
+    // In a name, a hyphen may stand for the dot, or for the colon, of an address.
+    let dotted = format!(".{}.", name.replace('-', "."));
+    let contains_address = |address: &Ipv4Addr| {
+        let hex = format!(".{:08x}.", u32::from(*address));
+        dotted.contains(&format!(".{address}.")) || dotted.contains(&hex)
+    };
+    METADATA_NAMES.contains(&name) || METADATA_V4.iter().any(contains_address)
+}
+
 fn is_metadata(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => METADATA_V4.contains(&v4),
-        IpAddr::V6(v6) => v6 == METADATA_V6,
+        IpAddr::V6(v6) => METADATA_V6.contains(&v6),
     }
 }
 

@@ -1,7 +1,8 @@
 //! Detection and display of characters that deceive a reader: invisible ones, ones that change the reading direction,
-//! and ones that control a terminal. Text written with them reaches the model but is invisible in a review. The sets are
-//! those of UAX #9 (`Bidi_Control`) and of `DerivedCoreProperties.txt` (`Default_Ignorable_Code_Point`), which UTS #39
-//! restricts in identifiers. The exceptions for joiners follow UAX #31 (contexts A1, A2 and B), those for emoji UTS #51.
+//! ones that control a terminal, and ones without a common meaning (noncharacters and private use). Text written with them
+//! reaches the model but is invisible in a review. The sets are those of UAX #9 (`Bidi_Control`), of
+//! `DerivedCoreProperties.txt` (`Default_Ignorable_Code_Point`) and of `PropList.txt` (`Noncharacter_Code_Point`), which UTS
+//! #39 restricts in identifiers. The exceptions for joiners follow UAX #31 (contexts A1, A2 and B), those for emoji UTS #51.
 
 mod character;
 pub mod confusable;

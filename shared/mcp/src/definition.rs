@@ -3,6 +3,7 @@
 //! clients display are shown as escapes. A definition that would make a
 //! strict client reject the whole list is left out.
 
+mod icons;
 mod members;
 pub mod normalize;
 mod references;
@@ -12,11 +13,12 @@ use std::{borrow::Cow, collections::BTreeSet};
 use url::Url;
 
 use crate::{
-    canonical, deceptive_text,
+    canonical, case_variants, deceptive_text,
     error::FrameErrorKind,
     headers::params::{self, HeaderAnnotations},
     limits::FrameLimits,
     method, object,
+    protocol_members::{self, ProtocolObject},
     scan::JsonScanner,
     splice::ByteSpan,
 };
@@ -110,8 +112,17 @@ pub struct DefinitionList {
     pub accepted: Vec<ParsedDefinition>,
     /// Rejected definitions, at most [`MAX_REJECTED`].
     pub rejected: Vec<RejectedDefinition>,
-    /// Names of accepted definitions that contain deceptive characters, at most [`MAX_REJECTED`].
+    /// Names of accepted definitions with deceptive characters in texts, which are shown as escapes, at most
+    /// [`MAX_REJECTED`].
     pub with_deceptive_text: Vec<String>,
+    /// Names of accepted definitions from which members were removed whose names differ from those of the protocol by case
+    /// only, at most [`MAX_REJECTED`].
+    pub with_case_variants: Vec<String>,
+    /// Names of accepted definitions of which icons were left out, at most [`MAX_REJECTED`].
+    pub with_unsafe_icons: Vec<String>,
+    /// Names of accepted definitions with deceptive characters in names and values, which are kept, at most
+    /// [`MAX_REJECTED`].
+    pub with_deceptive_values: Vec<String>,
     /// Names of accepted tools whose schemas have a reference that leads nowhere, at most [`MAX_REJECTED`].
     pub with_unresolved_references: Vec<String>,
     /// Number of definitions on these pages that did not fit.
@@ -178,6 +189,16 @@ impl DefinitionKind {
             Self::Tool | Self::Prompt => "name",
             Self::Resource => "uri",
             Self::Template => "uriTemplate",
+        }
+    }
+
+    /// Returns the members that the protocol gives to a definition.
+    fn object(self) -> &'static ProtocolObject {
+        match self {
+            Self::Tool => &protocol_members::TOOL,
+            Self::Prompt => &protocol_members::PROMPT,
+            Self::Resource => &protocol_members::RESOURCE,
+            Self::Template => &protocol_members::TEMPLATE,
         }
     }
 
@@ -267,22 +288,38 @@ impl DefinitionCollector {
     fn add_definition(&mut self, json: &[u8]) {
         match parse_definition(self.kind, json, &self.limits) {
             Ok(it) if self.names.insert(it.name.clone()) => {
-                if self.page.with_deceptive_text.len() < MAX_REJECTED
-                    && deceptive_text::contained_in_json(json)
-                {
-                    self.page.with_deceptive_text.push(printable_name(&it.name));
-                }
-                let unresolved = &mut self.page.with_unresolved_references;
-                if self.kind == DefinitionKind::Tool
-                    && unresolved.len() < MAX_REJECTED
-                    && references::is_unresolved(json, &["inputSchema", "outputSchema"])
-                {
-                    unresolved.push(printable_name(&it.name));
-                }
+                self.note(json, &it);
                 self.page.accepted.push(it);
             }
             Ok(it) => self.reject(printable_name(&it.name), DefinitionError::Repeated),
             Err(RejectedDefinition { name, reason }) => self.reject(name, reason),
+        }
+    }
+
+    /// Notes what is to be known of an accepted definition. `json` is the definition as received.
+    fn note(&mut self, json: &[u8], accepted: &ParsedDefinition) {
+        let kind = self.kind;
+        let is_tool = kind == DefinitionKind::Tool;
+        let deceives = deceptive_text::contained_in_json(json);
+        let still_deceives =
+            deceives && deceptive_text::contained_in_json(accepted.json.as_bytes());
+        let page = &mut self.page;
+        for (list, applies) in [
+            (&mut page.with_deceptive_text, deceives && !still_deceives),
+            (&mut page.with_deceptive_values, still_deceives),
+            (
+                &mut page.with_case_variants,
+                case_variants::contained_in(json, kind.object()),
+            ),
+            (&mut page.with_unsafe_icons, icons::are_unsafe(json)),
+            (
+                &mut page.with_unresolved_references,
+                is_tool && references::is_unresolved(json, &["inputSchema", "outputSchema"]),
+            ),
+        ] {
+            if applies && list.len() < MAX_REJECTED {
+                list.push(printable_name(&accepted.name));
+            }
         }
     }
 
@@ -322,8 +359,16 @@ pub fn parse_definition(
     text("name").ok_or_else(|| refuse(DefinitionError::Shape))?;
     let name = key.ok_or_else(|| refuse(DefinitionError::Key(kind.key())))?;
     check_kind(kind, &name, json, limits).map_err(refuse)?;
-    let normalized = normalize::normalized(kind, json)
-        .map_err(|mistyped| refuse(DefinitionError::Member(mistyped)))?;
+    let bare = case_variants::removed(json, kind.object())
+        .map_err(|reason| refuse(DefinitionError::of_frame(reason)))?;
+    let normalize = |json| {
+        normalize::normalized(kind, json)
+            .map_err(|mistyped| refuse(DefinitionError::Member(mistyped)))
+    };
+    let normalized = match &bare {
+        Cow::Borrowed(_) => normalize(json)?,
+        Cow::Owned(bare) => Cow::Owned(normalize(bare)?.into_owned()),
+    };
     let displayed: &[&str] = match kind {
         DefinitionKind::Tool | DefinitionKind::Prompt => &[],
         DefinitionKind::Resource | DefinitionKind::Template => &["name"],
@@ -332,7 +377,7 @@ pub fn parse_definition(
         Cow::Owned(escaped) => Some(escaped),
         Cow::Borrowed(_) => None,
     };
-    let normalized = escaped.map_or(normalized, Cow::Owned);
+    let normalized = icons::without_unsafe(escaped.map_or(normalized, Cow::Owned));
     let normalized = match kind {
         DefinitionKind::Tool => references::without_unresolved_output(normalized),
         DefinitionKind::Prompt | DefinitionKind::Resource | DefinitionKind::Template => normalized,

@@ -299,15 +299,12 @@ pub(crate) fn optional_object<'a>(
 
 /// Skips a member that is not extracted. Fails if its name equals an extracted name up to case: a parser that ignores
 /// case would then read a different message from the one checked here.
-fn skip_unknown(
+pub(crate) fn skip_unknown(
     scanner: &mut JsonScanner<'_>,
     name: &str,
     known: &[&str],
 ) -> Result<(), ScanError> {
-    if known
-        .iter()
-        .any(|known| case_folding::equals_ignoring_case(name, known))
-    {
+    if case_folding::is_case_variant(name, known.iter().copied()) {
         return Err(scanner.error(FrameErrorKind::CaseVariant));
     }
     scanner.value()?;

@@ -44,6 +44,12 @@ pub const TASKS_CANCEL: &str = "tasks/cancel";
 pub const CANCELLED: &str = "notifications/cancelled";
 /// Legacy: reports that a URL elicitation is complete.
 pub const ELICITATION_COMPLETE: &str = "notifications/elicitation/complete";
+/// Request of input of the user, form or URL.
+pub const ELICITATION: &str = "elicitation/create";
+/// Request to the model of the client.
+pub const SAMPLING: &str = "sampling/createMessage";
+/// Request for the roots of the client.
+pub const ROOTS: &str = "roots/list";
 /// Reports the progress of a request.
 pub const PROGRESS: &str = "notifications/progress";
 /// Log message.

@@ -23,20 +23,6 @@ pub struct ObjectMember<'a> {
     pub span: ByteSpan,
 }
 
-impl ObjectMember<'_> {
-    /// Returns `true` if the name differs from one of `known`, which are ASCII, by case only. A parser that ignores case
-    /// stores the value of such a member under the known name, so that two parsers of a message see different values.
-    pub fn is_case_variant_of<'k>(&self, known: impl IntoIterator<Item = &'k str>) -> bool {
-        let folded = match self.name.is_ascii() {
-            true => Cow::Borrowed(&*self.name),
-            // Upper case first: case folding makes ASCII letters of the long s and of the Kelvin sign.
-            false => Cow::Owned(self.name.to_uppercase().to_lowercase()),
-        };
-        let mut known = known.into_iter();
-        known.any(|known| self.name != known && folded.eq_ignore_ascii_case(known))
-    }
-}
-
 /// Iterator over the members of an object, in order.
 pub type ObjectMembers<'a> = std::vec::IntoIter<ObjectMember<'a>>;
 
@@ -44,6 +30,12 @@ pub type ObjectMembers<'a> = std::vec::IntoIter<ObjectMember<'a>>;
 /// object with a duplicate member.
 pub fn members(object: &[u8]) -> ObjectMembers<'_> {
     read(object).unwrap_or_default().into_iter()
+}
+
+/// Returns the members of `object`, which must have been parsed before. Returns `None` for any other input and for an object
+/// with a duplicate member.
+pub fn unambiguous_members(object: &[u8]) -> Option<ObjectMembers<'_>> {
+    read(object).map(Vec::into_iter)
 }
 
 /// Returns the value of one member as written.

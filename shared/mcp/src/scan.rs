@@ -11,6 +11,7 @@ use crate::{
 
 mod deep;
 mod names;
+mod protocol;
 pub(crate) mod string;
 
 use names::NameSet;

@@ -1,13 +1,18 @@
 //! Scans messages sent by a server and extracts the fields that a proxy needs to forward them. No JSON tree is built: a
 //! payload of a megabyte is skipped over, not parsed into values.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use crate::{
+    case_folding::ROOT,
+    case_variants,
     envelope::{self, MessageMeta, MessageParams},
     error::{FrameError, FrameErrorKind},
     limits::FrameLimits,
     object,
+    protocol_members::{self, ERROR, MemberValue, ProtocolObject, RESULT},
     scan::{JsonScanner, ScanError, ValueType},
     splice::{ByteEdit, ByteSpan},
     text::{JsonRpcId, JsonString},
@@ -27,6 +32,8 @@ pub struct ServerMessage<'a> {
     pub id_span: Option<ByteSpan>,
     /// Span of the root object, braces included.
     pub root: ByteSpan,
+    /// True if `result` or `error` has members whose names differ from those of the protocol by case only.
+    has_case_variants: bool,
 }
 
 /// Body of a [`ServerMessage`].
@@ -99,6 +106,7 @@ pub fn scan<'a>(source: &'a [u8], limits: &FrameLimits) -> Result<ServerMessage<
     let at = root.start;
     let id = parts.id;
     let id_span = id.map(|id| id.span).or(parts.null_id);
+    let has_case_variants = parts.has_case_variants;
     let body = parts
         .validate()
         .map_err(|reason| ScanError { reason, at })?;
@@ -108,6 +116,7 @@ pub fn scan<'a>(source: &'a [u8], limits: &FrameLimits) -> Result<ServerMessage<
         id,
         id_span,
         root,
+        has_case_variants,
     })
 }
 
@@ -120,6 +129,7 @@ struct MessageMembers<'a> {
     params: Option<MessageParams<'a>>,
     result: Option<ResultMembers<'a>>,
     error: Option<ByteSpan>,
+    has_case_variants: bool,
 }
 
 fn read<'a>(
@@ -144,18 +154,19 @@ fn read<'a>(
                 scanner.value()?;
             }
             "params" => return Err(scanner.error(FrameErrorKind::Params)),
-            "result" if scanner.peek() == Some(b'{') => parts.result = Some(result(scanner)?),
+            "result" if scanner.peek() == Some(b'{') => {
+                parts.result = Some(result(scanner, &mut parts.has_case_variants)?);
+            }
             "result" => return Err(scanner.error(FrameErrorKind::Shape)),
             "error" => {
-                let (span, shape) = scanner.value()?;
+                let error = MemberValue::Objects(&ERROR);
+                let (span, shape) = scanner.protocol_value(error, &mut parts.has_case_variants)?;
                 if shape != ValueType::Object {
                     return Err(scanner.error_at(FrameErrorKind::Shape, at));
                 }
                 parts.error = Some(span);
             }
-            _ => {
-                scanner.value()?;
-            }
+            _ => envelope::skip_unknown(scanner, name, ROOT)?,
         }
         Ok(())
     })?;
@@ -163,7 +174,10 @@ fn read<'a>(
     Ok(span)
 }
 
-fn result<'a>(scanner: &mut JsonScanner<'a>) -> Result<ResultMembers<'a>, ScanError> {
+fn result<'a>(
+    scanner: &mut JsonScanner<'a>,
+    has_case_variants: &mut bool,
+) -> Result<ResultMembers<'a>, ScanError> {
     let mut part = ResultMembers::default();
     let bad = &mut part.mistyped;
     part.span = scanner.object(|s, name| {
@@ -220,7 +234,7 @@ fn result<'a>(scanner: &mut JsonScanner<'a>) -> Result<ResultMembers<'a>, ScanEr
             "_meta" if s.peek() == Some(b'{') => part.meta = Some(envelope::meta(s)?),
             "_meta" => return Err(s.error(FrameErrorKind::Params)),
             _ => {
-                s.value()?;
+                s.protocol_member(&RESULT, name, has_case_variants)?;
             }
         }
         Ok(())
@@ -263,6 +277,32 @@ impl<'a> ServerMessage<'a> {
     /// Returns the bytes of a span.
     pub fn slice(&self, span: ByteSpan) -> &'a [u8] {
         self.source.get(span.start..span.end).unwrap_or_default()
+    }
+
+    /// Returns the message without members whose names differ from those of the protocol by case only, in its result, its
+    /// error, or the parameters of a notification: a client that ignores case would read another message. Returns `None` if
+    /// it has none. Requests are not changed: the requests of servers are read whole before a client gets them.
+    pub fn without_case_variants(&self) -> Option<Result<Bytes, FrameErrorKind>> {
+        let (span, kind): (ByteSpan, &'static ProtocolObject) = match &self.body {
+            ServerMessageBody::Result(result) if self.has_case_variants => (result.span, &RESULT),
+            ServerMessageBody::Error(error) if self.has_case_variants => (*error, &ERROR),
+            ServerMessageBody::Notification {
+                method,
+                params: Some(params),
+            } => (params.span, protocol_members::of_params(method.as_str())?),
+            ServerMessageBody::Result(_)
+            | ServerMessageBody::Error(_)
+            | ServerMessageBody::Notification { .. }
+            | ServerMessageBody::Request { .. } => return None,
+        };
+        let removed = match case_variants::removed(self.slice(span), kind) {
+            Ok(Cow::Borrowed(_)) => return None,
+            Ok(Cow::Owned(removed)) => removed,
+            Err(ambiguous) => return Some(Err(ambiguous)),
+        };
+        let edit = ByteEdit::replace(span, removed);
+        let message = crate::splice(self.source, vec![edit]);
+        Some(message.map_err(|_outside| FrameErrorKind::Shape))
     }
 
     /// Returns an edit that replaces the id by `literal`, or inserts it if the message has none.

@@ -1,4 +1,4 @@
-//! External identity providers: issuers of JSON Web Tokens (RFC 7519) by which callers prove who they are. A provider has
+//! External identity providers: issuers of JSON Web Tokens (RFC 7519) that prove the identity of callers. A provider has
 //! keys of its own (RFC 7517); a gateway lists the providers whose callers it admits.
 
 use serde::{Deserialize, Serialize};

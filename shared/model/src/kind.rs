@@ -39,7 +39,7 @@ macro_rules! for_each_kind {
                     name: "server", collection: "servers", service: "Servers",
                     short: ["srv"], id: name, writer: Editor
                 }
-                /// Issuer of tokens by which callers of gateways prove who they are.
+                /// Issuer of tokens that prove the identity of callers of gateways.
                 IdentityProvider($crate::IdentityProvider, $crate::ObjectName, identity_providers, IdentityProvider) {
                     name: "identityprovider", collection: "identityproviders", service: "IdentityProviders",
                     short: ["idp"], id: name, writer: Admin

@@ -57,7 +57,7 @@ pub use protocol_version::{ProtocolVersion, UnknownVersion};
 pub use rate_limit::{RateLimit, RateLimitKey, RateLimitLevel};
 pub use reverse_index::ReverseIndex;
 pub use secret::{SealedBlob, TokenHash};
-pub use server_health::{HealthState, ServerHealth};
+pub use server_health::{EndpointFailure, HealthState, ServerHealth};
 pub use snapshot::{
     CredentialScope, Delta, ResourceKey, Snapshot, SnapshotEntries, SnapshotResource,
     SnapshotResourceKind, UriMode,

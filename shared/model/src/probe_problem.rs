@@ -29,6 +29,8 @@ pub enum ProbeOutcome {
 /// Cause of a probe that failed or is incomplete. If lists fail for several causes, the first variant counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ProbeFailure {
+    /// The server is a gateway that reports a loop: it leads back to this deployment.
+    GatewayLoop,
     /// The egress policy does not allow the address.
     AddressDenied,
     /// The server requires a credential, or a different one, or its credential cannot be used.

@@ -29,7 +29,7 @@ pub use organization::InvalidOrganization;
 pub use probe_problem::{ProbeResultFields, probe_problem, probe_result_fields};
 pub use proxy::InvalidProxy;
 pub use server::InvalidServer;
-pub(crate) use server::{endpoint_list, endpoint_url};
+pub(crate) use server::{endpoint, endpoint_list, endpoint_url};
 pub use server_health::health_seen_by;
 pub use token::{InvalidToken, TokenInput, token, token_to_proto};
 pub use version::{version, version_to_proto};

@@ -288,8 +288,9 @@ pub(crate) fn header_name(field: &str, given: &str) -> Result<String, FieldViola
 }
 
 /// Headers of the connection or the message, which a credential cannot use.
-const RESERVED_HEADERS: [&str; 15] = [
+const RESERVED_HEADERS: [&str; 16] = [
     "accept",
+    "cdn-loop",
     "connection",
     "content-encoding",
     "content-length",

@@ -25,14 +25,14 @@ invalid! {
 pub struct ProxyKeyring {
     /// HMAC-SHA-256 key of token hashes.
     pub token_key: Zeroizing<[u8; 32]>,
-    /// Keys for sealed ids, newest first. The first one seals, all open. Never empty.
-    pub seal_keys: Vec<SealKey>,
+    /// Keys for encrypted ids, newest first. The first one encrypts, all decrypt. Never empty.
+    pub client_state_keys: Vec<ClientStateKey>,
 }
 
-/// Key for sealed ids.
+/// Key for encrypted ids.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SealKey {
-    /// Number of the key, written in plaintext before the sealed value.
+pub struct ClientStateKey {
+    /// Number of the key, written in plaintext before the encrypted value.
     pub epoch: u32,
     /// Key bytes.
     pub key: Zeroizing<[u8; 32]>,
@@ -75,32 +75,32 @@ impl ProtoConversion for ProxyKeyring {
     type Invalid = InvalidKeyring;
 
     fn from_proto(proto: &pb::Keyring) -> Result<Self, InvalidKeyring> {
-        let count = proto.seal_keys.len();
-        field::max_count("seal_keys", count, limits::SEAL_KEYS)?;
+        let count = proto.client_state_keys.len();
+        field::max_count("client_state_keys", count, limits::CLIENT_STATE_KEYS)?;
         if count == 0 {
-            return Err(FieldViolation::new("seal_keys", "is empty").into());
+            return Err(FieldViolation::new("client_state_keys", "is empty").into());
         }
         // A vector that grows would leave copies of the keys behind.
-        let mut seal_keys = Vec::with_capacity(count);
-        for (at, given) in proto.seal_keys.iter().enumerate() {
-            let key = field::bytes32(&format!("seal_keys[{at}].key"), &given.key)?;
+        let mut client_state_keys = Vec::with_capacity(count);
+        for (at, given) in proto.client_state_keys.iter().enumerate() {
+            let key = field::bytes32(&format!("client_state_keys[{at}].key"), &given.key)?;
             let (epoch, key) = (given.epoch, Zeroizing::new(key));
-            seal_keys.push(SealKey { epoch, key });
+            client_state_keys.push(ClientStateKey { epoch, key });
         }
         Ok(Self {
             token_key: Zeroizing::new(field::bytes32("token_key", &proto.token_key)?),
-            seal_keys,
+            client_state_keys,
         })
     }
 
     fn to_proto(&self) -> pb::Keyring {
-        let key = |key: &SealKey| pb::SealKey {
+        let key = |key: &ClientStateKey| pb::ClientStateKey {
             epoch: key.epoch,
             key: key.key.to_vec(),
         };
         pb::Keyring {
             token_key: self.token_key.to_vec(),
-            seal_keys: self.seal_keys.iter().map(key).collect(),
+            client_state_keys: self.client_state_keys.iter().map(key).collect(),
             unchanged: false,
         }
     }
@@ -188,13 +188,13 @@ fn resolved_fields(proto: &pb::ResolveResponse) -> Result<Vec<ResolvedField>, Fi
 
 impl fmt::Debug for ProxyKeyring {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(&self.seal_keys).finish()
+        f.debug_list().entries(&self.client_state_keys).finish()
     }
 }
 
-impl fmt::Debug for SealKey {
+impl fmt::Debug for ClientStateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealKey(epoch {})", self.epoch)
+        write!(f, "ClientStateKey(epoch {})", self.epoch)
     }
 }
 

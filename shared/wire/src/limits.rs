@@ -93,6 +93,6 @@ pub const RESOURCES: usize = 1_000_000;
 /// Maximum number of changes recorded for a version.
 pub const CHANGES: usize = 1_000;
 /// Maximum number of seal keys in a keyring.
-pub const SEAL_KEYS: usize = 8;
+pub const CLIENT_STATE_KEYS: usize = 8;
 /// Maximum timeout of a call.
 pub const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);

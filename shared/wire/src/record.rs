@@ -27,7 +27,7 @@ pub use decode::{InvalidRecord, decode};
 /// | 3 | a credential has `hosts` |
 /// | 4 | a token has the uids of its gateways |
 /// | 5 | a credential has `request_fields`; the definitions of a server may be stored in parts |
-/// | 6 | there are identity providers, and a gateway names those that it admits |
+/// | 6 | there are identity providers, and gateways that admit their callers |
 ///
 /// A record is written with the lowest schema that can express it, so that a control plane of the previous build reads
 /// everything that it understands.

@@ -17,6 +17,7 @@ use tonic::{
     metadata::{Ascii, MetadataValue},
     transport::Channel,
 };
+use toolgate_egress::ControlConnector;
 use toolgate_wire::CONSISTENCY_HEADER;
 
 use crate::cli::{
@@ -32,8 +33,8 @@ use crate::cli::{
 };
 
 use status::{
-    STATE_NOT_CURRENT, is_connect_error, is_result_unknown, is_store_unavailable, is_transient,
-    reason, timeout_status,
+    is_connect_error, is_result_unknown, is_store_unavailable, is_transient, not_ready,
+    reason_of_old_state, timeout_status,
 };
 
 /// Timeout of a request.
@@ -122,6 +123,7 @@ pub struct AdminConnectionOptions {
 #[derive(Clone)]
 pub struct AdminClient {
     grpc: Grpc<Channel>,
+    connector: ControlConnector,
     bearer: Option<MetadataValue<Ascii>>,
     addr: String,
     addr_file: Option<PathBuf>,
@@ -136,11 +138,12 @@ impl AdminCommandOptions {
     pub fn connect(&self) -> Result<AdminClient, CliError> {
         let bearer = self.token()?.map(|token| bearer(&token)).transpose()?;
         let addr = self.address();
-        let channel = dial::channel(&addr, self.connection.ca.as_deref())?;
+        let (channel, connector) = dial::channel(&addr, self.connection.ca.as_deref())?;
         let grpc = Grpc::new(channel).max_decoding_message_size(MAX_RESPONSE_BYTES);
         let organization = self.connection.organization.clone();
         Ok(AdminClient {
             grpc,
+            connector,
             bearer,
             addr,
             addr_file: self.addr.is_none().then(|| self.address_file()),
@@ -262,10 +265,13 @@ impl AdminClient {
                     Ok(answer) => return Ok(answer),
                     Err(failed) => failed,
                 };
-            if !may_repeat && self.reads_latest && reason(&status) == STATE_NOT_CURRENT {
+            if !may_repeat
+                && self.reads_latest
+                && let Some(cause) = reason_of_old_state(&status)
+            {
                 self.reads_latest = false;
                 warn(format_args!(
-                    "the store does not answer; what {} shows may be out of date",
+                    "{cause}; what {} shows may be out of date",
                     self.addr
                 ));
                 continue;
@@ -273,7 +279,7 @@ impl AdminClient {
             maybe_written |= may_repeat && sent && is_result_unknown(&status);
             let repeats = may_repeat && (maybe_written || is_store_unavailable(&status));
             if !repeats || !is_transient(&status) || started.elapsed() + pause > REPEAT_PERIOD {
-                let error = self.to_cli_error(status);
+                let error = self.explained(status).await;
                 let transient = error.kind == CliErrorKind::Unavailable;
                 return Err(match (maybe_written, may_repeat && transient) {
                     (true, _) if transient => error.with_note(MAYBE_WRITTEN),
@@ -321,7 +327,7 @@ impl AdminClient {
         let mut sent = false;
         let answered = tokio::time::timeout(deadline, async {
             let ready = grpc.ready().await;
-            ready.map_err(|error| Status::unavailable(error.to_string()))?;
+            ready.map_err(not_ready)?;
             sent = true;
             grpc.unary(request, path, codec).await
         });

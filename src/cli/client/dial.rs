@@ -6,7 +6,9 @@ use std::{path::Path, time::Duration};
 use http::Uri;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tonic::transport::{Channel, Endpoint};
-use toolgate_egress::{ClientTls, Egress, EgressPolicy, HttpClient, PoolOptions, control_channel};
+use toolgate_egress::{
+    ClientTls, ControlConnector, Egress, EgressPolicy, HttpClient, PoolOptions, control_channel,
+};
 use toolgate_runtime::tls;
 
 use crate::cli::output::error::{CliError, CliErrorKind};
@@ -14,8 +16,8 @@ use crate::cli::output::error::{CliError, CliErrorKind};
 /// Timeout of a response that does not depend on another server.
 pub const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Returns a channel to the admin API at `addr`. It connects with the first call.
-pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, CliError> {
+/// Returns a channel to the admin API at `addr`, with its connector. It connects with the first call.
+pub fn channel(addr: &str, ca: Option<&Path>) -> Result<(Channel, ControlConnector), CliError> {
     let invalid = |reason: &str| {
         CliError::usage(format!(
             "`{addr}` is not an address of the admin API: {reason}"
@@ -40,7 +42,9 @@ pub fn channel(addr: &str, ca: Option<&Path>) -> Result<Channel, CliError> {
     let address = format!("{host}:{}", uri.port_u16().unwrap_or(port));
     // The connector does TLS itself; tonic needs an endpoint without TLS, with the true origin.
     let endpoint = Endpoint::from_static("http://admin").origin(uri);
-    Ok(endpoint.connect_with_connector_lazy(control_channel(&address, tls)))
+    let connector = control_channel(&address, tls);
+    let channel = endpoint.connect_with_connector_lazy(connector.clone());
+    Ok((channel, connector))
 }
 
 fn client_tls(host: &str, ca: Option<&Path>) -> Result<ClientTls, CliError> {

@@ -12,6 +12,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions, AdminConnectionOptions},
         dial,
+        gateway_address::{self, FoundEndpoint},
         kind::{CATALOGUE, GATEWAY, PROXY},
         known_token,
         mcp_client::McpClient,
@@ -27,8 +28,6 @@ use crate::cli::{
     },
 };
 
-/// Default address of a proxy.
-const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:7300";
 /// Maximum time until a new token has reached the proxy.
 const TOKEN_PROPAGATION_TIMEOUT: Duration = Duration::from_secs(3);
 const RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -126,12 +125,14 @@ impl GatewayTarget {
 
     async fn client(&self, admin: &mut AdminClient, secret: &str) -> Result<McpClient, CliError> {
         let endpoint = match &self.endpoint {
-            Some(endpoint) => endpoint.clone(),
-            None => find_endpoint(admin).await,
+            Some(endpoint) => FoundEndpoint::given(endpoint),
+            None => find_endpoint(admin, &self.gateway)
+                .await
+                .unwrap_or_else(|fault| FoundEndpoint::unknown(&fault.message)),
         };
-        let url = endpoint_url(&endpoint, &self.gateway);
+        let url = endpoint_url(&endpoint.url, &self.gateway);
         let http = dial::http_client(self.connection.ca.as_deref())?;
-        Ok(McpClient::new(http, url, secret.to_owned()))
+        Ok(McpClient::new(http, url, secret.to_owned()).with_doubt(endpoint.doubt))
     }
 
     /// Adds the reason why the gateway refuses a token, which it does not tell itself, as far as the admin token may read
@@ -299,32 +300,26 @@ pub fn without_binary(part: &Value) -> Value {
     part
 }
 
-/// Returns the address of a connected proxy, or the default address if the control plane does not know one.
-async fn find_endpoint(admin: &mut AdminClient) -> String {
-    endpoint_among(&admin.list(&PROXY).await.unwrap_or_default())
-}
-
-/// Returns the address of the first connected proxy, or the default address if there is none.
-pub fn endpoint_among(proxies: &[Value]) -> String {
-    let connected = proxies.iter().filter(|proxy| proxy["connected"] == true);
-    let addresses = connected.filter_map(|proxy| proxy["listen"].as_str());
-    let found = addresses
-        .filter(|address| !address.is_empty())
-        .map(connectable_url)
-        .next();
-    found.unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
-}
-
-/// Converts the address of a listener to a URL that can be connected to.
-pub fn connectable_url(listen: &str) -> String {
-    let listen = listen
-        .replace("0.0.0.0:", "127.0.0.1:")
-        .replace("[::]:", "[::1]:");
-    if listen.contains("://") {
-        listen
-    } else {
-        format!("http://{listen}")
+/// Returns the address of a gateway as the control plane tells it. An admin token of an organization reads gateways and no
+/// proxies.
+pub async fn find_endpoint(
+    admin: &mut AdminClient,
+    gateway: &str,
+) -> Result<FoundEndpoint, CliError> {
+    let name = GATEWAY.resource_name(admin.organization(), gateway);
+    let found = admin.find(&GATEWAY, &name).await;
+    let urls = found.as_ref().ok().and_then(Option::as_ref);
+    let urls = urls.and_then(|it| it["status"]["urls"].as_array());
+    let told = urls.into_iter().flatten().filter_map(Value::as_str);
+    let told: Vec<_> = told.map(str::to_owned).collect();
+    if !told.is_empty() {
+        return Ok(FoundEndpoint::among(&told, admin.addr()));
     }
+    // No gateway of this name, no right to read it, or a control plane of an earlier version.
+    let proxies = admin.list(&PROXY).await;
+    let proxies = proxies.or_else(|fault| found.map(|_gateway| Vec::new()).map_err(|_| fault))?;
+    let told = gateway_address::listeners(&proxies);
+    Ok(FoundEndpoint::among(&told, admin.addr()))
 }
 
 /// Returns the endpoint of a gateway at the address of a proxy. The address may already contain the path of the

@@ -18,6 +18,7 @@ use serde::{
 };
 use serde_json::{Value, json};
 use serde_path_to_error::{Path as Trail, Segment, Track};
+use serde_saphyr::{DuplicateKeyPolicy, MergeKeyPolicy};
 
 use self::spec_seed::SpecSeed;
 use crate::cli::{
@@ -232,7 +233,12 @@ where
 {
     let (label, text) = (written.label, written.text);
     let mut track = Track::new();
-    let read = serde_saphyr::with_deserializer_from_str(text, |yaml| {
+    // A merge key (`<<`) writes members where no reader of the document sees them.
+    let options = serde_saphyr::options! {
+        duplicate_keys: DuplicateKeyPolicy::Error,
+        merge_keys: MergeKeyPolicy::Error,
+    };
+    let read = serde_saphyr::with_deserializer_from_str_with_options(text, options, |yaml| {
         seed.deserialize(serde_path_to_error::Deserializer::new(yaml, &mut track))
     });
     read.map_err(|error| {
@@ -284,6 +290,12 @@ fn member_location(text: &str, at: (u64, u64), reason: &str) -> (u64, u64) {
 /// Returns the parser's message without its location, which the error names already, and without the source
 /// snippet.
 fn plain_reason(error: &serde_saphyr::Error) -> String {
+    if matches!(
+        error.without_snippet(),
+        serde_saphyr::Error::MergeKeyNotAllowed { .. }
+    ) {
+        return "`<<` merges another mapping: write its members here".to_owned();
+    }
     let text = error.without_snippet().to_string();
     let line = text.lines().next().unwrap_or_default();
     let line = line.strip_prefix("error: ").unwrap_or(line);

@@ -19,7 +19,7 @@ use toolgate_mcp::{
 };
 
 use crate::cli::{
-    client::dial,
+    client::{dial, gateway_address::ADDRESS_ADVICE},
     output::error::{ApiErrorReason, CliError, CliErrorKind},
 };
 
@@ -50,6 +50,8 @@ pub struct McpClient {
     http: HttpClient,
     url: String,
     token: String,
+    /// Reason why the address may be wrong.
+    doubt: Option<String>,
     next_id: u64,
 }
 
@@ -72,8 +74,15 @@ impl McpClient {
             http,
             url,
             token,
+            doubt: None,
             next_id: 0,
         }
+    }
+
+    /// Sets the reason why the address may be wrong, which is told if nothing answers there.
+    pub fn with_doubt(mut self, doubt: Option<String>) -> Self {
+        self.doubt = doubt;
+        self
     }
 
     /// Sends a request and returns its result. Notifications that precede the result are passed to `notified`.
@@ -88,7 +97,15 @@ impl McpClient {
         let answer = self
             .with_timeout(patience, self.http.request(request))
             .await?;
-        let answer = answer.map_err(|error| dial::unreachable(&self.url, &error))?;
+        let answer = answer.map_err(|error| {
+            let fault = dial::unreachable(&self.url, &error);
+            match &self.doubt {
+                Some(doubt) => fault
+                    .with_note(format!("the address is a guess: {doubt}"))
+                    .with_next_step(ADDRESS_ADVICE),
+                None => fault,
+            }
+        })?;
         let status = answer.status();
         let retry_after = retry_after(answer.headers());
         let frame = self.read_response(answer, patience, notified).await?;

@@ -13,12 +13,16 @@ use std::{
 
 use serde_json::json;
 
-use self::clients::{ClientProfile, TemplateValues};
+use self::{
+    clients::{ClientProfile, TemplateValues},
+    settings_file::SettingsChange,
+};
 use crate::cli::{
     client::{
         admin::{AdminCommandOptions, AdminConnectionOptions},
         gateway_access,
-        kind::{GATEWAY, PROXY},
+        gateway_address::{ADDRESS_ADVICE, FoundEndpoint},
+        kind::GATEWAY,
         object_name, suggestions,
     },
     commands::token,
@@ -131,7 +135,7 @@ impl ConnectArgs {
         }
         let token = self.token.clone();
         let token = token.unwrap_or_else(|| "<token>".to_owned());
-        let url = gateway_access::endpoint_url(&self.endpoint(out).await, &gateway);
+        let url = gateway_access::endpoint_url(&self.endpoint(&gateway, out).await, &gateway);
         let given = TemplateValues { name, url, token };
         show(client, &given, out)?;
         if self.token.is_none() && matches!(out.format(), OutputFormat::Table | OutputFormat::Wide)
@@ -169,31 +173,24 @@ impl ConnectArgs {
         }
     }
 
-    /// Returns the address of a proxy. If the control plane does not answer, returns the default address with a
-    /// warning.
-    async fn endpoint(&self, out: &mut OutputWriter) -> String {
+    /// Returns the address of the gateway as the control plane tells it. If the address is a guess, a warning says why.
+    async fn endpoint(&self, gateway: &str, out: &mut OutputWriter) -> String {
         if let Some(endpoint) = &self.endpoint {
             return endpoint.clone();
         }
-        let request = async { self.admin().connect()?.list(&PROXY).await };
-        let late = |_elapsed| {
-            Err(CliError::error("the control plane did not answer in time")
-                .with_next_step("`toolgate doctor` looks closer"))
+        let request = async {
+            let mut admin = self.admin().connect()?;
+            gateway_access::find_endpoint(&mut admin, gateway).await
         };
-        match tokio::time::timeout(CONTROL_PLANE_TIMEOUT, request)
-            .await
-            .unwrap_or_else(late)
-        {
-            Ok(proxies) => gateway_access::endpoint_among(&proxies),
-            Err(fault) => {
-                let guess = gateway_access::endpoint_among(&[]);
-                out.notice(format_args!(
-                    "warning: {guess} is a guess, since nobody says where a proxy is: {}; name one with --endpoint\n",
-                    fault.message
-                ));
-                guess
-            }
+        let found = in_time(request).await;
+        let found = found.unwrap_or_else(|fault| FoundEndpoint::unknown(&fault.message));
+        if let Some(doubt) = &found.doubt {
+            out.notice(format_args!(
+                "warning: {} is a guess: {doubt}\n  next: {ADDRESS_ADVICE}\n",
+                found.url
+            ));
         }
+        found.url
     }
 
     /// Checks what the entry of a settings file depends on. Nothing is written.
@@ -209,7 +206,7 @@ impl ConnectArgs {
         if let Some(fault) = self.find_missing_gateway(gateway).await {
             return Err(fault);
         }
-        let url = gateway_access::endpoint_url(&self.endpoint(out).await, gateway);
+        let url = gateway_access::endpoint_url(&self.endpoint(gateway, out).await, gateway);
         Ok(CheckedEntry {
             path,
             within,
@@ -349,11 +346,19 @@ fn tell_written(
     path: &Path,
     within: &str,
     name: &str,
-    changed: bool,
+    change: SettingsChange,
     out: &mut OutputWriter,
 ) -> Result<(), CliError> {
-    let word = if changed { "written" } else { "already there" };
+    let word = match change.is_changed {
+        true => "written",
+        false => "already there",
+    };
     let told = out.line(format_args!("{}: {within}.{name} {word}", path.display()));
+    if let Some(mode) = change.former_mode {
+        out.notice(format_args!(
+            "  others than its owner had access to the file (mode {mode:03o}); they have none now, because it holds a token"
+        ));
+    }
     out.notice(format_args!(
         "  next: restart {}; `toolgate connect {} --name {name} --undo` takes it out again",
         client.title, client.id

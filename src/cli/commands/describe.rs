@@ -126,6 +126,7 @@ fn description(kind: &ApiResourceKind, object: &Value) -> Result<String, CliErro
         text += "status\n";
         text += &members(&object["status"], &["tools", "prompts", "proxies"])?;
         if kind.name == SERVER.name {
+            text += &endpoints_of(object, now);
             text += &seen_by_proxies(object, now);
         }
         if kind.name == GATEWAY.name {
@@ -168,6 +169,19 @@ fn seen_by_proxies(server: &Value, now: u64) -> String {
         (it.proxy, described)
     });
     listing("proxies", lines.collect())
+}
+
+/// Lists the endpoints of a server that has several, each with its state as the proxies see it.
+fn endpoints_of(server: &Value, now: u64) -> String {
+    let endpoints = server_health::endpoints(server);
+    if endpoints.is_empty() {
+        return String::new();
+    }
+    let lines = endpoints.into_iter().map(|it| {
+        let state = it.describe(now);
+        (it.label, state)
+    });
+    listing("endpoints", lines.collect())
 }
 
 /// Lists the tools or prompts that a gateway exposes: their names, with the server's own name if it differs.

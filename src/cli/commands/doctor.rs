@@ -14,6 +14,7 @@ use crate::cli::{
     client::{
         admin::{AdminClient, AdminCommandOptions},
         dial, gateway_access,
+        gateway_address::{self, FoundEndpoint},
         kind::{GATEWAY, TOKEN},
         object_problem::{self, ObjectProblem},
         token_scope,
@@ -29,6 +30,8 @@ use servers::servers;
 
 /// Reason of the fault that the store does not answer.
 const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
+/// Reason of the fault that the control plane does not follow its store.
+const STORE_NOT_FOLLOWED: &str = "STORE_NOT_FOLLOWED";
 /// Next step for a clock that is off.
 const CLOCK_FIX: &str = "switch on time synchronisation on both machines";
 /// Remaining lifetime below which a token is reported, unless a fifth of its whole lifetime is shorter.
@@ -136,7 +139,10 @@ impl DoctorArgs {
         let endpoint = match &self.endpoint {
             Some(endpoint) => endpoint.clone(),
             None if proxies.is_empty() => return Vec::new(),
-            None => gateway_access::endpoint_among(proxies),
+            None => {
+                let told = gateway_address::listeners(proxies);
+                FoundEndpoint::among(&told, &self.admin.address()).url
+            }
         };
         let url = gateway_access::endpoint_url(&endpoint, "doctor");
         let fix = format!(
@@ -256,7 +262,10 @@ async fn warnings(admin: &mut AdminClient) -> Result<Vec<Value>, CliError> {
 /// faults of the store and of objects in it.
 fn store(reads_latest: bool, warnings: &[Value]) -> Vec<DoctorFinding> {
     let mut findings = Vec::new();
-    if !reads_latest {
+    let is_followed = warnings
+        .iter()
+        .all(|warning| warning["reason"] != STORE_NOT_FOLLOWED);
+    if !reads_latest && is_followed {
         findings.push(DoctorFinding::broken(
             "store",
             "does not answer: nothing can be written or revoked, and what is shown may be out of date",

@@ -159,7 +159,8 @@ fn outages(server: &Value) -> Vec<DeploymentEvent> {
         message,
     };
     let mut events = Vec::new();
-    for seen in server_health::observations(server) {
+    let seen = server_health::observations(server).into_iter();
+    for seen in seen.filter(|it| it.has_failed) {
         let (proxy, cause) = (&seen.proxy, &seen.cause);
         let message = format!("it fails for proxy {proxy}: {cause}");
         events.push(event(seen.failing_since, "Failing", message));

@@ -365,5 +365,20 @@ pub fn parse_pause(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses the prefix of bearer tokens. A token that begins with `ey` and has dots can have the form of a JSON Web Token, which
+/// a proxy looks up nowhere. A character that no `Authorization` header may have would make every token useless.
+pub fn parse_token_prefix(text: &str) -> Result<String, String> {
+    let is_sendable = text.chars().all(|c| c.is_ascii_graphic());
+    let may_be_jwt = text.starts_with("ey") && text.contains('.');
+    match is_sendable && !may_be_jwt {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "a prefix has visible ASCII characters, and no dot after `ey`, with which JSON Web Tokens begin; \
+             use letters, digits and -, such as `acme`"
+                .to_owned(),
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -27,6 +27,9 @@ pub fn advice_for_probe(problem: &ProbeProblem, target: FailedServer<'_>) -> Str
         );
     };
     match failure {
+        ProbeFailure::GatewayLoop => format!(
+            "bind the servers behind {url} themselves, and delete this one: `toolgate server delete {id}`; if another address was meant: {correct}"
+        ),
         ProbeFailure::AddressDenied => format!(
             "start Toolgate, control planes and proxies, with `--egress-allow CIDR` for the network of {url}; or give {id} \
              another address: {correct}"

@@ -3,8 +3,8 @@
 use clap::Parser as _;
 
 use super::{
-    PeerListenerOptions, advertised_url, control_plane_address, mebibytes, peer_listener,
-    read_join_bundle, request_limits,
+    PeerListenerOptions, advertised_url, check_scheme, control_plane_address, mebibytes,
+    peer_listener, read_join_bundle, request_limits,
 };
 use crate::{
     cli::{Cli, CliCommand},
@@ -121,6 +121,24 @@ fn a_control_plane_address_has_a_default_port() {
             expected
         );
     }
+}
+
+#[test]
+fn the_scheme_of_a_control_plane_agrees_with_the_flag_for_clear_text() {
+    let check = |url: &str, insecure| {
+        let checked = check_scheme(&url.parse().unwrap(), insecure);
+        checked.map_err(|error| error.to_string())
+    };
+    assert_eq!(check("https://cp.example", false), Ok(()));
+    assert_eq!(check("http://cp.example", true), Ok(()));
+    for (url, insecure) in [("http://cp.example", false), ("https://cp.example", true)] {
+        let told = check(url, insecure).unwrap_err();
+        assert!(
+            told.contains(url) && told.contains("--insecure-push"),
+            "{told}"
+        );
+    }
+    assert!(check("cp.example:7410", false).is_err());
 }
 
 #[test]

@@ -12,11 +12,11 @@ pub mod targets {
     //! Parsers under test.
     pub mod answer;
     pub mod batch;
+    pub mod client_state;
     pub mod cursor;
     pub mod envelope;
     pub mod header;
     pub mod nested;
-    pub mod sealed;
     pub mod sse;
 }
 
@@ -28,7 +28,7 @@ pub const TARGETS: [(&str, FuzzTarget); 8] = [
     ("envelope", targets::envelope::run),
     ("sse", targets::sse::run),
     ("header", targets::header::run),
-    ("sealed", targets::sealed::run),
+    ("client_state", targets::client_state::run),
     ("cursor", targets::cursor::run),
     ("batch", targets::batch::run),
     ("nested", targets::nested::run),

@@ -84,7 +84,7 @@ impl credentials_server::Credentials for ProxyServices {
             // Keys that are not sent leave no copy in the buffers of the connection.
             return Ok(Response::new(Keyring {
                 token_key: Vec::new(),
-                seal_keys: Vec::new(),
+                client_state_keys: Vec::new(),
                 unchanged: true,
             }));
         }

@@ -251,6 +251,7 @@ async fn a_repaired_snapshot_is_pushed_even_with_an_unchanged_version() {
     rig.control_api.publish(PublishedState {
         state: Arc::clone(&whole.state),
         compiled: Arc::new(lossy),
+        refusal: None,
     });
     let mut proxy = SubscribedProxy::open(&rig.fleet, "p1").await;
     let first = proxy.next().await.unwrap().unwrap();
@@ -429,7 +430,7 @@ async fn a_keyring_that_the_proxy_has_is_not_sent_again() {
         let answer = answer.await.unwrap().into_inner();
         assert_eq!(answer.unchanged, !sent);
         assert_eq!(answer.token_key.is_empty(), !sent);
-        assert_eq!(answer.seal_keys.is_empty(), !sent);
+        assert_eq!(answer.client_state_keys.is_empty(), !sent);
     }
 }
 

@@ -1,7 +1,11 @@
 //! Gateways. The status of a gateway comes from the compiled snapshot, and from the proxies that send calls to its servers.
 
+use std::collections::BTreeSet;
+
 use tonic::Status;
-use toolgate_control_core::{VersionedObject, port::PublishedState};
+use toolgate_control_core::{
+    StoreState, VersionedObject, port::PublishedState, push::is_connected,
+};
 use toolgate_model::{
     Gateway, ObjectName, ResourceKey, Slug, SnapshotResource as Compiled, SnapshotResourceKind,
     Timestamp,
@@ -12,6 +16,9 @@ use toolgate_wire::ProtoConversion as _;
 
 use super::{AdminResource, PreparedObject, prepare_message};
 use crate::{api_context::SecretServices, problems, watch::ObjectFingerprint};
+
+/// Maximum number of URLs in the status of a gateway.
+const MAX_URLS: usize = 16;
 
 impl AdminResource for Gateway {
     fn to_message(&self) -> pb::Gateway {
@@ -73,7 +80,23 @@ fn status_of(id: &ObjectName, published: &PublishedState, now: Timestamp) -> pb:
         prompts: prompts.unwrap_or_default(),
         resources: resources.unwrap_or_default(),
         problem_details,
+        urls: urls_of(id, &published.state, now),
     }
+}
+
+/// Returns the URLs of the endpoint of a gateway as the connected proxies tell them.
+fn urls_of(id: &ObjectName, state: &StoreState, now: Timestamp) -> Vec<String> {
+    let connected = state.proxies.iter().map(|(_, proxy)| proxy);
+    let connected = connected.filter(|proxy| is_connected(proxy, now) && !proxy.listen.is_empty());
+    let listeners: BTreeSet<&str> = connected.map(|proxy| proxy.listen.as_str()).collect();
+    let urls = listeners.into_iter().take(MAX_URLS).map(|listener| {
+        let listener = listener.trim_end_matches('/');
+        match listener.contains("://") {
+            true => format!("{listener}/v1/mcp/{}", id.id),
+            false => format!("http://{listener}/v1/mcp/{}", id.id),
+        }
+    });
+    urls.collect()
 }
 
 fn tool(tool: &ExposedTool) -> pb::ExposedTool {
@@ -93,3 +116,6 @@ fn prompt(prompt: &ExposedPrompt) -> pb::ExposedPrompt {
         digest: prompt.digest.to_hex(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,7 @@ fn health(id: &str, state: HealthState, since: Timestamp) -> ServerHealth {
         failure: "upstream_unreachable".to_owned(),
         detail: "no connection to it could be made".to_owned(),
         outages: 1,
+        endpoints: Vec::new(),
     }
 }
 

@@ -58,7 +58,7 @@ fn each_role_includes_the_lower_role_and_adds_its_own_rights() {
         all_rights().into_iter().filter(may).collect()
     };
     assert_eq!(has(AdminRole::None), []);
-    assert_eq!(has(AdminRole::Viewer).len(), 6);
+    assert_eq!(has(AdminRole::Viewer).len(), 7);
     let editor = has(AdminRole::Editor);
     assert!(
         has(AdminRole::Viewer)
@@ -71,6 +71,7 @@ fn each_role_includes_the_lower_role_and_adds_its_own_rights() {
             && editor.contains(&AccessRight::ReadCalls)
     );
     assert!(!editor.contains(&AccessRight::Write(ObjectKind::Credential)));
+    assert!(!editor.contains(&AccessRight::Write(ObjectKind::IdentityProvider)));
     assert!(!editor.contains(&AccessRight::UseCredential));
     assert!(!editor.contains(&AccessRight::Write(ObjectKind::Token)));
     let admin = has(AdminRole::Admin);

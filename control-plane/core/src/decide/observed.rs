@@ -227,6 +227,10 @@ fn truncate_proxy(mut seen: ProxyStatus) -> ProxyStatus {
     for health in &mut seen.servers {
         truncate_bytes(&mut health.failure, limits::LABEL_VALUE);
         truncate_bytes(&mut health.detail, HEALTH_DETAIL);
+        for failed in &mut health.endpoints {
+            truncate_bytes(&mut failed.failure, limits::LABEL_VALUE);
+            truncate_bytes(&mut failed.detail, HEALTH_DETAIL);
+        }
     }
     for rejection in &mut seen.rejections {
         truncate_bytes(&mut rejection.reason, limits::DESCRIPTION);

@@ -6,6 +6,7 @@ mod gateway;
 mod identity_provider;
 mod organization;
 mod server;
+mod shared_domain;
 mod token;
 
 use toolgate_model::{

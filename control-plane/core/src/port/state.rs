@@ -12,6 +12,7 @@ use crate::{
     port::{BoxFuture, Revision, StoreError},
     rejection::Rejection,
     state::StoreState,
+    store_history::StoreRefusal,
 };
 
 /// State of the store and the snapshot compiled from it. Both change together.
@@ -21,6 +22,19 @@ pub struct PublishedState {
     pub state: Arc<StoreState>,
     /// Result of compiling `state`.
     pub compiled: Arc<CompileOutput>,
+    /// Reason for which the store is not followed; `None` if it is. The state and the snapshot are then the last ones of the
+    /// store that was followed, and nothing is written.
+    pub refusal: Option<Arc<StoreRefusal>>,
+}
+
+impl PublishedState {
+    /// Fails if the store is not followed.
+    pub fn check_followed(&self) -> Result<(), StoreError> {
+        match &self.refusal {
+            Some(refusal) => Err(StoreError::NotFollowed(Arc::clone(refusal))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Reads the published state.

@@ -204,14 +204,18 @@ impl ConnectedProxy {
         }
         let before = std::mem::take(&mut self.proxy.servers);
         let kept = before.iter().filter(|_| !report.replaces_servers).cloned();
-        let current = kept.chain(report.servers).filter(|it| !it.is_past(now));
-        let by_server: BTreeMap<ObjectName, ServerHealth> =
+        let current = kept.chain(report.servers);
+        let mut by_server: BTreeMap<ObjectName, ServerHealth> =
             current.map(|it| (it.server.clone(), it)).collect();
+        // After the merge: a report of a recovery replaces the report of its failure.
+        by_server.retain(|_, it| !it.is_past(now));
         self.proxy.servers = most_relevant(by_server.into_values().collect(), HEALTH_SERVERS);
         let states = |servers: &[ServerHealth]| -> Vec<_> {
-            let states = servers
-                .iter()
-                .map(|it| (it.server.clone(), it.state, it.outages));
+            let states = servers.iter().map(|it| {
+                let endpoints = it.endpoints.iter().map(|failed| failed.endpoint.clone());
+                let endpoints: Vec<_> = endpoints.collect();
+                (it.server.clone(), it.state, it.outages, endpoints)
+            });
             states.collect()
         };
         self.has_news |= states(&before) != states(&self.proxy.servers);

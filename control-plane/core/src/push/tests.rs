@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use toolgate_model::{
-    AllowList, HealthState, ObjectName, SnapshotResource, SnapshotResourceKind, TokenHash,
-    TokenSubject,
+    AllowList, Endpoint, EndpointFailure, HealthState, ObjectName, SnapshotResource,
+    SnapshotResourceKind, TokenHash, TokenSubject,
     snapshot::{SnapshotEntry, TokenResource},
 };
 
@@ -494,6 +494,7 @@ fn health(id: &str, state: HealthState, at: Timestamp, outages: u32) -> ServerHe
         failure: "upstream_unreachable".to_owned(),
         detail: String::new(),
         outages,
+        endpoints: Vec::new(),
     }
 }
 
@@ -557,4 +558,33 @@ fn reports_of_servers_are_merged_until_one_replaces_them() {
     assert!(ids(&session).len() <= 100);
     let _replaced = session.step(report_of(vec![failing("git")], true), now);
     assert_eq!(ids(&session), ["git"]);
+}
+
+#[test]
+fn an_endpoint_that_answers_again_replaces_the_report_of_its_failure() {
+    let mut session = open(&Snapshot::default());
+    let report = |is_failing: bool| {
+        let mut observed = health("git", HealthState::Available, Timestamp(1), 0);
+        observed.recovered = None;
+        if is_failing {
+            observed.endpoints.push(EndpointFailure {
+                endpoint: Endpoint {
+                    url: "https://one.example/mcp".parse().unwrap(),
+                    region: None,
+                },
+                failing_since: Timestamp(1),
+                failure: "upstream_unreachable".to_owned(),
+                detail: String::new(),
+            });
+        }
+        report_of(vec![observed], false)
+    };
+    let mut seen = Vec::new();
+    for (is_failing, at) in [(true, 10_000), (false, 20_000)] {
+        let mut actions = session.step(report(is_failing), Timestamp(at));
+        let later = Timestamp(at).after(OBSERVATION_INTERVAL);
+        actions.extend(session.step(PushEvent::Tick, later));
+        seen.push(recorded(&actions).map(|proxy| proxy.servers.len()));
+    }
+    assert_eq!(seen, [Some(1), Some(0)]);
 }

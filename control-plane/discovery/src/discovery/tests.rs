@@ -7,12 +7,17 @@ use serde_json::{Value, json};
 use toolgate_client::PresentedCredential;
 use toolgate_client::fake_server::{self, RecordedRequest, ScriptedResponse};
 use toolgate_egress::{Egress, EgressPolicy, PoolOptions};
+use toolgate_mcp::{
+    cdn_loop::{CDN_LOOP, CdnId, CdnLoopError},
+    error::DATA_REFUSAL,
+};
 use toolgate_model::{CallTimeouts, Era, ProbeFailure, ProbeOutcome, snapshot::CredentialRef};
 use toolgate_runtime::{clock, drain};
 
 use super::*;
 use crate::port::{HeaderError, SinkError, StoreEffect, StoreReport};
 
+mod endpoints;
 mod feeds;
 mod kinds;
 mod large;
@@ -95,6 +100,7 @@ fn fixture(sink: MemorySink) -> DiscoveryFixture {
     let system = ActorSystem::start(1).unwrap();
     let options = DiscoveryOptions {
         http: Egress::new(policy).unwrap().http(PoolOptions::default()),
+        cdn_id: CdnId::derive(&[1; 32]),
         headers: Arc::new(StaticHeaders),
         sink: Arc::<MemorySink>::clone(&sink),
         clock: clock::system(),
@@ -138,7 +144,7 @@ fn name(id: &str) -> ObjectName {
 fn target(id: &str, url: &str) -> ProbeTarget {
     ProbeTarget {
         server: name(id),
-        url: url.parse().unwrap(),
+        endpoints: url.parse().unwrap(),
         credential: None,
         protocol: toolgate_client::ConfiguredProtocol::default(),
         timeouts: CallTimeouts {
@@ -289,6 +295,38 @@ async fn a_failing_server_keeps_its_tools_and_reports_a_problem_until_it_recover
         Some(&seen)
     );
     status.store(200, Ordering::SeqCst);
+    house.kept("s", well).await;
+}
+
+#[tokio::test]
+async fn a_gateway_of_this_deployment_is_named_by_a_cause_and_keeps_no_definitions() {
+    let house = fixture(MemorySink::default());
+    let looped = Arc::new(AtomicBool::new(false));
+    let (current, marks) = (Arc::clone(&looped), Arc::new(Mutex::new(Vec::new())));
+    let seen_marks = Arc::clone(&marks);
+    let script = move |seen: RecordedRequest| {
+        let mut seen_marks = seen_marks.lock().unwrap();
+        seen_marks.push(seen.header(CDN_LOOP).to_owned());
+        if !current.load(Ordering::SeqCst) {
+            return modern(&seen);
+        }
+        let kind = CdnLoopError::PassedBefore.kind();
+        let error = json!({"code": -32603, "message": "loop", "data": {(DATA_REFUSAL): kind}});
+        let body = json!({"jsonrpc": "2.0", "id": null, "error": error});
+        fake_server::reply(508, "application/json", body.to_string())
+    };
+    let url = house.serve(script).await;
+    house.want([target("s", &url)]);
+    house.kept("s", well).await;
+    looped.store(true, Ordering::SeqCst);
+    let seen = house.discovery.probe_now(name("s")).await.unwrap();
+    let problem = seen.problem.as_ref().unwrap();
+    assert_eq!(problem.failure, Some(ProbeFailure::GatewayLoop));
+    assert!(problem.text.contains("gateway of this deployment"));
+    assert_eq!(names(&seen), Vec::<&str>::new());
+    let own = CdnId::derive(&[1; 32]).to_string();
+    assert!(marks.lock().unwrap().iter().all(|mark| *mark == own));
+    looped.store(false, Ordering::SeqCst);
     house.kept("s", well).await;
 }
 

@@ -12,7 +12,7 @@ fn target(credential: bool) -> ProbeTarget {
     let slug = |text: &str| text.parse::<toolgate_model::Slug>().unwrap();
     ProbeTarget {
         server: ObjectName::new(slug("acme"), slug("files")),
-        url: "https://files.example/mcp".parse().unwrap(),
+        endpoints: "https://files.example/mcp".parse().unwrap(),
         credential: credential.then(|| CredentialRef {
             id: slug("key"),
             revision: 1,
@@ -202,4 +202,32 @@ fn mc_06_tools_whose_schemas_refer_elsewhere_are_named() {
     );
     let problem = of_listing(DefinitionKind::Tool, &referring(7)).unwrap();
     assert!(problem.contains("`t4`, and 2 more;"), "{problem}");
+}
+
+#[test]
+fn definitions_with_members_in_another_case_are_named() {
+    let listing = ServerListing {
+        with_case_variants: vec!["t0".to_owned(), "t1".to_owned()],
+        ..ServerListing::default()
+    };
+    let problem = of_listing(DefinitionKind::Tool, &listing).unwrap();
+    assert!(
+        problem.contains("by case only, which are removed: `t0`, `t1`;"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn mc_03_definitions_with_hidden_values_and_mc_12_unsafe_icons_are_named() {
+    let listing = ServerListing {
+        with_deceptive_values: vec!["t0".to_owned()],
+        with_unsafe_icons: vec!["t1".to_owned()],
+        ..ServerListing::default()
+    };
+    let problem = of_listing(DefinitionKind::Tool, &listing).unwrap();
+    assert!(
+        problem.contains("kept because programs compare them: `t0`;"),
+        "{problem}"
+    );
+    assert!(problem.contains("data URLs of bitmaps: `t1`;"), "{problem}");
 }

@@ -10,7 +10,7 @@ fn name(number: usize) -> ObjectName {
 fn target(number: usize, path: &str) -> ProbeTarget {
     ProbeTarget {
         server: name(number),
-        url: format!("http://127.0.0.1:9/{path}").parse().unwrap(),
+        endpoints: format!("http://127.0.0.1:9/{path}").parse().unwrap(),
         credential: None,
         protocol: ConfiguredProtocol {
             era: toolgate_model::EraPolicy::Probe,

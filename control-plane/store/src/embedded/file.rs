@@ -71,7 +71,8 @@ impl EmbeddedInner {
             }
             StoreError::Compacted(_)
             | StoreError::LeaseNotFound
-            | StoreError::InvalidRequest(_) => error,
+            | StoreError::InvalidRequest(_)
+            | StoreError::NotFollowed(_) => error,
         }
     }
 

@@ -90,8 +90,8 @@ pub fn authenticate(
     }
 }
 
-/// Verifies a token of an identity provider that the gateway admits. A gateway that does not exist gives the answer of one that
-/// does not admit callers of the issuer. The result is valid while [`View::is_known`] is true of its proof.
+/// Verifies a token of an identity provider that the gateway admits. A path without a gateway is treated like a gateway
+/// without identity providers. The result is valid while [`View::is_known`] is true of its proof.
 pub fn authenticate_jwt(
     gateway: Option<&GatewayView>,
     token: &str,

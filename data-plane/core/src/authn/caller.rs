@@ -1,4 +1,4 @@
-//! Callers: the principal, its grant, and how the request was authenticated. Limits, sessions, subscriptions and seals
+//! Callers: the principal, its grant, and how the request was authenticated. Limits, sessions, subscriptions and encrypts
 //! are keyed by the principal or by [`Authn::id`], never by the kind of proof.
 
 use std::{fmt, sync::Arc};
@@ -35,7 +35,8 @@ pub struct Authn {
     pub expires: Option<Timestamp>,
 }
 
-/// Kind of a proof. For display and records: no decision depends on it.
+/// Kind of a proof, for display, records and the bookkeeping of usage: proofs of identity providers are not listed in a
+/// view. No right depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuthnKind {
     /// API token.

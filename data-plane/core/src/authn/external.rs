@@ -93,7 +93,7 @@ impl GatewayTrust {
         verifier: &dyn SignatureVerifier,
         now: Timestamp,
     ) -> Result<Caller, TokenFault> {
-        let mut fault = TokenFault::UnknownIssuer;
+        let mut fault = None;
         for (issuer, anchors) in &self.issuers {
             if issuer.issuer != token.issuer {
                 continue;
@@ -114,10 +114,10 @@ impl GatewayTrust {
                     let principal = Arc::new(Principal { org, subject });
                     return Ok(Caller::new(principal, Arc::clone(&self.grant), authn));
                 }
-                Err(found) => fault = fault.max(found),
+                Err(found) => fault = fault.max(Some(found)),
             }
         }
-        Err(fault)
+        Err(fault.unwrap_or(TokenFault::UnknownIssuer))
     }
 }
 
@@ -153,8 +153,8 @@ impl TrustAnchor {
     }
 }
 
-/// Verifies a token of an identity provider that the gateway trusts. Without a gateway no issuer is known, so that the answer
-/// is that of a gateway that does not trust the issuer.
+/// Verifies a token of an identity provider that the gateway trusts. A path without a gateway is treated like a gateway
+/// without identity providers.
 pub(crate) fn authenticate(
     trust: Option<&GatewayTrust>,
     token: &str,

@@ -22,10 +22,9 @@ const REFUSED_PARAMETERS: [&str; 9] = [
 /// Types of access tokens in `typ`, compared without case.
 const TYPES: [&str; 4] = ["jwt", "application/jwt", "at+jwt", "application/at+jwt"];
 
-/// Token that is read and not verified.
-#[derive(Debug)]
+/// Token that is read and not verified. It cannot be printed: its texts are those of a credential.
 pub(crate) struct UnverifiedToken<'a> {
-    /// Algorithm. `None` for one that is never accepted.
+    /// Algorithm. `None` for algorithms that are never accepted.
     pub(crate) algorithm: Option<SignatureAlgorithm>,
     /// Id of the key, if the token names one.
     pub(crate) key: Option<String>,

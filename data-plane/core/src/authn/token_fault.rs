@@ -1,4 +1,6 @@
-//! Reasons why a JSON Web Token is refused. A caller learns the reason only of a token that it holds.
+//! Reasons why a JSON Web Token is refused. The answer gives a reason only for a fault of the form, which is the same at
+//! each path, and for a token with a valid signature. Every fault before that has one text, so that an answer does not
+//! reveal which gateways exist and which issuers they trust. Logs and metrics have the precise reason.
 
 /// Reason why a token of an identity provider is refused, in the order in which a token is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,15 +70,15 @@ impl TokenFault {
         }
     }
 
-    /// Value of `error_description`: printable ASCII without quotation marks and backslashes.
+    /// Value of `error_description`, the same for all faults that depend on the gateway and are found before the
+    /// signature is verified: printable ASCII without quotation marks and backslashes.
     pub const fn description(self) -> &'static str {
         match self {
             Self::Malformed => "the token is not a signed JWT in compact form",
             Self::Type => "the token is not an access token: its typ is neither JWT nor at+jwt",
-            Self::UnknownIssuer => "this endpoint admits no tokens of this issuer",
-            Self::Algorithm => "the algorithm of the token is not one of its issuer here",
-            Self::UnknownKey => "the key of the token is not one of its issuer here",
-            Self::Signature => "the signature of the token is not valid",
+            Self::UnknownIssuer | Self::Algorithm | Self::UnknownKey | Self::Signature => {
+                "the token is not valid here; the log of the gateway has the reason"
+            }
             Self::Audience => "the token was made for another audience",
             Self::Expired => "the token has expired, has no exp, or is valid for more than 31 days",
             Self::NotYetValid => "the token is not valid yet",

@@ -47,8 +47,8 @@ pub enum CallEffect {
     AskClient(usize),
     /// Remove the registration of this elicitation.
     CloseElicitation(ElicitationId),
-    /// Seal a `requestState`. Its result is [`CallEvent::Sealed`](super::CallEvent::Sealed).
-    Seal(SealRequest),
+    /// Encrypt a `requestState`. Its result is [`CallEvent::Encrypted`](super::CallEvent::Encrypted).
+    Encrypt(EncryptionRequest),
     /// Keep the call until its client comes back, and end the request with this reply. If there is no room,
     /// [`CallEvent::SuspensionRefused`](super::CallEvent::SuspensionRefused) follows and the reply is dropped.
     Suspend(ClientResponse),
@@ -56,9 +56,9 @@ pub enum CallEffect {
     Finish(CallEnd),
 }
 
-/// Content of a `requestState` to be sealed.
+/// Content of a `requestState` to be encrypted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SealRequest {
+pub enum EncryptionRequest {
     /// State of a modern server: the JSON string as written.
     RequestState(Box<str>),
     /// URLs to visit before the call is sent again.

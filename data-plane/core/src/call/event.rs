@@ -32,8 +32,8 @@ pub enum CallEvent {
     /// Result of [`CallEffect::AskClient`](super::CallEffect::AskClient): an id for each elicitation; `None` where the client
     /// cannot be asked.
     Registered(Vec<Option<ElicitationId>>),
-    /// Result of [`CallEffect::Seal`](super::CallEffect::Seal): the sealed text; `None` if it cannot be sealed.
-    Sealed(Option<String>),
+    /// Result of [`CallEffect::Encrypt`](super::CallEffect::Encrypt): the encrypted text; `None` if it cannot be encrypted.
+    Encrypted(Option<String>),
     /// [`CallEffect::Suspend`](super::CallEffect::Suspend) failed: there is no room for another suspended call.
     SuspensionRefused,
     /// The client of a suspended call came back.

@@ -69,8 +69,8 @@ enum CallPhase {
     Streaming,
     /// Answers of the client to a round.
     AwaitingClient,
-    /// A sealed text.
-    Sealing(PendingSeal),
+    /// An encrypted text.
+    Encryption(PendingEncryption),
     /// The client of a suspended call.
     Suspended,
     /// Nothing: the call is over.
@@ -85,9 +85,9 @@ struct ResponseHead {
     body: BodyKind,
 }
 
-/// Purpose of a text that is being sealed.
+/// Purpose of a text that is being encrypted.
 #[derive(Debug)]
-enum PendingSeal {
+enum PendingEncryption {
     RequestState { invalid: UpstreamFailure },
     UrlElicitation(Vec<Elicitation>),
     Ticket,
@@ -146,7 +146,7 @@ impl CallMachine {
             CallEvent::UpstreamEnd(end) => self.on_upstream_end(end, &mut out),
             CallEvent::SessionProbed(ping) => self.on_session_probed(ping, &mut out),
             CallEvent::Registered(ids) => self.on_registered(ids, now, &mut out),
-            CallEvent::Sealed(text) => self.on_sealed(text.as_deref(), &mut out),
+            CallEvent::Encrypted(text) => self.on_encrypted(text.as_deref(), &mut out),
             CallEvent::SuspensionRefused => self.on_suspension_refused(&mut out),
             CallEvent::Continued(continued) => self.on_continued(continued, &mut out),
             CallEvent::ElicitationResponse(id, frame) => {
@@ -172,7 +172,7 @@ impl CallMachine {
         paced.into_iter().chain(answers).min()
     }
 
-    /// Reports if notifications and rounds that are held back go out when they are due. While a text is sealed and while
+    /// Reports if notifications and rounds that are held back go out when they are due. While a text is encrypted and while
     /// the call is suspended, they wait for the next stream.
     fn is_paced(&self) -> bool {
         match self.phase {
@@ -181,7 +181,7 @@ impl CallMachine {
             | CallPhase::Document { .. }
             | CallPhase::Streaming
             | CallPhase::AwaitingClient => true,
-            CallPhase::Sealing(_) | CallPhase::Suspended | CallPhase::Finished => false,
+            CallPhase::Encryption(_) | CallPhase::Suspended | CallPhase::Finished => false,
         }
     }
 
@@ -230,7 +230,7 @@ impl CallMachine {
                 CallPhase::Sending
                 | CallPhase::Probing(_)
                 | CallPhase::AwaitingClient
-                | CallPhase::Sealing(_)
+                | CallPhase::Encryption(_)
                 | CallPhase::Suspended
                 | CallPhase::Finished,
                 UpstreamEnd::Interrupted(_) | UpstreamEnd::Failed(_),
@@ -251,7 +251,11 @@ impl CallMachine {
             CallOutcome::Failed(malformed @ UpstreamFailure::Malformed) => {
                 let running = running(malformed);
                 // A request that the server rejects does not count against its health, a fault of its own does.
-                let fault = [UpstreamFailure::ServerError, UpstreamFailure::Timeout];
+                let fault = [
+                    UpstreamFailure::ServerError,
+                    UpstreamFailure::Timeout,
+                    UpstreamFailure::Loop,
+                ];
                 let failure = if fault.contains(&invalid) {
                     invalid
                 } else {

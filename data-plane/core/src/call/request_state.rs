@@ -1,4 +1,4 @@
-//! The `requestState` of a modern server, as the client holds it: sealed for the same request of the same principal to
+//! The `requestState` of a modern server, as the client holds it: encrypted for the same request of the same principal to
 //! the same server, for a limited time. The proxy stores nothing, so that any proxy opens it.
 
 use std::time::Duration;
@@ -6,20 +6,20 @@ use std::time::Duration;
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    ClientStateSealer,
-    seal::{NONCE_LEN, SealContext, SealPurpose},
+    ClientStateCipher,
+    client_state::{NONCE_LEN, StateContext, StatePurpose},
 };
 
 /// Time that the client has to come back.
 pub const REQUEST_STATE_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
-/// Maximum size in bytes of a state of a server, as the server wrote it. Its sealed text is a third longer. The error
+/// Maximum size in bytes of a state of a server, as the server wrote it. Its encrypted text is a third longer. The error
 /// message names the limit of 48 KiB.
 pub const STATE_LIMIT: usize = 48 * 1024 - 128;
 
-/// Content of the `requestState` that the gateway seals for a server.
+/// Content of the `requestState` that the gateway encrypts for a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SealedRequestState {
+pub struct EncryptedRequestState {
     /// Digest of the request: see [`CallPlan::digest`](crate::plan::CallPlan::digest).
     pub request: Digest,
     /// Time of expiry.
@@ -30,12 +30,12 @@ pub struct SealedRequestState {
 
 const FORMAT: u8 = 1;
 
-impl SealedRequestState {
-    /// Seals the state to the text that the client gets. Returns `None` if it is larger than [`STATE_LIMIT`].
-    pub fn seal(
+impl EncryptedRequestState {
+    /// Encrypts the state to the text that the client gets. Returns `None` if it is larger than [`STATE_LIMIT`].
+    pub fn encrypt(
         &self,
-        sealer: &ClientStateSealer,
-        context: SealContext<'_>,
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
         nonce: &[u8; NONCE_LEN],
     ) -> Option<String> {
         let mut plain = Vec::with_capacity(1 + 32 + 8 + self.literal.len());
@@ -44,12 +44,16 @@ impl SealedRequestState {
         plain.extend_from_slice(&self.until.0.to_be_bytes());
         plain.extend_from_slice(self.literal.as_bytes());
         let fits = self.literal.len() <= STATE_LIMIT;
-        fits.then(|| sealer.seal(SealPurpose::ServerState, context, nonce, &plain))
+        fits.then(|| cipher.encrypt(StatePurpose::ServerState, context, nonce, &plain))
     }
 
-    /// Opens a text that was sealed for this gateway and principal.
-    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::ServerState, context, text)?;
+    /// Decrypts a text that was encrypted for this gateway and principal.
+    pub fn decrypt(
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
+        text: &str,
+    ) -> Option<Self> {
+        let plain = cipher.decrypt(StatePurpose::ServerState, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
         let (until, literal) = rest.split_first_chunk()?;

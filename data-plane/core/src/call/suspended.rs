@@ -1,5 +1,5 @@
 //! Suspended calls: an upstream call that stays open while its modern client answers elicitations. [`CallTicket`] is
-//! the sealed reference that the client holds, and [`SuspensionMachine`] hands the call out once.
+//! the encrypted reference that the client holds, and [`SuspensionMachine`] hands the call out once.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use toolgate_mcp::{FrameLimits, canonical};
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    ClientStateSealer, OwningProxy,
-    seal::{NONCE_LEN, SealContext, SealPurpose},
+    ClientStateCipher, OwningProxy,
+    client_state::{NONCE_LEN, StateContext, StatePurpose},
 };
 
 /// Time that the client has to come back.
@@ -48,11 +48,11 @@ pub fn digest(server: &str, method: &str, name: &str, arguments: &[u8]) -> Optio
 const FORMAT: u8 = 1;
 
 impl CallTicket {
-    /// Seals the ticket to the text of a `requestState`.
-    pub fn seal(
+    /// Encrypts the ticket to the text of a `requestState`.
+    pub fn encrypt(
         &self,
-        sealer: &ClientStateSealer,
-        context: SealContext<'_>,
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
         nonce: &[u8; NONCE_LEN],
     ) -> String {
         let mut plain = Vec::with_capacity(1 + HANDLE + 32 + 64);
@@ -60,12 +60,16 @@ impl CallTicket {
         plain.extend_from_slice(&self.handle);
         plain.extend_from_slice(&self.request.0);
         self.owner.write(&mut plain);
-        sealer.seal(SealPurpose::SuspendedCall, context, nonce, &plain)
+        cipher.encrypt(StatePurpose::SuspendedCall, context, nonce, &plain)
     }
 
-    /// Opens a text that was sealed for this gateway and principal.
-    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::SuspendedCall, context, text)?;
+    /// Decrypts a text that was encrypted for this gateway and principal.
+    pub fn decrypt(
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
+        text: &str,
+    ) -> Option<Self> {
+        let plain = cipher.decrypt(StatePurpose::SuspendedCall, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (handle, rest) = rest.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;

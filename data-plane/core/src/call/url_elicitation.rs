@@ -1,5 +1,5 @@
 //! URL elicitations ahead of a call: a legacy server did not run the call, because the user has to visit URLs first.
-//! The modern client holds all state sealed, so that any proxy sends the call when the client comes back.
+//! The modern client holds all state encrypted, so that any proxy sends the call when the client comes back.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use toolgate_mcp::object;
 use toolgate_model::{Digest, Timestamp};
 
 use crate::{
-    ClientStateSealer,
-    seal::{NONCE_LEN, SealContext, SealPurpose},
+    ClientStateCipher,
+    client_state::{NONCE_LEN, StateContext, StatePurpose},
 };
 
 /// Time that the user has to visit the URLs.
@@ -34,11 +34,11 @@ pub struct UrlElicitation {
 const FORMAT: u8 = 1;
 
 impl UrlElicitation {
-    /// Seals the elicitation to the text that the client gets.
-    pub fn seal(
+    /// Encrypts the elicitation to the text that the client gets.
+    pub fn encrypt(
         &self,
-        sealer: &ClientStateSealer,
-        context: SealContext<'_>,
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
         nonce: &[u8; NONCE_LEN],
     ) -> String {
         let mut plain = Vec::with_capacity(1 + 32 + 8 + 2);
@@ -46,12 +46,16 @@ impl UrlElicitation {
         plain.extend_from_slice(&self.request.0);
         plain.extend_from_slice(&self.until.0.to_be_bytes());
         plain.extend_from_slice(&[self.times, self.pages]);
-        sealer.seal(SealPurpose::UrlElicitation, context, nonce, &plain)
+        cipher.encrypt(StatePurpose::UrlElicitation, context, nonce, &plain)
     }
 
-    /// Opens a text that was sealed for this gateway and principal.
-    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::UrlElicitation, context, text)?;
+    /// Decrypts a text that was encrypted for this gateway and principal.
+    pub fn decrypt(
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
+        text: &str,
+    ) -> Option<Self> {
+        let plain = cipher.decrypt(StatePurpose::UrlElicitation, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (request, rest) = rest.split_first_chunk()?;
         let (until, rest) = rest.split_first_chunk()?;

@@ -27,6 +27,7 @@ pub fn of_status(status: u16) -> Option<UpstreamFailure> {
         429 => Some(UpstreamFailure::RateLimited),
         // Redirects are not followed: their target was not vetted.
         300..=399 => Some(UpstreamFailure::Status),
+        508 => Some(UpstreamFailure::Loop),
         500..=599 => Some(UpstreamFailure::ServerError),
         _ => None,
     }
@@ -48,6 +49,7 @@ pub(super) fn of_invalid_body(status: u16) -> UpstreamFailure {
     match status {
         200..=299 => UpstreamFailure::Malformed,
         504 => UpstreamFailure::Timeout,
+        508 => UpstreamFailure::Loop,
         500..=599 => UpstreamFailure::ServerError,
         _ => UpstreamFailure::Status,
     }
@@ -72,6 +74,7 @@ pub(super) fn may_be_running(failure: UpstreamFailure) -> bool {
         | UpstreamFailure::ResourcesExhausted
         | UpstreamFailure::Status
         | UpstreamFailure::ServerError
+        | UpstreamFailure::Loop
         | UpstreamFailure::Credential
         | UpstreamFailure::RateLimited
         | UpstreamFailure::TooDeep

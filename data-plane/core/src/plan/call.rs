@@ -14,12 +14,12 @@ use toolgate_model::{Digest, Era, RelayPolicy};
 use crate::{
     GatewayView, Refusal, ServerView,
     call::suspended,
+    client_state::task::TaskIdCipher,
     plan::{
         ContinuationRequest, PlanInput, RequestTarget, ReturnedState, UrlElicitationResult,
         builtin_tools, continuation,
         find::{self, LocatedTarget, find, is_argument},
     },
-    seal::task::TaskSealer,
     session::{LogLevel, session_id::ClientCapabilities},
 };
 
@@ -48,8 +48,8 @@ pub struct CallPlan {
     pub url_elicitation_result: Option<UrlElicitationResult>,
     /// `true` for a request to a legacy server with answers to no question: `inputResponses` without `requestState`.
     pub has_stray_responses: bool,
-    /// Sealer of the id if the call may become a task; `None` if it may not.
-    pub task_sealer: Option<TaskSealer>,
+    /// Cipher of the id if the call may become a task; `None` if it may not.
+    pub task_cipher: Option<TaskIdCipher>,
     /// Spans of the request body that are rewritten.
     pub spans: CallSpans,
     pub(super) declared: ClientCapabilities,
@@ -288,7 +288,7 @@ pub(super) fn plan(
     let id = envelope.id.ok_or(Refusal::Internal)?;
     let progress = meta.and_then(|meta| meta.progress_token);
     let declared = declared(input.gateway, target.server(), client);
-    let tasks = task_sealer(input, &target, declared);
+    let tasks = task_cipher(input, &target, declared);
     let call = CallPlan {
         gateway: Arc::clone(input.gateway),
         target,
@@ -301,7 +301,7 @@ pub(super) fn plan(
         returned_state: None,
         url_elicitation_result: None,
         has_stray_responses: false,
-        task_sealer: tasks,
+        task_cipher: tasks,
         declared,
         spans: CallSpans {
             id: id.span,
@@ -341,15 +341,15 @@ fn check_arguments(
     Ok(())
 }
 
-/// Sealer of the id of the task that a call may become, if its client supports tasks.
-fn task_sealer(
+/// Cipher of the id of the task that a call may become, if its client supports tasks.
+fn task_cipher(
     input: &PlanInput<'_>,
     target: &RequestTarget,
     declared: ClientCapabilities,
-) -> Option<TaskSealer> {
+) -> Option<TaskIdCipher> {
     let follows = declared.contains(ClientCapabilities::TASKS) && target.tool().is_some();
-    follows.then(|| TaskSealer {
-        sealer: input.sealer.clone(),
+    follows.then(|| TaskIdCipher {
+        cipher: input.cipher.clone(),
         principal: Arc::clone(input.caller.principal()),
     })
 }

@@ -1,5 +1,5 @@
 //! Requests of modern clients that continue an earlier one: with `requestState` or `inputResponses`. The state of a
-//! modern server is unsealed and goes back to it. The ticket of a suspended call of a legacy server continues that call.
+//! modern server is plain and goes back to it. The ticket of a suspended call of a legacy server continues that call.
 //! The state of a URL elicitation sends the call anew. Each is valid for the same request only.
 
 use toolgate_mcp::{ByteSpan, Envelope, JsonString, envelope::MessageParams};
@@ -8,10 +8,11 @@ use toolgate_model::{Digest, Era, Timestamp};
 use crate::{
     Refusal,
     call::{
-        request_state::SealedRequestState, suspended::CallTicket, url_elicitation::UrlElicitation,
+        request_state::EncryptedRequestState, suspended::CallTicket,
+        url_elicitation::UrlElicitation,
     },
+    client_state::StateContext,
     plan::{CallPlan, ClientProtocol, PlanInput},
-    seal::SealContext,
 };
 
 /// A retry that continues a suspended call.
@@ -35,7 +36,7 @@ pub struct UrlElicitationResult {
 /// State of a modern server, which goes back to the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReturnedState {
-    /// Position of the sealed text in the request.
+    /// Position of the encrypted text in the request.
     pub span: ByteSpan,
     /// State of the server: the JSON string as written.
     pub literal: Box<str>,
@@ -70,7 +71,7 @@ pub(super) fn complete(
         (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
             if let Some(elicitation) =
-                UrlElicitation::open(input.sealer, seal_context(input), state.as_str())
+                UrlElicitation::decrypt(input.cipher, encrypt_context(input), state.as_str())
             {
                 return after_url_elicitation(input, envelope, &elicitation, responses, call);
             }
@@ -110,7 +111,7 @@ fn after_url_elicitation(
     })
 }
 
-/// Checks that a state was sealed for this request and has not expired.
+/// Checks that a state was encrypted for this request and has not expired.
 fn check_state(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -134,7 +135,7 @@ fn open_ticket(
     state: &JsonString<'_>,
     call: &CallPlan,
 ) -> Result<CallTicket, Refusal> {
-    let ticket = CallTicket::open(input.sealer, seal_context(input), state.as_str());
+    let ticket = CallTicket::decrypt(input.cipher, encrypt_context(input), state.as_str());
     let ticket = ticket.ok_or_else(not_valid)?;
     if call.digest(envelope.source) != Some(ticket.request) {
         return Err(other_request());
@@ -142,7 +143,7 @@ fn open_ticket(
     Ok(ticket)
 }
 
-/// Plans a call with the unsealed state of a modern server.
+/// Plans a call with the plain state of a modern server.
 fn with_returned_state(
     input: &PlanInput<'_>,
     envelope: &Envelope<'_>,
@@ -150,7 +151,7 @@ fn with_returned_state(
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
     let state_of_server =
-        SealedRequestState::open(input.sealer, seal_context(input), state.as_str());
+        EncryptedRequestState::decrypt(input.cipher, encrypt_context(input), state.as_str());
     let opened = state_of_server.ok_or_else(not_valid)?;
     check_state(input, envelope, opened.request, opened.until, &call)?;
     let returned_state = ReturnedState {
@@ -163,8 +164,8 @@ fn with_returned_state(
     })
 }
 
-fn seal_context<'a>(input: &PlanInput<'a>) -> SealContext<'a> {
-    SealContext {
+fn encrypt_context<'a>(input: &PlanInput<'a>) -> StateContext<'a> {
+    StateContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     }

@@ -1,11 +1,11 @@
-//! Cursors of the gateway's lists. A cursor is sealed and deterministic, and is valid for one state of one list and
+//! Cursors of the gateway's lists. A cursor is encrypted and deterministic, and is valid for one state of one list and
 //! one principal.
 
 use toolgate_model::Digest;
 
 use crate::{
-    ClientStateSealer,
-    seal::{SealContext, SealPurpose},
+    ClientStateCipher,
+    client_state::{StateContext, StatePurpose},
 };
 
 /// Kinds of paged lists.
@@ -35,25 +35,29 @@ pub struct ListCursor {
 const FORMAT: u8 = 1;
 const DIGEST_LEN: usize = 16;
 
-/// Seals a cursor as text.
-pub fn seal(sealer: &ClientStateSealer, context: SealContext<'_>, cursor: &ListCursor) -> String {
+/// Encrypts a cursor as text.
+pub fn encrypt(
+    cipher: &ClientStateCipher,
+    context: StateContext<'_>,
+    cursor: &ListCursor,
+) -> String {
     let mut plain = Vec::with_capacity(2 + 4 + DIGEST_LEN);
     plain.extend_from_slice(&[FORMAT, cursor.kind.number()]);
     plain.extend_from_slice(&cursor.page.to_be_bytes());
     plain.extend_from_slice(&cursor.digest.0[..DIGEST_LEN]);
-    sealer.seal_stable(SealPurpose::Cursor, context, &plain)
+    cipher.encrypt_stable(StatePurpose::Cursor, context, &plain)
 }
 
 /// Opens a cursor and returns its page number. Returns `None` unless the text is a cursor of this kind, list digest
 /// and context.
-pub fn open(
-    sealer: &ClientStateSealer,
-    context: SealContext<'_>,
+pub fn decrypt(
+    cipher: &ClientStateCipher,
+    context: StateContext<'_>,
     text: &str,
     kind: ListKind,
     digest: &Digest,
 ) -> Option<u32> {
-    let plain = sealer.open(SealPurpose::Cursor, context, text)?;
+    let plain = cipher.decrypt(StatePurpose::Cursor, context, text)?;
     let (&[format, number], rest) = plain.split_first_chunk()?;
     let (page, of) = rest.split_first_chunk()?;
     let fits = format == FORMAT && number == kind.number() && of == &digest.0[..DIGEST_LEN];

@@ -6,11 +6,11 @@ use toolgate_model::Era;
 
 use crate::{
     Refusal,
+    client_state::StateContext,
     plan::{
         Plan, PlanInput,
         list_cursor::{self, ListCursor, ListKind},
     },
-    seal::SealContext,
     segmented_bytes::SegmentedBytes,
 };
 
@@ -25,7 +25,7 @@ pub(super) fn page(
     if params.is_some_and(|params| params.mistyped == Some("cursor")) {
         return Err(Refusal::InvalidParams("`cursor` must be a string".into()));
     }
-    let context = SealContext {
+    let context = StateContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     };
@@ -36,7 +36,7 @@ pub(super) fn page(
         None => (0, first),
         Some(text) => {
             let number =
-                list_cursor::open(input.sealer, context, text.as_str(), kind, &first.digest);
+                list_cursor::decrypt(input.cipher, context, text.as_str(), kind, &first.digest);
             let number = number.ok_or(Refusal::BadCursor)?;
             (number, page(number).ok_or(Refusal::BadCursor)?)
         }
@@ -47,8 +47,8 @@ pub(super) fn page(
             page: number + 1,
             digest: found.digest,
         };
-        // Sealed text needs no JSON escapes.
-        let next = list_cursor::seal(input.sealer, context, &next);
+        // Encrypted text needs no JSON escapes.
+        let next = list_cursor::encrypt(input.cipher, context, &next);
         Bytes::from(format!(",\"nextCursor\":\"{next}\"}}}}"))
     } else {
         Bytes::from_static(b"}}")

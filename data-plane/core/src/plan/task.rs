@@ -9,13 +9,13 @@ use toolgate_mcp::{ByteSpan, Envelope, envelope::MessageParams, method, text::qu
 
 use crate::{
     GatewayView, Grant, Refusal, ToolView,
+    client_state::{
+        StateContext,
+        task::{EXTENSION, TaskId},
+    },
     plan::{
         CallPlan, CallSpans, ClientProtocol, Plan, PlanInput, RequestTarget, call,
         find::{LocatedTarget, required_text},
-    },
-    seal::{
-        SealContext,
-        task::{EXTENSION, TaskId},
     },
     session::session_id::ClientCapabilities,
 };
@@ -80,11 +80,11 @@ pub(super) fn find(
 }
 
 fn open_target(input: &PlanInput<'_>, method: &'static str, text: &str) -> Option<TaskTarget> {
-    let context = SealContext {
+    let context = StateContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),
     };
-    let id = TaskId::open(input.sealer, context, text)?;
+    let id = TaskId::decrypt(input.cipher, context, text)?;
     let tool = input.gateway.tool(&id.tool).filter(|tool| {
         let owner = &tool.server.name.id;
         *owner == id.server && may_follow(input.gateway, input.caller.grant(), &tool.exposed)
@@ -130,7 +130,7 @@ pub(super) fn followed_task(
         returned_state: None,
         url_elicitation_result: None,
         has_stray_responses: false,
-        task_sealer: None,
+        task_cipher: None,
         spans: CallSpans {
             id: nowhere,
             params: nowhere,

@@ -28,7 +28,7 @@ pub enum BucketKey {
     Whole,
     /// Of a principal.
     Principal(Arc<Principal>),
-    /// Of a token, or of another proof.
+    /// Of an API token.
     Token(AuthnId),
     /// Of a team.
     Team(Slug),
@@ -61,6 +61,20 @@ impl RateLimitFilter {
         }
     }
 
+    /// Returns the quota of a limit per token. The number of tokens of a subject of an identity provider is not limited,
+    /// and one signed text may have several valid signatures: all of them share the quota of the principal.
+    fn proof_bucket(caller: &Caller) -> BucketKey {
+        match &caller.principal().subject {
+            PrincipalSubject::External { .. } => {
+                BucketKey::Principal(Arc::clone(caller.principal()))
+            }
+            PrincipalSubject::AllCallers
+            | PrincipalSubject::Token { .. }
+            | PrincipalSubject::Team(_)
+            | PrincipalSubject::User(_) => BucketKey::Token(caller.authn().id),
+        }
+    }
+
     /// Returns the quota that a request uses, or `None` if the limit does not apply to it. `call` is the planned call
     /// of a server; `None` before planning.
     pub fn bucket(&self, caller: &Caller, call: Option<&CallPlan>) -> Option<BucketKey> {
@@ -71,7 +85,7 @@ impl RateLimitFilter {
             return None;
         }
         match self.per {
-            RateLimitKey::Token => Some(BucketKey::Token(caller.authn().id)),
+            RateLimitKey::Token => Some(Self::proof_bucket(caller)),
             RateLimitKey::Principal => Some(BucketKey::Principal(Arc::clone(caller.principal()))),
             RateLimitKey::Team => match &caller.principal().subject {
                 PrincipalSubject::Team(team) => Some(BucketKey::Team(team.clone())),

@@ -5,13 +5,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use proptest::prelude::*;
 use toolgate_model::{
-    RateLimitKey, SnapshotResource, TokenSubject,
+    Principal, PrincipalSubject, RateLimitKey, SnapshotResource, TokenSubject, Uid,
     snapshot::{GatewayResource, TokenResource},
 };
 
 use super::*;
 use crate::{
-    Plan,
+    Authn, AuthnId, AuthnKind, Caller, Plan,
     fixture::{
         GatewayFixture, META, gateway, hash, insert, slug, test_servers, test_snapshot, token,
     },
@@ -167,6 +167,34 @@ fn each_key_selects_its_own_quota() {
     assert_eq!(buckets("few")[1], Some(BucketKey::Principal(ada)));
     assert_ne!(buckets("few")[0], buckets("all")[0]);
     assert_eq!(buckets("team")[2], Some(BucketKey::Team(slug("blue"))));
+}
+
+#[test]
+fn a_limit_per_token_is_shared_by_all_tokens_of_a_subject_of_an_identity_provider() {
+    let per_token = limit(RateLimitKey::Token, 1);
+    let world = world(vec![scoped(RateLimitScope::Gateway, per_token)]);
+    let admit = limits(world.gateway().policy.admit());
+    let external = |subject: &str, provider: &str, proof: u8| {
+        let subject = PrincipalSubject::External {
+            provider: slug("corp"),
+            uid: Uid::of(&provider),
+            subject: subject.into(),
+        };
+        let org = slug("acme");
+        let authn = Authn {
+            id: AuthnId([proof; 32]),
+            kind: AuthnKind::IdentityProvider,
+            expires: None,
+        };
+        let grant = Arc::clone(world.caller("all").grant());
+        let caller = Caller::new(Arc::new(Principal { org, subject }), grant, authn);
+        admit[0].bucket(&caller, None).unwrap()
+    };
+    let ada = external("ada", "corp", 1);
+    assert_eq!(external("ada", "corp", 2), ada);
+    assert_ne!(external("bob", "corp", 1), ada);
+    // The same text of another provider is another subject.
+    assert_ne!(external("ada", "other", 1), ada);
 }
 
 #[test]

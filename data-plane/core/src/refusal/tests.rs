@@ -41,6 +41,7 @@ fn status_and_code_follow_the_protocol() {
             429,
             -32603,
         ),
+        (Refusal::Loop(CdnLoopError::PassedBefore), 508, -32603),
         (Refusal::Overloaded, 503, -32603),
         (Refusal::NotConfigured, 503, -32603),
         (Refusal::GatewayDenied, 503, -32603),
@@ -105,4 +106,29 @@ fn an_upstream_failure_names_the_kind_of_its_target() {
     );
     let items = UpstreamFailure::TooManyOpen("tools");
     assert!(items.message_for("prompt").contains("your tools"));
+}
+
+#[test]
+fn a_415_and_a_406_name_what_is_accepted() {
+    let both = "application/json and text/event-stream";
+    for (refusal, status, accepted) in [
+        (
+            Refusal::MediaType,
+            415,
+            "`Content-Type` must be application/json",
+        ),
+        (
+            Refusal::ContentCoding,
+            415,
+            "`Content-Encoding` must be absent or identity",
+        ),
+        (
+            Refusal::NotAcceptable(both),
+            406,
+            "`Accept` must list application/json and text/event-stream",
+        ),
+    ] {
+        assert_eq!(refusal.status(), status);
+        assert!(refusal.to_string().starts_with(accepted), "{refusal}");
+    }
 }

@@ -10,8 +10,8 @@ use toolgate_mcp::{
 use toolgate_model::Era;
 
 use crate::{
+    client_state::task::EXTENSION,
     plan::{CallPlan, ClientProtocol},
-    seal::task::EXTENSION,
     session::{LogLevel, session_id::ClientCapabilities},
 };
 

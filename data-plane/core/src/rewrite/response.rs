@@ -42,8 +42,8 @@ pub struct ResponseRelay {
     id: u64,
     log_level: Option<LogLevel>,
     progress: Option<f64>,
-    /// Response whose `requestState` has to be sealed first.
-    awaiting_seal: Option<Bytes>,
+    /// Response whose `requestState` has to be encrypted first.
+    awaiting_encryption: Option<Bytes>,
     /// Code of the JSON-RPC error that answered the call.
     error_code: Option<i64>,
     answered: bool,
@@ -69,9 +69,9 @@ pub enum RelayAction {
     Cancelled(Box<str>),
     /// A modern server requests input of a legacy client before it continues.
     InputRequired(InputRequirement),
-    /// A modern server returned this `requestState` (JSON string as written) for a modern client. It has to be sealed
-    /// and passed to [`ResponseRelay::respond_with_sealed_state`].
-    SealState(Box<str>),
+    /// A modern server returned this `requestState` (JSON string as written) for a modern client. It has to be encrypted
+    /// and passed to [`ResponseRelay::respond_with_encrypted_state`].
+    EncryptState(Box<str>),
     /// A legacy server did not run the call of a modern client, because the user has to visit these URLs first.
     UrlElicitation(Vec<Elicitation>),
     /// Drop the message.
@@ -83,8 +83,8 @@ pub enum RelayAction {
 pub enum IncompleteResponse {
     /// See [`RelayAction::InputRequired`].
     InputRequired(InputRequirement),
-    /// See [`RelayAction::SealState`].
-    SealState(Box<str>),
+    /// See [`RelayAction::EncryptState`].
+    EncryptState(Box<str>),
     /// See [`RelayAction::UrlElicitation`].
     UrlElicitation(Vec<Elicitation>),
 }
@@ -134,7 +134,7 @@ impl ResponseRelay {
             id,
             log_level,
             progress: None,
-            awaiting_seal: None,
+            awaiting_encryption: None,
             error_code: None,
             answered: false,
             finished: false,
@@ -193,6 +193,17 @@ impl ResponseRelay {
             return RelayAction::Ignore;
         }
         self.answered |= ends;
+        if !notification::is_rendered_later(&answer.body)
+            && let Some(clean) = answer.without_case_variants()
+        {
+            return match (clean, ends) {
+                (Ok(clean), _) => self.on(&clean),
+                (Err(_ambiguous), true) => {
+                    RelayAction::Final(self.fail(UpstreamFailure::Malformed))
+                }
+                (Err(_ambiguous), false) => RelayAction::Ignore,
+            };
+        }
         match &answer.body {
             ServerMessageBody::Result(result) => {
                 if let Some(bare) = self.without_null_members(message, result) {
@@ -210,12 +221,12 @@ impl ResponseRelay {
                     return RelayAction::InputRequired(required);
                 }
                 let rewritten = self.exposed_result(message, result.span);
-                if let Some(state) = self.state_to_seal(&answer, result) {
+                if let Some(state) = self.state_to_encrypt(&answer, result) {
                     if state.len() > STATE_LIMIT {
                         return RelayAction::Final(self.fail(UpstreamFailure::StateTooLarge));
                     }
-                    self.awaiting_seal = Some(rewritten.unwrap_or_else(|| message.clone()));
-                    return RelayAction::SealState(state);
+                    self.awaiting_encryption = Some(rewritten.unwrap_or_else(|| message.clone()));
+                    return RelayAction::EncryptState(state);
                 }
                 let reply = match rewritten {
                     None => self.result_response(message, &answer, result, None),
@@ -266,13 +277,13 @@ impl ResponseRelay {
         }
     }
 
-    /// Completes the response that waits for its sealed state. `None` means that the state could not be sealed.
-    pub fn respond_with_sealed_state(&mut self, sealed: Option<&str>) -> ClientResponse {
-        let message = self.awaiting_seal.take();
-        let (Some(message), Some(sealed)) = (message, sealed) else {
+    /// Completes the response that waits for its encrypted state. `None` means that the state could not be encrypted.
+    pub fn respond_with_encrypted_state(&mut self, encrypted: Option<&str>) -> ClientResponse {
+        let message = self.awaiting_encryption.take();
+        let (Some(message), Some(encrypted)) = (message, encrypted) else {
             return self.fail(UpstreamFailure::NeedsInput);
         };
-        let reply = self.reread_result(&message, Some(&quote(sealed)));
+        let reply = self.reread_result(&message, Some(&quote(encrypted)));
         self.finish(reply)
     }
 
@@ -306,7 +317,7 @@ impl ResponseRelay {
             RelayAction::InputRequired(required) => {
                 Err(IncompleteResponse::InputRequired(required))
             }
-            RelayAction::SealState(state) => Err(IncompleteResponse::SealState(state)),
+            RelayAction::EncryptState(state) => Err(IncompleteResponse::EncryptState(state)),
             RelayAction::UrlElicitation(pages) => Err(IncompleteResponse::UrlElicitation(pages)),
             RelayAction::Progress(_)
             | RelayAction::Log(..)

@@ -2,6 +2,7 @@
 
 mod answers;
 mod asked;
+mod case_variants;
 mod properties;
 mod requests;
 mod shown;

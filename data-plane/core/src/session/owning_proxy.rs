@@ -1,4 +1,4 @@
-//! Proxy that owns state which cannot move, and its address for peers. It is only transmitted inside sealed text, so
+//! Proxy that owns state which cannot move, and its address for peers. It is only transmitted inside encrypted text, so
 //! that a client cannot make a proxy connect to an address of the client's choice.
 
 use toolgate_model::Slug;

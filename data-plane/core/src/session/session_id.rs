@@ -1,4 +1,4 @@
-//! Ids of legacy sessions. An id is the sealed state that any proxy needs to serve the session, so no table of sessions is
+//! Ids of legacy sessions. An id is the encrypted state that any proxy needs to serve the session, so no table of sessions is
 //! shared: a proxy holds only what it was asked to keep of a session, such as its open streams or its termination. An id is
 //! valid for [`LIFETIME`].
 
@@ -8,8 +8,8 @@ use toolgate_mcp::{apps, object, versions};
 use toolgate_model::Timestamp;
 
 use crate::{
-    Caller, ClientStateSealer, OwningProxy,
-    seal::{NONCE_LEN, SealContext, SealPurpose, task::EXTENSION},
+    Caller, ClientStateCipher, OwningProxy,
+    client_state::{NONCE_LEN, StateContext, StatePurpose, task::EXTENSION},
 };
 
 /// Number of random bytes in an id.
@@ -224,10 +224,10 @@ fn supports_app_pages(settings: &[u8]) -> bool {
 
 const FORMAT: u8 = 2;
 
-/// Seals an id: visible ASCII of at most [`crate::seal::TEXT_LIMIT`] characters.
+/// Encrypts an id: visible ASCII of at most [`crate::client_state::TEXT_LIMIT`] characters.
 pub fn mint(
-    sealer: &ClientStateSealer,
-    context: SealContext<'_>,
+    cipher: &ClientStateCipher,
+    context: StateContext<'_>,
     claims: &SessionClaims,
     nonce: &[u8; NONCE_LEN],
 ) -> String {
@@ -245,17 +245,17 @@ pub fn mint(
     // Builds that do not know the opener ignore what follows the owner.
     plain.extend_from_slice(&claims.opener.authn);
     plain.extend_from_slice(&claims.opener.tools);
-    sealer.seal(SealPurpose::Session, context, nonce, &plain)
+    cipher.encrypt(StatePurpose::Session, context, nonce, &plain)
 }
 
-/// Opens an id sealed for this gateway and principal within the last [`LIFETIME`].
-pub fn open(
-    sealer: &ClientStateSealer,
-    context: SealContext<'_>,
+/// Opens an id encrypted for this gateway and principal within the last [`LIFETIME`].
+pub fn decrypt(
+    cipher: &ClientStateCipher,
+    context: StateContext<'_>,
     text: &str,
     now: Timestamp,
 ) -> Option<SessionClaims> {
-    let plain = sealer.open(SealPurpose::Session, context, text)?;
+    let plain = cipher.decrypt(StatePurpose::Session, context, text)?;
     let (&[format, version, capabilities], rest) = plain.split_first_chunk()?;
     let (issued, rest) = rest.split_first_chunk()?;
     let (random, rest) = rest.split_first_chunk()?;

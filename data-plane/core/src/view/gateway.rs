@@ -19,10 +19,10 @@ use toolgate_model::{Digest, Era, ObjectName, Slug, TokenHash, Uid, UriMode};
 use crate::{
     Grant, PromptView, ServerView, ToolView,
     authn::external::GatewayTrust,
+    client_state::task,
     plan::{ResourceTarget, list_cursor::ListKind},
     policy::GatewayPolicy,
     refusal::Refusal,
-    seal::task,
     view::{
         list::{LIST_TTL_MS, ListCache, ListPage},
         resource::{self, ResourceIndex},

@@ -9,7 +9,10 @@ use std::{
 
 use toolgate_mcp::{
     ByteEdit, case_folding,
-    deceptive_text::{self, confusable::look_alike_keys},
+    deceptive_text::{
+        self,
+        confusable::{caseless_skeleton, look_alike_keys},
+    },
     headers::params::HeaderAnnotations,
     object::{self, ObjectMember},
     splice,
@@ -26,6 +29,10 @@ pub(crate) struct ReservedArguments {
     /// Names of fixed and hidden arguments, by their look-alike keys. Some servers read names without regard to case, or in a
     /// normal form, so that a name that looks alike sets the same argument.
     reserved: BTreeMap<Box<str>, Box<str>>,
+    /// The same names by their letters and digits alone. Some servers read `tenantId` as `tenant_id`.
+    spellings: BTreeMap<Box<str>, Box<str>>,
+    /// Arguments of the tool that have such a key too. They are arguments of their own.
+    declared: BTreeSet<Box<str>>,
     fixed: Vec<(Box<str>, Box<str>)>,
     /// Arguments that the server expects in headers; reserved ones are not exposed to clients.
     header_annotations: HeaderAnnotations,
@@ -47,10 +54,21 @@ impl ReservedArguments {
         let input = object::get(definition.as_bytes(), "inputSchema");
         let params = HeaderAnnotations::of_schema(input.unwrap_or(b"{}"));
         let fixed = shape.fixed.iter();
+        let spellings: BTreeMap<Box<str>, Box<str>> = reserved_names(shape)
+            .filter_map(|name| Some((spelling_key(name)?.into(), name.into())))
+            .collect();
+        let mut declared = BTreeSet::new();
+        declared_names(input.unwrap_or(b"{}"), MAX_SCHEMA_DEPTH, &mut |name| {
+            if spelling_key(name).is_some_and(|key| spellings.contains_key(key.as_str())) {
+                declared.insert(Box::from(name));
+            }
+        });
         Ok(Some(Box::new(Self {
             reserved: reserved_names(shape)
                 .flat_map(|name| look_alike_keys(name).map(|key| (key.into(), name.into())))
                 .collect(),
+            spellings,
+            declared,
             fixed: fixed
                 .map(|(name, json)| (name.as_str().into(), json.trim().into()))
                 .collect(),
@@ -71,8 +89,17 @@ impl ReservedArguments {
             if let Some(reserved) = keys.iter().find_map(|key| self.reserved.get(key.as_str())) {
                 return Err(refusal(&member.name, reserved).into());
             }
+            if let Some(reserved) = self.other_spelling(&member.name) {
+                return Err(refusal(&member.name, reserved).into());
+            }
         }
         Ok(())
+    }
+
+    /// Returns the reserved argument that this name spells in another convention, unless the tool has an argument of the name.
+    fn other_spelling(&self, name: &str) -> Option<&str> {
+        let reserved = self.spellings.get(spelling_key(name)?.as_str())?;
+        (!self.declared.contains(name)).then_some(reserved)
     }
 
     /// Returns the caller's arguments with the fixed ones, or `None` if none are fixed.
@@ -100,13 +127,40 @@ fn refusal(name: &str, reserved: &str) -> String {
     if name == reserved {
         return format!("argument `{shown}` cannot be set by callers: leave it out");
     }
+    let looks_alike = || {
+        let keys = look_alike_keys(reserved);
+        look_alike_keys(name).iter().any(|key| keys.contains(key))
+    };
     let relation = match case_folding::folded(name) == case_folding::folded(reserved) {
         true => "differs only by case from",
-        false => "looks like",
+        false if looks_alike() => "looks like",
+        false => "is another spelling of",
     };
     format!(
         "argument `{shown}` {relation} `{reserved}`, which cannot be set by callers: leave it out"
     )
+}
+
+/// Returns the letters and digits of a name in the form that look-alikes share; `None` if it has none. Names have the same key
+/// in all spelling conventions: `tenant_id`, `tenant-id`, `tenantId`, `TenantID`.
+fn spelling_key(name: &str) -> Option<String> {
+    let plain: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
+    (!plain.is_empty()).then(|| caseless_skeleton(&plain))
+}
+
+/// Passes the names of the arguments that a schema declares, those of its subschemas for the same object included.
+fn declared_names(schema: &[u8], depth: usize, pass: &mut impl FnMut(&str)) {
+    for member in object::members(schema) {
+        match &*member.name {
+            "properties" => object::members(member.value).for_each(|it| pass(&it.name)),
+            "allOf" | "anyOf" | "oneOf" if depth > 0 => {
+                for one in object::elements(member.value) {
+                    declared_names(one.of(member.value), depth - 1, pass);
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Names of the arguments that clients do not see.

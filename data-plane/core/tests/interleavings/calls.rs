@@ -28,7 +28,7 @@ impl World {
             work,
             extra: "",
         };
-        let planned = request.plan(&self.sealer, facts.as_ref(), self.now);
+        let planned = request.plan(&self.cipher, facts.as_ref(), self.now);
         self.begin(number, work, client, proxy, planned.unwrap());
     }
 

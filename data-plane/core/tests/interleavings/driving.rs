@@ -5,10 +5,10 @@ use toolgate_data_core::{
     OwningProxy,
     call::{
         CallEffect, CallEffects, CallEnd, CallEvent, CallMachine, CallOptions, ElicitationId,
-        PingOutcome, RetrySession, SealRequest, SessionRefusal, UpstreamEnd, UpstreamHead,
+        EncryptionRequest, PingOutcome, RetrySession, SessionRefusal, UpstreamEnd, UpstreamHead,
         UpstreamVerdict,
         elicitation::{ANSWER_TIMEOUT, MAX_PENDING},
-        request_state::{REQUEST_STATE_LIFETIME, SealedRequestState},
+        request_state::{EncryptedRequestState, REQUEST_STATE_LIFETIME},
         suspended::CallTicket,
         url_elicitation::{URL_ELICITATION_LIFETIME, UrlElicitation},
     },
@@ -65,10 +65,8 @@ impl World {
                 let responses = answers.responses.unwrap_or_default();
                 let answered = object::members(&responses).map(|member| {
                     let found = object::get(member.value, "by");
-                    assert!(
-                        found.is_none_or(|found| found == by.as_bytes()),
-                        "not theirs"
-                    );
+                    let is_theirs = found.is_none_or(|found| found == by.as_bytes());
+                    assert!(is_theirs, "not theirs");
                     member.name.to_string()
                 });
                 assert_eq!(answered.collect::<std::collections::BTreeSet<_>>(), round);
@@ -94,9 +92,10 @@ impl World {
                 };
                 return Some(CallEvent::SessionProbed(ping));
             }
-            CallEffect::ProbeSessionLater(_) | CallEffect::DiscardSession => {}
+            CallEffect::ProbeSessionLater(_)
+            | CallEffect::DiscardSession
+            | CallEffect::RefuseUpstream(_) => {}
             CallEffect::RespondUpstream(message) => self.told(id, &message),
-            CallEffect::RefuseUpstream(_) => {}
             CallEffect::SettleUpstream(verdict) => {
                 call.released |= !matches!(verdict, UpstreamVerdict::Failed { running: true, .. });
             }
@@ -123,7 +122,9 @@ impl World {
                 let proxy = call.proxy;
                 self.proxies[proxy].elicitations.remove(&own.random);
             }
-            CallEffect::Seal(content) => return Some(CallEvent::Sealed(self.seal(id, content))),
+            CallEffect::Encrypt(content) => {
+                return Some(CallEvent::Encrypted(self.encrypt(id, content)));
+            }
             CallEffect::Suspend(reply) => return self.suspend(id, &reply),
             CallEffect::Finish(end) => self.finish_call(id, end),
         }
@@ -180,7 +181,7 @@ impl World {
         registered.collect()
     }
 
-    fn seal(&mut self, id: CallId, content: SealRequest) -> Option<String> {
+    fn encrypt(&mut self, id: CallId, content: EncryptionRequest) -> Option<String> {
         let (handle, nonce) = (self.random(), self.nonce());
         if self.serial.is_multiple_of(23) {
             return None;
@@ -190,18 +191,18 @@ impl World {
         let (client, proxy) = (call.client, call.proxy);
         call.handle = None;
         match content {
-            SealRequest::RequestState(literal) => {
+            EncryptionRequest::RequestState(literal) => {
                 self.seen.insert("request state");
                 assert_eq!(&*literal, "\"s\"");
                 let until = self.now.after(REQUEST_STATE_LIFETIME);
-                let state = SealedRequestState {
+                let state = EncryptedRequestState {
                     request,
                     until,
                     literal,
                 };
-                state.seal(&self.sealer, self.seal_context(client), &nonce)
+                state.encrypt(&self.cipher, self.encrypt_context(client), &nonce)
             }
-            SealRequest::UrlElicitation { number, urls } => {
+            EncryptionRequest::UrlElicitation { number, urls } => {
                 self.seen.insert("url elicitation");
                 let elicitation = UrlElicitation {
                     request,
@@ -209,9 +210,9 @@ impl World {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.seal(&self.sealer, self.seal_context(client), &nonce))
+                Some(elicitation.encrypt(&self.cipher, self.encrypt_context(client), &nonce))
             }
-            SealRequest::Ticket => {
+            EncryptionRequest::Ticket => {
                 self.seen.insert("ticket");
                 call.handle = Some(handle);
                 let owner = OwningProxy::new(self.proxies[proxy].name.clone(), None);
@@ -220,7 +221,7 @@ impl World {
                     request,
                     owner,
                 };
-                Some(ticket.seal(&self.sealer, self.seal_context(client), &nonce))
+                Some(ticket.encrypt(&self.cipher, self.encrypt_context(client), &nonce))
             }
         }
     }
@@ -252,7 +253,7 @@ impl World {
             CallEvent::ClientDisconnected,
             CallEvent::Deadline,
             CallEvent::Drain,
-            CallEvent::Sealed(None),
+            CallEvent::Encrypted(None),
             CallEvent::SuspensionRefused,
             CallEvent::UpstreamMessage("{}".into()),
             CallEvent::UpstreamEnd(UpstreamEnd::Failed(UpstreamFailure::Broken)),
@@ -366,7 +367,7 @@ pub const RESOURCE_CONSTRUCTORS: [&str; 21] = [
     "continued",
     "retry",
     "round",
-    "seal",
+    "encrypt",
     "send client",
     "send upstream",
     "sent again by the client",
@@ -391,7 +392,7 @@ fn name(effect: &CallEffect) -> &'static str {
         CallEffect::SendClient(_) => "send client",
         CallEffect::AskClient(_) => "ask client",
         CallEffect::CloseElicitation(_) => "close elicitation",
-        CallEffect::Seal(_) => "seal",
+        CallEffect::Encrypt(_) => "encrypt",
         CallEffect::Suspend(_) => "suspend",
         CallEffect::Finish(_) => "finish",
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use toolgate_data_core::{
-    AuthnId, ClientStateSealer, Plan, PlanInput, View,
+    AuthnId, ClientStateCipher, Plan, PlanInput, View,
     plan::{CallPlan, EndpointRequest, PostedMessage, SessionLookup, plan},
     session::session_id::SessionClaims,
 };
@@ -136,7 +136,7 @@ impl CallRequest<'_> {
     /// The plan of the request and its body; `None` if it is refused.
     pub fn plan(
         &self,
-        sealer: &ClientStateSealer,
+        cipher: &ClientStateCipher,
         session: Option<&SessionClaims>,
         now: Timestamp,
     ) -> Option<(Arc<CallPlan>, Bytes)> {
@@ -182,7 +182,7 @@ impl CallRequest<'_> {
             }),
             trace: None,
             session,
-            sealer,
+            cipher,
             now,
         });
         if let Plan::Call(call) = planned {

@@ -69,7 +69,7 @@ impl World {
             work,
             extra: &extra,
         };
-        let Some((plan, body)) = request.plan(&self.sealer, None, self.now) else {
+        let Some((plan, body)) = request.plan(&self.cipher, None, self.now) else {
             return self.end(number, client, work);
         };
         assert_eq!(

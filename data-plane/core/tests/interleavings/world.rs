@@ -8,13 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use toolgate_data_core::{
-    ClientStateSealer, OwningProxy,
+    ClientStateCipher, OwningProxy,
     call::{
         CallMachine, CallTime, ElicitationId,
         suspended::{SuspensionHandle, SuspensionMachine},
     },
+    client_state::{StateContext, StateKey},
     plan::CallPlan,
-    seal::{SealContext, SealingKey},
     session::upstream_session::UpstreamSessionMachine,
     session::{
         ClientSessionMachine, StreamId,
@@ -40,7 +40,7 @@ pub type SessionName = [u8; RANDOM_LEN];
 pub struct World {
     pub now: Timestamp,
     pub serial: u64,
-    pub sealer: ClientStateSealer,
+    pub cipher: ClientStateCipher,
     pub gateway: Slug,
     pub principals: Vec<Principal>,
     /// Session ids of the clients that have one.
@@ -192,7 +192,7 @@ impl Call {
 
 impl World {
     pub fn new() -> Self {
-        let key = SealingKey {
+        let key = StateKey {
             epoch: 1,
             secret: Zeroizing::new(vec![1; 32]),
         };
@@ -203,7 +203,7 @@ impl World {
         Self {
             now: Timestamp(1_000),
             serial: 0,
-            sealer: ClientStateSealer::new(&[key]).unwrap(),
+            cipher: ClientStateCipher::new(&[key]).unwrap(),
             gateway: "main".parse().unwrap(),
             principals: PRINCIPALS.map(principal).to_vec(),
             sessions: Default::default(),
@@ -237,8 +237,8 @@ impl World {
         nonce
     }
 
-    pub fn seal_context(&self, client: usize) -> SealContext<'_> {
-        SealContext {
+    pub fn encrypt_context(&self, client: usize) -> StateContext<'_> {
+        StateContext {
             gateway: &self.gateway,
             principal: &self.principals[principal_of(client)],
         }
@@ -249,10 +249,10 @@ impl World {
         if let Some(text) = &self.sessions[client] {
             let stranger = (client + 1) % 2;
             let foreign =
-                session_id::open(&self.sealer, self.seal_context(stranger), text, self.now);
+                session_id::decrypt(&self.cipher, self.encrypt_context(stranger), text, self.now);
             assert_eq!(foreign, None, "a session opens for its principal only");
             if let Some(facts) =
-                session_id::open(&self.sealer, self.seal_context(client), text, self.now)
+                session_id::decrypt(&self.cipher, self.encrypt_context(client), text, self.now)
             {
                 return facts;
             }
@@ -266,7 +266,7 @@ impl World {
             owner: OwningProxy::new(self.proxies[0].name.clone(), None),
             opener: Default::default(),
         };
-        let text = session_id::mint(&self.sealer, self.seal_context(client), &facts, &nonce);
+        let text = session_id::mint(&self.cipher, self.encrypt_context(client), &facts, &nonce);
         self.sessions[client] = Some(text);
         facts
     }

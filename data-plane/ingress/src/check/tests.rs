@@ -23,10 +23,13 @@ fn ambiguous_header_names_are_rejected() {
 
 #[test]
 fn compressed_bodies_are_rejected() {
-    assert_eq!(judge("content-encoding", "gzip"), Err(Refusal::MediaType));
+    assert_eq!(
+        judge("content-encoding", "gzip"),
+        Err(Refusal::ContentCoding)
+    );
     assert_eq!(
         judge("content-encoding", "identity, br"),
-        Err(Refusal::MediaType)
+        Err(Refusal::ContentCoding)
     );
     assert_eq!(judge("content-encoding", "Identity"), Ok(()));
 }

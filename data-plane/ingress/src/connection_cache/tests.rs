@@ -27,6 +27,25 @@ fn each_distinct_token_is_hashed_once() {
 }
 
 #[test]
+fn a_connection_keeps_no_token_of_more_than_2_kib() {
+    let memo = TokenHashCache::default();
+    let hashed = Cell::new(0);
+    let key = Arc::new(1_u8);
+    let ask = |token: &str| {
+        memo.hash(&key, token, |_| {
+            hashed.set(hashed.get() + 1);
+            TokenHash([7; 32])
+        });
+        hashed.get()
+    };
+    let (longest, longer) = ("x".repeat(MAX_KEPT), "x".repeat(MAX_KEPT + 1));
+    assert_eq!(MAX_KEPT, 2_048);
+    assert_eq!([ask(&longest), ask(&longest)], [1, 1]);
+    assert_eq!([ask(&longer), ask(&longer)], [2, 3]);
+    assert_eq!(ask(&longest), 3, "the token before is kept");
+}
+
+#[test]
 fn a_slot_returns_its_value_only_as_the_stored_type() {
     let slot = CacheSlot::default();
     assert!(slot.get::<u8>().is_none());

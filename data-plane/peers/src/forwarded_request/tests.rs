@@ -20,6 +20,7 @@ fn names(headers: &HeaderMap) -> Vec<&str> {
 fn a_forwarded_request_has_only_the_headers_that_the_peer_needs() {
     let received = headers(&[
         "authorization",
+        "cdn-loop",
         "mcp-session-id",
         "traceparent",
         "cookie",
@@ -30,7 +31,7 @@ fn a_forwarded_request_has_only_the_headers_that_the_peer_needs() {
     assert_eq!(request.uri(), "https://localhost/main");
     assert_eq!(
         names(request.headers()),
-        ["authorization", "mcp-session-id", "traceparent"]
+        ["authorization", "cdn-loop", "mcp-session-id", "traceparent"]
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Barrier;
 
+use proptest::prelude::*;
 use toolgate_data_core::{Authn, AuthnId, AuthnKind, Grant};
 use toolgate_model::{AllowList, Principal};
 
@@ -9,6 +10,10 @@ use super::*;
 
 fn gateway(id: &str) -> ObjectName {
     ObjectName::new("acme".parse().unwrap(), id.parse().unwrap())
+}
+
+fn acme() -> Slug {
+    "acme".parse().unwrap()
 }
 
 fn subject(gateway_id: &str, tool: &str) -> Arc<CallSubject> {
@@ -58,7 +63,7 @@ fn a_reader_gets_past_records_and_then_each_further_one_once() {
     let (log, one) = (CallLog::default(), subject("tools", "git__search"));
     (0..5).for_each(|at| log.record(entry(&one, at)));
     let all = CallFilter::of_gateway(gateway("tools"));
-    let mut position = log.end();
+    let mut position = log.end(&acme());
     assert_eq!(
         numbers(&log.past(position, &all, Timestamp(0), 3)),
         [2, 3, 4]
@@ -77,7 +82,7 @@ fn a_reader_gets_past_records_and_then_each_further_one_once() {
 fn a_reader_that_falls_behind_is_told_how_many_records_it_lost() {
     let (log, one) = (CallLog::default(), subject("tools", "git__search"));
     let all = CallFilter::of_gateway(gateway("tools"));
-    let mut position = log.end();
+    let mut position = log.end(&acme());
     let written = KEPT_RECORDS as u64 + 100;
     (0..written).for_each(|at| log.record(entry(&one, at)));
     let page = log.follow(&mut position, &all, 10);
@@ -112,7 +117,8 @@ fn each_field_of_a_filter_selects() {
         ..entry(&search, 3)
     });
     let all = CallFilter::of_gateway(gateway("tools"));
-    let selected = |filter: CallFilter| numbers(&log.past(log.end(), &filter, Timestamp(0), 10));
+    let selected =
+        |filter: CallFilter| numbers(&log.past(log.end(&acme()), &filter, Timestamp(0), 10));
     assert_eq!(selected(all.clone()), [0, 2, 3]);
     let failed = true;
     assert_eq!(
@@ -154,7 +160,7 @@ fn each_field_of_a_filter_selects() {
         }),
         [3]
     );
-    let refused = log.past(log.end(), &all, Timestamp(0), 10).remove(1);
+    let refused = log.past(log.end(&acme()), &all, Timestamp(0), 10).remove(1);
     assert_eq!(refused.tool, "lokup\u{fffd}");
     assert_eq!(refused.reason, "unknown_tool");
 }
@@ -169,7 +175,7 @@ fn a_reader_of_a_gateway_gets_no_record_of_another_one_of_the_same_name() {
         })
     };
     let subjects = [of(Some("earlier")), of(Some("later")), of(None)];
-    let mut position = log.end();
+    let mut position = log.end(&acme());
     for (at, subject) in subjects.iter().enumerate() {
         log.record(entry(subject, at as u64));
     }
@@ -178,11 +184,14 @@ fn a_reader_of_a_gateway_gets_no_record_of_another_one_of_the_same_name() {
         gateway_uid: Some(Uid::of(&"later")),
         ..by_name.clone()
     };
-    assert_eq!(numbers(&log.past(log.end(), &later, Timestamp(0), 10)), [1]);
+    assert_eq!(
+        numbers(&log.past(log.end(&acme()), &later, Timestamp(0), 10)),
+        [1]
+    );
     let page = log.follow(&mut position, &later, 10);
     assert_eq!((numbers(&page.records), page.lost), (vec![1], 0));
     // A control plane of an earlier build names no identity.
-    let all = log.past(log.end(), &by_name, Timestamp(0), 10);
+    let all = log.past(log.end(&acme()), &by_name, Timestamp(0), 10);
     assert_eq!(numbers(&all), [0, 1, 2]);
 }
 
@@ -211,9 +220,132 @@ fn writers_on_all_threads_lose_nothing_but_what_a_reader_holds() {
         }
     });
     let all = CallFilter::of_gateway(gateway("tools"));
-    let records = log.past(log.end(), &all, Timestamp(0), KEPT_RECORDS);
+    let records = log.past(log.end(&acme()), &all, Timestamp(0), KEPT_RECORDS);
     assert_eq!(
         numbers(&records),
         (0..WRITERS * ENTRIES).collect::<Vec<_>>()
     );
+}
+
+fn of_organization(organization: usize) -> Arc<CallSubject> {
+    let org = format!("org-{organization}").parse().unwrap();
+    Arc::new(CallSubject {
+        gateway: ObjectName::new(org, "tools".parse().unwrap()),
+        ..CallSubject::clone(&subject("tools", "git__search"))
+    })
+}
+
+/// Organization of a test, as its readers see it.
+struct Tenant {
+    subject: Arc<CallSubject>,
+    filter: CallFilter,
+    written: u64,
+    position: LogPosition,
+    read: u64,
+    lost: u64,
+}
+
+impl Tenant {
+    fn new(log: &CallLog, organization: usize) -> Self {
+        let subject = of_organization(organization);
+        let filter = CallFilter::of_gateway(subject.gateway.clone());
+        Self {
+            position: log.end(&subject.gateway.org),
+            subject,
+            filter,
+            written: 0,
+            read: 0,
+            lost: 0,
+        }
+    }
+
+    fn write(&mut self, log: &CallLog, count: u64) {
+        for _ in 0..count {
+            log.record(entry(&self.subject, self.written));
+            self.written += 1;
+        }
+    }
+
+    fn follow(&mut self, log: &CallLog) {
+        let page = log.follow(&mut self.position, &self.filter, usize::MAX);
+        self.read += page.records.len() as u64;
+        self.lost += page.lost;
+    }
+
+    fn kept(&self, log: &CallLog) -> Vec<u64> {
+        let end = log.end(&self.subject.gateway.org);
+        numbers(&log.past(end, &self.filter, Timestamp(0), usize::MAX))
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn each_organization_keeps_its_share_and_sees_its_own_losses_only(
+        count in 1_usize..8,
+        steps in prop::collection::vec((0_usize..8, 0_u64..3_000, any::<bool>()), 1..24),
+    ) {
+        let log = CallLog::default();
+        let mut tenants: Vec<_> = (0..count).map(|id| Tenant::new(&log, id)).collect();
+        // The share that it has at least, whatever the others do.
+        let share = (KEPT_RECORDS / count.next_power_of_two()) as u64;
+        for (who, records, reads) in steps {
+            let tenant = &mut tenants[who % count];
+            let unread = tenant.written - tenant.read - tenant.lost;
+            tenant.write(&log, records);
+            if reads {
+                let lost = tenant.lost;
+                tenant.follow(&log);
+                prop_assert_eq!(tenant.read + tenant.lost, tenant.written);
+                prop_assert!(tenant.lost == lost || unread + records > share);
+            }
+        }
+        let mut all = 0;
+        for tenant in &mut tenants {
+            tenant.follow(&log);
+            prop_assert_eq!(tenant.read + tenant.lost, tenant.written);
+            let kept = tenant.kept(&log);
+            let newest = tenant.written.saturating_sub(share)..tenant.written;
+            prop_assert!(kept.ends_with(&newest.collect::<Vec<_>>()));
+            all += kept.len();
+        }
+        prop_assert!(all <= KEPT_RECORDS, "{}", all);
+    }
+}
+
+#[test]
+fn a_flood_of_one_organization_takes_no_record_of_another_and_does_not_show_in_its_numbers() {
+    let log = CallLog::default();
+    let (mut quiet, mut loud) = (Tenant::new(&log, 0), Tenant::new(&log, 1));
+    quiet.write(&log, 5);
+    loud.write(&log, 10 * KEPT_RECORDS as u64);
+    quiet.write(&log, 5);
+    quiet.follow(&log);
+    assert_eq!((quiet.read, quiet.lost), (10, 0));
+    assert_eq!(quiet.kept(&log), (0..10).collect::<Vec<_>>());
+    loud.follow(&log);
+    assert_eq!(loud.kept(&log).len(), KEPT_RECORDS / 2);
+    assert_eq!(loud.read + loud.lost, loud.written);
+}
+
+#[test]
+fn the_bound_holds_for_any_number_of_organizations_and_numbers_go_on_after_records_are_dropped() {
+    let log = CallLog::default();
+    let mut tenants: Vec<_> = (0..MAX_SHARES + 40)
+        .map(|id| Tenant::new(&log, id))
+        .collect();
+    for round in 0..3 {
+        for tenant in &mut tenants {
+            tenant.written = round * 30;
+            tenant.write(&log, 30);
+        }
+        let kept: usize = tenants.iter().map(|it| it.kept(&log).len()).sum();
+        assert_eq!(kept, KEPT_RECORDS, "round {round}");
+    }
+    for tenant in &mut tenants {
+        tenant.follow(&log);
+        assert_eq!(tenant.read + tenant.lost, 90);
+        assert_eq!(log.end(&tenant.subject.gateway.org).next, 90);
+    }
 }

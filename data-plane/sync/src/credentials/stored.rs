@@ -1,4 +1,4 @@
-//! Stored form of the credentials, sealed on disk.
+//! Stored form of the credentials, encrypted on disk.
 //!
 //! | version | form |
 //! |---|---|
@@ -20,7 +20,7 @@ use toolgate_model::{CredentialHosts, FieldPlace, ObjectName, Principal, Slug, T
 use zeroize::Zeroizing;
 
 use crate::{
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     secret::{self, SecretBytes},
 };
 
@@ -76,7 +76,10 @@ struct FirstVersionCredential {
 }
 
 /// Writes the credentials.
-pub(super) fn save(disk: &SealedDirectory, entries: Vec<CredentialEntry>) -> Result<(), DiskError> {
+pub(super) fn save(
+    disk: &EncryptedDirectory,
+    entries: Vec<CredentialEntry>,
+) -> Result<(), DiskError> {
     let stored = |(server, principal, held): CredentialEntry| {
         let (header, value, fields) = match &*held.value {
             UpstreamCredential::Header(it) => (it.name.to_string(), it.value.to_vec(), Vec::new()),
@@ -113,7 +116,7 @@ pub(super) fn save(disk: &SealedDirectory, entries: Vec<CredentialEntry>) -> Res
 }
 
 /// Reads the credentials. A file that is not valid is set aside.
-pub(super) fn load(disk: &SealedDirectory, view: &View) -> Vec<CredentialEntry> {
+pub(super) fn load(disk: &EncryptedDirectory, view: &View) -> Vec<CredentialEntry> {
     let Some(bytes) = disk.load(FILE) else {
         return Vec::new();
     };

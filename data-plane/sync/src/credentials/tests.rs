@@ -139,7 +139,7 @@ fn a_resolution_that_was_aborted_is_started_again_by_the_next_request() {
 #[tokio::test]
 async fn ti_12_credentials_of_a_deleted_organization_are_forgotten_in_memory_and_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let disk = Arc::new(EncryptedDirectory::open(folder.path()).unwrap());
     let (cache, _kept) = cache();
     let held = Arc::downgrade(&hold(&cache));
     let table = &cache.inner.table;
@@ -193,7 +193,7 @@ fn in_json(value: &[u8]) -> [u8; 32] {
 #[tokio::test]
 async fn se_14_a_credential_that_is_no_longer_referred_to_leaves_no_copy_in_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let disk = Arc::new(EncryptedDirectory::open(folder.path()).unwrap());
     let (cache, _kept) = cache();
     // A value has visible characters only.
     let value = masked_key(201).map(|byte| (b'!' + (byte % 90)) ^ crate::memory_search::MASK);

@@ -1,4 +1,4 @@
-//! Tests of the sealed files.
+//! Tests of the encrypted files.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -13,15 +13,15 @@ fn folder() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn saved_state_survives_a_restart() {
     let (_temporary, path) = folder();
-    SealedDirectory::open(&path)
+    EncryptedDirectory::open(&path)
         .unwrap()
         .save("view", b"first")
         .unwrap();
-    SealedDirectory::open(&path)
+    EncryptedDirectory::open(&path)
         .unwrap()
         .save("view", b"second")
         .unwrap();
-    let again = SealedDirectory::open(&path).unwrap();
+    let again = EncryptedDirectory::open(&path).unwrap();
     assert_eq!(again.load("view").unwrap().as_slice(), b"second");
     assert!(again.load("keys").is_none());
 }
@@ -29,7 +29,7 @@ fn saved_state_survives_a_restart() {
 #[test]
 fn files_are_private_and_encrypted() {
     let (_temporary, path) = folder();
-    SealedDirectory::open(&path)
+    EncryptedDirectory::open(&path)
         .unwrap()
         .save("view", b"a secret of ours")
         .unwrap();
@@ -44,7 +44,7 @@ fn files_are_private_and_encrypted() {
 #[test]
 fn a_damaged_swapped_or_cut_file_is_moved_aside() {
     let (_temporary, path) = folder();
-    let disk = SealedDirectory::open(&path).unwrap();
+    let disk = EncryptedDirectory::open(&path).unwrap();
     disk.save("view", b"content").unwrap();
     fs::copy(path.join("view.sealed"), path.join("keys.sealed")).unwrap();
     assert!(disk.load("keys").is_none());
@@ -60,8 +60,8 @@ fn a_damaged_swapped_or_cut_file_is_moved_aside() {
 #[test]
 fn a_key_readable_by_other_users_is_rejected_with_a_remedy() {
     let (_temporary, path) = folder();
-    SealedDirectory::open(&path).unwrap();
+    EncryptedDirectory::open(&path).unwrap();
     fs::set_permissions(path.join(KEY_FILE), fs::Permissions::from_mode(0o644)).unwrap();
-    let refused = SealedDirectory::open(&path).err().unwrap().to_string();
+    let refused = EncryptedDirectory::open(&path).err().unwrap().to_string();
     assert!(refused.contains("chmod 600"), "{refused}");
 }

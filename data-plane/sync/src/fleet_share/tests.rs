@@ -11,7 +11,7 @@ fn share(serving_proxies: u32) -> FleetShare {
 #[tokio::test]
 async fn the_share_told_last_survives_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let disk = Arc::new(EncryptedDirectory::open(folder.path()).unwrap());
     assert_eq!(load(&disk), NonZeroU32::MIN);
     let state = SyncState::new(&Readiness::new());
     apply(share(3), &state, Some(&disk)).await;
@@ -25,7 +25,7 @@ async fn the_share_told_last_survives_a_restart() {
 #[test]
 fn an_unreadable_share_is_one() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = SealedDirectory::open(folder.path()).unwrap();
+    let disk = EncryptedDirectory::open(folder.path()).unwrap();
     for bytes in [&[][..], &[0; 4], &[1; 9]] {
         disk.save(FILE, bytes).unwrap();
         assert_eq!(load(&disk), NonZeroU32::MIN);

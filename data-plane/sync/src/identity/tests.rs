@@ -119,7 +119,7 @@ async fn a_proxy_joins_once_and_reconnects_with_its_certificate() {
     assert_eq!(control.joined.load(Ordering::SeqCst), 1);
 }
 
-/// Returns the names of the sealed files in a directory.
+/// Returns the names of the encrypted files in a directory.
 fn files(folder: &std::path::Path) -> Vec<String> {
     let files = std::fs::read_dir(folder).unwrap();
     let mut names: Vec<_> = files

@@ -4,22 +4,22 @@ use toolgate_proto::credential::v1 as pb;
 
 use super::*;
 use crate::{
-    disk::SealedDirectory,
+    disk::EncryptedDirectory,
     memory_search::{copies_in_memory, masked_key, unmasked},
 };
 
 #[test]
 fn keys_in_use_and_their_file_leave_no_copy_of_the_keyring_in_memory() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let disk = Arc::new(EncryptedDirectory::open(folder.path()).unwrap());
     let keys: [[u8; 32]; 8] = std::array::from_fn(|at| masked_key(u8::try_from(at).unwrap()));
-    let seal_key = |(epoch, key): (u32, &[u8; 32])| pb::SealKey {
+    let encrypt_key = |(epoch, key): (u32, &[u8; 32])| pb::ClientStateKey {
         epoch,
         key: unmasked(key),
     };
     let answer = pb::Keyring {
         token_key: unmasked(&keys[0]),
-        seal_keys: (1..).zip(&keys[1..]).map(seal_key).collect(),
+        client_state_keys: (1..).zip(&keys[1..]).map(encrypt_key).collect(),
         unchanged: false,
     };
     let copies = || copies_in_memory(&keys).unwrap();

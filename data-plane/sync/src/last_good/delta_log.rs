@@ -1,4 +1,4 @@
-//! Append-only log of sealed records. Each record is sealed for its place: the base that the log belongs to, and its
+//! Append-only log of encrypted records. Each record is encrypted for its place: the base that the log belongs to, and its
 //! number. What is read back is a prefix of what was appended: a record that is incomplete, damaged, or of another place
 //! ends it.
 //!
@@ -6,7 +6,7 @@
 //! |---|---|
 //! | 4 | length of the rest, little-endian |
 //! | 24 | nonce |
-//! | all others | sealed content |
+//! | all others | encrypted content |
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -17,12 +17,12 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use crate::disk::{DiskError, FileId, SealedDirectory, io_error, read_limited};
+use crate::disk::{DiskError, EncryptedDirectory, FileId, io_error, read_limited};
 
 const PREFIX: &str = "view-";
 const SUFFIX: &str = ".log";
 
-/// Purpose of the records, as it is sealed with them.
+/// Purpose of the records, as it is encrypted with them.
 const PURPOSE: &[u8] = b"view.log";
 
 /// Open log, written by one task.
@@ -47,13 +47,13 @@ pub(super) struct LogContent {
 
 impl DeltaLog {
     /// Creates an empty log of this base.
-    pub(super) fn create(disk: &SealedDirectory, base: FileId) -> Result<Self, DiskError> {
+    pub(super) fn create(disk: &EncryptedDirectory, base: FileId) -> Result<Self, DiskError> {
         Self::resume(disk, base, &LogContent::default())
     }
 
     /// Opens the log of this base after what was read of it. The rest is cut off.
     pub(super) fn resume(
-        disk: &SealedDirectory,
+        disk: &EncryptedDirectory,
         base: FileId,
         content: &LogContent,
     ) -> Result<Self, DiskError> {
@@ -79,12 +79,16 @@ impl DeltaLog {
 
     /// Appends a record, which is durable afterwards. A failure leaves the log as it was, and the log usable; an error
     /// of [`Self::repair`] means that it is not.
-    pub(super) fn append(&mut self, disk: &SealedDirectory, plain: &[u8]) -> Result<(), DiskError> {
+    pub(super) fn append(
+        &mut self,
+        disk: &EncryptedDirectory,
+        plain: &[u8],
+    ) -> Result<(), DiskError> {
         let write = || -> io::Result<u64> {
-            let (_id, sealed) = disk.seal(&place(self.base, self.records), plain)?;
-            let length = u32::try_from(sealed.len());
+            let (_id, encrypted) = disk.encrypt(&place(self.base, self.records), plain)?;
+            let length = u32::try_from(encrypted.len());
             let length = length.map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
-            let record = [length.to_le_bytes().as_slice(), &sealed].concat();
+            let record = [length.to_le_bytes().as_slice(), &encrypted].concat();
             self.file.write_all_at(&record, self.length)?;
             self.file.sync_data()?;
             Ok(record.len() as u64)
@@ -113,7 +117,7 @@ impl DeltaLog {
 }
 
 /// Reads the log of this base; `None` if that fails. A log that does not exist is empty.
-pub(super) fn read(disk: &SealedDirectory, base: FileId) -> Option<LogContent> {
+pub(super) fn read(disk: &EncryptedDirectory, base: FileId) -> Option<LogContent> {
     let path = log_path(disk.folder(), base);
     let bytes = match read_limited(&path) {
         Ok(bytes) => bytes,
@@ -134,17 +138,18 @@ pub(super) fn read(disk: &SealedDirectory, base: FileId) -> Option<LogContent> {
     Some(content)
 }
 
-fn parse(disk: &SealedDirectory, base: FileId, bytes: &[u8]) -> LogContent {
+fn parse(disk: &EncryptedDirectory, base: FileId, bytes: &[u8]) -> LogContent {
     let mut content = LogContent::default();
     let mut rest = bytes;
     while let Some((length, after)) = rest.split_first_chunk::<4>() {
         let length = u32::from_le_bytes(*length);
-        let sealed = usize::try_from(length).ok();
-        let Some((sealed, after)) = sealed.and_then(|length| after.split_at_checked(length)) else {
+        let encrypted = usize::try_from(length).ok();
+        let Some((encrypted, after)) = encrypted.and_then(|length| after.split_at_checked(length))
+        else {
             break;
         };
         let number = content.records.len() as u64;
-        let Some((_id, record)) = disk.open_sealed(&place(base, number), sealed) else {
+        let Some((_id, record)) = disk.decrypt(&place(base, number), encrypted) else {
             break;
         };
         content.records.push(record);
@@ -155,7 +160,7 @@ fn parse(disk: &SealedDirectory, base: FileId, bytes: &[u8]) -> LogContent {
 }
 
 /// Deletes the logs of other bases, which a crash may have left.
-pub(super) fn remove_others(disk: &SealedDirectory, base: Option<FileId>) {
+pub(super) fn remove_others(disk: &EncryptedDirectory, base: Option<FileId>) {
     let own = base.map(|base| log_path(disk.folder(), base));
     let Ok(files) = fs::read_dir(disk.folder()) else {
         return;
@@ -181,7 +186,7 @@ fn log_path(folder: &Path, base: FileId) -> PathBuf {
     folder.join(format!("{PREFIX}{id}{SUFFIX}"))
 }
 
-/// Place of a record, as it is sealed with it.
+/// Place of a record, as it is encrypted with it.
 fn place(base: FileId, record: u64) -> Vec<u8> {
     [PURPOSE, &base.0, &record.to_le_bytes()].concat()
 }

@@ -10,7 +10,7 @@ use super::{
     delta_log::{self, DeltaLog, LogContent},
     stored_updates::{StoredUpdates, delta_to_bytes, from_bytes, snapshot_to_bytes, stored_length},
 };
-use crate::disk::{DiskError, FileId, PreparedFile, SealedDirectory};
+use crate::disk::{DiskError, EncryptedDirectory, FileId, PreparedFile};
 
 /// Length up to which a log is not replaced by a new base, in bytes.
 const MIN_LOG: u64 = 4 * 1024 * 1024;
@@ -25,7 +25,7 @@ const COMPACTION_FILE: &str = "view-compacted.new";
 
 /// Files of the saved configuration.
 pub(crate) struct SavedConfig {
-    disk: Arc<SealedDirectory>,
+    disk: Arc<EncryptedDirectory>,
     /// Snapshot that the files hold.
     saved: Arc<Snapshot>,
     /// Log of the base. Without one, the next change is saved as a new base.
@@ -64,7 +64,7 @@ pub(super) struct PreparedCheckpoint {
 
 impl SavedConfig {
     /// Creates files that hold nothing.
-    pub(crate) fn empty(disk: Arc<SealedDirectory>) -> Self {
+    pub(crate) fn empty(disk: Arc<EncryptedDirectory>) -> Self {
         Self {
             disk,
             saved: Arc::default(),
@@ -78,7 +78,7 @@ impl SavedConfig {
     }
 
     /// Reads the files. Returns the push that delivers their content, if there is one.
-    pub(crate) fn load(disk: &Arc<SealedDirectory>) -> (Option<ReceivedUpdate>, Self) {
+    pub(crate) fn load(disk: &Arc<EncryptedDirectory>) -> (Option<ReceivedUpdate>, Self) {
         let mut files = Self::empty(Arc::clone(disk));
         let stored = read(disk);
         let base = stored.as_ref().map(|stored| stored.base);
@@ -166,14 +166,14 @@ impl SavedConfig {
 
     /// Writes a base with `snapshot` that is to replace a long log, beside the files in use.
     pub(super) fn prepare(
-        disk: &SealedDirectory,
+        disk: &EncryptedDirectory,
         snapshot: &Arc<Snapshot>,
     ) -> Result<PreparedCheckpoint, DiskError> {
         Self::write_base(disk, COMPACTION_FILE, snapshot)
     }
 
     fn write_base(
-        disk: &SealedDirectory,
+        disk: &EncryptedDirectory,
         temporary: &str,
         snapshot: &Arc<Snapshot>,
     ) -> Result<PreparedCheckpoint, DiskError> {
@@ -270,7 +270,7 @@ fn used_after(saved: &Snapshot, used: Option<u64>, delta: &Delta) -> u64 {
 }
 
 /// Reads the files, without a change of them apart from a damaged base, which is moved aside.
-fn read(disk: &SealedDirectory) -> Option<StoredConfig> {
+fn read(disk: &EncryptedDirectory) -> Option<StoredConfig> {
     let base = disk.load_file(FILE)?;
     if base.length > LONG_READ {
         let mebibytes = base.length >> 20;

@@ -16,7 +16,7 @@ use toolgate_model::Snapshot;
 
 use super::saved_config::{PreparedCheckpoint, SavedConfig};
 use crate::{
-    disk::{DiskError, SealedDirectory},
+    disk::{DiskError, EncryptedDirectory},
     options::ProxyContext,
 };
 
@@ -31,7 +31,7 @@ type Compaction = JoinHandle<Result<PreparedCheckpoint, DiskError>>;
 
 struct SnapshotWriter {
     files: Arc<Mutex<SavedConfig>>,
-    disk: Arc<SealedDirectory>,
+    disk: Arc<EncryptedDirectory>,
     saved: Arc<Snapshot>,
     compaction: Option<Compaction>,
     /// The last write failed.
@@ -42,7 +42,7 @@ struct SnapshotWriter {
 pub(crate) async fn save_changes(
     mut snapshots: watch::Receiver<Arc<Snapshot>>,
     files: SavedConfig,
-    disk: Arc<SealedDirectory>,
+    disk: Arc<EncryptedDirectory>,
     context: ProxyContext,
 ) {
     let holds_deleted = files.holds_deleted_organization();

@@ -75,6 +75,7 @@ fn health(id: &str, state: HealthState, outages: u32) -> ServerHealth {
         failure: "upstream_timeout".to_owned(),
         detail: String::new(),
         outages,
+        endpoints: Vec::new(),
     }
 }
 
@@ -131,4 +132,35 @@ fn a_report_has_a_limit_and_the_rest_follows() {
         reported.accept(changes);
     }
     assert!(!reported.is_behind(&many));
+}
+
+#[test]
+fn an_endpoint_that_no_longer_fails_is_reported_though_its_server_never_failed() {
+    let endpoint = toolgate_model::Endpoint {
+        url: "https://a.example/".parse().unwrap(),
+        region: None,
+    };
+    let mut git = ServerHealth::available(
+        health("git", HealthState::Available, 0).server,
+        Timestamp(1),
+    );
+    git.endpoints.push(toolgate_model::EndpointFailure {
+        endpoint,
+        failing_since: Timestamp(1),
+        failure: "upstream_unreachable".to_owned(),
+        detail: String::new(),
+    });
+    let mut reported = ReportedState::default();
+    reported.accept(vec![git.clone()]);
+    let told = reported.changes(&[], Timestamp(9));
+    let [gone] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (gone.state, gone.endpoints.len()),
+        (HealthState::Available, 0)
+    );
+    assert!(gone.is_past(Timestamp(9)), "nothing is kept of it");
+    reported.accept(told);
+    assert_eq!(reported.changes(&[], Timestamp(10)), []);
 }

@@ -369,10 +369,66 @@ async fn a_cold_start_without_a_control_plane_serves_the_saved_configuration() {
 }
 
 #[tokio::test]
+async fn a_saved_configuration_whose_revocations_are_gone_is_served_by_no_start_until_a_control_plane_sends_one()
+ {
+    for damage in [None, Some(&b"damaged"[..])] {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().join("proxy");
+        let fake = FakeControlPlane::new(small(5));
+        let (before, trigger) = machine();
+        let link = ControlPlaneTransport::Memory(fake.dialer());
+        start(options_in(&data_dir, link), &before).unwrap();
+        before.readiness.ready().await;
+        assert_eq!(trigger.drain(HANG_GUARD).await.to_string(), "drained");
+        let revoked = data_dir.join("revoked.sealed");
+        assert!(data_dir.join("view.sealed").exists() && revoked.exists());
+        match damage {
+            None => std::fs::remove_file(&revoked).unwrap(),
+            Some(bytes) => std::fs::write(&revoked, bytes).unwrap(),
+        }
+
+        for _start in 0..2 {
+            let (nobody, incoming) = memory::pair();
+            drop(incoming);
+            let (alone, trigger) = machine();
+            let link = ControlPlaneTransport::Memory(nobody);
+            let handle = start(options_in(&data_dir, link), &alone).unwrap();
+            assert!(!alone.readiness.is_ready());
+            assert_eq!(handle.current().counts(), [0, 0, 0]);
+            assert_eq!(trigger.drain(HANG_GUARD).await.to_string(), "drained");
+        }
+        let (after, _trigger) = machine();
+        let link = ControlPlaneTransport::Memory(fake.dialer());
+        let handle = start(options_in(&data_dir, link), &after).unwrap();
+        after.readiness.ready().await;
+        assert_eq!(handle.current().counts(), [1, 1, 1]);
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_was_never_connected_goes_on_after_a_restart_with_its_first_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let data_dir = folder.path().join("proxy");
+    let (nobody, incoming) = memory::pair();
+    drop(incoming);
+    let (before, trigger) = machine();
+    let link = ControlPlaneTransport::Memory(nobody);
+    start(options_in(&data_dir, link), &before).unwrap();
+    assert!(data_dir.join("revoked.sealed").exists(), "ahead of a push");
+    assert_eq!(trigger.drain(HANG_GUARD).await.to_string(), "drained");
+    let fake = FakeControlPlane::new(small(5));
+    let (after, _trigger) = machine();
+    let link = ControlPlaneTransport::Memory(fake.dialer());
+    let handle = start(options_in(&data_dir, link), &after).unwrap();
+    after.readiness.ready().await;
+    assert_eq!(handle.current().counts(), [1, 1, 1]);
+}
+
+#[tokio::test]
 async fn a_damaged_saved_copy_does_not_prevent_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data_dir = folder.path().join("proxy");
-    SealedDirectory::open(&data_dir)
+    EncryptedDirectory::open(&data_dir)
         .unwrap()
         .save(last_good::FILE, b"nonsense")
         .unwrap();

@@ -95,12 +95,14 @@ fn rows() -> Vec<MethodRow> {
     ]
 }
 
-/// Methods of requests, as the protocol crate has them.
+/// Methods of requests of clients, as the protocol crate has them.
 fn known_methods() -> BTreeSet<&'static str> {
+    let of_servers = [method::ELICITATION, method::SAMPLING, method::ROOTS];
     let values = METHODS.split("pub const ").skip(1).filter_map(|rest| {
         let (name, rest) = rest.split_once(": &str = \"")?;
         let (value, _) = rest.split_once('"')?;
-        (!name.starts_with("META_") && !value.starts_with("notifications/")).then_some(value)
+        let is_request = !name.starts_with("META_") && !value.starts_with("notifications/");
+        (is_request && !of_servers.contains(&value)).then_some(value)
     });
     values.collect()
 }

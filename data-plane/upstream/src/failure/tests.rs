@@ -47,10 +47,10 @@ fn a_call_is_retried_only_if_nothing_was_sent_or_the_session_was_unknown() {
     for (error, expected) in errors {
         assert_eq!(is_retryable(&error), expected, "{error}");
     }
-    assert!(is_endpoint_unreachable(&connect(ErrorKind::TimedOut)));
-    assert!(!is_endpoint_unreachable(&ClientError::Egress(exhausted())));
+    assert!(connect(ErrorKind::TimedOut).is_endpoint_unreachable());
+    assert!(!ClientError::Egress(exhausted()).is_endpoint_unreachable());
     let cut = ClientError::Egress(EgressError::Broken("reset".to_owned()));
-    assert!(!is_endpoint_unreachable(&cut), "it may have been sent");
+    assert!(!cut.is_endpoint_unreachable(), "it may have been sent");
     let failure = of(&ClientError::Egress(exhausted()));
     assert_eq!(failure, UpstreamFailure::ResourcesExhausted);
 }

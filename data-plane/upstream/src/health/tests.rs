@@ -115,3 +115,47 @@ fn a_description_is_cut_at_a_character() {
     assert!(detail.len() <= HEALTH_DETAIL && detail.starts_with("\u{e9} \u{e9}"));
     assert_eq!(failure.detail_of(UpstreamFailure::Timeout), "");
 }
+
+fn failing_endpoint(url: &str) -> EndpointFailure {
+    EndpointFailure {
+        endpoint: toolgate_model::Endpoint {
+            url: url.parse().unwrap(),
+            region: None,
+        },
+        failing_since: Timestamp(500),
+        failure: "upstream_unreachable".to_owned(),
+        detail: String::new(),
+    }
+}
+
+#[test]
+fn a_server_that_answers_is_reported_for_as_long_as_one_of_its_endpoints_fails() {
+    let (monitor, git) = (HealthMonitor::default(), name("git"));
+    let (current, now) = (reported(&git, 1), Timestamp(1_000));
+    monitor.configure(current);
+    let failing = vec![failing_endpoint("https://a.example/")];
+    let changes = monitor.changes();
+    monitor.set_failing_endpoints(reported(&git, 2), failing.clone());
+    assert_eq!(monitor.servers(now), [], "of another configuration");
+    monitor.set_failing_endpoints(current, failing.clone());
+    assert!(changes.has_changed().unwrap());
+    let shown = monitor.servers(Timestamp(u64::MAX)).remove(0);
+    assert_eq!(
+        (shown.state, shown.recovered),
+        (HealthState::Available, None)
+    );
+    assert_eq!(shown.endpoints, failing);
+    // An outage of the whole server neither hides the endpoint nor outlasts it.
+    fail_as(&monitor, current, 2_000);
+    assert_eq!(monitor.servers(now)[0].endpoints, failing);
+    monitor.set_failing_endpoints(current, Vec::new());
+    monitor.recover(current, Timestamp(3_000));
+    let shown = monitor.servers(Timestamp(3_000)).remove(0);
+    assert_eq!((shown.outages, shown.endpoints), (1, Vec::new()));
+    // A server that never failed itself leaves nothing behind.
+    let wiki = name("wiki");
+    monitor.configure(reported(&wiki, 1));
+    monitor.set_failing_endpoints(reported(&wiki, 1), failing);
+    monitor.set_failing_endpoints(reported(&wiki, 1), Vec::new());
+    assert!(monitor.servers(now).iter().all(|it| it.server == git));
+}

@@ -149,6 +149,56 @@ async fn what_is_known_of_a_server_is_vetted_before_the_proxy_is_asked() {
     assert!(heads.lock().unwrap().is_empty());
 }
 
+/// A proxy resolves names with servers of its own: that a name has no address here does not show that it leads nowhere.
+#[tokio::test]
+async fn names_of_metadata_services_are_refused_before_the_proxy_is_asked() {
+    let (proxy, heads) =
+        scripted_proxy(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n").await;
+    for host in [
+        "metadata.google.internal",
+        "METADATA.google.Internal",
+        "metadata.google.internal.",
+        "metadata.goog",
+        "metadata",
+        "instance-data",
+        "instance-data.ec2.internal",
+        "metadata.azure.internal",
+        "metadata.tencentyun.com",
+        // Addresses, in every spelling that resolvers read.
+        "169.254.169.254",
+        "169.254.169.254.",
+        "0xa9fea9fe",
+        "0xa9.0xfe.0xa9.0xfe",
+        "0251.0376.0251.0376",
+        "2852039166",
+        "169.254.43518",
+        "[::ffff:169.254.169.254]",
+        "[fd00:ec2::254]",
+        "[fd20:ce::254]",
+        "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
+        // Services that answer with the address in the name.
+        "169.254.169.254.nip.io",
+        "x.169-254-169-254.sslip.io",
+        "a9fea9fe.nip.io",
+    ] {
+        for (url, plain) in [
+            (format!("https://{host}/latest"), false),
+            (format!("http://{host}/latest"), true),
+        ] {
+            let error = request(proxy, NOWHERE, &url, plain).await.unwrap_err();
+            assert_eq!(error.class(), EgressErrorClass::Denied, "{url}: {error}");
+        }
+    }
+    assert!(heads.lock().unwrap().is_empty());
+    for host in ["metadata.example.com", "1169.254.169.254.example.com"] {
+        let url = format!("https://{host}/");
+        let error = request(proxy, NOWHERE, &url, false).await.unwrap_err();
+        assert_eq!(error.class(), EgressErrorClass::ForwardProxy, "{host}");
+    }
+}
+
 #[tokio::test]
 async fn a_tunnel_names_host_and_port_and_the_refusal_names_the_proxy() {
     let (proxy, heads) =

@@ -94,7 +94,15 @@ fn no_allowed_network_permits_a_metadata_service() {
     for text in [
         "169.254.169.254",
         "::ffff:169.254.169.254",
+        "169.254.170.23",
+        "169.254.0.23",
+        "169.254.42.42",
         "fd00:ec2::254",
+        "fd00:ec2::23",
+        "fd20:ce::254",
+        "fd00:c1::a9fe:a9fe",
+        "fd00:42::42",
+        "fe80::a9fe:a9fe",
         "2002:a9fe:a9fe::",
         // Teredo: the address is inverted.
         "2001:0:1::5601:5601",

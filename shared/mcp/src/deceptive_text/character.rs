@@ -6,13 +6,30 @@ const TEXT_PRESENTATION: char = '\u{fe0e}';
 const EMOJI_PRESENTATION: char = '\u{fe0f}';
 const COMBINING_KEYCAP: char = '\u{20e3}';
 
-/// Returns `true` if a character is invisible, changes the text direction, or controls a terminal. Line breaks and tabs
-/// do not count. Joiners and variation selectors do, although some positions make them legitimate.
+/// Returns `true` if a character is invisible, changes the text direction, controls a terminal, or has no meaning that a
+/// reader and a model share. Line breaks and tabs do not count. Joiners and variation selectors do, although some positions make them legitimate.
 pub fn is_deceptive(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control() && !matches!(c, '\n' | '\r' | '\t');
     }
-    c.is_control() || is_bidi_control(c) || is_default_ignorable(c) || is_blank(c)
+    c.is_control()
+        || is_bidi_control(c)
+        || is_default_ignorable(c)
+        || is_blank(c)
+        || is_noncharacter(c)
+        || is_private_use(c)
+}
+
+/// `Noncharacter_Code_Point` of `PropList.txt`: code points that are never assigned. Programs show nothing for them, or a
+/// box, or remove them.
+fn is_noncharacter(c: char) -> bool {
+    let c = u32::from(c);
+    matches!(c, 0xfdd0..=0xfdef) || matches!(c & 0xffff, 0xfffe..=0xffff)
+}
+
+/// General category `Co`: what they show is agreed between programs, or nothing.
+fn is_private_use(c: char) -> bool {
+    matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}')
 }
 
 /// `Bidi_Control` of `PropList.txt` (UAX #9).

@@ -3,16 +3,16 @@
 
 use std::borrow::Cow;
 
-use crate::{object, text::quote_into};
+use crate::{limits::FrameLimits, object, text::quote_into};
 
 use super::{contained_in_json, escaped};
 
-/// Members whose text is displayed.
-const DISPLAYED: &[&str] = &["title", "description", "message"];
-/// Members whose lists of texts are displayed.
-const DISPLAYED_LISTS: &[&str] = &["enumNames"];
+/// Members whose text is displayed, to people or to models.
+const DISPLAYED: &[&str] = &["title", "description", "message", "$comment"];
+/// Members whose lists of texts are displayed. Programs do not compare examples.
+const DISPLAYED_LISTS: &[&str] = &["enumNames", "examples"];
 /// Members that hold data of programs.
-const DATA: &[&str] = &["default", "const", "enum", "examples", "_meta"];
+const DATA: &[&str] = &["default", "const", "enum", "_meta"];
 /// Members of a schema whose members are named by its author, so that a name has no meaning of its own.
 const NAMED: &[&str] = &[
     "properties",
@@ -21,8 +21,10 @@ const NAMED: &[&str] = &[
     "$defs",
     "definitions",
 ];
-/// Maximum depth of nested values that are escaped.
-const MAX_DEPTH: usize = 32;
+/// Maximum depth of nested values that are escaped: that of messages and definitions that are passed on.
+const MAX_DEPTH: usize = FrameLimits::DEFINITION.depth as usize;
+/// Maximum depth of an object that a user is shown as a whole.
+const MAX_SHOWN_DEPTH: usize = 32;
 
 /// Returns the object with deceptive characters in displayed texts shown as `\u{…}`. `also` lists more members of the
 /// object itself whose text is displayed. An object without such characters is returned as it is.
@@ -52,7 +54,7 @@ pub fn escaped_display_members<'a>(object: &'a [u8], also: &[&str]) -> Cow<'a, [
 /// Returns `true` if all texts of an object can be found and escaped: its strings can be decoded, no object in it has a member
 /// twice, and it is nested no deeper than is searched.
 pub fn is_displayable(object: &[u8]) -> bool {
-    is_displayable_within(object, MAX_DEPTH)
+    is_displayable_within(object, MAX_SHOWN_DEPTH)
 }
 
 fn is_displayable_within(value: &[u8], depth: usize) -> bool {

@@ -51,6 +51,35 @@ fn characters_that_render_as_nothing_are_found_in_names_and_texts() {
 }
 
 #[test]
+fn noncharacters_and_private_use_characters_are_found_in_names_and_texts_and_shown_as_escapes() {
+    let of_planes = (0..=16).flat_map(|plane| [(plane << 16) | 0xfffe, (plane << 16) | 0xffff]);
+    let private = [
+        0xe000, 0xf123, 0xf8ff, 0xf_0000, 0xf_fffd, 0x10_0000, 0x10_fffd,
+    ];
+    for code in (0xfdd0..=0xfdef).chain(of_planes).chain(private) {
+        let c = char::from_u32(code).unwrap();
+        let text = format!("re{c}ad");
+        assert!(contained_in(&text) && contained_in_name(&text), "{code:x}");
+        assert_eq!(escaped(&text), format!("re{}ad", c.escape_unicode()));
+        let json = serde_json::json!({ "a": [text] }).to_string();
+        assert!(contained_in_json(json.as_bytes()), "{code:x}");
+    }
+    for joiner in ['\u{200c}', '\u{200d}', '\u{fe0f}'] {
+        assert!(contained_in(&format!("\u{fdd0}{joiner}x")), "{joiner:?}");
+    }
+    for shown in [
+        "\u{fdcf}",
+        "\u{fdf0}",
+        "\u{fffd}",
+        "\u{d7ff}",
+        "\u{f900}",
+        "\u{1fffd}",
+    ] {
+        assert!(!contained_in(shown), "{shown:?}");
+    }
+}
+
+#[test]
 fn runs_of_joiners_are_flagged_after_any_character() {
     for base in ["é", "я", "日", "م", "क", "👩", "❤\u{fe0f}", "a", ""] {
         for run in [

@@ -1,6 +1,5 @@
-//! Normalization of definitions. A `null` member that the schema has optional is removed, and so is a member whose name
-//! differs from one of the schema by case only: a client may take it for that one. A schema of arguments
-//! without a `type` gets `object`, which is all that arguments can be. Any other deviation from the types of the schema
+//! Normalization of definitions. A `null` member that the schema has optional is removed. A schema of arguments without a
+//! `type` gets `object`, which is all that arguments can be. Any other deviation from the types of the schema
 //! is an error. A definition without deviations stays as it is, byte for byte.
 
 use std::borrow::Cow;
@@ -22,9 +21,6 @@ pub struct MistypedMember {
     /// Type of the schema, in words.
     pub expected: &'static str,
 }
-
-/// Members that name a definition. They are checked where definitions are read.
-const IDENTITY: [&str; 3] = ["name", "uri", "uriTemplate"];
 
 const OBJECT: &str = "an object";
 const LIST: &str = "a list";
@@ -55,16 +51,7 @@ fn object_with<'a>(
     if !json.starts_with(b"{") {
         return mistyped(path, OBJECT);
     }
-    let identity: &[&str] = match path {
-        "" => &IDENTITY,
-        _ => &[],
-    };
-    let names = || {
-        let checked = members.iter().map(|member| member.name);
-        checked.chain(identity.iter().copied())
-    };
-    let (variants, present): (Vec<_>, Vec<ObjectMember<'a>>) =
-        object::members(json).partition(|member| member.is_case_variant_of(names()));
+    let present: Vec<ObjectMember<'a>> = object::members(json).collect();
     let mut changed: Vec<Replacement<'a>> = Vec::new();
     for Member { name, value } in members {
         let Some(found) = present.iter().find(|found| found.name == *name) else {
@@ -79,7 +66,7 @@ fn object_with<'a>(
             changed.push((name, Some(Cow::Owned(new))));
         }
     }
-    if variants.is_empty() && changed.is_empty() {
+    if changed.is_empty() {
         return Ok(Cow::Borrowed(json));
     }
     Ok(Cow::Owned(rebuilt(&present, &changed)))

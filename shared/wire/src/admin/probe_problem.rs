@@ -75,6 +75,7 @@ fn from_outcome(given: pb::ProbeOutcome) -> ProbeOutcome {
 fn from_failure(given: pb::ProbeFailure) -> Option<ProbeFailure> {
     Some(match given {
         pb::ProbeFailure::Unspecified => return None,
+        pb::ProbeFailure::GatewayLoop => ProbeFailure::GatewayLoop,
         pb::ProbeFailure::AddressDenied => ProbeFailure::AddressDenied,
         pb::ProbeFailure::Credential => ProbeFailure::Credential,
         pb::ProbeFailure::HostUnresolved => ProbeFailure::HostUnresolved,
@@ -96,6 +97,7 @@ fn from_failure(given: pb::ProbeFailure) -> Option<ProbeFailure> {
 
 fn to_failure(given: ProbeFailure) -> pb::ProbeFailure {
     match given {
+        ProbeFailure::GatewayLoop => pb::ProbeFailure::GatewayLoop,
         ProbeFailure::AddressDenied => pb::ProbeFailure::AddressDenied,
         ProbeFailure::Credential => pb::ProbeFailure::Credential,
         ProbeFailure::HostUnresolved => pb::ProbeFailure::HostUnresolved,

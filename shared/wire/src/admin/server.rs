@@ -161,14 +161,19 @@ pub(crate) fn endpoint_list<'a>(
 ) -> Result<Option<EndpointList>, FieldViolation> {
     field::max_count(field, listed.len(), limits::ENDPOINTS)?;
     let one = |(at, (url, region)): (usize, (&str, &str))| {
-        let region = field::line(&format!("{field}[{at}].region"), region, limits::SHORT)?;
-        Ok(Endpoint {
-            url: endpoint_url(&format!("{field}[{at}].url"), url)?,
-            region: Some(region).filter(|region| !region.is_empty()),
-        })
+        endpoint(url, region).map_err(|violation| violation.under(&format!("{field}[{at}]")))
     };
     let listed: Result<Vec<Endpoint>, FieldViolation> = listed.enumerate().map(one).collect();
     Ok(EndpointList::new(listed?))
+}
+
+/// Parses one endpoint.
+pub(crate) fn endpoint(url: &str, region: &str) -> Result<Endpoint, FieldViolation> {
+    let region = field::line("region", region, limits::SHORT)?;
+    Ok(Endpoint {
+        url: endpoint_url("url", url)?,
+        region: Some(region).filter(|region| !region.is_empty()),
+    })
 }
 
 /// Returns the URL of a source that one URL describes, else its endpoints.

@@ -1,9 +1,9 @@
 //! Conversion of the health of a server as a proxy sees it.
 
-use toolgate_model::{HealthState, Server, ServerHealth, Slug, Timestamp};
+use toolgate_model::{EndpointFailure, HealthState, Server, ServerHealth, Slug, Timestamp};
 use toolgate_proto::admin::v1 as pb;
 
-use crate::{field, invalid::FieldViolation, limits, resource_name};
+use crate::{admin::endpoint, field, invalid::FieldViolation, limits, resource_name};
 
 /// Converts from a message of a proxy, which names the server.
 pub(super) fn server_health(given: &pb::ServerHealth) -> Result<ServerHealth, FieldViolation> {
@@ -18,7 +18,33 @@ pub(super) fn server_health(given: &pb::ServerHealth) -> Result<ServerHealth, Fi
         failure: field::line("failure", &given.failure, limits::SHORT)?,
         detail: field::line("detail", &given.detail, limits::REASON)?,
         outages: given.outages,
+        endpoints: field::each(
+            "endpoints",
+            &given.endpoints,
+            limits::ENDPOINTS,
+            endpoint_failure,
+        )?,
     })
+}
+
+fn endpoint_failure(given: &pb::EndpointFailure) -> Result<EndpointFailure, FieldViolation> {
+    let since = field::timestamp("failing_since_time", given.failing_since_time.as_ref())?;
+    Ok(EndpointFailure {
+        endpoint: endpoint(&given.url, &given.region)?,
+        failing_since: since.unwrap_or(Timestamp(0)),
+        failure: field::line("failure", &given.failure, limits::SHORT)?,
+        detail: field::line("detail", &given.detail, limits::REASON)?,
+    })
+}
+
+fn endpoint_to_proto(failed: &EndpointFailure) -> pb::EndpointFailure {
+    pb::EndpointFailure {
+        url: failed.endpoint.url.to_string(),
+        region: failed.endpoint.region.clone().unwrap_or_default(),
+        failing_since_time: field::to_known_timestamp(failed.failing_since),
+        failure: failed.failure.clone(),
+        detail: failed.detail.clone(),
+    }
 }
 
 /// Converts to a message that names neither the server nor the proxy.
@@ -37,6 +63,7 @@ fn to_proto(health: &ServerHealth) -> pb::ServerHealth {
         failure: health.failure.clone(),
         detail: health.detail.clone(),
         outages: health.outages,
+        endpoints: health.endpoints.iter().map(endpoint_to_proto).collect(),
     }
 }
 

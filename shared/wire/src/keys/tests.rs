@@ -9,12 +9,12 @@ proptest! {
     #[test]
     fn a_keyring_round_trips_through_its_message(
         token in any::<[u8; 32]>(),
-        keys in proptest::collection::vec(any::<(u32, [u8; 32])>(), 1..=limits::SEAL_KEYS),
+        keys in proptest::collection::vec(any::<(u32, [u8; 32])>(), 1..=limits::CLIENT_STATE_KEYS),
     ) {
-        let key = |(epoch, key)| SealKey { epoch, key: Zeroizing::new(key) };
+        let key = |(epoch, key)| ClientStateKey { epoch, key: Zeroizing::new(key) };
         let keyring = ProxyKeyring {
             token_key: Zeroizing::new(token),
-            seal_keys: keys.into_iter().map(key).collect(),
+            client_state_keys: keys.into_iter().map(key).collect(),
         };
         prop_assert_eq!(ProxyKeyring::from_proto(&keyring.to_proto()), Ok(keyring));
     }
@@ -53,25 +53,25 @@ proptest! {
 fn a_keyring_without_keys_or_with_short_ones_is_rejected() {
     let message = pb::Keyring {
         token_key: vec![1; 32],
-        seal_keys: Vec::new(),
+        client_state_keys: Vec::new(),
         unchanged: false,
     };
     assert_eq!(
         ProxyKeyring::from_proto(&message).unwrap_err().field(),
-        "seal_keys"
+        "client_state_keys"
     );
-    let short = pb::SealKey {
+    let short = pb::ClientStateKey {
         epoch: 1,
         key: vec![1; 31],
     };
     let message = pb::Keyring {
         token_key: vec![1; 32],
-        seal_keys: vec![short],
+        client_state_keys: vec![short],
         unchanged: false,
     };
     assert_eq!(
         ProxyKeyring::from_proto(&message).unwrap_err().field(),
-        "seal_keys[0].key"
+        "client_state_keys[0].key"
     );
 }
 

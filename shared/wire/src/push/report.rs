@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use toolgate_model::{
-    ClockReading, HealthState, ObjectName, ServerHealth, Slug, Timestamp,
+    ClockReading, EndpointFailure, HealthState, ObjectName, ServerHealth, Slug, Timestamp,
     server_health::HEALTH_DETAIL,
 };
 use toolgate_proto::push::v1 as pb;
 
 use crate::{
-    ProtoConversion, field,
+    ProtoConversion,
+    admin::endpoint,
+    field,
     invalid::{FieldViolation, invalid},
     limits,
 };
@@ -48,6 +50,14 @@ impl ProxyReport {
         let moved = self.servers.iter().map(|it| ServerHealth {
             failing_since: at(it.failing_since),
             recovered: it.recovered.map(at),
+            endpoints: it
+                .endpoints
+                .iter()
+                .map(|failed| EndpointFailure {
+                    failing_since: at(failed.failing_since),
+                    ..failed.clone()
+                })
+                .collect(),
             ..it.clone()
         });
         moved.collect()
@@ -73,6 +83,21 @@ impl ProxyReport {
             failure: health.failure.clone(),
             detail: health.detail.clone(),
             outages: health.outages,
+            endpoints: health
+                .endpoints
+                .iter()
+                .map(|it| self.endpoint_to_proto(it))
+                .collect(),
+        }
+    }
+
+    fn endpoint_to_proto(&self, failed: &EndpointFailure) -> pb::EndpointFailure {
+        pb::EndpointFailure {
+            url: failed.endpoint.url.to_string(),
+            region: failed.endpoint.region.clone().unwrap_or_default(),
+            failing_ms: self.age(failed.failing_since),
+            failure: failed.failure.clone(),
+            detail: failed.detail.clone(),
         }
     }
 }
@@ -131,5 +156,20 @@ fn health(given: &pb::ServerHealth, sent: Timestamp) -> Result<ServerHealth, Fie
         failure: field::line("failure", &given.failure, limits::SHORT)?,
         detail: field::line("detail", &given.detail, HEALTH_DETAIL)?,
         outages: given.outages,
+        endpoints: field::each("endpoints", &given.endpoints, limits::ENDPOINTS, |failed| {
+            endpoint_failure(failed, sent)
+        })?,
+    })
+}
+
+fn endpoint_failure(
+    given: &pb::EndpointFailure,
+    sent: Timestamp,
+) -> Result<EndpointFailure, FieldViolation> {
+    Ok(EndpointFailure {
+        endpoint: endpoint(&given.url, &given.region)?,
+        failing_since: Timestamp(sent.0.saturating_sub(given.failing_ms)),
+        failure: field::line("failure", &given.failure, limits::SHORT)?,
+        detail: field::line("detail", &given.detail, HEALTH_DETAIL)?,
     })
 }

@@ -664,6 +664,15 @@ fn the_times_of_a_report_are_those_of_the_clock_that_receives_it() {
         failure: "upstream_timeout".to_owned(),
         detail: "the server took too long".to_owned(),
         outages: 3,
+        endpoints: vec![toolgate_model::EndpointFailure {
+            endpoint: toolgate_model::Endpoint {
+                url: "https://a.example/mcp".parse().unwrap(),
+                region: Some("eu".to_owned()),
+            },
+            failing_since: Timestamp(950_000),
+            failure: "upstream_unreachable".to_owned(),
+            detail: String::new(),
+        }],
     };
     let report = super::ProxyReport {
         proxy: "p1".parse().unwrap(),
@@ -678,6 +687,8 @@ fn the_times_of_a_report_are_those_of_the_clock_that_receives_it() {
         panic!("{received:?}");
     };
     assert_eq!(moved.failing_since, Timestamp(4_940_000));
+    assert_eq!(moved.endpoints[0].failing_since, Timestamp(4_950_000));
+    assert_eq!(moved.endpoints[0].endpoint, failing.endpoints[0].endpoint);
     // A failure that has ended at once differs from one that lasts.
     assert_eq!(moved.recovered, Some(Timestamp(4_999_999)));
     assert_eq!(

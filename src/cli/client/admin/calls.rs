@@ -20,12 +20,13 @@ impl AdminClient {
         // The gateway may have been created through another control plane. While the store does not answer, what this one
         // knows will do.
         let messages = match open(true).await? {
-            Err(refused) if status::reason(&refused) == status::STATE_NOT_CURRENT => {
-                open(false).await?
-            }
+            Err(refused) if status::reason_of_old_state(&refused).is_some() => open(false).await?,
             opened => opened,
         };
-        let messages = messages.map_err(|status| self.to_cli_error(status))?;
+        let messages = match messages {
+            Ok(messages) => messages,
+            Err(status) => return Err(self.explained(status).await),
+        };
         Ok(CallTailStream {
             admin: self.clone(),
             messages,
@@ -36,8 +37,10 @@ impl AdminClient {
 impl CallTailStream {
     /// Returns the next message, or `None` at the end of the stream.
     pub async fn next(&mut self) -> Result<Option<Value>, CliError> {
-        let message = self.messages.message().await;
-        let message = message.map_err(|status| self.admin.to_cli_error(status))?;
+        let message = match self.messages.message().await {
+            Ok(message) => message,
+            Err(status) => return Err(self.admin.explained(status).await),
+        };
         message.as_ref().map(schema::to_json).transpose()
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tonic::{Request, Status, codec::Streaming, metadata::MetadataValue};
 use toolgate_wire::CONSISTENCY_HEADER;
 
-use super::AdminClient;
+use super::{AdminClient, status};
 use crate::cli::{
     client::{
         kind::{self, ApiResourceKind},
@@ -44,9 +44,13 @@ impl AdminClient {
             request["parent"] = json!(format!("organizations/{}", self.organization));
         }
         let opened = self.open_stream("Watch", "Watch", &request, false).await?;
+        let events = match opened {
+            Ok(events) => events,
+            Err(status) => return Err(self.explained(status).await),
+        };
         Ok(ObjectChanges {
             admin: self.clone(),
-            events: opened.map_err(|status| self.to_cli_error(status))?,
+            events,
         })
     }
 
@@ -77,7 +81,7 @@ impl AdminClient {
         let mut grpc = self.grpc.clone();
         let opened = async {
             let ready = grpc.ready().await;
-            ready.map_err(|error| Status::unavailable(error.to_string()))?;
+            ready.map_err(status::not_ready)?;
             grpc.server_streaming(request, path, codec).await
         };
         Ok(opened.await.map(tonic::Response::into_inner))
@@ -89,7 +93,10 @@ impl ObjectChanges {
     pub async fn next(&mut self) -> Result<Option<ObjectChange>, CliError> {
         loop {
             let event = self.events.message().await;
-            let event = event.map_err(|status| self.admin.to_cli_error(status))?;
+            let event = match event {
+                Ok(event) => event,
+                Err(status) => return Err(self.admin.explained(status).await),
+            };
             let Some(event) = event else {
                 return Ok(None);
             };

@@ -1,11 +1,15 @@
 //! Conversion of the statuses of failed requests to errors that name the address or the file concerned, and the next step.
 
+use std::error::Error as _;
+
 use tonic::Status;
+use toolgate_egress::{ConnectProblem, ControlConnectError};
 
 use super::{
     AdminClient,
     status::{
-        address_origin, is_answer, is_not_grpc, is_store_unavailable, is_timeout, timeout_status,
+        address_origin, is_answer, is_broken, is_not_grpc, is_store_unavailable, is_timeout,
+        timeout_status,
     },
 };
 use crate::cli::output::error::{CliError, CliErrorKind};
@@ -21,8 +25,51 @@ const NO_TOKEN_ADVICE: &str = "--data-dir DIR names the data folder of the `tool
      TOOLGATE_TOKEN gives a token";
 
 impl AdminClient {
+    /// Converts a status to an error. If the connection broke without a reason, the address is diagnosed first.
+    pub(super) async fn explained(&self, status: Status) -> CliError {
+        if let Some(error) = ControlConnectError::of(&status) {
+            return self.of_connect(error);
+        }
+        if is_broken(&status)
+            && let Some(error) = self.connector.diagnose().await
+        {
+            return self.of_connect(&error);
+        }
+        self.to_cli_error(status)
+    }
+
+    /// Names the address, why it cannot be used, and the next step.
+    fn of_connect(&self, error: &ControlConnectError) -> CliError {
+        let fault = CliError::new(CliErrorKind::Unavailable, error.problem.to_string());
+        let fault = self.without_answer(fault);
+        let (addr, authority) = (&self.addr, &error.address);
+        match error.problem {
+            ConnectProblem::PeerWithoutTls => fault.with_next_step(format!(
+                "--addr http://{authority}, or the same in TOOLGATE_ADDR, if it is the admin API and the way to it is safe"
+            )),
+            ConnectProblem::PeerWithTls => fault.with_next_step(format!(
+                "--addr https://{authority}, or the same in TOOLGATE_ADDR; --ca FILE names an authority that this machine does not \
+                 trust"
+            )),
+            ConnectProblem::Http1 => fault.with_next_step(format!(
+                "set TOOLGATE_ADDR to the admin API: 7400 is its usual port; now it is {addr}"
+            )),
+            ConnectProblem::Handshake => {
+                let detail = error.source().map(ToString::to_string);
+                let fault = fault.with_note(detail.unwrap_or_default());
+                fault.with_next_step(
+                    "--ca FILE names the authority of its certificate, PEM; --addr has to name a host of the certificate",
+                )
+            }
+            ConnectProblem::Unresolved => fault.with_next_step(format!(
+                "correct the host name in {addr}: --addr or TOOLGATE_ADDR sets it"
+            )),
+            ConnectProblem::Refused | ConnectProblem::Timeout | ConnectProblem::Unreachable => fault,
+        }
+    }
+
     /// Converts a status to an error.
-    pub(super) fn to_cli_error(&self, status: Status) -> CliError {
+    fn to_cli_error(&self, status: Status) -> CliError {
         let status = match is_timeout(&status) {
             true => timeout_status(),
             false => status,

@@ -1,13 +1,16 @@
 //! Classification of the statuses with which requests to the admin API end.
 
-use std::{error::Error as _, path::Path};
+use std::{error::Error as _, path::Path, sync::Arc};
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
+use toolgate_egress::ControlConnectError;
 
 /// Reasons of the API for a store that did not answer: to a commit, or to the question whether the state is the latest.
 const STORE_UNAVAILABLE: &str = "STORE_UNAVAILABLE";
-pub(super) const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
+const STATE_NOT_CURRENT: &str = "STATE_NOT_CURRENT";
+/// Reason of the API for a store that the control plane does not follow, because it was lost or went back.
+const STORE_NOT_FOLLOWED: &str = "STORE_NOT_FOLLOWED";
 
 /// Returns `true` if the peer does not speak gRPC.
 pub(super) fn is_not_grpc(status: &Status) -> bool {
@@ -15,9 +18,6 @@ pub(super) fn is_not_grpc(status: &Status) -> bool {
         "invalid compression flag",
         "grpc-status header missing",
         "h2 protocol error",
-        // Plain-text response to a TLS handshake.
-        "received corrupt message",
-        "InvalidContentType",
     ];
     let text = text_with_causes(status);
     signs.iter().any(|sign| text.contains(sign))
@@ -50,6 +50,15 @@ pub(super) fn is_store_unavailable(status: &Status) -> bool {
     )
 }
 
+/// Returns why the control plane cannot tell whether its state is the latest; `None` if the status has another cause.
+pub(super) fn reason_of_old_state(status: &Status) -> Option<&'static str> {
+    match reason(status).as_str() {
+        STATE_NOT_CURRENT => Some("the store does not answer"),
+        STORE_NOT_FOLLOWED => Some("the control plane does not follow its store"),
+        _ => None,
+    }
+}
+
 /// Returns `true` if a write that ended with this status may have happened: the store did not answer the commit, the
 /// deadline passed, or the connection was lost.
 pub(super) fn is_result_unknown(status: &Status) -> bool {
@@ -76,10 +85,19 @@ pub(super) fn is_result_unknown(status: &Status) -> bool {
 
 /// Returns `true` if the connection could not be established, so that no request was sent.
 pub(super) fn is_connect_error(status: &Status) -> bool {
-    let text = text_with_causes(status);
-    ["tcp connect error", "dns error", "tls handshake"]
-        .iter()
-        .any(|sign| text.contains(sign))
+    ControlConnectError::of(status).is_some()
+}
+
+/// Returns `true` if the connection ended without an answer of the peer, or with an answer that is not gRPC.
+pub(super) fn is_broken(status: &Status) -> bool {
+    status.source().is_some() || is_not_grpc(status)
+}
+
+/// Returns the status of a request that could not be sent.
+pub(super) fn not_ready(error: tonic::transport::Error) -> Status {
+    let mut status = Status::unavailable(error.to_string());
+    status.set_source(Arc::new(error));
+    status
 }
 
 /// Returns `true` if a repetition may have another result.

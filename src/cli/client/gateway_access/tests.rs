@@ -1,6 +1,7 @@
 //! Tests of addresses and arguments.
 
-use super::{connectable_url, endpoint_url, next_token, parse_arguments, without_binary};
+use super::{endpoint_url, next_token, parse_arguments, without_binary};
+use crate::cli::client::gateway_address::connectable_url;
 
 #[test]
 fn an_endpoint_is_built_from_the_address_of_a_proxy() {

@@ -198,6 +198,80 @@ fn duplicate_keys_and_invalid_durations_have_readable_errors() {
 }
 
 #[test]
+fn duplicate_and_merge_keys_are_refused_with_their_line_at_every_depth() {
+    let document = |metadata: &str, spec: &str| {
+        format!(
+            "# first\n---\napiVersion: toolgate/v1\nkind: Gateway\nmetadata:\n{metadata}spec:\n{spec}"
+        )
+    };
+    let name = "  name: tools\n";
+    for (metadata, spec, line, told) in [
+        (
+            "  name: tools\n  name: other\n",
+            "  prefix: never\n",
+            7,
+            "`name` stands there twice",
+        ),
+        (
+            name,
+            "  prefix: never\n  prefix: always\n",
+            9,
+            "`prefix` stands there twice",
+        ),
+        (
+            name,
+            "  prefix: never\n  \"pre\\u0066ix\": always\n",
+            9,
+            "`prefix` stands there twice",
+        ),
+        (
+            name,
+            "  bindings:\n  - server: a\n    shapes: {t: {fixed: {x: 1, x: 2}}}\n",
+            10,
+            "`x` stands there twice",
+        ),
+        (
+            "  name: tools\n  labels: &l {a: b}\n",
+            "  bindings:\n  - server: a\n    shapes: {t: {fixed: {<<: *l}}}\n",
+            11,
+            "`<<` merges another mapping",
+        ),
+        (
+            "  name: tools\n  <<: {organization: other}\n",
+            "  prefix: never\n",
+            7,
+            "`<<` merges another mapping",
+        ),
+        (
+            name,
+            "  <<: {prefix: always}\n",
+            8,
+            "`<<` merges another mapping",
+        ),
+        (
+            name,
+            "  bindings:\n  - server: a\n    <<: {allTools: true}\n",
+            10,
+            "`<<` merges another mapping",
+        ),
+    ] {
+        let text = document(metadata, spec);
+        let fault = parse("a.yaml", &text).unwrap_err().to_string();
+        assert!(fault.contains(told), "{text}: {fault}");
+        assert!(
+            fault.contains(&format!("a.yaml:{line}:")),
+            "{text}: {fault}"
+        );
+    }
+    let json = r#"{"apiVersion":"toolgate/v1","kind":"Gateway","metadata":{"name":"a","name":"b"},"spec":{}}"#;
+    let fault = parse("a.json", json).unwrap_err().to_string();
+    assert!(
+        fault.contains("a.json:1:") && fault.contains("stands there twice"),
+        "{fault}"
+    );
+}
+
+#[test]
 fn values_are_written_as_flags_and_tables_have_them() {
     let text = "apiVersion: toolgate/v1
 kind: Gateway

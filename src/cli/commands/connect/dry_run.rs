@@ -43,6 +43,11 @@ impl ConnectArgs {
         };
         let place = path.display();
         out.line(format_args!("{place}: {within}.{name} {word} (dry run)"))?;
+        if let Some(mode) = settings_file::open_mode(&path) {
+            out.notice(format_args!(
+                "  others than its owner have access to the file (mode {mode:03o}); they would have none, because it holds a token"
+            ));
+        }
         if self.token.is_none() {
             let end = end_in_words(self.lifetime());
             out.notice(format_args!(

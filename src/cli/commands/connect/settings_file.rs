@@ -1,10 +1,11 @@
 //! Merges one entry into a JSON file of another program. Only the entry changes: order and text of all other
-//! members are preserved. The former file is kept as a backup beside it, for `--undo`.
+//! members are preserved. The former file is kept as a backup beside it, for `--undo`. The entry holds a token, so that only
+//! the owner may read the file.
 
 use std::{
     fmt, fs,
-    io::Write as _,
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown},
     path::{Path, PathBuf},
 };
 
@@ -19,8 +20,23 @@ use crate::cli::output::error::CliError;
 /// Content of the backup if there was no file before.
 const NO_FILE: &str = "";
 
-/// Writes `entry` (JSON) at `within.name`. Returns `false` if the entry is already there.
-pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, CliError> {
+/// Bits of a mode that give access to others than the owner.
+const OTHERS: u32 = 0o077;
+
+/// Maximum number of symbolic links between a path and its file.
+const MAX_LINKS: usize = 40;
+
+/// Effect of [`put`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// `false` if the entry was there already.
+    pub is_changed: bool,
+    /// Former mode of the file, if others than its owner had access. They have none now.
+    pub former_mode: Option<u32>,
+}
+
+/// Writes `entry` (JSON) at `within.name`, and takes the access to the file from all but its owner.
+pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<SettingsChange, CliError> {
     let entry = pretty(entry, 4);
     let (path, before) = read(path)?;
     let mut root = parse(&path, &before)?;
@@ -29,7 +45,11 @@ pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, C
         .get(name)
         .is_some_and(|there| json_equal(there, &entry))
     {
-        return Ok(false);
+        let former_mode = close_to_others(&path)?;
+        return Ok(SettingsChange {
+            is_changed: false,
+            former_mode,
+        });
     }
     servers.set(name, entry);
     root.set(within, servers.render(2));
@@ -37,8 +57,42 @@ pub fn put(path: &Path, within: &str, name: &str, entry: &str) -> Result<bool, C
     if !kept.exists() {
         write(&kept, &before, 0o600)?;
     }
-    write(&path, &(root.render(0) + "\n"), file_mode(&path))?;
-    Ok(true)
+    let former_mode = open_mode(&path);
+    let mode = file_mode(&path) & !OTHERS;
+    write(&path, &(root.render(0) + "\n"), mode)?;
+    Ok(SettingsChange {
+        is_changed: true,
+        former_mode,
+    })
+}
+
+/// Returns the mode of the file if others than its owner have access.
+pub fn open_mode(path: &Path) -> Option<u32> {
+    let there = fs::metadata(path).ok()?;
+    let mode = there.permissions().mode() & 0o777;
+    (mode & OTHERS != 0).then_some(mode)
+}
+
+/// Takes the access to a file from all but its owner. Returns its former mode, if others had access.
+fn close_to_others(path: &Path) -> Result<Option<u32>, CliError> {
+    let Some(mode) = open_mode(path) else {
+        return Ok(None);
+    };
+    let closed = fs::set_permissions(path, fs::Permissions::from_mode(mode & !OTHERS));
+    match closed.map(|()| open_mode(path)) {
+        Ok(None) => Ok(Some(mode)),
+        Ok(Some(_)) => Err(unclosable(path, "its file system keeps no modes")),
+        Err(error) => Err(unclosable(path, &error.to_string())),
+    }
+}
+
+/// Returns the error of a file that others could read.
+fn unclosable(path: &Path, reason: &str) -> CliError {
+    CliError::error(format!(
+        "{} holds a token, and other users may read it: {reason}",
+        path.display()
+    ))
+    .with_next_step("let its owner run `chmod 600` on it, or put it on a file system with modes")
 }
 
 /// Returns `false` if [`put`] would find `entry` in its place already. Fails if [`put`] would, before anything is written.
@@ -191,7 +245,7 @@ fn parse(path: &Path, text: &str) -> Result<OrderedJsonObject, CliError> {
 
 /// Returns the path of the file, with symbolic links resolved, and its text.
 fn read(path: &Path) -> Result<(PathBuf, String), CliError> {
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = followed(path);
     match fs::read_to_string(&path) {
         Ok(text) => Ok((path, text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -204,24 +258,67 @@ fn read(path: &Path) -> Result<(PathBuf, String), CliError> {
     }
 }
 
-/// Writes a temporary file beside the target and renames it, so that the client never reads a partial file.
+/// Returns the file that a path names, through symbolic links, also if that file does not exist yet.
+fn followed(path: &Path) -> PathBuf {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path;
+    }
+    let mut file = path.to_owned();
+    for _link in 0..MAX_LINKS {
+        match fs::read_link(&file) {
+            // A relative target is relative to the folder of the link; `join` keeps an absolute one.
+            Ok(target) => file = file.with_file_name("").join(target),
+            Err(_) => return file,
+        }
+    }
+    path.to_owned()
+}
+
+/// Writes a temporary file beside the target and renames it, so that the client never reads a partial file, and that no other
+/// user reads it before its mode is set.
 fn write(path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
-    let temporary = path.with_extension("toolgate-new");
-    let written = path
-        .parent()
-        .map_or(Ok(()), fs::create_dir_all)
-        .and_then(|()| {
-            let mut file = fs::OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(mode)
-                .open(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            fs::rename(&temporary, path)
-        });
-    written.map_err(|error| CliError::error(format!("cannot write {}: {error}", path.display())))
+    let cannot =
+        |error: io::Error| CliError::error(format!("cannot write {}: {error}", path.display()));
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(cannot)?;
+    }
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{file}.toolgate-{}", std::process::id()));
+    // A file that is there is not used: it could be open elsewhere, or be a link.
+    let created = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&temporary);
+    let mut created = created.map_err(cannot)?;
+    let replaced = fill(&mut created, path, text, mode)
+        .and_then(|()| fs::rename(&temporary, path).map_err(cannot));
+    if replaced.is_err() {
+        drop(fs::remove_file(&temporary));
+    }
+    replaced
+}
+
+/// Fills a new file that takes the place of `path`. Nothing is written before its mode and its owner are right.
+fn fill(file: &mut fs::File, path: &Path, text: &str, mode: u32) -> Result<(), CliError> {
+    let cannot =
+        |error: io::Error| CliError::error(format!("cannot write {}: {error}", path.display()));
+    let created = file.metadata().map_err(cannot)?;
+    if let Ok(there) = fs::metadata(path)
+        && there.uid() != created.uid()
+    {
+        let owner = fchown(&*file, Some(there.uid()), Some(there.gid()));
+        owner.map_err(cannot)?;
+    }
+    let permissions = fs::Permissions::from_mode(mode);
+    file.set_permissions(permissions).map_err(cannot)?;
+    let given = file.metadata().map_err(cannot)?.permissions().mode();
+    if given & OTHERS & !mode != 0 {
+        return Err(unclosable(path, "its file system keeps no modes"));
+    }
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .map_err(cannot)
 }
 
 /// Returns the mode of the file. A new file holds a token and is readable by its owner only.

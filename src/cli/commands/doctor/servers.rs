@@ -176,7 +176,8 @@ pub(super) fn server_finding(
                 let (limit, fix) = omission.split_once("; ").unwrap_or((omission, ""));
                 DoctorFinding::warning(subject, format!("{limit} ({seen})"), fix.to_owned())
             }
-            (None, None) => DoctorFinding::fine(subject, definitions(catalogue, &seen)),
+            (None, None) => endpoint_finding(server, id, &seen)
+                .unwrap_or_else(|| DoctorFinding::fine(subject, definitions(catalogue, &seen))),
         },
     }
 }
@@ -206,6 +207,18 @@ fn proxy_advice(server: &Value, id: &str, credentials: &[Value]) -> String {
         "a proxy asks it again within ten seconds; if it stays, compare the networks, `--egress-allow` and forward proxies of \
          these proxies with the control plane's, and its log: `toolgate describe server {id}`"
     )
+}
+
+/// Warns about the first endpoint that fails while the others answer, if there is one.
+fn endpoint_finding(server: &Value, id: &str, seen: &str) -> Option<DoctorFinding> {
+    let warning = server_health::endpoint_warnings(server).next()?;
+    Some(DoctorFinding::warning(
+        format!("server {id}"),
+        format!("{warning}; calls go to the other endpoints ({seen})"),
+        format!(
+            "start what runs there, and the proxies notice it within ten seconds; or correct its URL: `toolgate edit server {id}`"
+        ),
+    ))
 }
 
 fn definitions(catalogue: &Value, seen: &str) -> String {

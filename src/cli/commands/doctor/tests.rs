@@ -136,6 +136,20 @@ fn a_store_that_does_not_answer_is_broken() {
 }
 
 #[test]
+fn a_store_that_is_not_followed_is_broken_and_not_said_to_answer_or_to_be_silent() {
+    let refused = json!({
+        "subject": "store history", "text": "is not followed: it went back; restart it", "reason": "STORE_NOT_FOLLOWED",
+        "severity": "PROBLEM_SEVERITY_ERROR",
+    });
+    for reads_latest in [true, false] {
+        let findings = store(reads_latest, std::slice::from_ref(&refused));
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        assert_eq!(findings[0].severity, FindingSeverity::Broken);
+        assert_eq!(findings[0].fix, "restart it");
+    }
+}
+
+#[test]
 fn faults_that_the_control_plane_reports_are_findings_with_their_next_step() {
     let warnings = [
         json!({
@@ -180,6 +194,28 @@ fn a_server_is_fine_only_if_it_answered_a_probe_now() {
     for (probe, expected) in cases {
         assert_eq!(severity(probe), expected);
     }
+}
+
+#[test]
+fn an_endpoint_that_fails_is_a_warning_with_its_url_while_the_others_answer() {
+    let server = json!({
+        "spec": { "endpoints": [{ "url": "https://a.example/" }, { "url": "https://b.example/" }] },
+        "status": { "seen": true, "proxies": [{
+            "proxy": "p1", "state": "HEALTH_STATE_AVAILABLE", "failingSinceTime": "1970-01-01T00:01:00Z",
+            "endpoints": [{ "url": "https://a.example/", "failure": "upstream_unreachable" }],
+        }] },
+    });
+    let probed = DoctorProbe::Probed(json!({ "tools": [{}], "era": "MODERN" }));
+    let finding = server_finding(&server, "git", &probed, &[]);
+    assert_eq!(finding.severity, FindingSeverity::Warning);
+    for text in ["https://a.example/", "proxy p1", "upstream_unreachable"] {
+        assert!(finding.detail.contains(text), "{}", finding.detail);
+    }
+    assert!(
+        finding.fix.contains("`toolgate edit server git`"),
+        "{}",
+        finding.fix
+    );
 }
 
 #[test]

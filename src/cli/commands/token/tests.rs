@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use clap::Parser;
 
-use super::{CreateTokenArgs, TokenExpiry, TokenRequest, parse_duration, spec_of, unoffered_tools};
+use super::{
+    CreateTokenArgs, TokenExpiry, TokenRequest, parse_duration, parse_token_prefix, spec_of,
+    unoffered_tools,
+};
 use crate::cli::output::error::CliErrorKind;
 
 #[test]
@@ -98,4 +101,14 @@ fn tools_of_a_token_are_separated_by_commas() {
     // An empty list of tools would allow all tools.
     assert_eq!(tools(&["--tool", "a,"]), ["a", ""]);
     assert_eq!(tools(&["--tool", ""]), [""]);
+}
+
+#[test]
+fn a_token_prefix_that_gives_tokens_the_form_of_a_jwt_is_refused() {
+    for good in ["archestra", "ey", "eyes", "my.corp.x", "a-b_c"] {
+        assert_eq!(parse_token_prefix(good).as_deref(), Ok(good));
+    }
+    for bad in ["ey.a.b", "eyJ.x.", "ey.", "a b", "ä", "a\n"] {
+        assert!(parse_token_prefix(bad).is_err(), "{bad}");
+    }
 }

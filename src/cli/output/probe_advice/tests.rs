@@ -42,6 +42,7 @@ fn a_timeout_and_other_causes_are_not_told_to_be_a_wrong_path() {
         (ProbeFailure::ProtocolVersion, "--protocol-version"),
         (ProbeFailure::Overloaded, "server probe s"),
         (ProbeFailure::Redirected, "curl -sI"),
+        (ProbeFailure::GatewayLoop, "server delete s"),
         (
             ProbeFailure::UnstableDefinitions,
             "only when its tools change",

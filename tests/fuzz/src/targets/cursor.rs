@@ -1,23 +1,23 @@
 //! Cursors: arbitrary bytes are no cursor, and a valid cursor opens only for its list and its owner.
 
 use toolgate_data_core::{
+    client_state::{StateContext, StatePurpose},
     plan::list_cursor::{self, ListCursor, ListKind},
-    seal::{SealContext, SealPurpose},
 };
 use toolgate_model::Digest;
 
-use super::sealed::{sealer, slug, user};
+use super::client_state::{cipher, slug, user};
 
 /// Runs the target.
 pub fn run(bytes: &[u8]) {
-    let (sealer, gateway, ada, bob) = (sealer(), slug("main"), user("ada"), user("bob"));
-    let context = SealContext {
+    let (cipher, gateway, ada, bob) = (cipher(), slug("main"), user("ada"), user("bob"));
+    let context = StateContext {
         gateway: &gateway,
         principal: &ada,
     };
     let digest = Digest::of_bytes(bytes);
     let open = |text: &str, context, digest: &Digest| {
-        list_cursor::open(&sealer, context, text, ListKind::Tools, digest)
+        list_cursor::decrypt(&cipher, context, text, ListKind::Tools, digest)
     };
     if let Ok(text) = std::str::from_utf8(bytes) {
         assert_eq!(open(text, context, &digest), None);
@@ -31,15 +31,15 @@ pub fn run(bytes: &[u8]) {
         page,
         digest,
     };
-    let text = list_cursor::seal(&sealer, context, &of);
+    let text = list_cursor::encrypt(&cipher, context, &of);
     assert_eq!(open(&text, context, &digest), Some(page));
     assert_eq!(open(&text, context, &Digest::of_bytes(b"another")), None);
-    let stolen = SealContext {
+    let stolen = StateContext {
         principal: &bob,
         ..context
     };
     assert_eq!(open(&text, stolen, &digest), None);
-    // Sealed with a valid key, but not a cursor.
-    let text = sealer.seal_stable(SealPurpose::Cursor, context, bytes);
+    // Encrypted with a valid key, but not a cursor.
+    let text = cipher.encrypt_stable(StatePurpose::Cursor, context, bytes);
     let _any = open(&text, context, &digest);
 }

@@ -7,7 +7,7 @@ use toolgate_model::{
     Timestamp, Uid,
 };
 
-use super::KindRules;
+use super::{KindRules, shared_domain::SharedDomain};
 use crate::{
     decide::{change_builder::ChangeBuilder, field::check_limit},
     key::ObjectKey,
@@ -127,30 +127,20 @@ fn servers_of<'a>(
     names.filter_map(move |name| state.servers.get(&name).map(|stored| &*stored.object))
 }
 
-/// Checks that the credential is bound, and to no wildcard of a public suffix: different parties own the domains below
-/// `co.uk` or `github.io`.
+/// Checks that the credential is bound, and to no wildcard that matches hosts of different owners.
 fn require_hosts(hosts: &CredentialHosts) -> Result<(), Rejection> {
     if !hosts.is_bound() {
         let reason = "is required: list the origins that the value may be sent to, e.g. `https://api.example.com`";
         return Err(Rejection::invalid("spec.hosts", reason));
     }
     for (at, pattern) in hosts.patterns().iter().enumerate() {
-        let domain = pattern.wildcard_domain();
-        if let Some(suffix) = domain.filter(|domain| is_public_suffix(domain)) {
-            let reason = format!(
-                "`{pattern}` matches hosts of different owners: `{suffix}` is a public suffix; name the host, or a wildcard \
-                 below one domain, e.g. `https://*.example.{suffix}`"
-            );
-            return Err(Rejection::invalid(format!("spec.hosts[{at}]"), reason));
-        }
+        let Some(shared) = pattern.wildcard_domain().and_then(SharedDomain::of) else {
+            continue;
+        };
+        let reason = format!("`{pattern}` matches hosts of different owners: {shared}");
+        return Err(Rejection::invalid(format!("spec.hosts[{at}]"), reason));
     }
     Ok(())
-}
-
-/// Returns `true` for an entry of the public suffix list, such as `co.uk`. Names without an entry, such as those of a
-/// private network, are no suffixes.
-fn is_public_suffix(domain: &str) -> bool {
-    psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix == domain)
 }
 
 /// Rejects a query parameter that the URL of a server that refers to the credential has already.

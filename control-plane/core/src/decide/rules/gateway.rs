@@ -58,7 +58,7 @@ impl KindRules for Gateway {
         claim_gateway_id(draft, &self.name, uid)
     }
 
-    /// Checks that the author may change who enters the gateway, if it changes.
+    /// Checks that the author may change the admission of callers to the gateway, if it changes.
     fn check_update(&self, current: &Self, draft: &mut ChangeBuilder<'_>) -> Result<(), Rejection> {
         identity_provider::check_admission(self, Some(current), draft)
     }

@@ -40,8 +40,8 @@ impl KindRules for IdentityProvider {
     }
 }
 
-/// Checks that the author of a command may decide who enters the gateway, if the command changes it: the providers, or what
-/// they require. Tokens, which admit to gateways too, are written with the same role.
+/// Checks the right of the author of a command to admit callers to the gateway, if the command changes the providers or their
+/// requirements. Tokens, which admit to gateways too, are written with the same role.
 pub(super) fn check_admission(
     gateway: &Gateway,
     current: Option<&Gateway>,

@@ -136,14 +136,18 @@ fn a_credential_is_not_bound_to_a_wildcard_of_a_public_suffix() {
             ..credential("acme", id)
         }
     };
-    for suffix in ["co.uk", "github.io", "com.au", "anything.ck"] {
+    for suffix in ["co.uk", "github.io", "com.au", "anything.ck", "nip.io"] {
         let hosts = ["https://co.uk", &format!("https://*.{suffix}:8443")];
         let (field, reason) = refused(world.create(bound("c", &hosts).into()));
         assert_eq!(field, "spec.hosts[1]");
         assert!(reason.contains(&format!("`{suffix}`")), "{reason}");
     }
+    let (_, reason) =
+        refused(world.create(bound("c", &["https://*.app.10-0-0-1.sslip.io"]).into()));
+    assert!(reason.contains("`sslip.io`"), "{reason}");
     let hosts = [
         "https://*.example.co.uk",
+        "https://10-0-0-1.sslip.io",
         "https://*.me.github.io",
         "https://me.github.io",
         "https://*.mcp.internal",

@@ -15,6 +15,7 @@ fn published(world: &StoreFixture, before: &PublishedState) -> PublishedState {
     PublishedState {
         state: Arc::new(world.state.clone()),
         compiled: Arc::new(recompile(&world.state, &before.compiled)),
+        refusal: None,
     }
 }
 
@@ -22,6 +23,7 @@ fn first(world: &StoreFixture) -> PublishedState {
     PublishedState {
         state: Arc::new(world.state.clone()),
         compiled: Arc::new(compile(&world.state)),
+        refusal: None,
     }
 }
 

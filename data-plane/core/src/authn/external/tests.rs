@@ -211,7 +211,7 @@ fn oa06_a_token_for_a_gateway_is_of_no_use_at_another_one() {
     let (view, _) = View::build(&snapshot, None);
     let token = token_of(&claims());
     let caller = caller_at(&view, "main", &token).unwrap();
-    // The caller that one gateway admitted enters no other one, also not one that would admit it.
+    // A caller that one gateway admitted may not enter another gateway, even if that gateway trusts the same issuer.
     for id in ["same", "other", "closed"] {
         assert!(!caller.may_enter(view.gateway(id).unwrap()), "{id}");
         assert!(!view_change::is_served(
@@ -225,7 +225,7 @@ fn oa06_a_token_for_a_gateway_is_of_no_use_at_another_one() {
         &slug("main"),
         &caller.authn().id
     ));
-    // A gateway that does not exist answers like one that does not trust the issuer.
+    // A gateway that does not exist, and a gateway that does not trust the issuer, give the same answer.
     for id in ["other", "closed", "absent"] {
         let fault = caller_at(&view, id, &token).unwrap_err();
         assert_eq!(fault, TokenFault::UnknownIssuer, "{id}");
@@ -235,6 +235,36 @@ fn oa06_a_token_for_a_gateway_is_of_no_use_at_another_one() {
         gateway.verdict_key(&hash(&token)).unwrap()
     });
     assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
+}
+
+#[test]
+fn oa07_without_a_valid_signature_the_answer_does_not_tell_what_a_gateway_trusts() {
+    let snapshot = snapshot(&[("main", &[issuer()]), ("closed", &[])]);
+    let (view, _) = View::build(&snapshot, None);
+    let whole = token_of(&claims());
+    let (text, _) = whole.rsplit_once('.').unwrap();
+    let header = |algorithm: &str, key: &str| json!({"alg": algorithm, "kid": key});
+    let forged = [
+        format!("{text}.AAAA"),
+        signed(&rsa("a"), &header("HS256", "a"), &claims()),
+        signed(&rsa("a"), &header("RS256", "z"), &claims()),
+        token_of(&with("iss", json!("https://eve.example"))),
+    ];
+    let mut answers = std::collections::BTreeSet::new();
+    let mut kinds = std::collections::BTreeSet::new();
+    for token in &forged {
+        for id in ["main", "closed", "absent"] {
+            let fault = caller_at(&view, id, token).unwrap_err();
+            kinds.insert(fault.kind());
+            answers.insert((fault.status(), fault.error(), fault.description()));
+        }
+    }
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    assert_eq!(
+        kinds.len(),
+        4,
+        "logs and metrics have the reason: {kinds:?}"
+    );
 }
 
 #[test]

@@ -4,7 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde_json::Value;
-use toolgate_mcp::{FrameLimits, deceptive_text, message, object, text::quote};
+use toolgate_mcp::{
+    FrameLimits, case_variants, deceptive_text, message,
+    method::{ELICITATION, ROOTS, SAMPLING},
+    object, protocol_members,
+    text::quote,
+};
 use toolgate_model::Slug;
 use url::Url;
 
@@ -14,10 +19,6 @@ use crate::session::session_id::ClientCapabilities;
 /// Maximum size in bytes of an elicitation, or of all elicitations of one round together. They are held until the
 /// client answers.
 pub const MAX_SIZE: usize = 256 * 1024;
-
-const ELICIT: &str = "elicitation/create";
-const SAMPLE: &str = "sampling/createMessage";
-const ROOTS: &str = "roots/list";
 
 /// Kind of an elicitation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +70,8 @@ impl ElicitationKind {
     /// Returns the JSON-RPC method.
     pub const fn method(self) -> &'static str {
         match self {
-            Self::Form | Self::Url => ELICIT,
-            Self::Sampling | Self::SamplingWithTools => SAMPLE,
+            Self::Form | Self::Url => ELICITATION,
+            Self::Sampling | Self::SamplingWithTools => SAMPLING,
             Self::Roots => ROOTS,
         }
     }
@@ -78,17 +79,18 @@ impl ElicitationKind {
 
 impl Elicitation {
     /// Reads a request of this method. `params` is an object that was parsed before. Returns `None` if it is not a
-    /// request that a client can be sent.
+    /// request that a client can be sent, or if some clients would take members of it for others.
     pub fn read(method: &str, params: Option<&[u8]>) -> Option<Self> {
         let params = params.unwrap_or(b"{}");
-        if !readable(params) {
+        let object = protocol_members::of_params(method)?;
+        if !readable(params) || case_variants::contained_in(params, object) {
             return None;
         }
         let has = |name: &str| object::get(params, name).is_some();
         let kind = match method {
-            ELICIT => elicitation(params)?,
-            SAMPLE if has("tools") || has("toolChoice") => ElicitationKind::SamplingWithTools,
-            SAMPLE => ElicitationKind::Sampling,
+            ELICITATION => elicitation(params)?,
+            SAMPLING if has("tools") || has("toolChoice") => ElicitationKind::SamplingWithTools,
+            SAMPLING => ElicitationKind::Sampling,
             ROOTS => ElicitationKind::Roots,
             _ => return None,
         };
@@ -107,6 +109,9 @@ impl Elicitation {
             return None;
         }
         let elicitation = |request: object::ObjectMember<'_>| {
+            if case_variants::contained_in(request.value, &protocol_members::INPUT_REQUEST) {
+                return None;
+            }
             let method: Cow<'_, str> = {
                 let written = object::get(request.value, "method")?;
                 serde_json::from_slice(written).ok()?
@@ -119,7 +124,7 @@ impl Elicitation {
 
     /// Reports if only the size keeps this request from being an elicitation.
     pub(crate) fn is_too_large(method: &str, params: Option<&[u8]>) -> bool {
-        let requests_input = [ELICIT, SAMPLE, ROOTS].contains(&method);
+        let requests_input = [ELICITATION, SAMPLING, ROOTS].contains(&method);
         requests_input && params.is_some_and(|params| params.len() > MAX_SIZE)
     }
 
@@ -217,24 +222,10 @@ impl Elicitation {
     }
 }
 
-/// Members of an `elicitation/create` that decide what the client does.
-const ELICITATION_MEMBERS: [&str; 6] = [
-    "mode",
-    "message",
-    "requestedSchema",
-    "url",
-    "elicitationId",
-    "_meta",
-];
-
 /// Returns the kind of an `elicitation/create`. Unknown modes are rejected, as are forms with a URL, messages that are not
-/// text, members that some clients would take for others, and texts that could not be escaped.
+/// text, and texts that could not be escaped.
 fn elicitation(params: &[u8]) -> Option<ElicitationKind> {
-    let mut members = object::members(params);
     if !deceptive_text::is_displayable(params) {
-        return None;
-    }
-    if members.any(|member| member.is_case_variant_of(ELICITATION_MEMBERS)) {
         return None;
     }
     let texts = |name: &str| match object::get(params, name) {

@@ -1,6 +1,6 @@
 //! Fields of a form that ask for a secret. The protocol forbids servers to request passwords, keys and tokens in a form: the
 //! answer passes through the client, its model and its logs. A field is recognized by its format and by the words of its name
-//! and title. The recognition is a warning to the user and no barrier: a server can call a field anything.
+//! and title, in every schema of the form: clients differ in the keywords they support. The recognition is a warning to the user and no barrier: a server can call a field anything.
 
 use std::{collections::BTreeSet, sync::OnceLock};
 
@@ -61,19 +61,32 @@ const MAX_LENGTH: usize = 32;
 /// Words that name a secret if nothing follows them: `github_token` is one, `token_count` is none.
 const LAST_WORDS: [&str; 2] = ["pin", "token"];
 
+/// Keywords of a schema whose members are named by its author. Their names are those of fields, or of schemas that fields
+/// refer to.
+const NAMED: [&str; 5] = [
+    "properties",
+    "patternProperties",
+    "dependentSchemas",
+    "$defs",
+    "definitions",
+];
+
+/// Keywords whose values are data and no schemas.
+const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
+
+/// Maximum depth of schemas that are searched. Forms that are nested deeper are not passed on.
+const MAX_DEPTH: usize = 64;
+
 /// Returns a warning if a form has fields that ask for secrets. `params` are the parameters of its `elicitation/create`.
 pub(super) fn warning(params: &[u8]) -> Option<String> {
     let schema = object::get(params, "requestedSchema")?;
-    let properties = object::get(schema, "properties")?;
-    let mut named: Vec<String> = object::members(properties)
-        .filter(|field| asks_for_secret(&field.name, field.value))
-        .map(|field| shown(&field.name))
-        .collect();
-    if named.is_empty() {
+    let mut fields = Vec::new();
+    collect(schema, None, MAX_DEPTH, &mut fields);
+    if fields.is_empty() {
         return None;
     }
-    let more = named.len().saturating_sub(MAX_NAMED);
-    named.truncate(MAX_NAMED);
+    let more = fields.len().saturating_sub(MAX_NAMED);
+    let named: Vec<String> = fields.iter().take(MAX_NAMED).map(|it| shown(it)).collect();
     let more = match more {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -82,6 +95,37 @@ pub(super) fn warning(params: &[u8]) -> Option<String> {
         "(Enter no password, key or token: {}{more} may ask for one, which a form must not do.)",
         named.join(", ")
     ))
+}
+
+/// Adds the names of the fields of a schema, or of a list of schemas, that ask for secrets. `field` is the name of the field
+/// that the schema describes, `None` for the form as a whole.
+fn collect(schema: &[u8], field: Option<&str>, depth: usize, found: &mut Vec<String>) {
+    if let Some(name) = field
+        && !schema.starts_with(b"[")
+        && asks_for_secret(name, schema)
+        && found.last().is_none_or(|last| last != name)
+    {
+        found.push(name.to_owned());
+    }
+    if depth == 0 {
+        return;
+    }
+    for item in object::elements(schema) {
+        let item = item.of(schema);
+        if item.starts_with(b"{") {
+            collect(item, field, depth - 1, found);
+        }
+    }
+    for member in object::members(schema) {
+        let holds_schemas = matches!(member.value.first(), Some(b'{' | b'['));
+        if NAMED.contains(&&*member.name) && member.value.starts_with(b"{") {
+            for inner in object::members(member.value) {
+                collect(inner.value, Some(&inner.name), depth - 1, found);
+            }
+        } else if holds_schemas && !DATA.contains(&&*member.name) {
+            collect(member.value, field, depth - 1, found);
+        }
+    }
 }
 
 fn shown(name: &str) -> String {
@@ -103,15 +147,38 @@ fn asks_for_secret(name: &str, field: &[u8]) -> bool {
         return true;
     }
     // A choice among given values, or a yes or no, contains no secret.
-    let has = |member: &str| object::get(field, member).is_some();
-    let is_choice = ["enum", "oneOf", "anyOf", "const"].into_iter().any(has);
-    let is_open = matches!(
-        text("type").as_deref(),
-        Some("string" | "number" | "integer") | None
-    );
-    is_open
-        && !is_choice
+    is_open(field, text("type").as_deref())
+        && !is_choice(field)
         && (names_secret(name) || text("title").is_some_and(|title| names_secret(&title)))
+}
+
+/// Returns `true` if a field of this type takes a text or a number itself. The schemas in it are fields of their own.
+fn is_open(field: &[u8], json_type: Option<&str>) -> bool {
+    let has = |member: &str| object::get(field, member).is_some();
+    match json_type {
+        Some("boolean" | "null") => false,
+        Some("array") => !has("items") && !has("prefixItems"),
+        Some("object") => !has("properties"),
+        // Clients treat a type that they do not know as a text.
+        Some(_) | None => true,
+    }
+}
+
+/// Returns `true` if a field is a choice among values that its schema lists. A list without values limits nothing, nor does
+/// `const` with `null`, which some parsers cannot tell from an absent one.
+fn is_choice(field: &[u8]) -> bool {
+    let values = |member: &str| object::get(field, member).map(object::elements);
+    let is_fixed = |value: &[u8]| {
+        let value = object::get(value, "const");
+        value.is_some_and(|value| value != b"null")
+    };
+    let lists_values = values("enum").is_some_and(|values| !values.is_empty());
+    let lists_options = ["oneOf", "anyOf"].into_iter().any(|member| {
+        let options = object::get(field, member).unwrap_or_default();
+        let mut spans = object::elements(options).into_iter().peekable();
+        spans.peek().is_some() && spans.all(|option| is_fixed(option.of(options)))
+    });
+    lists_values || lists_options || is_fixed(field)
 }
 
 /// Returns `true` if a name or title has words that stand for a secret. Words are compared by their skeletons, so that

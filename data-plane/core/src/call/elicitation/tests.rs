@@ -386,6 +386,15 @@ fn mc_07_every_spelling_of_a_url_elicitation_is_checked() {
     ] {
         assert_eq!(kind(params), None, "{what}: {params}");
     }
+    let form = |extra: &str| {
+        let requests = format!(
+            r#"{{"k":{{"method":"elicitation/create","params":{{"message":"m"}}{extra}}}}}"#
+        );
+        Elicitation::read_all(requests.as_bytes()).is_some()
+    };
+    assert!(form("") && form(r#","x":1"#));
+    assert!(!form(r#","Params":{"url":"javascript:alert(1)"}"#));
+    assert!(!form(r#","METHOD":"sampling/createMessage""#));
     assert_eq!(
         kind(r#"{"mode":"f\u006frm","message":"m"}"#),
         Some(ElicitationKind::Form)

@@ -3,13 +3,13 @@
 use toolgate_mcp::{RpcError, message, object};
 
 use super::{
-    CallMachine, CallPhase, PendingSeal,
+    CallMachine, CallPhase, PendingEncryption,
     conversation::{PendingRegistration, SuspendedElicitation},
 };
 use crate::{
     call::{
         batcher::ElicitationRound,
-        effect::{CallEffect, CallEffects, CallEnd, SealRequest},
+        effect::{CallEffect, CallEffects, CallEnd, EncryptionRequest},
         elicitation::{ElicitationEvent, ElicitationId, ElicitationOutput},
         event::{CallTime, ContinuedCall},
         retry::{InputResponses, RetryPolicy},
@@ -96,7 +96,7 @@ impl CallMachine {
 
     /// The time that the client takes does not count as the server's.
     fn hold_timeouts(&mut self, hold: bool, out: &mut CallEffects) {
-        let streaming = matches!(self.phase, CallPhase::Streaming | CallPhase::Sealing(_));
+        let streaming = matches!(self.phase, CallPhase::Streaming | CallPhase::Encryption(_));
         let Some(conversation) = self.conversation.as_mut().filter(|_| streaming) else {
             return;
         };
@@ -112,26 +112,26 @@ impl CallMachine {
     pub(super) fn suspend(&mut self, round: ElicitationRound, out: &mut CallEffects) {
         self.flush(out);
         self.conversation().suspend(round);
-        self.seal_ticket(out);
+        self.encrypt_ticket(out);
     }
 
-    fn seal_ticket(&mut self, out: &mut CallEffects) {
-        self.phase = CallPhase::Sealing(PendingSeal::Ticket);
+    fn encrypt_ticket(&mut self, out: &mut CallEffects) {
+        self.phase = CallPhase::Encryption(PendingEncryption::Ticket);
         self.hold_timeouts(true, out);
-        out.push(CallEffect::Seal(SealRequest::Ticket));
+        out.push(CallEffect::Encrypt(EncryptionRequest::Ticket));
     }
 
-    pub(super) fn on_sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
-        if !matches!(self.phase, CallPhase::Sealing(_)) {
+    pub(super) fn on_encrypted(&mut self, text: Option<&str>, out: &mut CallEffects) {
+        if !matches!(self.phase, CallPhase::Encryption(_)) {
             return;
         }
         match std::mem::replace(&mut self.phase, CallPhase::Suspended) {
-            CallPhase::Sealing(PendingSeal::Ticket) => self.ticket_sealed(text, out),
-            CallPhase::Sealing(PendingSeal::RequestState { invalid }) => {
-                let reply = self.relay.respond_with_sealed_state(text);
+            CallPhase::Encryption(PendingEncryption::Ticket) => self.ticket_encrypted(text, out),
+            CallPhase::Encryption(PendingEncryption::RequestState { invalid }) => {
+                let reply = self.relay.respond_with_encrypted_state(text);
                 self.conclude(reply, invalid, out);
             }
-            CallPhase::Sealing(PendingSeal::UrlElicitation(urls)) => {
+            CallPhase::Encryption(PendingEncryption::UrlElicitation(urls)) => {
                 let plan = self.relay.call();
                 let reply = match text {
                     Some(state) => {
@@ -153,7 +153,7 @@ impl CallMachine {
         }
     }
 
-    fn ticket_sealed(&mut self, text: Option<&str>, out: &mut CallEffects) {
+    fn ticket_encrypted(&mut self, text: Option<&str>, out: &mut CallEffects) {
         let (Some(state), Some(conversation)) = (text, &self.conversation) else {
             return self.on_suspension_refused(out);
         };
@@ -202,7 +202,7 @@ impl CallMachine {
             return self.hold_timeouts(false, out);
         }
         conversation.suspended = open;
-        self.seal_ticket(out);
+        self.encrypt_ticket(out);
     }
 
     /// The client closed the stream of the call. In the modern era this cancels the call.

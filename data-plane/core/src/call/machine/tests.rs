@@ -247,6 +247,7 @@ fn a_server_error_without_an_answer_is_a_failure_of_the_server() {
     for (status, failure, told) in [
         (500, UpstreamFailure::ServerError, "upstream_server_error"),
         (503, UpstreamFailure::ServerError, "upstream_server_error"),
+        (508, UpstreamFailure::Loop, "upstream_loop"),
         (504, UpstreamFailure::Timeout, "upstream_timeout"),
     ] {
         let mut machine = sent(Era::Modern, Era::Modern);

@@ -3,12 +3,12 @@
 use bytes::Bytes;
 
 use super::{
-    CallMachine, CallPhase, PendingSeal, ResponseHead,
+    CallMachine, CallPhase, PendingEncryption, ResponseHead,
     conversation::{ConversationState, PendingRegistration},
 };
 use crate::{
     call::{
-        effect::{CallEffect, CallEffects, CallEnd, SealRequest},
+        effect::{CallEffect, CallEffects, CallEnd, EncryptionRequest},
         elicitation::{Elicitation, ElicitationEvent},
         event::{BodyKind, CallTime, UpstreamHead},
         notification_limiter::LimitedNotification,
@@ -170,7 +170,7 @@ impl CallMachine {
             CallPhase::Document { invalid } => match self.relay.on_single_response(message) {
                 Ok(reply) => self.conclude(reply, invalid, out),
                 Err(IncompleteResponse::InputRequired(required)) => self.round(required, now, out),
-                Err(IncompleteResponse::SealState(state)) => {
+                Err(IncompleteResponse::EncryptState(state)) => {
                     self.request_state(state, invalid, out)
                 }
                 Err(IncompleteResponse::UrlElicitation(urls)) => self.url_elicitation(urls, out),
@@ -179,7 +179,7 @@ impl CallMachine {
             CallPhase::Sending
             | CallPhase::Probing(_)
             | CallPhase::AwaitingClient
-            | CallPhase::Sealing(_)
+            | CallPhase::Encryption(_)
             | CallPhase::Suspended
             | CallPhase::Finished => {}
         }
@@ -211,7 +211,7 @@ impl CallMachine {
                 self.elicitation(ElicitationEvent::Withdrawn(id), now, out);
             }
             RelayAction::InputRequired(required) => self.round(required, now, out),
-            RelayAction::SealState(state) => {
+            RelayAction::EncryptState(state) => {
                 self.request_state(state, UpstreamFailure::Malformed, out)
             }
             RelayAction::UrlElicitation(urls) => self.url_elicitation(urls, out),
@@ -278,8 +278,8 @@ impl CallMachine {
 
     /// A modern server gave its modern client a state to come back with.
     fn request_state(&mut self, state: Box<str>, invalid: UpstreamFailure, out: &mut CallEffects) {
-        self.phase = CallPhase::Sealing(PendingSeal::RequestState { invalid });
-        out.push(CallEffect::Seal(SealRequest::RequestState(state)));
+        self.phase = CallPhase::Encryption(PendingEncryption::RequestState { invalid });
+        out.push(CallEffect::Encrypt(EncryptionRequest::RequestState(state)));
     }
 
     /// A legacy server did not run the call of a modern client: the user has to visit these URLs first. After too many
@@ -290,9 +290,9 @@ impl CallMachine {
         match count.filter(|_| self.url_elicitations < MAX_URL_ELICITATIONS) {
             Some(count) => {
                 let number = self.url_elicitations.saturating_add(1);
-                self.phase = CallPhase::Sealing(PendingSeal::UrlElicitation(urls));
+                self.phase = CallPhase::Encryption(PendingEncryption::UrlElicitation(urls));
                 let urls = count;
-                out.push(CallEffect::Seal(SealRequest::UrlElicitation {
+                out.push(CallEffect::Encrypt(EncryptionRequest::UrlElicitation {
                     number,
                     urls,
                 }));

@@ -3,10 +3,10 @@
 use toolgate_model::Principal;
 
 use super::*;
-use crate::fixture::{GatewayFixture, sealer, slug};
+use crate::fixture::{GatewayFixture, cipher, slug};
 
-fn request_state(literal: &str) -> SealedRequestState {
-    SealedRequestState {
+fn request_state(literal: &str) -> EncryptedRequestState {
+    EncryptedRequestState {
         request: Digest::of_bytes(b"request"),
         until: Timestamp(5_000),
         literal: literal.into(),
@@ -18,9 +18,9 @@ fn principal(token: &str) -> Principal {
 }
 
 #[test]
-fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
+fn ti_07_an_encrypted_state_round_trips_byte_for_byte_through_any_proxy() {
     let (ada, main) = (principal("all"), slug("main"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &main,
         principal: &ada,
     };
@@ -28,38 +28,38 @@ fn ti_07_a_sealed_state_round_trips_byte_for_byte_through_any_proxy() {
     for literal in [r#""""#, r#""\u0061\/ \"é""#, &long] {
         let given = request_state(literal);
         let text = given
-            .seal(&sealer(&[2, 1]), context, &[5; NONCE_LEN])
+            .encrypt(&cipher(&[2, 1]), context, &[5; NONCE_LEN])
             .unwrap();
-        assert!(text.len() <= SealPurpose::ServerState.limit());
+        assert!(text.len() <= StatePurpose::ServerState.limit());
         assert!(!text.contains("0061"));
         // Another process with the same keys and no other state, also after the next rotation.
         for epochs in [&[2, 1][..], &[3, 2]] {
             assert_eq!(
-                SealedRequestState::open(&sealer(epochs), context, &text),
+                EncryptedRequestState::decrypt(&cipher(epochs), context, &text),
                 Some(given.clone())
             );
         }
         assert_eq!(
-            SealedRequestState::open(&sealer(&[4, 3]), context, &text),
+            EncryptedRequestState::decrypt(&cipher(&[4, 3]), context, &text),
             None
         );
     }
     let longer = format!("{long} ");
-    let sealed = request_state(&longer).seal(&sealer(&[1]), context, &[5; NONCE_LEN]);
-    assert_eq!(sealed, None);
+    let encrypted = request_state(&longer).encrypt(&cipher(&[1]), context, &[5; NONCE_LEN]);
+    assert_eq!(encrypted, None);
 }
 
 /// Changes, cuts and extends a state at every letter, and opens it for other principals, gateways and purposes.
 #[test]
 fn ti_07_an_altered_or_foreign_state_does_not_open() {
-    let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
+    let (cipher, ada, eve) = (cipher(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &main,
         principal: &ada,
     };
     let given = request_state(r#""s""#);
-    let text = given.seal(&sealer, context, &[5; NONCE_LEN]).unwrap();
+    let text = given.encrypt(&cipher, context, &[5; NONCE_LEN]).unwrap();
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -75,34 +75,37 @@ fn ti_07_an_altered_or_foreign_state_does_not_open() {
     ]);
     wrong.retain(|wrong| *wrong != text);
     let others = [
-        SealPurpose::Session,
-        SealPurpose::Cursor,
-        SealPurpose::SuspendedCall,
-        SealPurpose::Task,
-        SealPurpose::UrlElicitation,
+        StatePurpose::Session,
+        StatePurpose::Cursor,
+        StatePurpose::SuspendedCall,
+        StatePurpose::Task,
+        StatePurpose::UrlElicitation,
     ];
     for purpose in others {
-        wrong.push(sealer.seal(purpose, context, &[5; NONCE_LEN], &[FORMAT; 64]));
-        assert_eq!(sealer.open(purpose, context, &text), None);
+        wrong.push(cipher.encrypt(purpose, context, &[5; NONCE_LEN], &[FORMAT; 64]));
+        assert_eq!(cipher.decrypt(purpose, context, &text), None);
     }
     for wrong in wrong {
         assert_eq!(
-            SealedRequestState::open(&sealer, context, &wrong),
+            EncryptedRequestState::decrypt(&cipher, context, &wrong),
             None,
             "{wrong}"
         );
     }
     let foreign = [
-        SealContext {
+        StateContext {
             gateway: &other,
             ..context
         },
-        SealContext {
+        StateContext {
             principal: &eve,
             ..context
         },
     ];
     for foreign in foreign {
-        assert_eq!(SealedRequestState::open(&sealer, foreign, &text), None);
+        assert_eq!(
+            EncryptedRequestState::decrypt(&cipher, foreign, &text),
+            None
+        );
     }
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use toolgate_model::Principal;
 
 use super::*;
-use crate::fixture::{GatewayFixture, sealer, slug};
+use crate::fixture::{GatewayFixture, cipher, slug};
 
 const START: Timestamp = Timestamp(1_000);
 
@@ -22,38 +22,38 @@ fn principal(token: &str) -> Principal {
 
 #[test]
 fn a_suspension_ticket_opens_only_for_its_principal_and_gateway() {
-    let (sealer, ada) = (sealer(&[1]), principal("all"));
+    let (cipher, ada) = (cipher(&[1]), principal("all"));
     let (main, other) = (slug("main"), slug("other"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = ticket().seal(&sealer, context, &[5; NONCE_LEN]);
-    assert!(text.len() <= crate::seal::TEXT_LIMIT);
-    assert_eq!(CallTicket::open(&sealer, context, &text), Some(ticket()));
-    let elsewhere = SealContext {
+    let text = ticket().encrypt(&cipher, context, &[5; NONCE_LEN]);
+    assert!(text.len() <= crate::client_state::TEXT_LIMIT);
+    assert_eq!(CallTicket::decrypt(&cipher, context, &text), Some(ticket()));
+    let elsewhere = StateContext {
         gateway: &other,
         ..context
     };
-    assert_eq!(CallTicket::open(&sealer, elsewhere, &text), None);
+    assert_eq!(CallTicket::decrypt(&cipher, elsewhere, &text), None);
     let mut tampered = text.clone().into_bytes();
     tampered[60] ^= 1;
     let tampered = String::from_utf8(tampered).unwrap();
-    assert_eq!(CallTicket::open(&sealer, context, &tampered), None);
-    let cursor = sealer.seal(SealPurpose::Cursor, context, &[5; NONCE_LEN], b"x");
-    assert_eq!(CallTicket::open(&sealer, context, &cursor), None);
+    assert_eq!(CallTicket::decrypt(&cipher, context, &tampered), None);
+    let cursor = cipher.encrypt(StatePurpose::Cursor, context, &[5; NONCE_LEN], b"x");
+    assert_eq!(CallTicket::decrypt(&cipher, context, &cursor), None);
 }
 
 /// Changes, cuts and extends a ticket at every letter, and opens it for other principals, gateways and purposes.
 #[test]
 fn ti_07_an_altered_or_foreign_ticket_does_not_open() {
-    let (sealer, ada) = (sealer(&[1]), principal("all"));
+    let (cipher, ada) = (cipher(&[1]), principal("all"));
     let main = slug("main");
-    let context = SealContext {
+    let context = StateContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = ticket().seal(&sealer, context, &[5; NONCE_LEN]);
+    let text = ticket().encrypt(&cipher, context, &[5; NONCE_LEN]);
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -68,15 +68,19 @@ fn ti_07_an_altered_or_foreign_ticket_does_not_open() {
         "x".repeat(5_000),
     ]);
     wrong.retain(|wrong| *wrong != text);
-    for purpose in [SealPurpose::Cursor, SealPurpose::Session] {
-        wrong.push(sealer.seal(purpose, context, &[5; NONCE_LEN], b"x"));
+    for purpose in [StatePurpose::Cursor, StatePurpose::Session] {
+        wrong.push(cipher.encrypt(purpose, context, &[5; NONCE_LEN], b"x"));
     }
     for wrong in wrong {
-        assert_eq!(CallTicket::open(&sealer, context, &wrong), None, "{wrong}");
+        assert_eq!(
+            CallTicket::decrypt(&cipher, context, &wrong),
+            None,
+            "{wrong}"
+        );
     }
-    let other = crate::fixture::sealer(&[2]);
+    let other = crate::fixture::cipher(&[2]);
     assert_eq!(
-        CallTicket::open(&other, context, &text),
+        CallTicket::decrypt(&other, context, &text),
         None,
         "another deployment"
     );

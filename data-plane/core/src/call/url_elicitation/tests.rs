@@ -3,7 +3,7 @@
 use toolgate_model::Principal;
 
 use super::*;
-use crate::fixture::{GatewayFixture, sealer, slug};
+use crate::fixture::{GatewayFixture, cipher, slug};
 
 fn elicitation() -> UrlElicitation {
     UrlElicitation {
@@ -21,31 +21,34 @@ fn principal(token: &str) -> Principal {
 #[test]
 fn ti_07_a_url_elicitation_state_opens_on_any_proxy() {
     let (ada, main) = (principal("all"), slug("main"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = elicitation().seal(&sealer(&[2, 1]), context, &[5; NONCE_LEN]);
-    assert!(text.len() <= SealPurpose::UrlElicitation.limit());
+    let text = elicitation().encrypt(&cipher(&[2, 1]), context, &[5; NONCE_LEN]);
+    assert!(text.len() <= StatePurpose::UrlElicitation.limit());
     // Another process with the same keys and no other state, also after the next rotation.
     for epochs in [&[2, 1][..], &[3, 2]] {
         assert_eq!(
-            UrlElicitation::open(&sealer(epochs), context, &text),
+            UrlElicitation::decrypt(&cipher(epochs), context, &text),
             Some(elicitation())
         );
     }
-    assert_eq!(UrlElicitation::open(&sealer(&[4, 3]), context, &text), None);
+    assert_eq!(
+        UrlElicitation::decrypt(&cipher(&[4, 3]), context, &text),
+        None
+    );
 }
 
 #[test]
 fn ti_07_an_altered_or_foreign_url_elicitation_state_does_not_open() {
-    let (sealer, ada, eve) = (sealer(&[1]), principal("all"), principal("evil"));
+    let (cipher, ada, eve) = (cipher(&[1]), principal("all"), principal("evil"));
     let (main, other) = (slug("main"), slug("other"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &main,
         principal: &ada,
     };
-    let text = elicitation().seal(&sealer, context, &[5; NONCE_LEN]);
+    let text = elicitation().encrypt(&cipher, context, &[5; NONCE_LEN]);
     let mut wrong: Vec<String> = (0..text.len()).map(|end| text[..end].to_owned()).collect();
     for at in 0..text.len() {
         for letter in ["A", "b", "_", "=", "\u{e9}"] {
@@ -55,42 +58,42 @@ fn ti_07_an_altered_or_foreign_url_elicitation_state_does_not_open() {
     wrong.push("x".repeat(100_000));
     wrong.retain(|wrong| *wrong != text);
     let others = [
-        SealPurpose::Session,
-        SealPurpose::Cursor,
-        SealPurpose::SuspendedCall,
-        SealPurpose::Task,
-        SealPurpose::ServerState,
+        StatePurpose::Session,
+        StatePurpose::Cursor,
+        StatePurpose::SuspendedCall,
+        StatePurpose::Task,
+        StatePurpose::ServerState,
     ];
     for purpose in others {
-        wrong.push(sealer.seal(purpose, context, &[5; NONCE_LEN], &[FORMAT; 64]));
-        assert_eq!(sealer.open(purpose, context, &text), None);
+        wrong.push(cipher.encrypt(purpose, context, &[5; NONCE_LEN], &[FORMAT; 64]));
+        assert_eq!(cipher.decrypt(purpose, context, &text), None);
     }
-    // Sealed with the right key, in another format.
-    wrong.push(sealer.seal(
-        SealPurpose::UrlElicitation,
+    // Encrypted with the right key, in another format.
+    wrong.push(cipher.encrypt(
+        StatePurpose::UrlElicitation,
         context,
         &[5; NONCE_LEN],
         &[FORMAT + 1; 64],
     ));
-    wrong.push(sealer.seal(
-        SealPurpose::UrlElicitation,
+    wrong.push(cipher.encrypt(
+        StatePurpose::UrlElicitation,
         context,
         &[5; NONCE_LEN],
         &[FORMAT; 42],
     ));
     for wrong in wrong {
         assert_eq!(
-            UrlElicitation::open(&sealer, context, &wrong),
+            UrlElicitation::decrypt(&cipher, context, &wrong),
             None,
             "{wrong}"
         );
     }
     for foreign in [(&other, &ada), (&main, &eve)] {
-        let context = SealContext {
+        let context = StateContext {
             gateway: foreign.0,
             principal: foreign.1,
         };
-        assert_eq!(UrlElicitation::open(&sealer, context, &text), None);
+        assert_eq!(UrlElicitation::decrypt(&cipher, context, &text), None);
     }
 }
 

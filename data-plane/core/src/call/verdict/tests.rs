@@ -11,6 +11,7 @@ fn statuses_are_reported_with_fixed_texts() {
         (429, Some(UpstreamFailure::RateLimited)),
         (500, Some(UpstreamFailure::ServerError)),
         (503, Some(UpstreamFailure::ServerError)),
+        (508, Some(UpstreamFailure::Loop)),
         (504, Some(UpstreamFailure::Timeout)),
         (200, None),
         (400, None),

@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use toolgate_mcp::{object, text::quote};
 
-use crate::{notify::view_change::ListChanges, seal::SealPurpose};
+use crate::{client_state::StatePurpose, notify::view_change::ListChanges};
 
 /// Maximum number of resources in a filter.
 pub const MAX_URIS: usize = 100;
@@ -113,7 +113,7 @@ fn tasks(json: &[u8]) -> Result<BTreeSet<Box<str>>, &'static str> {
     // Longer than any id of the gateway, therefore unknown.
     let ids = ids
         .iter()
-        .filter(|id| id.len() <= SealPurpose::Task.limit());
+        .filter(|id| id.len() <= StatePurpose::Task.limit());
     Ok(ids.map(|id| Box::from(&**id)).collect())
 }
 

@@ -125,7 +125,7 @@ fn task_updates_reach_subscribers_and_are_not_invented_after_a_reconnect() {
     watch.on(Event::Subscribe {
         interest: InterestId(2),
         topic: topic(),
-        exposed: "sealed".into(),
+        exposed: "encrypted".into(),
         waiter: 2,
     });
     let mut both = uris(&["a:1"]);

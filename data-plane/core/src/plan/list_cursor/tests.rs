@@ -3,17 +3,17 @@
 use toolgate_model::{Principal, PrincipalSubject};
 
 use super::*;
-use crate::fixture::{sealer, slug, user};
+use crate::fixture::{cipher, slug, user};
 
 #[test]
 fn a_cursor_is_bound_to_list_state_and_principal() {
-    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let (gateway, cipher) = (slug("main"), cipher(&[1]));
     let ada = user("ada");
     let org = Principal {
         subject: PrincipalSubject::AllCallers,
         ..ada.clone()
     };
-    let here = SealContext {
+    let here = StateContext {
         gateway: &gateway,
         principal: &ada,
     };
@@ -23,16 +23,19 @@ fn a_cursor_is_bound_to_list_state_and_principal() {
         page: 3,
         digest: now,
     };
-    let text = seal(&sealer, here, &cursor);
-    let open = |context, digest| open(&sealer, context, &text, ListKind::Tools, &digest);
+    let text = encrypt(&cipher, here, &cursor);
+    let open = |context, digest| decrypt(&cipher, context, &text, ListKind::Tools, &digest);
     assert_eq!(open(here, now), Some(3));
     assert_eq!(open(here, later), None);
-    let foreign = SealContext {
+    let foreign = StateContext {
         principal: &org,
         ..here
     };
     assert_eq!(open(foreign, now), None);
-    assert_eq!(super::open(&sealer, here, "", ListKind::Tools, &now), None);
+    assert_eq!(
+        super::decrypt(&cipher, here, "", ListKind::Tools, &now),
+        None
+    );
 }
 
 #[test]
@@ -43,9 +46,9 @@ fn a_cursor_opens_for_its_own_kind_of_list_only() {
         ListKind::Resources,
         ListKind::Templates,
     ];
-    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let (gateway, cipher) = (slug("main"), cipher(&[1]));
     let ada = user("ada");
-    let here = SealContext {
+    let here = StateContext {
         gateway: &gateway,
         principal: &ada,
     };
@@ -57,10 +60,10 @@ fn a_cursor_opens_for_its_own_kind_of_list_only() {
             page: 1,
             digest,
         };
-        let text = seal(&sealer, here, &cursor);
+        let text = encrypt(&cipher, here, &cursor);
         for other in kinds {
             let expected = (other == kind).then_some(1);
-            assert_eq!(open(&sealer, here, &text, other, &digest), expected);
+            assert_eq!(decrypt(&cipher, here, &text, other, &digest), expected);
         }
     }
 }

@@ -184,7 +184,7 @@ fn get_and_delete_need_a_known_session() {
             request,
             trace: None,
             session,
-            sealer: &world.sealer,
+            cipher: &world.cipher,
             now: NOW,
         })
     };

@@ -361,7 +361,7 @@ fn modern_requests_have_no_sessions() {
             request,
             trace: None,
             session: SessionLookup::Valid(&world.session),
-            sealer: &world.sealer,
+            cipher: &world.cipher,
             now: NOW,
         }));
         assert_eq!(refusal.status(), 405);

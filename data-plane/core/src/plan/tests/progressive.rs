@@ -391,7 +391,7 @@ proptest! {
         let nested = body(client, &format!(r#""name":"run_tool","arguments":{inner}{more}"#));
         let planned_both = [&direct, &nested].map(|text| ask(&world, client, "all", text, &[]));
         let [Plan::Call(one), Plan::Call(two)] = &planned_both else {
-            // A state that the gateway did not seal, sent to a legacy server.
+            // A state that the gateway did not encrypt, sent to a legacy server.
             let told = planned_both.map(refused);
             prop_assert_eq!(&told[0], &told[1]);
             return Ok(());
@@ -399,7 +399,7 @@ proptest! {
         prop_assert_eq!(one.target.exposed_name(), two.target.exposed_name());
         prop_assert_eq!(&one.progress, &two.progress);
         prop_assert_eq!(one.timeout(), two.timeout());
-        prop_assert_eq!(one.task_sealer.is_some(), two.task_sealer.is_some());
+        prop_assert_eq!(one.task_cipher.is_some(), two.task_cipher.is_some());
         prop_assert_eq!(&one.continuation, &None::<ContinuationRequest>);
         prop_assert_eq!(&two.continuation, &None::<ContinuationRequest>);
         let digest = |call: &CallPlan, text: &str| call.digest(text.as_bytes());
@@ -439,7 +439,7 @@ proptest! {
 fn a_suspended_call_is_continued_by_the_same_run_tool_request() {
     use crate::{
         call::suspended::CallTicket,
-        seal::{NONCE_LEN, SealContext},
+        client_state::{NONCE_LEN, StateContext},
     };
     let world = world();
     let arguments = r#","arguments":{"x":"1"}"#;
@@ -451,11 +451,11 @@ fn a_suspended_call_is_continued_by_the_same_run_tool_request() {
         owner: world.session.owner.clone(),
     };
     let caller = world.caller("all");
-    let context = SealContext {
+    let context = StateContext {
         gateway: &world.gateway().name.id,
         principal: caller.principal(),
     };
-    let state = ticket.seal(&world.sealer, context, &[1; NONCE_LEN]);
+    let state = ticket.encrypt(&world.cipher, context, &[1; NONCE_LEN]);
     let retry = |tool: &str, arguments: &str| {
         let again = format!(
             r#"{},"requestState":"{state}","inputResponses":{{"a":{{}}}}"#,

@@ -5,13 +5,13 @@ use toolgate_model::{Era, SnapshotResource, Timestamp};
 
 use crate::{
     Plan, Refusal,
-    call::request_state::SealedRequestState,
+    call::request_state::EncryptedRequestState,
     call::suspended::{CallTicket, HANDLE},
     call::url_elicitation::UrlElicitation,
-    fixture::{GatewayFixture, META, NOW, key, sealer, test_servers, test_snapshot},
+    client_state::{NONCE_LEN, StateContext, StatePurpose, task::TaskId},
+    fixture::{GatewayFixture, META, NOW, cipher, key, test_servers, test_snapshot},
     plan::UrlElicitationResult,
     rewrite::{UpstreamRequestOptions, request},
-    seal::{NONCE_LEN, SealContext, SealPurpose, task::TaskId},
 };
 
 /// State in an unusual spelling, to verify that it is copied byte for byte.
@@ -30,24 +30,24 @@ const FIRST: (&str, &str) = (
     r#""name":"weather__now","arguments":{"x":"1","y":[2.0]}"#,
 );
 
-/// Sealed state of the first request that expires at `until`, as JSON.
-fn sealed_state(world: &GatewayFixture, until: Timestamp) -> String {
+/// Encrypted state of the first request that expires at `until`, as JSON.
+fn encrypted_state(world: &GatewayFixture, until: Timestamp) -> String {
     let body = call(FIRST.0, FIRST.1, "");
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
     };
-    let entrusted = SealedRequestState {
+    let entrusted = EncryptedRequestState {
         request: first.digest(body.as_bytes()).unwrap(),
         until,
         literal: SERVER_STATE.into(),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
     let text = entrusted
-        .seal(&world.sealer, context, &[3; NONCE_LEN])
+        .encrypt(&world.cipher, context, &[3; NONCE_LEN])
         .unwrap();
     format!(r#","requestState":{}"#, quote(&text))
 }
@@ -66,7 +66,7 @@ fn refused(plan: Plan) -> String {
 #[test]
 fn ti_07_a_matching_retry_returns_its_state_to_the_server() {
     let world = GatewayFixture::new();
-    let state = sealed_state(&world, LATER);
+    let state = encrypted_state(&world, LATER);
     let same = [
         FIRST.1,
         r#""arguments" : { "y" : [ 2.0 ], "\u0078":"\u0031" }, "name":"weather__\u006eow""#,
@@ -100,7 +100,7 @@ fn ti_07_a_matching_retry_returns_its_state_to_the_server() {
 #[test]
 fn ti_07_a_state_is_rejected_for_another_request() {
     let world = GatewayFixture::new();
-    let state = sealed_state(&world, LATER);
+    let state = encrypted_state(&world, LATER);
     let others = [
         (FIRST.0, r#""name":"weather__now""#),
         (FIRST.0, r#""name":"weather__now","arguments":{}"#),
@@ -147,7 +147,7 @@ fn ti_07_a_state_is_rejected_for_another_request() {
 fn ti_07_a_state_expires_and_is_bound_to_its_server() {
     let old = GatewayFixture::new();
     for until in [NOW, Timestamp(NOW.0 - 1), Timestamp(0)] {
-        let plan = retry(&old, "all", FIRST.0, FIRST.1, &sealed_state(&old, until));
+        let plan = retry(&old, "all", FIRST.0, FIRST.1, &encrypted_state(&old, until));
         assert!(refused(plan).contains("is over"));
     }
     let mut snapshot = test_snapshot(&test_servers());
@@ -163,16 +163,22 @@ fn ti_07_a_state_expires_and_is_bound_to_its_server() {
     server.endpoints = crate::fixture::endpoints("https://elsewhere.example/mcp");
     *entry = toolgate_model::snapshot::SnapshotEntry::new(SnapshotResource::Server(server));
     let moved = GatewayFixture::of(&snapshot);
-    let plan = retry(&moved, "all", FIRST.0, FIRST.1, &sealed_state(&old, LATER));
+    let plan = retry(
+        &moved,
+        "all",
+        FIRST.0,
+        FIRST.1,
+        &encrypted_state(&old, LATER),
+    );
     assert!(refused(plan).contains("belongs to another request"));
 }
 
 #[test]
-fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
+fn ti_07_a_state_not_encrypted_for_the_request_reaches_no_server() {
     let world = GatewayFixture::new();
     let (gateway, other) = ("main".parse().unwrap(), "other".parse().unwrap());
     let (ada, eve) = (world.caller("all"), world.caller("evil"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: ada.principal(),
     };
@@ -180,7 +186,7 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
     let Plan::Call(first) = world.modern("all", &body, &[]) else {
         panic!("no call");
     };
-    let entrusted = SealedRequestState {
+    let entrusted = EncryptedRequestState {
         request: first.digest(body.as_bytes()).unwrap(),
         until: LATER,
         literal: SERVER_STATE.into(),
@@ -204,9 +210,9 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
         original: SERVER_STATE.into(),
     };
     let nonce = &[4; NONCE_LEN];
-    let good = entrusted.seal(&world.sealer, context, nonce).unwrap();
-    let of = |context| entrusted.seal(&world.sealer, context, nonce).unwrap();
-    let foreign = sealer(&[7]);
+    let good = entrusted.encrypt(&world.cipher, context, nonce).unwrap();
+    let of = |context| entrusted.encrypt(&world.cipher, context, nonce).unwrap();
+    let foreign = cipher(&[7]);
     let mut states = vec![
         String::new(),
         "after one/".to_owned(),
@@ -218,32 +224,32 @@ fn ti_07_a_state_not_sealed_for_the_request_reaches_no_server() {
         format!("{good} "),
         good.to_lowercase(),
         format!("B{}", &good[1..]),
-        of(SealContext {
+        of(StateContext {
             gateway: &other,
             ..context
         }),
-        of(SealContext {
+        of(StateContext {
             principal: eve.principal(),
             ..context
         }),
-        entrusted.seal(&foreign, context, nonce).unwrap(),
-        ticket.seal(&world.sealer, context, nonce),
-        task.seal(&world.sealer, context).unwrap(),
+        entrusted.encrypt(&foreign, context, nonce).unwrap(),
+        ticket.encrypt(&world.cipher, context, nonce),
+        task.encrypt(&world.cipher, context).unwrap(),
     ];
     for purpose in [
-        SealPurpose::Session,
-        SealPurpose::Cursor,
-        SealPurpose::ServerState,
+        StatePurpose::Session,
+        StatePurpose::Cursor,
+        StatePurpose::ServerState,
     ] {
-        states.push(world.sealer.seal(purpose, context, nonce, b"x"));
+        states.push(world.cipher.encrypt(purpose, context, nonce, b"x"));
     }
     for state in states {
         let state = format!(r#","requestState":{}"#, quote(&state));
         let plan = retry(&world, "all", FIRST.0, FIRST.1, &state);
         assert!(refused(plan).contains("not valid here"), "{state}");
     }
-    let sealed = format!(r#","requestState":{}"#, quote(&good));
-    let plan = retry(&world, "all", FIRST.0, FIRST.1, &sealed);
+    let encrypted = format!(r#","requestState":{}"#, quote(&good));
+    let plan = retry(&world, "all", FIRST.0, FIRST.1, &encrypted);
     assert!(matches!(plan, Plan::Call(_)));
 }
 
@@ -275,11 +281,11 @@ fn url_elicitation_state(world: &GatewayFixture, until: Timestamp) -> String {
         pages: 1,
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
-    let text = visit.seal(&world.sealer, context, &[3; NONCE_LEN]);
+    let text = visit.encrypt(&world.cipher, context, &[3; NONCE_LEN]);
     format!(r#","requestState":{}"#, quote(&text))
 }
 
@@ -318,7 +324,7 @@ fn ti_07_a_retry_after_a_url_elicitation_works_through_any_proxy_until_expiry() 
 #[test]
 fn ti_07_a_legacy_session_carries_no_request_state() {
     let world = GatewayFixture::new();
-    let good = sealed_state(&world, LATER);
+    let good = encrypted_state(&world, LATER);
     for extra in [&good, r#","requestState":"x""#, r#","inputResponses":{}"#] {
         let within = |params: &str| {
             let body = call(FIRST.0, params, extra);
@@ -346,7 +352,7 @@ fn ti_07_a_legacy_session_carries_no_request_state() {
 fn a_server_gets_the_members_of_a_retry_unless_they_are_addressed_to_the_gateway() {
     let world = GatewayFixture::new();
     let answers = r#","inputResponses":{"a":{}}"#;
-    let modern = sealed_state(&world, LATER);
+    let modern = encrypted_state(&world, LATER);
     let elicitation = url_elicitation_state(&world, LATER);
     for (request, extra, is_continuation, is_stripped) in [
         (FIRST, "", false, false),

@@ -1,7 +1,13 @@
 //! Messages that precede the response to a call: its progress notifications and log messages. All others are dropped.
 
 use bytes::Bytes;
-use toolgate_mcp::{ByteEdit, ByteSpan, envelope::MessageParams, method, object, splice};
+use toolgate_mcp::{
+    ByteEdit, ByteSpan, FrameLimits,
+    envelope::MessageParams,
+    method, object,
+    server_message::{ServerMessageBody, scan},
+    splice,
+};
 
 use crate::{call::elicitation::ElicitationKind, session::LogLevel};
 
@@ -23,6 +29,24 @@ enum RewrittenPart {
     Logger(ByteSpan),
 }
 
+/// Returns `true` for notifications of which most are dropped in a flood. They are rewritten when they are sent.
+pub(super) fn is_rendered_later(body: &ServerMessageBody<'_>) -> bool {
+    let ServerMessageBody::Notification { method, .. } = body else {
+        return false;
+    };
+    matches!(method.as_str(), method::PROGRESS | method::MESSAGE)
+}
+
+/// Returns the message without members whose names differ from those of the protocol by case only. Returns `None` if it is
+/// ambiguous.
+fn without_case_variants(message: Bytes) -> Option<Bytes> {
+    let read = scan(&message, &FrameLimits::LENIENT).ok()?;
+    match read.without_case_variants() {
+        None => Some(message),
+        Some(clean) => clean.ok(),
+    }
+}
+
 impl ResponseRelay {
     /// Rewrites the notification for the client.
     pub fn render(&self, notice: &ServerNotification) -> Option<Bytes> {
@@ -39,7 +63,7 @@ impl ResponseRelay {
                 self.prefix_logger(source, *params).into_iter().collect()
             }
         };
-        splice(source, edits).ok()
+        without_case_variants(splice(source, edits).ok()?)
     }
 
     pub(super) fn on_notification(

@@ -54,7 +54,7 @@ impl ResponseRelay {
                 return fail(UpstreamFailure::NeedsInput);
             }
             COMPLETE => CallOutcome::Done,
-            TASK if self.call.task_sealer.is_some() => CallOutcome::Done,
+            TASK if self.call.task_cipher.is_some() => CallOutcome::Done,
             // Input that a task requires is part of a complete result.
             INPUT_REQUIRED if self.is_task_request() => return fail(UpstreamFailure::Malformed),
             // Legacy servers request input during a call.
@@ -106,7 +106,7 @@ impl ResponseRelay {
     }
 
     /// Removes the members of an input request from a result that is not one. The state of a server is only sent to
-    /// the client sealed. The input requests of a task are part of its complete result and stay. Returns `None` if
+    /// the client encrypted. The input requests of a task are part of its complete result and stay. Returns `None` if
     /// nothing is removed.
     pub(super) fn without_input_members(
         &self,
@@ -153,7 +153,7 @@ impl ResponseRelay {
 
     /// Returns the `requestState` of a modern server for a modern client (JSON string as written), if the client
     /// supports all requested input.
-    pub(super) fn state_to_seal(
+    pub(super) fn state_to_encrypt(
         &self,
         answer: &ServerMessage<'_>,
         result: &ResultMembers<'_>,

@@ -10,11 +10,11 @@ use toolgate_mcp::{
 };
 
 use crate::{
-    plan::RequestTarget,
-    seal::{
-        SealContext,
-        task::{TaskId, TaskSealer},
+    client_state::{
+        StateContext,
+        task::{TaskId, TaskIdCipher},
     },
+    plan::RequestTarget,
 };
 
 use super::{
@@ -34,7 +34,7 @@ impl ResponseRelay {
         result: &ResultMembers<'_>,
         edits: &mut Vec<ByteEdit<'e>>,
     ) -> Result<(), InvalidEdit> {
-        match (&self.call.target, &self.call.task_sealer) {
+        match (&self.call.target, &self.call.task_cipher) {
             (RequestTarget::Task(task), _) => {
                 for (member, span) in members_with_spans(answer, result) {
                     match &*member.name {
@@ -46,21 +46,21 @@ impl ResponseRelay {
                     }
                 }
             }
-            (_, Some(seal)) if is_task(result) => {
+            (_, Some(encrypt)) if is_task(result) => {
                 let is_id = |(member, _): &(ObjectMember<'_>, ByteSpan)| member.name == "taskId";
                 let id = members_with_spans(answer, result).find(is_id);
                 let (member, span) = id.ok_or(InvalidEdit(result.span.start))?;
-                let sealed_id = self.seal_task_id(seal, member.value);
-                let sealed_id = sealed_id.ok_or(InvalidEdit(span.start))?;
-                edits.push(ByteEdit::replace(span, quote(&sealed_id).into_bytes()));
+                let encrypted_id = self.encrypt_task_id(encrypt, member.value);
+                let encrypted_id = encrypted_id.ok_or(InvalidEdit(span.start))?;
+                edits.push(ByteEdit::replace(span, quote(&encrypted_id).into_bytes()));
             }
             (_, Some(_) | None) => {}
         }
         Ok(())
     }
 
-    /// Seals the server's task id `original`, a JSON string as written.
-    fn seal_task_id(&self, seal: &TaskSealer, original: &[u8]) -> Option<String> {
+    /// Encrypts the server's task id `original`, a JSON string as written.
+    fn encrypt_task_id(&self, encrypt: &TaskIdCipher, original: &[u8]) -> Option<String> {
         let tool = self.call.target.tool()?;
         let original: String = serde_json::from_slice(original).ok()?;
         let id = TaskId {
@@ -68,11 +68,11 @@ impl ResponseRelay {
             tool: tool.exposed.clone(),
             original: original.into(),
         };
-        let context = SealContext {
+        let context = StateContext {
             gateway: &self.call.gateway.name.id,
-            principal: &seal.principal,
+            principal: &encrypt.principal,
         };
-        id.seal(&seal.sealer, context)
+        id.encrypt(&encrypt.cipher, context)
     }
 }
 

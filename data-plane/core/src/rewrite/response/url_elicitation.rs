@@ -3,7 +3,7 @@
 //! the error, and all others get the URLs as text.
 
 use serde_json::{Value, json};
-use toolgate_mcp::{ByteSpan, RpcError, ServerMessage, error::codes, message};
+use toolgate_mcp::{ByteSpan, RpcError, ServerMessage, case_folding, error::codes, message};
 use toolgate_model::Era;
 
 use crate::{
@@ -54,6 +54,7 @@ impl ResponseRelay {
         let signed: Vec<Value> = signed.collect();
         let mut data = error.data.clone().unwrap_or_default();
         if let Some(all) = data.as_object_mut() {
+            all.retain(|name, _| !case_folding::is_case_variant(name, [ELICITATIONS]));
             all.insert(ELICITATIONS.to_owned(), Value::Array(signed));
         }
         let error = RpcError {

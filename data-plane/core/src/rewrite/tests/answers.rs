@@ -363,15 +363,18 @@ fn input_is_requested_only_from_clients_that_declared_it() {
         match relay.on_single_response(&Bytes::from(answer)) {
             Ok(reply) => reply,
             Err(unfinished) => {
-                assert_eq!(unfinished, IncompleteResponse::SealState(r#""s""#.into()));
-                relay.respond_with_sealed_state(Some("sealed"))
+                assert_eq!(
+                    unfinished,
+                    IncompleteResponse::EncryptState(r#""s""#.into())
+                );
+                relay.respond_with_encrypted_state(Some("encrypted"))
             }
         }
     };
     let granted = ask(r#"{"elicitation":{}}"#);
     assert_eq!(granted.outcome, CallOutcome::InputRequired);
     assert_eq!(body(&granted)["result"]["resultType"], "input_required");
-    assert_eq!(body(&granted)["result"]["requestState"], "sealed");
+    assert_eq!(body(&granted)["result"]["requestState"], "encrypted");
     for lacking in ["{}", r#"{"sampling":{}}"#, r#"{"elicitation":{"url":{}}}"#] {
         let failed = CallOutcome::Failed(UpstreamFailure::NeedsInput);
         assert_eq!(ask(lacking).outcome, failed, "{lacking}");
@@ -396,7 +399,7 @@ fn a_too_long_request_state_is_reported_as_such() {
     let fits = |client| told(client, STATE_LIMIT);
     assert!(matches!(
         fits(Era::Modern),
-        Err(IncompleteResponse::SealState(_))
+        Err(IncompleteResponse::EncryptState(_))
     ));
     // For a legacy client the state is stored on this proxy.
     assert!(matches!(

@@ -9,11 +9,11 @@ use crate::{
     Plan, Refusal,
     call::elicitation::{Elicitation, ElicitationKind, MAX_SIZE},
     call::suspended::{CallTicket, HANDLE},
+    client_state::{NONCE_LEN, StateContext},
     fixture::{GatewayFixture, META},
     plan::CallPlan,
     refusal::UpstreamFailure,
     rewrite::{CallOutcome, RelayAction, ResponseRelay, input_required, with_input_responses},
-    seal::{NONCE_LEN, SealContext},
     session::session_id::ClientCapabilities,
 };
 
@@ -154,7 +154,7 @@ fn a_suspended_call_is_continued_only_by_the_same_request() {
         owner: crate::OwningProxy::new("proxy-1".parse().unwrap(), None),
     };
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
@@ -164,7 +164,7 @@ fn a_suspended_call_is_continued_only_by_the_same_request() {
             .unwrap()
     };
     let retry = |arguments: &str, answers: &str| {
-        let state = ticket(digest(arguments)).seal(&world.sealer, context, &[2; NONCE_LEN]);
+        let state = ticket(digest(arguments)).encrypt(&world.cipher, context, &[2; NONCE_LEN]);
         let extra = format!(r#","requestState":"{state}"{answers}"#);
         planned(&world, Era::Modern, CAN, &extra)
     };

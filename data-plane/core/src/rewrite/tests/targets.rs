@@ -81,7 +81,9 @@ fn told(client: Era, asked: (&str, &str), server: Era, member: &str) -> (Value, 
     let mut relay = ResponseRelay::new(call, server, UPSTREAM_ID, None);
     let reply = match relay.on_single_response(&Bytes::from(answer)) {
         Ok(reply) => reply,
-        Err(IncompleteResponse::SealState(_)) => relay.respond_with_sealed_state(Some("sealed")),
+        Err(IncompleteResponse::EncryptState(_)) => {
+            relay.respond_with_encrypted_state(Some("encrypted"))
+        }
         Err(other) => panic!("{other:?}"),
     };
     (json(&reply.body.to_bytes()), reply)
@@ -141,7 +143,7 @@ fn completion_requests_no_client_input() {
     for asked in [TOOL, PROMPT, RESOURCE] {
         let (told, reply) = told(Era::Modern, asked, Era::Modern, wanted);
         assert_eq!(reply.outcome, CallOutcome::InputRequired);
-        assert_eq!(told["result"]["requestState"], "sealed");
+        assert_eq!(told["result"]["requestState"], "encrypted");
         assert!(told["result"].get("ttlMs").is_none());
     }
     let (_, reply) = told(Era::Modern, COMPLETION, Era::Modern, wanted);

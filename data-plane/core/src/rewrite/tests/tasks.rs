@@ -10,13 +10,13 @@ use toolgate_model::{AllowList, Era, Snapshot, SnapshotResource};
 use super::{UPSTREAM_ID, json, requests::towards};
 use crate::{
     Grant, Plan, Refusal,
+    client_state::{StateContext, task::TaskId},
     fixture::{GatewayFixture, META, gateway, insert, parse, test_servers, test_snapshot},
     plan::SessionLookup,
     rewrite::{
         CallOutcome, MAX_TASK_NOTIFICATION, RelayAction, ResponseRelay, bounded_task_params,
         request, task_notification_params,
     },
-    seal::{SealContext, task::TaskId},
 };
 
 const TASKS: &str =
@@ -188,7 +188,7 @@ fn clients_without_the_tasks_capability_get_no_task() {
     ));
     // A declaration by a legacy server has no effect.
     let legacy = body("tools/call", r#""name":"files__read""#, TASKS);
-    assert!(call(&world, "all", &legacy).task_sealer.is_none());
+    assert!(call(&world, "all", &legacy).task_cipher.is_none());
     assert!(matches!(
         refused(world.legacy(
             "all",
@@ -354,20 +354,20 @@ fn a_stored_task_notification_is_bounded() {
 fn a_task_is_read_and_followed_with_access_to_its_tool_only() {
     let world = GatewayFixture::of(&snapshot());
     let (gateway, caller) = ("main".parse().unwrap(), world.caller("all"));
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: caller.principal(),
     };
-    let sealed = |server: &str, tool: &str| {
+    let encrypted = |server: &str, tool: &str| {
         let id = TaskId {
             server: server.parse().unwrap(),
             tool: tool.into(),
             original: "t-1".into(),
         };
-        id.seal(&world.sealer, context).unwrap()
+        id.encrypt(&world.cipher, context).unwrap()
     };
     let get = |id: &str| body("tasks/get", &format!(r#""taskId":"{id}""#), TASKS);
-    let mine = sealed("weather", "weather__now");
+    let mine = encrypted("weather", "weather__now");
     assert_eq!(
         mine,
         started_with(&world, "all", r#""name":"weather__now""#)
@@ -377,9 +377,9 @@ fn a_task_is_read_and_followed_with_access_to_its_tool_only() {
         // A token of the same principal that may not call the tool.
         ("few", mine),
         // The tool of this name belongs to another server by now.
-        ("all", sealed("files", "weather__now")),
+        ("all", encrypted("files", "weather__now")),
         // The server does not support tasks, or no longer.
-        ("all", sealed("files", "files__read")),
+        ("all", encrypted("files", "files__read")),
     ] {
         let refusal = refused(world.modern(token, &get(&id), &[]));
         assert_eq!((refusal.status(), refusal.rpc().code), (200, -32602));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::fixture::{NOW, sealer, slug, user};
+use crate::fixture::{NOW, cipher, slug, user};
 
 #[test]
 fn capabilities_are_parsed_from_client_messages() {
@@ -69,20 +69,20 @@ proptest! {
             owner: OwningProxy::new(slug(&owner), at.as_deref()),
             opener,
         };
-        let (gateway, sealer) = (slug("main"), sealer(&[1]));
+        let (gateway, cipher) = (slug("main"), cipher(&[1]));
         let ada = user("ada");
         let bob = user("bob");
-        let context = SealContext { gateway: &gateway, principal: &ada };
-        let text = mint(&sealer, context, &facts, &nonce);
+        let context = StateContext { gateway: &gateway, principal: &ada };
+        let text = mint(&cipher, context, &facts, &nonce);
         let limit = if at.is_some() { 350 } else { 200 };
         prop_assert!(text.len() <= limit);
         prop_assert!(text.bytes().all(|byte| (0x21..0x7f).contains(&byte)));
         let last = NOW.after(LIFETIME);
-        prop_assert_eq!(open(&sealer, context, &text, last), Some(facts));
+        prop_assert_eq!(decrypt(&cipher, context, &text, last), Some(facts));
         let late = last.after(Duration::from_millis(1));
-        prop_assert_eq!(open(&sealer, context, &text, late), None);
-        let stolen = SealContext { principal: &bob, ..context };
-        prop_assert_eq!(open(&sealer, stolen, &text, NOW), None);
+        prop_assert_eq!(decrypt(&cipher, context, &text, late), None);
+        let stolen = StateContext { principal: &bob, ..context };
+        prop_assert_eq!(decrypt(&cipher, stolen, &text, NOW), None);
     }
 }
 
@@ -98,14 +98,14 @@ fn ti_03_guessed_session_ids_do_not_open() {
         owner: OwningProxy::new(slug("p"), None),
         opener: Default::default(),
     };
-    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let (gateway, cipher) = (slug("main"), cipher(&[1]));
     let ada = user("ada");
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: &ada,
     };
-    let good = mint(&sealer, context, &facts, &[3; NONCE_LEN]);
-    assert!(open(&sealer, context, &good, NOW).is_some());
+    let good = mint(&cipher, context, &facts, &[3; NONCE_LEN]);
+    assert!(decrypt(&cipher, context, &good, NOW).is_some());
     let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
     let mut opened = 0;
     for at in 0..good.len() {
@@ -113,7 +113,8 @@ fn ti_03_guessed_session_ids_do_not_open() {
             let mut guess = good.clone().into_bytes();
             guess[at] = *letter;
             let guess = String::from_utf8(guess).unwrap();
-            opened += usize::from(guess != good && open(&sealer, context, &guess, NOW).is_some());
+            opened +=
+                usize::from(guess != good && decrypt(&cipher, context, &guess, NOW).is_some());
         }
     }
     let mut state = 0x9E37_79B9_7F4A_7C15_u64;
@@ -131,7 +132,7 @@ fn ti_03_guessed_session_ids_do_not_open() {
                 char::from(letters[usize::try_from(state % 64).unwrap()])
             })
             .collect();
-        opened += usize::from(open(&sealer, context, &guess, NOW).is_some());
+        opened += usize::from(decrypt(&cipher, context, &guess, NOW).is_some());
     }
     assert_eq!(opened, 0);
 }
@@ -159,9 +160,9 @@ const SPECIAL_TIMES: &str = include_str!("../../../../../tests/fixtures/special-
 
 #[test]
 fn se_15_session_ids_of_special_times_open_for_their_whole_lifetime() {
-    let (gateway, sealer) = (slug("main"), sealer(&[1]));
+    let (gateway, cipher) = (slug("main"), cipher(&[1]));
     let ada = user("ada");
-    let context = SealContext {
+    let context = StateContext {
         gateway: &gateway,
         principal: &ada,
     };
@@ -179,7 +180,7 @@ fn se_15_session_ids_of_special_times_open_for_their_whole_lifetime() {
                 tools: [2; 8],
             },
         };
-        let text = mint(&sealer, context, &claims, &[5; NONCE_LEN]);
+        let text = mint(&cipher, context, &claims, &[5; NONCE_LEN]);
         let last = issued.after(LIFETIME);
         for (now, opens) in [
             (issued, true),
@@ -187,7 +188,11 @@ fn se_15_session_ids_of_special_times_open_for_their_whole_lifetime() {
             (last, true),
             (last.after(Duration::from_millis(1)), false),
         ] {
-            assert_eq!(open(&sealer, context, &text, now).is_some(), opens, "{why}");
+            assert_eq!(
+                decrypt(&cipher, context, &text, now).is_some(),
+                opens,
+                "{why}"
+            );
         }
     }
 }

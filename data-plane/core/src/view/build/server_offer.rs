@@ -15,7 +15,7 @@ use toolgate_model::{
 
 use crate::{
     ServerView,
-    seal::task::EXTENSION,
+    client_state::task::EXTENSION,
     view::{
         definition::{ToolFacts, with_exposed_uris},
         resource::ResourceView,

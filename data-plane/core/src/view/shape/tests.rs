@@ -147,16 +147,17 @@ fn look_alikes_of_reserved_arguments_are_neither_shown_nor_accepted() {
         ..ToolShape::default()
     };
     let definition = json!({"name": "t", "inputSchema": {
-        "properties": object_of(vec!["debug", "Debug", "d\u{435}bug", "STRA\u{df}E", "rest"]),
+        "properties": object_of(vec!["debug", "Debug", "d\u{435}bug", "STRA\u{df}E", "rest", "de_bug"]),
         "required": ["Debug", "rest"],
     }});
     let shown = exposed_definition(&shape, &definition.to_string()).unwrap();
     let shown: Value = serde_json::from_str(&shown).unwrap();
     assert_eq!(
         shown["inputSchema"],
-        json!({"properties": object_of(vec!["rest"]), "required": ["rest"]})
+        json!({"properties": object_of(vec!["rest", "de_bug"]), "required": ["rest"]})
     );
-    let own = ReservedArguments::new(&shape, "{}").unwrap().unwrap();
+    let own = ReservedArguments::new(&shape, &definition.to_string());
+    let own = own.unwrap().unwrap();
     for bad in [
         "debug",
         "Debug",
@@ -184,5 +185,70 @@ fn look_alikes_of_reserved_arguments_are_neither_shown_nor_accepted() {
             Ok(()),
             "{good}"
         );
+    }
+}
+
+#[test]
+fn another_spelling_of_a_reserved_argument_is_rejected_unless_the_tool_declares_it() {
+    let shape = ToolShape {
+        fixed: BTreeMap::from([("tenant_id".to_owned(), "1".to_owned())]),
+        hidden: vec!["dryRun".to_owned()],
+        ..ToolShape::default()
+    };
+    let refused = |definition: &Value, name: &str| {
+        let own = ReservedArguments::new(&shape, &definition.to_string());
+        let given = json!({ name: 1 }).to_string();
+        own.unwrap().unwrap().check(given.as_bytes()).err()
+    };
+    let plain = json!({"name": "t", "inputSchema": {"properties": object_of(vec!["tenant_id", "dryRun", "path"])}});
+    let spellings = [
+        "tenantId",
+        "tenant-id",
+        "TenantID",
+        "TenantId",
+        "tenant.id",
+        "tenant id",
+        "TENANT_ID",
+        "tenantid",
+        "_tenant_id",
+        "tenant__id",
+        "t\u{435}nantId",
+        "dry_run",
+        "dry-run",
+        "DryRun",
+        "DRY_RUN",
+    ];
+    for name in spellings {
+        let text = refused(&plain, name).unwrap();
+        assert!(
+            text.ends_with("cannot be set by callers: leave it out"),
+            "{text}"
+        );
+    }
+    let text = refused(&plain, "tenantId").unwrap();
+    assert!(
+        text.contains("`tenantId` is another spelling of `tenant_id`"),
+        "{text}"
+    );
+    for name in [
+        "tenant",
+        "id",
+        "tenants_id",
+        "tenant_id2",
+        "run_dry",
+        "_",
+        "path",
+    ] {
+        assert_eq!(refused(&plain, name), None, "{name}");
+    }
+    // An argument of the tool is one of its own, also in a subschema for the same object.
+    for other in [
+        json!({"properties": object_of(vec!["tenant_id", "tenantId"])}),
+        json!({"properties": object_of(vec!["tenant_id"]), "allOf": [{"properties": {"tenantId": {}}}]}),
+    ] {
+        let definition = json!({"name": "t", "inputSchema": other});
+        assert_eq!(refused(&definition, "tenantId"), None);
+        assert!(refused(&definition, "tenant-id").is_some());
+        assert!(refused(&definition, "tenant_id").is_some());
     }
 }

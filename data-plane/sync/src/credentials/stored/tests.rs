@@ -31,9 +31,9 @@ fn shown(entries: &[CredentialEntry]) -> Vec<String> {
     entries.iter().map(shown).collect()
 }
 
-fn directory() -> (tempfile::TempDir, SealedDirectory) {
+fn directory() -> (tempfile::TempDir, EncryptedDirectory) {
     let folder = tempfile::tempdir().unwrap();
-    let disk = SealedDirectory::open(folder.path()).unwrap();
+    let disk = EncryptedDirectory::open(folder.path()).unwrap();
     (folder, disk)
 }
 

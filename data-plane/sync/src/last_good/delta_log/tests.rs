@@ -10,9 +10,9 @@ impl DeltaLog {
     }
 }
 
-fn log_of(records: &[&[u8]]) -> (tempfile::TempDir, SealedDirectory, FileId) {
+fn log_of(records: &[&[u8]]) -> (tempfile::TempDir, EncryptedDirectory, FileId) {
     let folder = tempfile::tempdir().unwrap();
-    let disk = SealedDirectory::open(folder.path()).unwrap();
+    let disk = EncryptedDirectory::open(folder.path()).unwrap();
     let base = FileId([1; 24]);
     let mut log = DeltaLog::create(&disk, base).unwrap();
     for record in records {

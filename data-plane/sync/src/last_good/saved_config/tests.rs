@@ -18,7 +18,7 @@ use crate::{
 /// Saved configuration in a folder, with the states that were saved: the reference model.
 struct SavedHistory {
     folder: TempDir,
-    disk: Arc<SealedDirectory>,
+    disk: Arc<EncryptedDirectory>,
     files: SavedConfig,
     states: Vec<Arc<Snapshot>>,
     /// Length of the log after each state.
@@ -28,7 +28,7 @@ struct SavedHistory {
 impl SavedHistory {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+        let disk = Arc::new(EncryptedDirectory::open(folder.path()).unwrap());
         let files = SavedConfig::empty(Arc::clone(&disk));
         Self {
             folder,
@@ -80,7 +80,7 @@ fn logs(folder: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-fn stored(disk: &SealedDirectory) -> Arc<Snapshot> {
+fn stored(disk: &EncryptedDirectory) -> Arc<Snapshot> {
     let Some(stored) = read(disk) else {
         return Arc::default();
     };
@@ -209,7 +209,7 @@ fn a_crash_at_any_step_of_a_compaction_leaves_the_latest_state() {
         let latest = history.states.last().unwrap();
         assert_eq!(&history.stored(), latest, "{step}");
         let copy = copy_of(history.folder.path());
-        let disk = Arc::new(SealedDirectory::open(copy.path()).unwrap());
+        let disk = Arc::new(EncryptedDirectory::open(copy.path()).unwrap());
         let (update, _files) = SavedConfig::load(&disk);
         let (held, _) = AppliedConfig::empty().apply(update.unwrap()).unwrap();
         assert_eq!(&held.snapshot, latest, "{step}");

@@ -10,7 +10,7 @@ fn stored_version(folder: &std::path::Path) -> toolgate_model::Version {
         // The task may replace a file meanwhile; the next look finds the new one.
         let _gone = std::fs::copy(file.path(), copy.path().join(file.file_name()));
     }
-    let disk = Arc::new(SealedDirectory::open(copy.path()).unwrap());
+    let disk = Arc::new(EncryptedDirectory::open(copy.path()).unwrap());
     let (update, _files) = SavedConfig::load(&disk);
     update.map(|update| update.version).unwrap_or_default()
 }
@@ -18,7 +18,7 @@ fn stored_version(folder: &std::path::Path) -> toolgate_model::Version {
 #[tokio::test]
 async fn changes_are_durable_while_the_process_runs_and_a_burst_is_saved_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = Arc::new(SealedDirectory::open(folder.path()).unwrap());
+    let disk = Arc::new(EncryptedDirectory::open(folder.path()).unwrap());
     let files = SavedConfig::empty(Arc::clone(&disk));
     let snapshots = watch::Sender::new(Arc::clone(files.saved()));
     let (machine, trigger) = machine();

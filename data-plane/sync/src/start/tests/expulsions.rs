@@ -149,7 +149,7 @@ async fn the_age_of_the_configuration_goes_on_after_a_restart() {
     trigger.drain(HANG_GUARD).await;
 
     // The end of the process stored the time.
-    let disk = SealedDirectory::open(folder.path()).unwrap();
+    let disk = EncryptedDirectory::open(folder.path()).unwrap();
     let confirmed = confirmation::load(&disk).unwrap();
     assert!(confirmed.0 + 60_000 >= began.0, "{confirmed:?} {began:?}");
     let hour = Duration::from_secs(3600);

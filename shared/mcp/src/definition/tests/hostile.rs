@@ -219,3 +219,61 @@ fn mc_09_tools_with_invalid_header_annotations_are_left_out_alone() {
         assert_eq!(read.as_deref(), Some(value));
     }
 }
+
+/// Values that programs compare are kept, and are a problem of the server of their own.
+#[test]
+fn mc_03_deceptive_characters_in_names_and_values_are_named_and_kept() {
+    let hidden = "a\u{200b}\u{e0041}";
+    for schema in [
+        json!({"properties": {"a": {"default": hidden}}}),
+        json!({"properties": {"a": {"enum": ["b", hidden]}}}),
+        json!({"properties": {"a": {"const": hidden}}}),
+        json!({"properties": {"a": {"pattern": hidden}}}),
+        json!({"properties": {"a": {"default": {"title": hidden}}}}),
+        json!({"properties": { hidden: {} }}),
+        json!({"patternProperties": { hidden: {} }}),
+        json!({"required": [hidden]}),
+        json!({"$defs": {"a": {"anyOf": [{"items": {"pattern": hidden}}]}}}),
+        json!({"vendor": [hidden]}),
+    ] {
+        let mut schema = schema;
+        schema["type"] = json!("object");
+        for member in ["inputSchema", "outputSchema", "_meta"] {
+            let mut tool = json!({"name": "t", "inputSchema": {"type": "object"}});
+            tool[member] = schema.clone();
+            let page = page(&json!([tool]));
+            let read: Value = serde_json::from_str(&page.accepted[0].json).unwrap();
+            assert_eq!(read, tool);
+            assert_eq!(page.with_deceptive_values, ["t"], "{tool}");
+            assert!(page.with_deceptive_text.is_empty(), "{tool}");
+        }
+    }
+    let texts = json!([{"name": "t", "inputSchema": {"type": "object", "$comment": hidden, "properties":
+        {"title": {"examples": ["b", hidden], "title": hidden}}}}]);
+    let page = page(&texts);
+    assert!(page.with_deceptive_values.is_empty());
+    assert_eq!(page.with_deceptive_text, ["t"]);
+}
+
+/// A text is shown as escapes at every depth at which a definition is kept.
+#[test]
+fn mc_03_no_depth_hides_deceptive_characters_in_texts() {
+    for depth in 1..=30 {
+        let mut schema = json!({"title": "a\u{202e}", "description": "b\u{200b}"});
+        for _ in 0..depth {
+            schema = json!({"properties": {"a": schema}});
+        }
+        schema["type"] = json!("object");
+        let tool = json!({"name": "t", "inputSchema": schema}).to_string();
+        let read = parse_definition(
+            DefinitionKind::Tool,
+            tool.as_bytes(),
+            &DefinitionLimits::default(),
+        );
+        let json = read.unwrap().json;
+        assert!(
+            !deceptive_text::contained_in_json(json.as_bytes()),
+            "{depth}"
+        );
+    }
+}

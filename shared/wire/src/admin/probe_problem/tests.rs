@@ -19,7 +19,7 @@ fn a_problem_of_an_earlier_or_later_version_has_no_known_outcome() {
 fn every_cause_survives_the_conversion() {
     let causes = (1..).map_while(|number| pb::ProbeFailure::try_from(number).ok());
     let causes: Vec<_> = causes.collect();
-    assert_eq!(causes.len(), 16);
+    assert_eq!(causes.len(), 17);
     for cause in causes {
         let known = from_failure(cause).unwrap();
         assert_eq!(to_failure(known), cause);

@@ -64,3 +64,14 @@ fn the_origin_of_an_address_names_the_file_that_was_looked_for() {
     let absolute = std::path::absolute(missing).unwrap();
     assert!(told.contains(&absolute.display().to_string()), "{told}");
 }
+
+#[test]
+fn a_connection_that_was_not_established_is_told_by_its_type_and_not_by_its_words() {
+    let error = ControlConnectError::new(
+        "127.0.0.1:7400".into(),
+        toolgate_egress::ConnectProblem::Refused,
+    );
+    let status = Status::from_error(Box::new(std::io::Error::from(error)));
+    assert!(is_connect_error(&status));
+    assert!(!is_connect_error(&Status::unavailable("tcp connect error")));
+}

@@ -145,7 +145,8 @@ fn ordinary_fields_and_choices_are_left_alone() {
         json!({"type": "boolean"}),
         json!({"type": "string", "enum": ["keep", "change"]}),
         json!({"type": "string", "oneOf": [{"const": "a", "title": "A"}]}),
-        json!({"type": "array", "items": {"anyOf": []}}),
+        json!({"type": "array", "items": {"anyOf": [{"const": "a", "title": "A"}]}}),
+        json!({"type": "string", "const": "a"}),
     ] {
         assert_eq!(form("password", field.clone()), None, "{field}");
     }
@@ -173,4 +174,55 @@ fn a_warning_names_three_fields_in_a_form_that_cannot_deceive() {
     assert!(!told.contains(['\n', '\u{202e}']), "{told}");
     let long = form(&format!("{}_password", "x".repeat(500)), json!({}));
     assert!(long.unwrap().len() < 200);
+}
+
+#[test]
+fn mc_07_no_keyword_of_a_form_hides_a_field_that_asks_for_a_secret() {
+    let text = json!({"type": "string"});
+    for field in [
+        json!({"type": "string", "oneOf": []}),
+        json!({"type": "string", "anyOf": []}),
+        json!({"type": "string", "enum": []}),
+        json!({"type": "string", "enum": null}),
+        json!({"type": "string", "const": null}),
+        json!({"type": "string", "oneOf": [{"const": null, "title": "A"}]}),
+        json!({"type": "string", "oneOf": [{"const": "a"}, {"type": "string"}]}),
+        json!({"anyOf": [{"type": "string"}, {"type": "null"}]}),
+        json!({"type": ["string", "null"]}),
+        json!({"type": "String"}),
+        json!({"$ref": "#/$defs/text"}),
+        json!({"type": "array"}),
+        json!({"type": "array", "items": text}),
+        json!({"type": "array", "items": {"anyOf": []}}),
+        json!({"type": "boolean", "anyOf": [text]}),
+    ] {
+        let found = form("password", field.clone());
+        assert!(found.is_some_and(|it| it.contains("`password`")), "{field}");
+    }
+    for field in [
+        json!({"allOf": [{"format": "password"}]}),
+        json!({"type": "object", "properties": {"password": text}}),
+        json!({"type": "object", "patternProperties": {"^password$": text}}),
+        json!({"type": "array", "items": {"type": "object", "properties": {"a": {"title": "API key"}}}}),
+        json!({"if": {}, "then": {"title": "Password"}}),
+        json!({"type": "string", "vendor": {"title": "Password"}}),
+    ] {
+        assert!(form("field", field.clone()).is_some(), "{field}");
+    }
+    for schema in [
+        json!({"allOf": [{"properties": {"password": text}}]}),
+        json!({"properties": {"a": {"$ref": "#/$defs/b"}}, "$defs": {"b": {"type": "string", "title": "Password"}}}),
+        json!({"definitions": {"b": {"type": "string", "format": "PASSWORD"}}}),
+        json!({"dependentSchemas": {"a": {"properties": {"pin": text}}}}),
+    ] {
+        let params = json!({"message": "m", "requestedSchema": schema}).to_string();
+        assert!(warning(params.as_bytes()).is_some(), "{params}");
+    }
+    for schema in [
+        json!({"title": "Password reset", "properties": {"email": text}}),
+        json!({"properties": {"email": {"type": "string", "default": {"title": "password"}, "examples": [{"title": "pwd"}]}}}),
+    ] {
+        let params = json!({"message": "m", "requestedSchema": schema}).to_string();
+        assert_eq!(warning(params.as_bytes()), None, "{params}");
+    }
 }

@@ -1,8 +1,8 @@
-//! Modern clients: suspended calls, sealed states, URL elicitations.
+//! Modern clients: suspended calls, encrypted states, URL elicitations.
 
 use super::*;
 use crate::call::{
-    batcher::BATCH_WINDOW, effect::SealRequest, event::ContinuedCall,
+    batcher::BATCH_WINDOW, effect::EncryptionRequest, event::ContinuedCall,
     url_elicitation::MAX_URL_ELICITATIONS,
 };
 
@@ -25,16 +25,16 @@ fn continued(responses: &str) -> CallEvent {
     })
 }
 
-fn sealed(text: &str) -> CallEvent {
-    CallEvent::Sealed(Some(text.to_owned()))
+fn encrypted(text: &str) -> CallEvent {
+    CallEvent::Encrypted(Some(text.to_owned()))
 }
 
 #[test]
 fn a_call_is_suspended_continued_in_part_and_continued() {
     let (mut machine, effects) = due(&[7, 8]);
-    let ticket = CallEffect::Seal(SealRequest::Ticket);
+    let ticket = CallEffect::Encrypt(EncryptionRequest::Ticket);
     assert_eq!(effects, [CallEffect::HoldTimeouts, ticket.clone()]);
-    let out = on(&mut machine, sealed("ticket"));
+    let out = on(&mut machine, encrypted("ticket"));
     let [CallEffect::Suspend(reply)] = &out[..] else {
         panic!("{out:?}");
     };
@@ -59,7 +59,7 @@ fn a_call_is_suspended_continued_in_part_and_continued() {
         json!({"jsonrpc": "2.0", "id": 8, "result": {"action": "accept"}})
     );
     assert_eq!(*again, ticket);
-    let out = on(&mut machine, sealed("another"));
+    let out = on(&mut machine, encrypted("another"));
     let [CallEffect::Suspend(reply)] = &out[..] else {
         panic!("{out:?}");
     };
@@ -82,9 +82,9 @@ fn a_call_is_suspended_continued_in_part_and_continued() {
 
 #[test]
 fn a_call_that_cannot_be_suspended_goes_on() {
-    for refused in [CallEvent::Sealed(None), sealed("ticket")] {
+    for refused in [CallEvent::Encrypted(None), encrypted("ticket")] {
         let (mut machine, _effects) = due(&[7, 8]);
-        let suspends = matches!(refused, CallEvent::Sealed(Some(_)));
+        let suspends = matches!(refused, CallEvent::Encrypted(Some(_)));
         let mut out = on(&mut machine, refused);
         if suspends {
             assert!(matches!(out[..], [CallEffect::Suspend(_)]));
@@ -109,11 +109,11 @@ fn a_call_that_cannot_be_suspended_goes_on() {
 #[test]
 fn keys_of_elicitations_are_not_used_twice() {
     let (mut machine, _effects) = due(&[7]);
-    on(&mut machine, sealed("ticket"));
+    on(&mut machine, encrypted("ticket"));
     on(&mut machine, continued(r#"{"question-1":{}}"#));
     on(&mut machine, asks(9));
     all(machine.on(CallEvent::Deadline, later(60)));
-    let out = on(&mut machine, sealed("ticket"));
+    let out = on(&mut machine, encrypted("ticket"));
     let [CallEffect::Suspend(reply)] = &out[..] else {
         panic!("{out:?}");
     };
@@ -122,7 +122,7 @@ fn keys_of_elicitations_are_not_used_twice() {
 }
 
 #[test]
-fn the_state_of_a_modern_server_goes_out_sealed_or_not_at_all() {
+fn the_state_of_a_modern_server_goes_out_encrypted_or_not_at_all() {
     for body in [BodyKind::Document, BodyKind::Stream] {
         let state = || {
             answer(
@@ -131,15 +131,15 @@ fn the_state_of_a_modern_server_goes_out_sealed_or_not_at_all() {
         };
         let mut machine = sent(Era::Modern, Era::Modern);
         on(&mut machine, head(200, body));
-        let seal = CallEffect::Seal(SealRequest::RequestState(r#""s""#.into()));
-        assert_eq!(on(&mut machine, state()), [seal]);
-        let (before, reply) = end(on(&mut machine, sealed("sealed")));
+        let encrypt = CallEffect::Encrypt(EncryptionRequest::RequestState(r#""s""#.into()));
+        assert_eq!(on(&mut machine, state()), [encrypt]);
+        let (before, reply) = end(on(&mut machine, encrypted("encrypted")));
         assert_eq!(before, [ANSWERED]);
-        assert_eq!(reply["result"]["requestState"], "sealed");
+        assert_eq!(reply["result"]["requestState"], "encrypted");
         let mut keyless = sent(Era::Modern, Era::Modern);
         on(&mut keyless, head(200, body));
         on(&mut keyless, state());
-        let (_before, reply) = end(on(&mut keyless, CallEvent::Sealed(None)));
+        let (_before, reply) = end(on(&mut keyless, CallEvent::Encrypted(None)));
         assert_eq!(failure_of(&reply), "upstream_needs_input");
     }
 }
@@ -151,12 +151,12 @@ fn urls() -> CallEvent {
 }
 
 #[test]
-fn urls_to_visit_first_are_sealed_and_the_call_is_not_cancelled() {
+fn urls_to_visit_first_are_encrypted_and_the_call_is_not_cancelled() {
     let mut machine = sent(Era::Modern, Era::Legacy);
     on(&mut machine, head(200, BodyKind::Document));
-    let seal = CallEffect::Seal(SealRequest::UrlElicitation { number: 1, urls: 1 });
-    assert_eq!(on(&mut machine, urls()), [ANSWERED, seal]);
-    let (before, reply) = end(on(&mut machine, sealed("state")));
+    let encrypt = CallEffect::Encrypt(EncryptionRequest::UrlElicitation { number: 1, urls: 1 });
+    assert_eq!(on(&mut machine, urls()), [ANSWERED, encrypt]);
+    let (before, reply) = end(on(&mut machine, encrypted("state")));
     assert_eq!(before, []);
     assert_eq!(reply["result"]["resultType"], "input_required");
     assert_eq!(reply["result"]["requestState"], "state");
@@ -190,8 +190,9 @@ fn a_declined_url_ends_the_call_unsent() {
         } else {
             assert_eq!(effects, [CallEffect::SendUpstream(None)]);
             on(&mut machine, head(200, BodyKind::Document));
-            let seal = CallEffect::Seal(SealRequest::UrlElicitation { number: 4, urls: 1 });
-            assert_eq!(on(&mut machine, urls()), [ANSWERED, seal]);
+            let encrypt =
+                CallEffect::Encrypt(EncryptionRequest::UrlElicitation { number: 4, urls: 1 });
+            assert_eq!(on(&mut machine, urls()), [ANSWERED, encrypt]);
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Ids of tasks as clients see them. An id names the server, the server's own id, and the tool whose call became the
-//! task. It is sealed for one principal and gateway, so that no proxy needs a table of tasks.
+//! task. It is encrypted for one principal and gateway, so that no proxy needs a table of tasks.
 
 use std::sync::Arc;
 
 use toolgate_model::{Principal, Slug};
 
 use crate::{
-    ClientStateSealer,
-    seal::{SealContext, SealPurpose},
+    ClientStateCipher,
+    client_state::{StateContext, StatePurpose},
 };
 
 /// Name of the tasks extension.
 pub const EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
-/// Contents of a sealed task id.
+/// Contents of an encrypted task id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskId {
     /// Server that has the task.
@@ -24,19 +24,19 @@ pub struct TaskId {
     pub original: Box<str>,
 }
 
-/// Sealer of task ids for one principal.
+/// Cipher of task ids for one principal.
 #[derive(Debug, Clone)]
-pub struct TaskSealer {
-    pub(crate) sealer: ClientStateSealer,
+pub struct TaskIdCipher {
+    pub(crate) cipher: ClientStateCipher,
     pub(crate) principal: Arc<Principal>,
 }
 
 const FORMAT: u8 = 1;
 
 impl TaskId {
-    /// Seals the id as text. The text is deterministic as long as the keys stay. Returns `None` if the server's id is
+    /// Encrypts the id as text. The text is deterministic as long as the keys stay. Returns `None` if the server's id is
     /// too long.
-    pub fn seal(&self, sealer: &ClientStateSealer, context: SealContext<'_>) -> Option<String> {
+    pub fn encrypt(&self, cipher: &ClientStateCipher, context: StateContext<'_>) -> Option<String> {
         let mut plain = Vec::with_capacity(3 + 64 + self.tool.len() + self.original.len());
         plain.push(FORMAT);
         for part in [self.server.as_str(), &self.tool] {
@@ -44,13 +44,17 @@ impl TaskId {
             plain.extend_from_slice(part.as_bytes());
         }
         plain.extend_from_slice(self.original.as_bytes());
-        let text = sealer.seal_stable(SealPurpose::Task, context, &plain);
-        (text.len() <= SealPurpose::Task.limit()).then_some(text)
+        let text = cipher.encrypt_stable(StatePurpose::Task, context, &plain);
+        (text.len() <= StatePurpose::Task.limit()).then_some(text)
     }
 
-    /// Opens a text sealed for this gateway and principal.
-    pub fn open(sealer: &ClientStateSealer, context: SealContext<'_>, text: &str) -> Option<Self> {
-        let plain = sealer.open(SealPurpose::Task, context, text)?;
+    /// Decrypts a text that was encrypted for this gateway and principal.
+    pub fn decrypt(
+        cipher: &ClientStateCipher,
+        context: StateContext<'_>,
+        text: &str,
+    ) -> Option<Self> {
+        let plain = cipher.decrypt(StatePurpose::Task, context, text)?;
         let (&[format], rest) = plain.split_first_chunk()?;
         let (server, rest) = read_part(rest)?;
         let (tool, original) = read_part(rest)?;

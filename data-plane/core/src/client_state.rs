@@ -1,8 +1,7 @@
-//! Sealing of state that clients hold for the gateway, such as session ids, cursors and request states. Uses
-//! XChaCha20-Poly1305 with keys derived once per epoch and purpose. A sealed text is bound to a gateway and a
-//! principal and cannot be opened for others. The newest epoch seals; the
-//! newest [`MAX_EPOCHS`] open. Secrets in the store are sealed elsewhere, by `control-plane/vault`, and the files of a proxy by
-//! `disk.rs` of `data-plane/sync`.
+//! Encryption of state that clients hold for the gateway, such as session ids, cursors and request states. Uses
+//! XChaCha20-Poly1305 with keys derived once per epoch and purpose. An encrypted text is bound to a gateway and a
+//! principal and cannot be decrypted for others. The newest epoch encrypts; the newest [`MAX_EPOCHS`] decrypt. Secrets in
+//! the store are sealed by `control-plane/vault`, and the files of a proxy are encrypted by `disk.rs` of `data-plane/sync`.
 
 pub mod task;
 
@@ -19,7 +18,7 @@ use sha2::Sha256;
 use toolgate_model::{Principal, Slug};
 use zeroize::Zeroizing;
 
-/// Maximum length of a sealed text, except for purposes with content from servers.
+/// Maximum length of an encrypted text, except for purposes with content from servers.
 pub const TEXT_LIMIT: usize = 512;
 
 /// Length of a nonce, in bytes.
@@ -28,9 +27,9 @@ pub const NONCE_LEN: usize = 24;
 /// Maximum number of epochs that open at one time.
 pub const MAX_EPOCHS: usize = 2;
 
-/// Purpose of a sealed text. A text sealed for one purpose cannot be opened for another.
+/// Purpose of an encrypted text. A text encrypted for one purpose cannot be opened for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealPurpose {
+pub enum StatePurpose {
     /// Legacy session id.
     Session,
     /// List cursor.
@@ -45,7 +44,7 @@ pub enum SealPurpose {
     UrlElicitation,
 }
 
-impl SealPurpose {
+impl StatePurpose {
     /// Maximum length of a text of this purpose. The length of task ids and states depends on the server.
     pub const fn limit(self) -> usize {
         match self {
@@ -57,26 +56,26 @@ impl SealPurpose {
 }
 
 /// Key of the keyring.
-pub struct SealingKey {
-    /// Number of the epoch; part of every sealed text.
+pub struct StateKey {
+    /// Number of the epoch; part of every encrypted text.
     pub epoch: u32,
     /// Secret shared by all proxies.
     pub secret: Zeroizing<Vec<u8>>,
 }
 
-/// Context that a sealed text is bound to, in addition to its purpose.
+/// Context that an encrypted text is bound to, in addition to its purpose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SealContext<'a> {
+pub struct StateContext<'a> {
     /// Gateway.
     pub gateway: &'a Slug,
     /// Principal.
     pub principal: &'a Principal,
 }
 
-/// Seals and opens the state that clients hold: session ids, cursors, `requestState`, task ids. Built once per keyring
+/// Encrypts and decrypts the state that clients hold: session ids, cursors, `requestState`, task ids. Built once per keyring
 /// and shared by its clones.
 #[derive(Clone)]
-pub struct ClientStateSealer {
+pub struct ClientStateCipher {
     /// Boxed, so that collecting them copies no key.
     epochs: Arc<[Box<EpochKeys>]>,
 }
@@ -84,11 +83,11 @@ pub struct ClientStateSealer {
 /// Error of an invalid keyring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyring {
-    /// The keyring holds no seal key.
-    #[error("the keyring holds no seal key")]
+    /// The keyring holds no encrypt key.
+    #[error("the keyring holds no encrypt key")]
     Empty,
     /// The key of this epoch is too short.
-    #[error("seal key {0} has fewer than 32 bytes")]
+    #[error("encrypt key {0} has fewer than 32 bytes")]
     Short(u32),
 }
 
@@ -110,9 +109,9 @@ struct PurposeKey {
 const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 1 + 4 + NONCE_LEN;
 
-impl ClientStateSealer {
-    /// Creates a sealer from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
-    pub fn new(keys: &[SealingKey]) -> Result<Self, InvalidKeyring> {
+impl ClientStateCipher {
+    /// Creates an cipher from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
+    pub fn new(keys: &[StateKey]) -> Result<Self, InvalidKeyring> {
         if keys.is_empty() {
             return Err(InvalidKeyring::Empty);
         }
@@ -121,11 +120,11 @@ impl ClientStateSealer {
         Ok(Self { epochs })
     }
 
-    /// Seals `plain`. The nonce must never be reused.
-    pub fn seal(
+    /// Encrypts `plain`. The nonce must never be reused.
+    pub fn encrypt(
         &self,
-        purpose: SealPurpose,
-        context: SealContext<'_>,
+        purpose: StatePurpose,
+        context: StateContext<'_>,
         nonce: &[u8; NONCE_LEN],
         plain: &[u8],
     ) -> String {
@@ -139,23 +138,23 @@ impl ClientStateSealer {
         };
         let cipher = &epoch.key(purpose).cipher;
         // Encryption only fails for a plaintext above 256 GiB. An empty text cannot be opened.
-        let Ok(sealed) = cipher.encrypt(&XNonce::from(*nonce), payload) else {
+        let Ok(encrypted) = cipher.encrypt(&XNonce::from(*nonce), payload) else {
             return String::new();
         };
-        let mut bytes = Vec::with_capacity(HEADER_LEN + sealed.len());
+        let mut bytes = Vec::with_capacity(HEADER_LEN + encrypted.len());
         bytes.push(FORMAT);
         bytes.extend_from_slice(&epoch.number.to_be_bytes());
         bytes.extend_from_slice(nonce);
-        bytes.extend_from_slice(&sealed);
+        bytes.extend_from_slice(&encrypted);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Seals `plain` deterministically: the nonce is a keyed hash of the whole input. Used for texts that must be
+    /// Encrypts `plain` deterministically: the nonce is a keyed hash of the whole input. Used for texts that must be
     /// stable, such as cursors.
-    pub fn seal_stable(
+    pub fn encrypt_stable(
         &self,
-        purpose: SealPurpose,
-        context: SealContext<'_>,
+        purpose: StatePurpose,
+        context: StateContext<'_>,
         plain: &[u8],
     ) -> String {
         let Some(epoch) = self.epochs.first() else {
@@ -167,21 +166,21 @@ impl ClientStateSealer {
         let tag: [u8; 32] = mac.finalize().into_bytes().into();
         let mut nonce = [0; NONCE_LEN];
         nonce.copy_from_slice(&tag[..NONCE_LEN]);
-        self.seal(purpose, context, &nonce, plain)
+        self.encrypt(purpose, context, &nonce, plain)
     }
 
-    /// Opens a sealed text. Returns `None` on any error.
-    pub fn open(
+    /// Decrypts a text. Returns `None` on any error.
+    pub fn decrypt(
         &self,
-        purpose: SealPurpose,
-        context: SealContext<'_>,
+        purpose: StatePurpose,
+        context: StateContext<'_>,
         text: &str,
     ) -> Option<Vec<u8>> {
         if text.len() > purpose.limit() {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (head, sealed) = bytes.split_at_checked(HEADER_LEN)?;
+        let (head, encrypted) = bytes.split_at_checked(HEADER_LEN)?;
         let (&format, head) = head.split_first()?;
         let (number, nonce) = head.split_first_chunk::<4>()?;
         let nonce: [u8; NONCE_LEN] = nonce.try_into().ok()?;
@@ -192,7 +191,7 @@ impl ClientStateSealer {
         let epoch = self.epochs.iter().find(|epoch| epoch.number == number)?;
         let aad = associated_data(purpose, context, number);
         let payload = Payload {
-            msg: sealed,
+            msg: encrypted,
             aad: &aad,
         };
         let cipher = &epoch.key(purpose).cipher;
@@ -201,7 +200,7 @@ impl ClientStateSealer {
 }
 
 impl EpochKeys {
-    fn derive(key: &SealingKey) -> Result<Box<Self>, InvalidKeyring> {
+    fn derive(key: &StateKey) -> Result<Box<Self>, InvalidKeyring> {
         if key.secret.len() < 32 {
             return Err(InvalidKeyring::Short(key.epoch));
         }
@@ -221,14 +220,14 @@ impl EpochKeys {
         }))
     }
 
-    fn key(&self, purpose: SealPurpose) -> &PurposeKey {
+    fn key(&self, purpose: StatePurpose) -> &PurposeKey {
         match purpose {
-            SealPurpose::Session => &self.session,
-            SealPurpose::Cursor => &self.cursor,
-            SealPurpose::SuspendedCall => &self.suspended_call,
-            SealPurpose::Task => &self.task,
-            SealPurpose::ServerState => &self.server_state,
-            SealPurpose::UrlElicitation => &self.url_elicitation,
+            StatePurpose::Session => &self.session,
+            StatePurpose::Cursor => &self.cursor,
+            StatePurpose::SuspendedCall => &self.suspended_call,
+            StatePurpose::Task => &self.task,
+            StatePurpose::ServerState => &self.server_state,
+            StatePurpose::UrlElicitation => &self.url_elicitation,
         }
     }
 }
@@ -246,15 +245,15 @@ impl PurposeKey {
 
 /// Associated data of the encryption. Each part is preceded by its length, so that no two contexts have the same
 /// bytes.
-fn associated_data(purpose: SealPurpose, context: SealContext<'_>, epoch: u32) -> Vec<u8> {
+fn associated_data(purpose: StatePurpose, context: StateContext<'_>, epoch: u32) -> Vec<u8> {
     // These bytes are part of the format, like the labels of the keys.
     let purpose: &[u8] = match purpose {
-        SealPurpose::Session => b"session",
-        SealPurpose::Cursor => b"cursor",
-        SealPurpose::SuspendedCall => b"parked",
-        SealPurpose::Task => b"task",
-        SealPurpose::ServerState => b"state",
-        SealPurpose::UrlElicitation => b"visit",
+        StatePurpose::Session => b"session",
+        StatePurpose::Cursor => b"cursor",
+        StatePurpose::SuspendedCall => b"parked",
+        StatePurpose::Task => b"task",
+        StatePurpose::ServerState => b"state",
+        StatePurpose::UrlElicitation => b"visit",
     };
     let principal = context.principal.identity();
     let parts = [
@@ -272,16 +271,16 @@ fn associated_data(purpose: SealPurpose, context: SealContext<'_>, epoch: u32) -
     aad
 }
 
-impl fmt::Debug for ClientStateSealer {
+impl fmt::Debug for ClientStateCipher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let epochs = self.epochs.iter().map(|epoch| epoch.number);
         f.debug_list().entries(epochs).finish()
     }
 }
 
-impl fmt::Debug for SealingKey {
+impl fmt::Debug for StateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SealingKey(epoch {})", self.epoch)
+        write!(f, "StateKey(epoch {})", self.epoch)
     }
 }
 
