@@ -27,6 +27,7 @@ pub mod nginx;
 pub mod notification_flood;
 pub mod notification_stream;
 pub mod odd_server;
+pub mod oidc_provider;
 pub mod otlp_recorder;
 pub mod oversized_server;
 pub mod paged_server;

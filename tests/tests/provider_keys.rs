@@ -1,7 +1,7 @@
 //! The control plane follows the keys of identity providers: their discovery, rotations and outages.
 
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use serde_json::{Value, json};
 use toolgate_tests::agent::Agent;
-use toolgate_tests::clock::{HANG_GUARD, eventually};
+use toolgate_tests::clock::{HANG_GUARD, eventually, now};
 use toolgate_tests::loopback_server::LoopbackServer;
+use toolgate_tests::oidc_provider::OidcProvider;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::token_issuer::TokenIssuer;
 use toolgate_tests::toolgate::{CommandLine, ToolgateUp, start_deployment};
@@ -200,4 +201,89 @@ async fn oa_09_a_wrong_issuer_or_document_gives_no_keys_and_is_shown() {
     scenario.eventually_failing("no key").await.unwrap();
     let reply = agent.request("tools/list", json!({})).await.unwrap();
     assert_eq!(reply.status, 401, "keys of another source are not kept");
+}
+
+/// Clients that call while a provider rotates its keys.
+const CLIENTS: usize = 4;
+
+/// Requests of a client between two tokens.
+const REQUESTS_PER_TOKEN: usize = 20;
+
+/// Calls the gateway with new tokens until the end, and counts the requests. Fails at the first refusal.
+async fn call_until(
+    ended: &AtomicBool,
+    requests: &AtomicU64,
+    provider: &OidcProvider,
+    url: &str,
+) -> Result<()> {
+    while !ended.load(Ordering::SeqCst) {
+        let agent = Agent::modern(url, &provider.token().await?);
+        for _ in 0..REQUESTS_PER_TOKEN {
+            agent.tools().await?;
+            requests.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+/// Rotates the keys of a provider as it would itself: published, used, and the former one removed. Each step waits until Toolgate has
+/// seen the step before it.
+async fn rotate(provider: &OidcProvider, cli: &CommandLine) -> Result<()> {
+    for published in ["a,b", "b,a", "b"] {
+        provider.publish(published).await?;
+        let count = published.split(',').count();
+        eventually("the keys are those of the provider", HANG_GUARD, || async {
+            let shown = cli.json(&["get", "idp", "corp"]).await?;
+            let keys = shown["status"]["keys"].as_array().map(Vec::len);
+            ensure!(keys == Some(count), "{shown}");
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn oa_08_no_good_token_is_refused_while_a_certified_provider_rotates_its_keys_under_load() {
+    let (sandbox, up, cli) = start_deployment("oidc-provider").await.unwrap();
+    let provider = OidcProvider::start(&sandbox, "toolgate").await.unwrap();
+    let head = "apiVersion: toolgate/v1\nkind:";
+    let documents = format!(
+        "{head} IdentityProvider\nmetadata: {{name: corp}}\nspec: {{issuer: '{}', audiences: [toolgate], algorithms: [ES256]}}\n\
+         ---\n{head} Gateway\nmetadata: {{name: office}}\nspec:\n  bindings: [{{server: demo, allTools: true}}]\n  \
+         identityProviders: [{{provider: corp, groups: [mcp-users]}}]\n",
+        provider.issuer()
+    );
+    let file = sandbox.join("manifest.yaml");
+    fs::write(&file, documents).unwrap();
+    let file = file.display().to_string();
+    cli.run(&["apply", "-f", &file]).await.unwrap();
+    let url = up.url("office");
+    let first = Agent::modern(&url, &provider.token().await.unwrap());
+    eventually("the keys are found", HANG_GUARD, || first.tools())
+        .await
+        .unwrap();
+
+    let (ended, requests) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (start, before) = (now(), provider.key_fetches().await.unwrap());
+    let clients = (0..CLIENTS).map(|_| call_until(&ended, &requests, &provider, &url));
+    let rotation = async {
+        let rotated = rotate(&provider, &cli).await;
+        ended.store(true, Ordering::SeqCst);
+        rotated
+    };
+    let (called, rotated) = tokio::join!(futures_util::future::join_all(clients), rotation);
+    rotated.unwrap();
+    for outcome in called {
+        outcome.unwrap();
+    }
+    let requests = requests.into_inner();
+    assert!(requests > 100, "{requests} requests");
+    // The keys are fetched in an interval of 30 seconds, however many tokens name a new one.
+    let fetches = provider.key_fetches().await.unwrap() - before;
+    let most = start.elapsed().as_secs() / 30 + 1;
+    assert!(fetches <= most, "{fetches} fetches, {most} intervals");
+    // The key that was removed opens nothing.
+    let refused = first.request("tools/list", json!({})).await.unwrap();
+    assert_eq!(refused.status, 401);
 }

@@ -83,11 +83,11 @@ pub struct ClientStateCipher {
 /// Error of an invalid keyring.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidKeyring {
-    /// The keyring holds no encrypt key.
-    #[error("the keyring holds no encrypt key")]
+    /// The keyring holds no encryption key.
+    #[error("the keyring holds no encryption key")]
     Empty,
     /// The key of this epoch is too short.
-    #[error("encrypt key {0} has fewer than 32 bytes")]
+    #[error("encryption key {0} has fewer than 32 bytes")]
     Short(u32),
 }
 

@@ -177,7 +177,7 @@ impl<S: ConfigSource> CallDriver<S> {
         let keys = state.source.keys()?;
         let (cipher, nonce) = (keys.cipher(), random::bytes());
         let request = context.plan.digest(&context.body)?;
-        let encrypt_context = StateContext {
+        let state_context = StateContext {
             gateway: &context.plan.gateway.name.id,
             principal: &context.principal,
         };
@@ -190,7 +190,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     until,
                     literal,
                 };
-                state.encrypt(cipher, encrypt_context, &nonce)
+                state.encrypt(cipher, state_context, &nonce)
             }
             EncryptionRequest::UrlElicitation { number, urls } => {
                 let elicitation = UrlElicitation {
@@ -199,7 +199,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.encrypt(cipher, encrypt_context, &nonce))
+                Some(elicitation.encrypt(cipher, state_context, &nonce))
             }
             EncryptionRequest::Ticket => {
                 let ticket = CallTicket {
@@ -208,7 +208,7 @@ impl<S: ConfigSource> CallDriver<S> {
                     owner: state.peers.this_proxy(),
                 };
                 self.handle = Some(ticket.handle);
-                Some(ticket.encrypt(cipher, encrypt_context, &nonce))
+                Some(ticket.encrypt(cipher, state_context, &nonce))
             }
         }
     }

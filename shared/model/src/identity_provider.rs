@@ -36,7 +36,7 @@ pub struct IdentityProvider {
 /// Keys of an identity provider that the control plane has fetched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchedKeys {
-    /// Keys in use. They stay in use while the provider cannot be reached.
+    /// Keys in use. They stay in use while the provider cannot be reached, for a limited time.
     pub keys: Vec<VerificationKey>,
     /// Time at which these keys were fetched first. Zero if none ever were.
     pub fetched: Timestamp,

@@ -114,8 +114,8 @@ fn delete_parts(draft: &mut ChangeBuilder<'_>, next: &ServerDefinitions) {
     }
 }
 
-/// Stores the keys of a provider if they changed, or its problem if that changed. A provider that was replaced meanwhile is left
-/// alone.
+/// Stores the keys of a provider if they changed, or its problem if that changed. Its keys are dropped when the problem has lasted
+/// for [`limits::PROVIDER_KEYS_RETENTION`]. A provider that was replaced meanwhile is left alone.
 pub(super) fn record_provider_keys(
     mut draft: ChangeBuilder<'_>,
     (name, uid): (&ObjectName, &Uid),
@@ -144,6 +144,9 @@ pub(super) fn record_provider_keys(
             truncate_bytes(&mut problem, limits::LABEL_VALUE);
             if fetched.problem.is_none() {
                 fetched.problem_since = draft.now();
+            }
+            if draft.now().since(fetched.problem_since) > limits::PROVIDER_KEYS_RETENTION {
+                fetched.keys.clear();
             }
             fetched.problem = Some(problem);
         }

@@ -1,4 +1,4 @@
-//! Callers: the principal, its grant, and how the request was authenticated. Limits, sessions, subscriptions and encrypts
+//! Callers: the principal, its grant, and how the request was authenticated. Limits, sessions, subscriptions and encrypted texts
 //! are keyed by the principal or by [`Authn::id`], never by the kind of proof.
 
 use std::{fmt, sync::Arc};

@@ -105,7 +105,7 @@ fn two_key_epochs_open_and_the_newest_encrypts() {
 }
 
 #[test]
-fn stable_encrypts_repeat_and_differ_by_encrypt_context() {
+fn stable_encryption_repeats_and_differs_by_context() {
     let (gateway, ada) = (slug("main"), user("ada"));
     let org = Principal {
         subject: PrincipalSubject::AllCallers,

@@ -71,7 +71,7 @@ pub(super) fn complete(
         (ClientProtocol::Modern { .. }, Some(state)) => {
             let responses = params.input_responses;
             if let Some(elicitation) =
-                UrlElicitation::decrypt(input.cipher, encrypt_context(input), state.as_str())
+                UrlElicitation::decrypt(input.cipher, state_context(input), state.as_str())
             {
                 return after_url_elicitation(input, envelope, &elicitation, responses, call);
             }
@@ -135,7 +135,7 @@ fn open_ticket(
     state: &JsonString<'_>,
     call: &CallPlan,
 ) -> Result<CallTicket, Refusal> {
-    let ticket = CallTicket::decrypt(input.cipher, encrypt_context(input), state.as_str());
+    let ticket = CallTicket::decrypt(input.cipher, state_context(input), state.as_str());
     let ticket = ticket.ok_or_else(not_valid)?;
     if call.digest(envelope.source) != Some(ticket.request) {
         return Err(other_request());
@@ -151,7 +151,7 @@ fn with_returned_state(
     call: CallPlan,
 ) -> Result<CallPlan, Refusal> {
     let state_of_server =
-        EncryptedRequestState::decrypt(input.cipher, encrypt_context(input), state.as_str());
+        EncryptedRequestState::decrypt(input.cipher, state_context(input), state.as_str());
     let opened = state_of_server.ok_or_else(not_valid)?;
     check_state(input, envelope, opened.request, opened.until, &call)?;
     let returned_state = ReturnedState {
@@ -164,7 +164,7 @@ fn with_returned_state(
     })
 }
 
-fn encrypt_context<'a>(input: &PlanInput<'a>) -> StateContext<'a> {
+fn state_context<'a>(input: &PlanInput<'a>) -> StateContext<'a> {
     StateContext {
         gateway: &input.gateway.name.id,
         principal: input.caller.principal(),

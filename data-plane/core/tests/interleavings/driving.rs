@@ -200,7 +200,7 @@ impl World {
                     until,
                     literal,
                 };
-                state.encrypt(&self.cipher, self.encrypt_context(client), &nonce)
+                state.encrypt(&self.cipher, self.state_context(client), &nonce)
             }
             EncryptionRequest::UrlElicitation { number, urls } => {
                 self.seen.insert("url elicitation");
@@ -210,7 +210,7 @@ impl World {
                     times: number,
                     pages: urls,
                 };
-                Some(elicitation.encrypt(&self.cipher, self.encrypt_context(client), &nonce))
+                Some(elicitation.encrypt(&self.cipher, self.state_context(client), &nonce))
             }
             EncryptionRequest::Ticket => {
                 self.seen.insert("ticket");
@@ -221,7 +221,7 @@ impl World {
                     request,
                     owner,
                 };
-                Some(ticket.encrypt(&self.cipher, self.encrypt_context(client), &nonce))
+                Some(ticket.encrypt(&self.cipher, self.state_context(client), &nonce))
             }
         }
     }

@@ -237,7 +237,7 @@ impl World {
         nonce
     }
 
-    pub fn encrypt_context(&self, client: usize) -> StateContext<'_> {
+    pub fn state_context(&self, client: usize) -> StateContext<'_> {
         StateContext {
             gateway: &self.gateway,
             principal: &self.principals[principal_of(client)],
@@ -249,10 +249,10 @@ impl World {
         if let Some(text) = &self.sessions[client] {
             let stranger = (client + 1) % 2;
             let foreign =
-                session_id::decrypt(&self.cipher, self.encrypt_context(stranger), text, self.now);
+                session_id::decrypt(&self.cipher, self.state_context(stranger), text, self.now);
             assert_eq!(foreign, None, "a session opens for its principal only");
             if let Some(facts) =
-                session_id::decrypt(&self.cipher, self.encrypt_context(client), text, self.now)
+                session_id::decrypt(&self.cipher, self.state_context(client), text, self.now)
             {
                 return facts;
             }
@@ -266,7 +266,7 @@ impl World {
             owner: OwningProxy::new(self.proxies[0].name.clone(), None),
             opener: Default::default(),
         };
-        let text = session_id::mint(&self.cipher, self.encrypt_context(client), &facts, &nonce);
+        let text = session_id::mint(&self.cipher, self.state_context(client), &facts, &nonce);
         self.sessions[client] = Some(text);
         facts
     }

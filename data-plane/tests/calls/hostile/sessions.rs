@@ -52,7 +52,7 @@ fn guessed_id(like: &str, n: usize) -> String {
 }
 
 /// Changes every byte of a valid id and tries a thousand guesses through the listener, or a million (a hundred thousand
-/// against the encrypt are tried in the core crate). Unknown, foreign and ended ids get the same response, byte for byte, in the same
+/// against the cipher are tried in the core crate). Unknown, foreign and ended ids get the same response, byte for byte, in the same
 /// time.
 #[tokio::test]
 async fn ti_03_unknown_foreign_and_ended_session_ids_get_the_same_answer() {

@@ -297,6 +297,8 @@ pub fn key_set(text: &[u8], limit: usize) -> Result<Vec<VerificationKey>, &'stat
             found.push(key);
         }
     }
+    // A provider that lists the same keys in another order has not changed them.
+    found.sort_by(|one, other| one.id.cmp(&other.id));
     match found.is_empty() {
         true => {
             Err("has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519")

@@ -1,17 +1,17 @@
 //! Tests of identity providers in gateways: a change of a provider reaches the gateways that admit its callers, and no others.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use toolgate_model::{
     AdmittedProvider, ClaimMapping, ClaimPath, EllipticCurve, Gateway, IdentityProvider,
-    KeyMaterial, ObjectMeta, PrefixMode, RequiredClaim, SignatureAlgorithm, TrustedIssuer, Uid,
-    VerificationKey,
+    KeyMaterial, ObjectMeta, PrefixMode, RequiredClaim, SignatureAlgorithm, Timestamp,
+    TrustedIssuer, Uid, VerificationKey,
 };
 
 use super::*;
 use crate::{
     Command, ObjectEvent, ObjectKey, OperatorObject,
-    fixture::{StoreFixture, gateway, name, slug},
+    fixture::{StoreFixture, context, gateway, name, slug},
 };
 
 fn key(id: &str) -> VerificationKey {
@@ -126,32 +126,67 @@ fn a_gateway_names_providers_that_exist_and_keeps_them() {
     assert!(matches!(refused, Err(crate::Rejection::InUse { .. })));
 }
 
+fn stored(world: &StoreFixture) -> IdentityProvider {
+    let stored = world.state.identity_providers.get(&name("acme", "corp"));
+    IdentityProvider::clone(&stored.unwrap().object)
+}
+
+fn keys_in_use(world: &StoreFixture) -> Vec<VerificationKey> {
+    trusted(&compile(&world.state), "office")[0].keys.clone()
+}
+
+/// Records an attempt at this time. Returns whether nothing was written, and the keys in use.
+fn record(
+    world: &mut StoreFixture,
+    found: Result<&str, &str>,
+    at: Timestamp,
+) -> (bool, Vec<VerificationKey>) {
+    let found = found.map(|id| vec![key(id)]).map_err(str::to_owned);
+    let command = fetched(world, found);
+    let change = world.run_as(&command, &context(at.0)).unwrap();
+    (change.is_empty(), keys_in_use(world))
+}
+
 #[test]
-fn oa_09_fetched_keys_stay_in_use_while_the_provider_cannot_be_reached() {
+fn oa_09_fetched_keys_are_used_for_24_hours_while_the_provider_cannot_be_reached() {
     let mut world = world();
     update(&mut world, provider("corp", &[]));
-    let keys = |world: &StoreFixture| trusted(&compile(&world.state), "office")[0].keys.clone();
-    assert_eq!(keys(&world), []);
-    world.run(fetched(&world, Ok(vec![key("b")]))).unwrap();
-    assert_eq!(keys(&world), [key("b")]);
-    world.run(fetched(&world, Err("503".to_owned()))).unwrap();
-    assert_eq!(keys(&world), [key("b")]);
-    let stored = |world: &StoreFixture| {
-        let stored = world.state.identity_providers.get(&name("acme", "corp"));
-        IdentityProvider::clone(&stored.unwrap().object)
-    };
+    assert_eq!(keys_in_use(&world), []);
+    let start = Timestamp(1_000_000);
+    let hours = |hours: u64| start.after(Duration::from_secs(hours * 3600));
+    let mut record = |found, at| record(&mut world, found, at);
+    assert_eq!(record(Ok("b"), start), (false, vec![key("b")]));
+    assert_eq!(record(Err("503"), hours(1)), (false, vec![key("b")]));
+    // The same outcome again is no write, and another one does not extend the time.
+    assert_eq!(record(Err("503"), hours(2)), (true, vec![key("b")]));
+    assert_eq!(record(Err("reset"), hours(25)), (false, vec![key("b")]));
+    let late = hours(25).after(Duration::from_millis(1));
+    assert_eq!(record(Err("reset"), late), (false, vec![]));
+    assert_eq!(record(Ok("b"), hours(30)), (false, vec![key("b")]));
+    // An answer starts the time anew.
+    assert_eq!(record(Err("503"), hours(31)), (false, vec![key("b")]));
+    assert_eq!(record(Err("503"), hours(54)), (true, vec![key("b")]));
     assert_eq!(stored(&world).fetched.problem.as_deref(), Some("503"));
-    // The same outcome again is no write.
-    let again = world.run(fetched(&world, Err("503".to_owned()))).unwrap();
-    assert!(again.is_empty(), "{again:?}");
+}
+
+#[test]
+fn oa_09_the_keys_of_another_source_or_of_a_former_provider_are_not_used() {
+    let mut world = world();
+    update(&mut world, provider("corp", &[]));
+    world.run(fetched(&world, Ok(vec![key("b")]))).unwrap();
     // An operator changes something else: the keys stay. Keys of another source do not.
     let mut same = provider("corp", &[]);
     same.audiences.push("x".to_owned());
     update(&mut world, same.clone());
-    assert_eq!(keys(&world), [key("b")]);
+    assert_eq!(keys_in_use(&world), [key("b")]);
+    // The keys that were fetched are no part of an update.
+    let mut forged = same.clone();
+    forged.fetched.keys = vec![key("forged")];
+    update(&mut world, forged);
+    assert_eq!(keys_in_use(&world), [key("b")]);
     same.jwks_url = Some("https://keys.example/set".to_owned());
     update(&mut world, same);
-    assert_eq!(keys(&world), []);
+    assert_eq!(keys_in_use(&world), []);
     // The answer of a provider that was replaced meanwhile is not stored.
     let command = Command::RecordProviderKeys {
         name: name("acme", "corp"),
@@ -159,4 +194,5 @@ fn oa_09_fetched_keys_stay_in_use_while_the_provider_cannot_be_reached() {
         found: Ok(vec![key("c")]),
     };
     assert!(world.run(command).unwrap().is_empty());
+    assert_eq!(keys_in_use(&world), []);
 }

@@ -10,7 +10,7 @@ use crate::{
 
 proptest! {
     #[test]
-    fn a_task_id_round_trips_only_in_its_encrypt_context(tool in "[a-zA-Z0-9_.-]{1,128}", original in "\\PC{0,80}") {
+    fn a_task_id_round_trips_only_in_its_state_context(tool in "[a-zA-Z0-9_.-]{1,128}", original in "\\PC{0,80}") {
         let (cipher, ada, main, other) = (cipher(&[1]), user("ada"), slug("main"), slug("other"));
         let here = StateContext { gateway: &main, principal: &ada };
         let id = TaskId { server: slug("weather"), tool: tool.into(), original: original.into() };
