@@ -76,8 +76,8 @@ impl SessionIdCache {
         }
     }
 
-    /// Checks the session id of a request: that it decrypts for its gateway, principal and opener, and that its session has neither
-    /// expired nor been terminated on this proxy. Other proxies do not know of a termination; `session_id.rs` of
+    /// Checks the session id of a request: that it decrypts for its gateway, principal and opener, and that its session has
+    /// neither expired nor been terminated on this proxy. Other proxies do not know of a termination; `session_id.rs` of
     /// `data-plane/core` has the content of an id and its lifetime.
     pub(crate) fn check_session_id(
         &self,
