@@ -1,10 +1,11 @@
 //! Leader election for probing: one control plane probes the servers, the others stand by. A lease in the store names
 //! the leader. The lease alone does not guarantee exclusion, because a process that was stopped for longer than its
 //! lease does not know that it lost it. Every write of the prober is therefore fenced: its transaction requires that
-//! the entry is still the one of this leadership.
+//! the entry is still the one of this leadership. A control plane that does not follow its store can store no result, and
+//! leaves the leadership to others.
 //!
 //! ```text
-//! standby --entry absent, acquired--> leader --lease lost, not renewed in time, fence invalid--> standby
+//! standby --entry absent, acquired--> leader --lease lost, not renewed in time, fence invalid, store not followed--> standby
 //! ```
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,8 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use toolgate_control_core::port::{
-    KeyValue, Lease, Revision, Store, StoreError, Txn, TxnCompare, TxnOutcome, WriteOp,
+    KeyValue, Lease, PublishedState, Revision, Store, StoreError, Txn, TxnCompare, TxnOutcome,
+    WriteOp,
 };
 use toolgate_runtime::{Drain, random};
 
@@ -78,6 +80,7 @@ impl Leadership {
 /// Acquires and holds the leadership.
 pub(crate) struct LeaderElection {
     store: Arc<dyn Store>,
+    published: watch::Receiver<Arc<PublishedState>>,
     held: watch::Sender<Option<Revision>>,
     invalidate: Arc<Notify>,
     lease: Option<Lease>,
@@ -87,7 +90,12 @@ pub(crate) struct LeaderElection {
 }
 
 impl LeaderElection {
-    pub(crate) fn new(store: Arc<dyn Store>, exclusive_store: bool) -> (Self, Leadership) {
+    /// Creates a candidate for the leadership. `published` tells whether the store is followed.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        published: watch::Receiver<Arc<PublishedState>>,
+        exclusive_store: bool,
+    ) -> (Self, Leadership) {
         let (held, receiver) = watch::channel(None);
         let invalidate = Arc::<Notify>::default();
         let leadership = Leadership {
@@ -96,6 +104,7 @@ impl LeaderElection {
         };
         let candidate = Self {
             store,
+            published,
             held,
             invalidate,
             lease: None,
@@ -130,8 +139,11 @@ impl LeaderElection {
         }
     }
 
-    /// Acquires the leadership, if no other control plane has it.
+    /// Acquires the leadership, if no other control plane has it and the store is followed.
     async fn acquire(&mut self) -> Result<Option<(Lease, Revision)>, StoreError> {
+        if self.published.borrow().refusal.is_some() {
+            return Ok(None);
+        }
         if let Some(entry) = entry(self.store.as_ref()).await? {
             if !std::mem::take(&mut self.exclusive_store) {
                 return Ok(None);
@@ -167,9 +179,11 @@ impl LeaderElection {
     /// Renews the lease. Returns when the leadership is or may be lost.
     async fn hold(&self, lease: Lease, drain: &Drain) {
         let mut renewed = Instant::now();
+        let mut published = self.published.clone();
         loop {
             tokio::select! {
                 () = sleep(RENEW_INTERVAL) => {}
+                () = store_refused(&mut published) => return,
                 () = self.invalidate.notified() => return,
                 () = drain.draining() => return,
             }
@@ -192,6 +206,15 @@ impl LeaderElection {
         if let Some(lease) = self.lease.take() {
             let _lost_already = timeout(RELEASE_TIMEOUT, self.store.revoke_lease(lease)).await;
         }
+    }
+}
+
+/// Waits until the store is not followed.
+async fn store_refused(published: &mut watch::Receiver<Arc<PublishedState>>) {
+    let refused = published.wait_for(|published| published.refusal.is_some());
+    if refused.await.is_err() {
+        // The follower has ended with the process.
+        std::future::pending().await
     }
 }
 

@@ -1,11 +1,11 @@
 //! Adoption of a store that was restored from a copy. What was withdrawn after the copy would work again: used join tokens,
-//! revoked tokens with a role at the admin API, and expelled proxies. The first two are withdrawn again; the operator is
-//! told of the third.
+//! revoked tokens with a role at the admin API, deleted tokens for gateways, and expelled proxies. The first two are withdrawn
+//! again; the operator is told of the others.
 
 use toolgate_control_core::{
     Command, Rejection, Revision, StateKind as _,
     port::SubmitError,
-    restored::{has_role, role_name, without_role},
+    restored::{gateway_tokens, gateways_of, has_role, role_name, without_role},
 };
 use toolgate_model::{AdminRole, ObjectName, Slug, Token};
 
@@ -28,6 +28,8 @@ pub struct RestoredAccess {
     pub roles: Vec<(ObjectName, AdminRole)>,
     /// System tokens that were revoked, apart from the one in the token file.
     pub system_tokens: Vec<ObjectName>,
+    /// Tokens that open gateways, with the gateways in words. Those that were deleted after the copy are among them.
+    pub gateway_tokens: Vec<(ObjectName, String)>,
     /// Proxies that the store admits.
     pub proxies: Vec<Slug>,
 }
@@ -60,6 +62,7 @@ impl RestoredAccess {
                 "{more} more tokens lost their role; `toolgate doctor` lists them"
             ));
         }
+        lines.extend(self.line_of_tokens());
         let proxies = self.proxies.iter().take(MAX_NAMED);
         let proxies: Vec<_> = proxies.map(ToString::to_string).collect();
         if !proxies.is_empty() {
@@ -71,6 +74,25 @@ impl RestoredAccess {
         }
         lines
     }
+
+    /// Returns the text about the tokens that open gateways.
+    fn line_of_tokens(&self) -> Option<String> {
+        let named = self.gateway_tokens.iter().take(MAX_NAMED);
+        let mut named: Vec<_> = named
+            .map(|(name, gateways)| format!("{name} ({gateways})"))
+            .collect();
+        let more = self.gateway_tokens.len().saturating_sub(MAX_NAMED);
+        if more > 0 {
+            named.push(format!("{more} more, see `toolgate get tokens`"));
+        }
+        (!named.is_empty()).then(|| {
+            format!(
+                "tokens that open gateways in the restored store, also those that were deleted after the copy: {}; revoke those \
+                 that were withdrawn: `toolgate token revoke organizations/ORGANIZATION/tokens/NAME`",
+                named.join(", ")
+            )
+        })
+    }
 }
 
 /// Withdraws the access that the copy may have brought back. `kept` is the system token of the operator; without it, system
@@ -81,7 +103,11 @@ pub(crate) async fn withdraw(
 ) -> Result<RestoredAccess, BootstrapError> {
     let state = writer.current();
     let now = writer.clock.now();
+    let opening = gateway_tokens(&state, now);
     let mut access = RestoredAccess {
+        gateway_tokens: opening
+            .map(|token| (token.name.clone(), gateways_of(token)))
+            .collect(),
         proxies: state.proxies.iter().map(|(id, _)| id.clone()).collect(),
         ..RestoredAccess::default()
     };

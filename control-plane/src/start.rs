@@ -186,8 +186,11 @@ impl ControlPlane {
             context.drain.draining(),
         );
         context.drain.spawn("record of the deployment", recording);
-        let (candidate, leadership) =
-            LeaderElection::new(Arc::clone(&store), options.exclusive_store);
+        let (candidate, leadership) = LeaderElection::new(
+            Arc::clone(&store),
+            writer.published.clone(),
+            options.exclusive_store,
+        );
         let election = candidate.run(context.drain.clone());
         context.drain.spawn("leader election", election);
         let monitor = SpaceMonitorTask {

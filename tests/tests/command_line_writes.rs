@@ -182,7 +182,7 @@ async fn tokens_of_a_deleted_gateway_are_told_and_can_be_given_the_new_one() {
     told(&cli, "token update laptop --gateway tools --dry-run")
         .await
         .unwrap();
-    let (done, said) = told(&cli, "token update laptop --gateway tools")
+    let (done, said) = told(&cli, "token update laptop --add-gateway tools")
         .await
         .unwrap();
     assert!(done.contains("token laptop updated"), "{done}");

@@ -147,3 +147,51 @@ fn the_figures_of_the_limits_are_those_of_the_code() {
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// Returns the labels that the function `fn kind` of these sources returns, and those of rate limits.
+fn labels(path: &str, function: &str) -> Result<BTreeSet<String>> {
+    let source = read(path)?;
+    let (_, body) = source
+        .split_once(function)
+        .with_context(|| format!("{path}: no `{function}`"))?;
+    let (body, _) = body.split_once("\n    }\n").unwrap_or((body, ""));
+    let arms = body.lines().filter_map(|line| line.split_once("=> \""));
+    let labels = arms.filter_map(|(_, label)| label.split('"').next());
+    Ok(labels.map(str::to_owned).collect())
+}
+
+#[test]
+fn each_reason_of_a_refusal_is_explained() {
+    let refusal = "data-plane/core/src/refusal.rs";
+    let mut told = labels(refusal, "pub fn kind(&self)").unwrap();
+    for (path, function) in [
+        (refusal, "const fn rate_limit_kind"),
+        (
+            "data-plane/core/src/authn/token_fault.rs",
+            "pub const fn kind(self)",
+        ),
+        ("shared/mcp/src/cdn_loop.rs", "pub fn kind(self)"),
+    ] {
+        let more = labels(path, function).unwrap();
+        assert!(more.len() > 1, "{path}");
+        told.extend(more);
+    }
+    let failures = labels(refusal, "pub fn kind(self)").unwrap();
+    assert!(
+        told.len() > 40 && failures.len() > 20,
+        "{told:?} {failures:?}"
+    );
+    let page = read("docs/operations.md").unwrap();
+    let rows = |heading: &str| {
+        let (_, part) = page.split_once(heading).unwrap();
+        let (part, _) = part.split_once("\n## ").unwrap_or((part, ""));
+        let rows = part.lines().filter_map(|line| line.strip_prefix("| `"));
+        let names = rows.filter_map(|row| row.split('`').next());
+        names.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(rows("## Refused requests"), told);
+    let mut failed = rows("## Failed calls");
+    // A call that needs a page to be opened first has not failed at its server.
+    failed.remove("needs_visit");
+    assert_eq!(failed, failures);
+}

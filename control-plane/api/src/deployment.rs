@@ -1,7 +1,7 @@
 //! Status of the deployment: the faults that the process reports as warnings, and the objects in the store that cannot be
 //! read.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use tonic::{Request, Response, Status};
 use toolgate_control_core::{
@@ -10,7 +10,7 @@ use toolgate_control_core::{
     restored,
     state::QuarantinedObject,
 };
-use toolgate_model::{Slug, Timestamp};
+use toolgate_model::{Slug, Timestamp, Token};
 use toolgate_proto::admin::v1::{
     DeploymentStatus, DeploymentWarning, GetStatusRequest, ProblemSeverity, deployment_server,
 };
@@ -20,6 +20,9 @@ use crate::caller::AdminCaller;
 
 /// Maximum number of objects that are named.
 const MAX_NAMED: usize = 100;
+
+/// Maximum number of tokens of an organization that are named in one fault.
+const MAX_NAMED_TOKENS: usize = 20;
 
 /// Subject of the process warnings about objects.
 pub const OBJECTS: &str = "objects";
@@ -99,8 +102,9 @@ pub fn faults_of_objects(published: &PublishedState) -> impl Iterator<Item = Obj
     unreadable.chain(orphans.map(|key| ObjectFault::orphan(&key)))
 }
 
-/// Returns what has to be looked at because the store was restored from a copy: tokens that lost their role, and proxies
-/// that may have been expelled after the copy. The proxy of this process is none of them.
+/// Returns what has to be looked at because the store was restored from a copy: tokens that lost their role, tokens that open
+/// gateways and may have been deleted after the copy, and proxies that may have been expelled after it. The proxy of this process
+/// is none of them.
 fn faults_after_restore(
     state: &StoreState,
     local_proxy: Option<&Slug>,
@@ -134,7 +138,38 @@ fn faults_after_restore(
         is_failure: false,
         reason: "PROXIES_ADMITTED_AGAIN",
     });
-    lost.chain(admitted).collect()
+    let open = tokens_after_restore(state, now);
+    lost.chain(open).chain(admitted).collect()
+}
+
+/// Returns one fault for the tokens of each organization that open gateways again after a restore.
+fn tokens_after_restore(state: &StoreState, now: Timestamp) -> Vec<ObjectFault> {
+    let mut by_org: BTreeMap<&Slug, Vec<&Token>> = BTreeMap::new();
+    for token in restored::tokens_to_check(state, now) {
+        by_org.entry(&token.name.org).or_default().push(token);
+    }
+    let fault = |(org, tokens): (&Slug, Vec<&Token>)| {
+        let named = tokens.iter().take(MAX_NAMED_TOKENS);
+        let mut named: Vec<_> = named
+            .map(|token| format!("{} ({})", token.name.id, restored::gateways_of(token)))
+            .collect();
+        let more = tokens.len().saturating_sub(MAX_NAMED_TOKENS);
+        if more > 0 {
+            named.push(format!("{more} more"));
+        }
+        ObjectFault {
+            org: Some(org.clone()),
+            subject: format!("tokens of {org}"),
+            text: format!(
+                "the store was restored from a copy, and tokens that were deleted after the copy open gateways again: {} have \
+                 not been written since; revoke those that were withdrawn: `toolgate token revoke organizations/{org}/tokens/NAME`",
+                named.join(", ")
+            ),
+            is_failure: false,
+            reason: "TOKENS_OPEN_AGAIN",
+        }
+    };
+    by_org.into_iter().map(fault).collect()
 }
 
 impl ObjectFault {

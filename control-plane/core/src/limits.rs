@@ -91,6 +91,8 @@ pub const PROXY_REFUSALS: usize = 100;
 pub const PROXY_RETENTION: Duration = Duration::from_secs(7 * 86_400);
 /// Period for which the id of an expelled proxy is rejected: longer than the lifetime of a proxy certificate.
 pub const EXPULSION_PERIOD: Duration = Duration::from_secs(25 * 3_600);
+/// Time for which the tokens that a restored store brought back are named.
+pub const RESTORE_REVIEW_PERIOD: Duration = Duration::from_secs(7 * 86_400);
 /// Maximum time from the creation to the end of a temporary token, such as a command makes for itself. Its record is deleted
 /// after its end.
 pub const TEMPORARY_TOKEN_LIFETIME: Duration = Duration::from_secs(3_600);

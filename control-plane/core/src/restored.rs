@@ -1,9 +1,12 @@
 //! Access that a store restored from a copy may bring back, because its withdrawal is later than the copy: when the store was
-//! restored, the tokens that lost their role then, and the proxies to look at.
+//! restored, the tokens that lost their role then, and the tokens and proxies to look at.
 
-use toolgate_model::{AdminRole, Slug, Timestamp, Token};
+use toolgate_model::{AdminRole, AllowList, Slug, Timestamp, Token};
 
-use crate::{limits, state::StoreState};
+use crate::{key::ObjectKey, limits, state::StoreState};
+
+/// Maximum number of gateways of a token that are named.
+const MAX_NAMED_GATEWAYS: usize = 5;
 
 /// Label of a token that lost its role at the admin API when the store was restored. Its value is the role.
 pub const ROLE_BEFORE_RESTORE: &str = "role-before-restore";
@@ -16,6 +19,51 @@ pub fn restored_at(state: &StoreState) -> Option<Timestamp> {
     let mut organizations = state.organizations.iter();
     let is_restored = organizations.any(|(_, organization)| organization.meta.created < at);
     is_restored.then_some(at)
+}
+
+/// Returns the tokens that open gateways at `now`. In a restored store, those that were deleted after the copy are among them.
+pub fn gateway_tokens(state: &StoreState, now: Timestamp) -> impl Iterator<Item = &Token> {
+    let tokens = state.tokens.iter().map(|(_, token)| &*token.object);
+    tokens.filter(move |token| {
+        let is_over = token.revoked.is_some() || token.expires.is_some_and(|at| at <= now);
+        !is_over && !matches!(&token.gateways, AllowList::Only(gateways) if gateways.is_empty())
+    })
+}
+
+/// Returns the tokens of a restored store that open gateways at `now` and that have not been written since it was restored. Empty
+/// when the store was restored long ago.
+pub fn tokens_to_check(state: &StoreState, now: Timestamp) -> Vec<&Token> {
+    let is_recent = |at: Timestamp| now.since(at) <= limits::RESTORE_REVIEW_PERIOD;
+    let restored = restored_at(state).filter(|at| is_recent(*at));
+    let began = state.mod_revision_at(&ObjectKey::EpochStart);
+    let Some(began) = restored.and(began) else {
+        return Vec::new();
+    };
+    let is_older = |token: &&Token| {
+        let written = state.tokens.get(&token.name);
+        written.is_some_and(|it| it.mod_revision < began)
+    };
+    gateway_tokens(state, now).filter(is_older).collect()
+}
+
+/// Returns the gateways of a token in words.
+pub fn gateways_of(token: &Token) -> String {
+    match &token.gateways {
+        AllowList::All => "all gateways".to_owned(),
+        AllowList::Only(gateways) => {
+            let named = gateways.iter().take(MAX_NAMED_GATEWAYS);
+            let mut named: Vec<_> = named.map(ToString::to_string).collect();
+            let more = gateways.len().saturating_sub(MAX_NAMED_GATEWAYS);
+            if more > 0 {
+                named.push(format!("{more} more"));
+            }
+            let word = match gateways.len() {
+                1 => "gateway",
+                _ => "gateways",
+            };
+            format!("{word} {}", named.join(" "))
+        }
+    }
 }
 
 /// Returns `true` if the token has a role at the admin API at `now` and is not a system token.

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use toolgate_model::{Slug, Timestamp, Version};
+use toolgate_model::Timestamp;
 
 use crate::{key::ObjectKey, limits, port::Revision, state::StoreState};
 
@@ -87,19 +87,6 @@ pub enum StoreRefusal {
         /// Latest change that was served.
         served: ServedChange,
     },
-    /// A proxy holds a version that the store did not have when this control plane first read it.
-    #[error(
-        "it went back: proxy {proxy} holds version {held}, and the store ends with {found}; if the store was restored from an \
-         older copy, restart one control plane once with `--new-epoch`, else put the right store back and restart this one"
-    )]
-    BehindProxy {
-        /// Proxy that holds the version.
-        proxy: Slug,
-        /// Version that it holds.
-        held: Version,
-        /// Version of the store.
-        found: Version,
-    },
 }
 
 impl ServedChange {
@@ -138,13 +125,7 @@ impl StoreRefusal {
             Self::OtherHistory { .. } => "OTHER_HISTORY",
             Self::LacksRecords => "LACKS_RECORDS",
             Self::OtherDeployment { .. } => "OTHER_DEPLOYMENT",
-            Self::BehindProxy { .. } => "BEHIND_PROXY",
         }
-    }
-
-    /// Returns `true` if what the control plane has read is older than what proxies serve, so that it must not be pushed.
-    pub fn is_state_older(&self) -> bool {
-        matches!(self, Self::BehindProxy { .. })
     }
 }
 
@@ -197,26 +178,23 @@ fn has_log_entry(state: &StoreState, number: u64) -> bool {
     is_there || is_cut
 }
 
-/// Returns `true` if a store in a later epoch has none of the deployment's keys that `known` has: another deployment was begun
-/// in it.
+/// Returns `true` if a store in a later epoch has neither a key nor an organization of the deployment of `known`: another
+/// deployment was begun in it. A copy from before a rotation of the key file has the organizations, and other sealed keys.
 pub fn is_other_deployment(known: &StoreState, found: &StoreState) -> bool {
-    let mut kept = known.system_keys.iter();
-    let is_kept = |name, key| {
-        found
-            .system_keys
-            .get(name)
-            .is_some_and(|it| it.object == key)
-    };
-    !known.system_keys.is_empty() && !kept.any(|(name, key)| is_kept(name, key.object.clone()))
-}
-
-/// Returns `true` if a version that a proxy holds proves that the store went back. The state contains every change that was
-/// acknowledged before, and `first_read` is the store revision at which this control plane read the store first: what other
-/// control planes have made since is in the state.
-pub fn proves_older_store(held: Version, state: &StoreState, first_read: Revision) -> bool {
-    let published = state.version();
-    let is_later = held > published && published != Version::default();
-    is_later && (held.epoch > published.epoch || held.revision > first_read)
+    if known.system_keys.is_empty() {
+        return false;
+    }
+    let mut keys = known.system_keys.iter();
+    let has_key = keys.any(|(name, key)| {
+        let same = found.system_keys.get(name);
+        same.is_some_and(|it| it.object == key.object)
+    });
+    let mut organizations = known.organizations.iter();
+    let has_organization = organizations.any(|(id, known)| {
+        let same = found.organizations.get(id);
+        same.is_some_and(|it| it.object.meta.uid == known.object.meta.uid)
+    });
+    !has_key && !has_organization
 }
 
 #[cfg(test)]

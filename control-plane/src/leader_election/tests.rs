@@ -7,7 +7,7 @@ use std::{
 
 use tokio::{sync::watch, time::timeout};
 use toolgate_control_core::{
-    OperatorObject,
+    OperatorObject, StoreRefusal,
     port::{Store, Txn, TxnCompare, TxnOutcome, WriteOp},
 };
 use toolgate_discovery::{DefinitionsSink as _, ProbeTargets};
@@ -20,7 +20,15 @@ use crate::{
 };
 
 fn run_for(store: &Arc<dyn Store>, alone: bool) -> (Leadership, DrainTrigger) {
-    let (candidate, leadership) = LeaderElection::new(Arc::clone(store), alone);
+    run_with(store, watch::channel(Arc::default()).1, alone)
+}
+
+fn run_with(
+    store: &Arc<dyn Store>,
+    published: watch::Receiver<Arc<PublishedState>>,
+    alone: bool,
+) -> (Leadership, DrainTrigger) {
+    let (candidate, leadership) = LeaderElection::new(Arc::clone(store), published, alone);
     let (drain, trigger) = drain::new();
     drain.spawn("tenure", candidate.run(drain.clone()));
     (leadership, trigger)
@@ -44,6 +52,26 @@ async fn one_of_two_control_planes_probes_and_the_other_takes_over() {
     trigger.drain(HANG_GUARD).await;
     becomes(&second, true).await;
     assert!(first.fence().is_none());
+}
+
+#[tokio::test]
+async fn a_control_plane_that_does_not_follow_its_store_leaves_the_leadership_to_others() {
+    let store = memory();
+    let (published, receiver) = watch::channel(Arc::<PublishedState>::default());
+    let (first, _trigger) = run_with(&store, receiver, false);
+    becomes(&first, true).await;
+    let (second, trigger) = run_for(&store, false);
+    published.send_replace(Arc::new(PublishedState {
+        refusal: Some(Arc::new(StoreRefusal::LacksRecords)),
+        ..PublishedState::default()
+    }));
+    becomes(&first, false).await;
+    becomes(&second, true).await;
+    trigger.drain(HANG_GUARD).await;
+    tokio::time::sleep(RENEW_INTERVAL * 2).await;
+    assert!(first.fence().is_none(), "the store is not followed yet");
+    published.send_replace(Arc::default());
+    becomes(&first, true).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! Tests of the access that is withdrawn when a restored store is adopted.
 
 use toolgate_control_core::{JoinToken, restored};
-use toolgate_model::{Timestamp, TokenHash};
+use toolgate_model::{AllowList, Timestamp, TokenHash};
 
 use super::*;
-use crate::fixture::{memory, name, ready, token};
+use crate::fixture::{WritePathFixture, gateway, memory, name, ready, server, slug, token};
 
 fn join_token(expires: Timestamp, number: u8) -> JoinToken {
     JoinToken {
@@ -72,7 +72,75 @@ async fn roles_at_the_admin_api_that_the_copy_brings_back_are_withdrawn() {
     assert_eq!(restored::lost_role(&again), None);
     // Adopting the store twice changes nothing more.
     let twice = withdraw(&plane.writer, Some(&kept)).await.unwrap();
-    assert_eq!(twice, RestoredAccess::default());
+    let still_open = access.gateway_tokens.clone();
+    assert_eq!(
+        twice,
+        RestoredAccess {
+            gateway_tokens: still_open,
+            ..RestoredAccess::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn tokens_for_gateways_that_the_copy_brings_back_are_named_with_their_gateways() {
+    let plane = ready(memory()).await;
+    let gateways = |ids: &[&str]| AllowList::Only(ids.iter().map(|id| slug(id)).collect());
+    let opening = |id: &str, gateways| Token {
+        gateways,
+        ..token(id)
+    };
+    plane.create(server("files").into()).await.unwrap();
+    for id in ["mail", "news"] {
+        plane.create(gateway(id, "files").into()).await.unwrap();
+    }
+    let mut seen = 0;
+    for token in [
+        opening("all", AllowList::All),
+        opening("two", gateways(&["mail", "news"])),
+        opening("none", gateways(&[])),
+        opening("revoked", AllowList::All),
+    ] {
+        seen = plane.create(token.into()).await.unwrap().revision;
+    }
+    let revoke = Command::RevokeToken(name("revoked"));
+    seen = plane.run(revoke).await.unwrap().revision.max(seen);
+    plane.writer.state_at(seen).await;
+    let access = withdraw(&plane.writer, None).await.unwrap();
+    let named = [
+        (name("all"), "all gateways".to_owned()),
+        (name("two"), "gateways mail news".to_owned()),
+    ];
+    assert_eq!(access.gateway_tokens, named);
+    let told = access.lines().join("\n");
+    for words in [
+        "acme/all (all gateways)",
+        "acme/two (gateways mail news)",
+        "`toolgate token revoke organizations/",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    // `doctor` names them after the new epoch, until they are looked at.
+    let now = plane.writer.clock.now();
+    let to_check = |plane: &WritePathFixture| {
+        let state = plane.writer.current();
+        let tokens = restored::tokens_to_check(&state, now);
+        let ids = tokens.iter().map(|token| token.name.id.to_string());
+        ids.collect::<Vec<_>>()
+    };
+    assert!(to_check(&plane).is_empty(), "not restored");
+    let epoch = plane
+        .writer
+        .write(&Command::BumpEpoch, &context(&plane.writer))
+        .await
+        .unwrap();
+    plane.writer.state_at(epoch.revision).await;
+    assert_eq!(to_check(&plane), ["all", "two"]);
+    let revoke = Command::RevokeToken(name("all"));
+    let seen = plane.run(revoke).await.unwrap().revision;
+    plane.writer.state_at(seen).await;
+    plane.create(token("new").into()).await.unwrap();
+    assert_eq!(to_check(&plane), ["two"]);
 }
 
 #[tokio::test]

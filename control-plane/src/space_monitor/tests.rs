@@ -16,7 +16,8 @@ use crate::{
 
 fn monitor(plane: &WritePathFixture, store: &Arc<FaultyStore>) -> SpaceMonitorTask {
     let store: Arc<dyn Store> = Arc::<FaultyStore>::clone(store);
-    let (_, leadership) = LeaderElection::new(Arc::clone(&store), true);
+    let published = plane.writer.published.clone();
+    let (_, leadership) = LeaderElection::new(Arc::clone(&store), published, true);
     SpaceMonitorTask {
         monitor: plane.writer.space_monitor(),
         store,

@@ -15,6 +15,10 @@ use crate::{
     write_path::StoreWriter,
 };
 
+/// Number of epochs that are left out if the record of the deployment is damaged: proxies may know epochs that the store does not
+/// have, and follow later ones only. Each restore begins one epoch.
+const UNKNOWN_EPOCHS: u64 = 16;
+
 /// Store that has been read and holds a deployment whose keys are open.
 pub(super) struct PreparedStore {
     pub(super) writer: StoreWriter,
@@ -49,8 +53,11 @@ pub(super) async fn prepare(
         files.note_beginning();
     }
     let vault = Arc::new(vault(&writer.current(), found, key_file)?);
-    let latest = earlier.and_then(|earlier| earlier.latest.ok());
-    let earlier_epoch = latest.map_or(0, |latest| latest.epoch);
+    let earlier_epoch = match earlier.map(|earlier| earlier.latest) {
+        Some(Ok(latest)) => latest.epoch,
+        Some(Err(_damaged)) => writer.current().epoch().saturating_add(UNKNOWN_EPOCHS),
+        None => 0,
+    };
     bootstrap::prepare(&writer, &options.organization, earlier_epoch).await?;
     let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;
     let keys = keys.map_err(|error| key_error(error, key_file))?;

@@ -1,4 +1,4 @@
-//! Stores that are not followed: they were lost, or went back to an older copy. The last state stays published, nothing is
+//! Stores that are not followed: they were lost, or went back to an older copy. The last state stays published, no object is
 //! written, and no later write of others changes that. Only a later epoch, which an operator begins, ends it.
 
 use std::sync::Arc;

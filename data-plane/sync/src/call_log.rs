@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,6 +30,10 @@ const LEAST_SHARE: usize = 16;
 /// Number of organizations that have records at a time.
 const MAX_SHARES: usize = KEPT_RECORDS / LEAST_SHARE;
 
+/// Interval in which one share at most is taken from an organization for another one. Without it, more organizations that take
+/// turns would move a share with each request.
+const REASSIGNMENT_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Log of the latest requests.
 #[derive(Default)]
 pub struct CallLog {
@@ -34,6 +41,8 @@ pub struct CallLog {
     organizations: ArcSwap<OrganizationLogs>,
     /// Held while the shares change.
     sharing: Mutex<()>,
+    /// Time of arrival from which on a share may be taken from an organization, in Unix milliseconds.
+    next_reassignment: AtomicU64,
 }
 
 type OrganizationLogs = BTreeMap<Slug, Arc<OrganizationLog>>;
@@ -105,13 +114,16 @@ pub struct LogPosition {
 }
 
 impl CallLog {
-    /// Records a request that has ended. If a reader holds the slot at this moment, the entry is dropped.
+    /// Records a request that has ended. The entry is dropped if a reader holds the slot at this moment, or if its organization has
+    /// no share yet.
     pub fn record(&self, entry: CallLogEntry) {
         let organizations = self.organizations.load();
-        let known = organizations.get(&entry.subject.gateway.org);
-        match known.filter(|log| log.has_share()) {
-            Some(log) => log.record(entry),
-            None => self.share(&entry.subject.gateway.org).record(entry),
+        let (organization, received) = (&entry.subject.gateway.org, entry.received);
+        match organizations.get(organization) {
+            Some(log) if log.has_share() || !self.is_reassignment_due(received) => {
+                log.record(entry);
+            }
+            Some(_) | None => self.share(organization, received).record(entry),
         }
     }
 
@@ -191,28 +203,43 @@ impl CallLog {
     }
 
     /// Gives an organization its share, and makes the shares of the others equal to it. If too many have one, the organization
-    /// without a request for the longest time loses its records.
-    fn share(&self, organization: &Slug) -> Arc<OrganizationLog> {
+    /// without a request for the longest time loses its records, or none does until the next reassignment is due.
+    fn share(&self, organization: &Slug, now: Timestamp) -> Arc<OrganizationLog> {
         let _changing = self.sharing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut organizations = OrganizationLogs::clone(&self.organizations.load());
-        let own = Arc::clone(organizations.entry(organization.clone()).or_default());
-        if own.has_share() {
+        let mut organizations = self.organizations.load_full();
+        let own = match organizations.get(organization) {
+            Some(own) => Arc::clone(own),
+            None => {
+                let own = Arc::<OrganizationLog>::default();
+                Arc::make_mut(&mut organizations).insert(organization.clone(), Arc::clone(&own));
+                self.organizations.store(Arc::clone(&organizations));
+                own
+            }
+        };
+        let mut sharing: Vec<_> = organizations.values().filter(|it| it.has_share()).collect();
+        if own.has_share() || (sharing.len() >= MAX_SHARES && !self.is_reassignment_due(now)) {
             return own;
         }
-        let mut sharing: Vec<_> = organizations.values().filter(|it| it.has_share()).collect();
         if sharing.len() >= MAX_SHARES
             && let Some(idle) = sharing.iter().min_by_key(|log| log.latest())
         {
             idle.resize(0);
             sharing.retain(|log| log.has_share());
+            let next = now.after(REASSIGNMENT_INTERVAL);
+            self.next_reassignment.store(next.0, Ordering::Relaxed);
         }
         let share = equal_share(sharing.len() + 1);
         for other in sharing.into_iter().filter(|log| log.capacity() > share) {
             other.resize(share);
         }
         own.resize(share);
-        self.organizations.store(Arc::new(organizations));
         own
+    }
+
+    /// Returns `true` if a share may be taken from an organization, also after the clock was set back.
+    fn is_reassignment_due(&self, now: Timestamp) -> bool {
+        let next = Timestamp(self.next_reassignment.load(Ordering::Relaxed));
+        next <= now || now.after(REASSIGNMENT_INTERVAL) < next
     }
 }
 

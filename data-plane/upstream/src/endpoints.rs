@@ -95,7 +95,7 @@ impl ObservedEndpoints {
             if let Some(failed) = state.current.take() {
                 has_news = true;
                 self.has_failing.store(true, Ordering::Relaxed);
-                state.set_aside(failed, &last(), false, now);
+                state.set_aside(failed, &last(), now);
             }
         }
         // If all have failed, the first of these failures is the most likely to be over.
@@ -129,7 +129,7 @@ impl ObservedEndpoints {
             state.current = None;
         }
         self.has_failing.store(true, Ordering::Relaxed);
-        state.set_aside(endpoint.clone(), failure, true, now)
+        state.set_aside(endpoint.clone(), failure, now)
     }
 
     /// Reports if an endpoint is known to fail.
@@ -181,13 +181,7 @@ impl ObservedEndpoints {
 
 impl ObservedHealth {
     /// Counts the endpoint as unhealthy from `now` on, and as failing. Returns `true` if it was not known to fail.
-    fn set_aside(
-        &mut self,
-        failed: Endpoint,
-        failure: &LastFailure,
-        is_unreachable: bool,
-        now: Timestamp,
-    ) -> bool {
+    fn set_aside(&mut self, failed: Endpoint, failure: &LastFailure, now: Timestamp) -> bool {
         self.failed.retain(|(endpoint, _)| *endpoint != failed);
         let until = now.after(UNHEALTHY_FOR);
         self.failed.push((failed.clone(), until));
@@ -202,7 +196,7 @@ impl ObservedHealth {
                 failure: failure.kind().to_owned(),
                 detail: failure.detail().to_owned(),
             },
-            is_unreachable,
+            is_unreachable: failure.is_unreachable(),
         };
         match known {
             Some(known) => *known = failing,

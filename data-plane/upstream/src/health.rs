@@ -58,6 +58,11 @@ impl LastFailure {
         self.kind.unwrap_or(UpstreamFailure::Unreachable).kind()
     }
 
+    /// Returns `true` if no connection could be made.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        matches!(self.kind, None | Some(UpstreamFailure::Unreachable))
+    }
+
     /// Returns the description; may be empty.
     pub(crate) fn detail(&self) -> &str {
         &self.detail

@@ -76,8 +76,7 @@ impl CallPermit {
             | UpstreamFailure::Timeout
             | UpstreamFailure::Broken
             | UpstreamFailure::Status
-            | UpstreamFailure::ServerError
-            | UpstreamFailure::Loop => {
+            | UpstreamFailure::ServerError => {
                 self.reported = true;
                 let (probe, now) = (self.probe, self.upstream.breaker_time());
                 let stays_open = self.upstream.change_breaker(Some(failure), |breaker| {
@@ -98,8 +97,9 @@ impl CallPermit {
             | UpstreamFailure::NeedsInput
             | UpstreamFailure::InputNotGiven
             | UpstreamFailure::SessionLost => self.record_success(),
-            // The server was not reached, or the failure says nothing of it.
+            // The server was not reached, or the failure says nothing of it. A caller can cause a loop by a `CDN-Loop` of its own.
             UpstreamFailure::CircuitOpen
+            | UpstreamFailure::Loop
             | UpstreamFailure::Busy
             | UpstreamFailure::TooManyOpen(_)
             | UpstreamFailure::Overloaded

@@ -236,10 +236,10 @@ impl GatewayTarget {
 fn next_token(gateway: &str, lost: Option<&str>, exists: bool) -> String {
     let step = match (lost, exists) {
         (Some(id), true) => format!(
-            "`toolgate token update {id} --gateway {gateway}` lets the token open the gateway that exists now"
+            "`toolgate token update {id} --add-gateway {gateway}` lets the token open the gateway that exists now"
         ),
         (Some(id), false) => {
-            format!("`toolgate token update {id} --gateway {gateway}` lets the token open it")
+            format!("`toolgate token update {id} --add-gateway {gateway}` lets the token open it")
         }
         (None, _) => {
             format!("`toolgate token create NAME --gateway {gateway}` makes another token")

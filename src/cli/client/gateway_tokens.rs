@@ -65,7 +65,7 @@ pub fn tell_ending(
         };
         out.notice(format_args!(
             "  {} the gateway {gateway}, nor a gateway that is made later under this name; next: `toolgate token update TOKEN \
-             --gateway GATEWAY` gives a token another gateway, `toolgate token revoke TOKEN` ends it",
+             --add-gateway GATEWAY` gives a token another gateway, `toolgate token revoke TOKEN` ends it",
             subject(&admitted, open, opens),
         ));
     }
@@ -86,7 +86,7 @@ pub async fn tell_lost<'a>(
         };
         out.notice(format_args!(
             "  {} the gateway {gateway} by name, but not this one: it was another gateway that was deleted; next: `toolgate \
-             token update {first} --gateway {gateway}` lets a token open this one",
+             token update {first} --add-gateway {gateway}` lets a token open this one",
             subject(&lost, "list", "lists"),
         ));
     }

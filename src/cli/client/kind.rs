@@ -79,7 +79,7 @@ const fn api_kind(kind: ObjectKind) -> ApiResourceKind {
     }
 }
 
-macro_rules! define_kinds {
+macro_rules! define_resource_kinds {
     (
         desired { $($(#[$ddoc:meta])* $D:ident($DObject:ty, $DId:ty, $dtable:ident, $DMessage:ident) $drest:tt)* }
         observed { $($(#[$odoc:meta])* $O:ident($OObject:ty, $OId:ty, $otable:ident, $OMessage:ident) $orest:tt)* }
@@ -92,7 +92,7 @@ macro_rules! define_kinds {
     };
 }
 
-for_each_kind!(define_kinds);
+for_each_kind!(define_resource_kinds);
 
 /// Credential that proxies present to a server.
 pub static CREDENTIAL: ApiResourceKind = api_kind(ObjectKind::Credential);

@@ -22,6 +22,11 @@ pub fn listed_gateways(token: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// Returns `true` if a token opens all gateways of its organization.
+pub fn opens_all_gateways(token: &Value) -> bool {
+    listed_gateways(token).is_empty() && token["spec"]["noGateways"] != true
+}
+
 /// Returns the ids of the gateways that a token lists and that do not admit it: each of them was deleted after the token
 /// was given it. A gateway made later under the same id is another one.
 pub fn lost_gateways(token: &Value) -> Vec<&str> {

@@ -91,6 +91,9 @@ impl SetCredentialArgs {
                 .await?;
         }
         let values = fields::read_values(given, &self.name, &self.command_line())?;
+        if let Some(warning) = fields::scheme_warning(&values) {
+            out.notice(warning);
+        }
         let is_new = existing.is_none();
         let written = self
             .write(&mut admin, is_new, server.as_ref(), values)

@@ -402,7 +402,7 @@ fn lost_gateways(token: &Value) -> Option<DoctorFinding> {
     }
     let id = cell::id(token, "/metadata/name");
     let fix = format!(
-        "`toolgate token update {id} --gateway GATEWAY` gives it a gateway that exists; `toolgate token revoke {id}` ends it"
+        "`toolgate token update {id} --add-gateway GATEWAY` gives it a gateway that exists; `toolgate token revoke {id}` ends it"
     );
     let name = format!("token {id}");
     Some(DoctorFinding::warning(name, problems.join("; "), fix))

@@ -136,6 +136,9 @@ impl AddServerArgs {
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let command = format!("toolgate server add {} …", self.name);
         let values = fields::read_values(self.given_fields()?, &self.name, &command)?;
+        if let Some(warning) = fields::scheme_warning(&values) {
+            out.notice(warning);
+        }
         let credential = match values.is_empty() || self.dry_run {
             true => "",
             false => self.name.as_str(),

@@ -173,34 +173,31 @@ fn an_entry_that_a_full_version_log_no_longer_has_is_not_missed() {
 }
 
 #[test]
-fn a_deployment_is_told_by_its_keys() {
+fn a_deployment_is_told_by_its_keys_and_organizations() {
     let key = ObjectKey::SystemKey(slug("token")).to_string();
-    let mut known = world();
+    let mut resealed = sealed();
+    resealed.ciphertext = vec![9];
+    let deployment = |time, sealed| {
+        let mut world = StoreFixture::default();
+        world.run_as(&Command::BumpEpoch, &context(time)).unwrap();
+        let create = Command::Create(OperatorObject::Organization(organization("acme")));
+        world.run_as(&create, &context(time)).unwrap();
+        world.force(&key, ControlObject::SystemKey(sealed));
+        world.state
+    };
+    let known = deployment(1, sealed());
+    assert!(!is_other_deployment(&known, &known));
+    // A copy from before a rotation of the key file.
+    assert!(!is_other_deployment(
+        &known,
+        &deployment(1, resealed.clone())
+    ));
+    // All organizations were deleted since the copy.
+    assert!(!is_other_deployment(&known, &deployment(2, sealed())));
+    assert!(is_other_deployment(&known, &deployment(2, resealed)));
+    assert!(is_other_deployment(&known, &StoreState::default()));
     assert!(
-        !is_other_deployment(&known.state, &world().state),
+        !is_other_deployment(&StoreState::default(), &known),
         "no keys"
     );
-    known.force(&key, ControlObject::SystemKey(sealed()));
-    assert!(!is_other_deployment(&known.state, &known.state));
-    assert!(is_other_deployment(&known.state, &world().state));
-    let mut other = world();
-    let mut anew = sealed();
-    anew.ciphertext = vec![9];
-    other.force(&key, ControlObject::SystemKey(anew));
-    assert!(is_other_deployment(&known.state, &other.state));
-}
-
-#[test]
-fn only_a_version_later_than_all_that_the_store_had_at_the_start_proves_an_older_store() {
-    let store = world();
-    let published = store.state.version();
-    let later = |epoch, revision| Version { epoch, revision };
-    let first_read = published.revision + 3;
-    let proves = |held| proves_older_store(held, &store.state, first_read);
-    assert!(!proves(published));
-    assert!(proves(later(published.epoch, first_read + 1)));
-    assert!(proves(later(published.epoch + 1, 1)));
-    // Another control plane may have published it after a repair.
-    assert!(!proves(later(published.epoch, first_read)));
-    assert!(!proves_older_store(later(1, 9), &StoreState::default(), 0));
 }

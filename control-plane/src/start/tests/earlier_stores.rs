@@ -110,5 +110,5 @@ async fn a_damaged_record_is_refused_and_is_written_anew_with_a_new_epoch() {
     drop((plane.unwrap(), store));
     trigger.drain(HANG_GUARD).await;
     let served = serve(folder.path(), &file, &[]).await.unwrap();
-    assert_eq!(served.epoch, 2);
+    assert_eq!(served.epoch, 18, "later than what proxies may know");
 }

@@ -288,7 +288,7 @@ proptest! {
     ) {
         let log = CallLog::default();
         let mut tenants: Vec<_> = (0..count).map(|id| Tenant::new(&log, id)).collect();
-        // The share that it has at least, whatever the others do.
+        // Least share of a tenant, whatever the others do.
         let share = (KEPT_RECORDS / count.next_power_of_two()) as u64;
         for (who, records, reads) in steps {
             let tenant = &mut tenants[who % count];
@@ -347,5 +347,43 @@ fn the_bound_holds_for_any_number_of_organizations_and_numbers_go_on_after_recor
         tenant.follow(&log);
         assert_eq!(tenant.read + tenant.lost, 90);
         assert_eq!(log.end(&tenant.subject.gateway.org).next, 90);
+    }
+}
+
+#[test]
+fn organizations_that_take_turns_beyond_the_bound_move_one_share_in_a_second() {
+    let log = CallLog::default();
+    let tenants: Vec<_> = (0..4 * MAX_SHARES)
+        .map(|id| Tenant::new(&log, id))
+        .collect();
+    let turn = |at: u64| {
+        for tenant in &tenants {
+            log.record(entry(&tenant.subject, at));
+        }
+        let kept = tenants.iter().map(|tenant| !tenant.kept(&log).is_empty());
+        kept.collect::<Vec<_>>()
+    };
+    let moved = |one: &[bool], next: &[bool]| {
+        let pairs = one.iter().zip(next);
+        pairs.filter(|(before, after)| !**before && **after).count()
+    };
+    let mut before = turn(10_000);
+    for at in (10_100..11_000).step_by(300) {
+        let after = turn(at);
+        assert_eq!(moved(&before, &after), 0, "at {at}");
+        before = after;
+    }
+    // The time of arrival is that of the wall clock, which may be set back.
+    for (at, count) in [
+        (11_000, 1),
+        (11_100, 0),
+        (12_500, 1),
+        (5_000, 1),
+        (5_100, 0),
+    ] {
+        let after = turn(at);
+        assert_eq!(moved(&before, &after), count, "at {at}");
+        assert_eq!(after.iter().filter(|kept| **kept).count(), MAX_SHARES);
+        before = after;
     }
 }

@@ -110,3 +110,18 @@ fn a_ping_lifts_a_failure_to_connect_and_not_one_that_opened_the_circuit() {
     assert!(observed.record_ping(&first, now.after(UNHEALTHY_FOR)));
     assert_eq!(observed.failing(), []);
 }
+
+#[test]
+fn a_ping_lifts_a_failure_to_connect_also_if_the_circuit_opened_over_it() {
+    let observed = ObservedEndpoints::default();
+    let (first, now) = (endpoints(&TWO[..1]).remove(0).endpoint, Timestamp(1_000));
+    let choose = |trips| {
+        let last = || failure(UpstreamFailure::Unreachable);
+        observed.choose(endpoints(TWO), "", trips, last, now)
+    };
+    assert_eq!(choose(0).map(|it| it.index), Some(0));
+    assert_eq!(choose(1).map(|it| it.index), Some(1));
+    assert!(observed.record_ping(&first, now));
+    assert_eq!(observed.failing(), []);
+    assert_eq!(index(&observed, endpoints(TWO), 1, now), Some(0));
+}

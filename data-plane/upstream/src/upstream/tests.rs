@@ -85,21 +85,23 @@ fn a_failed_probe_does_not_report_a_server_whose_circuit_another_call_closed() {
 }
 
 #[test]
-fn a_lack_of_resources_of_the_proxy_does_not_open_the_circuit() {
-    let clock = ManualClock::new(Timestamp(0));
-    let upstream = upstream(&clock);
-    for _ in 0..20 {
-        let mut permit = upstream.permit().unwrap();
-        permit.record_failure(UpstreamFailure::ResourcesExhausted);
+fn a_failure_that_the_proxy_or_a_caller_causes_does_not_open_the_circuit() {
+    for failure in [UpstreamFailure::ResourcesExhausted, UpstreamFailure::Loop] {
+        let clock = ManualClock::new(Timestamp(0));
+        let upstream = upstream(&clock);
+        for _ in 0..20 {
+            let mut permit = upstream.permit().unwrap();
+            permit.record_failure(failure);
+        }
+        assert!(!upstream.has_failures(), "{failure:?}");
+        // A probe with such an outcome leaves the circuit to the next one.
+        broken(&upstream);
+        clock.advance(Duration::from_secs(2));
+        let mut probe = upstream.permit().unwrap();
+        probe.record_failure(failure);
+        drop(probe);
+        assert!(upstream.permit().is_ok(), "{failure:?}");
     }
-    assert!(!upstream.has_failures());
-    // A probe that could not be sent leaves the circuit to the next one.
-    broken(&upstream);
-    clock.advance(Duration::from_secs(2));
-    let mut probe = upstream.permit().unwrap();
-    probe.record_failure(UpstreamFailure::ResourcesExhausted);
-    drop(probe);
-    assert!(upstream.permit().is_ok());
 }
 
 #[test]

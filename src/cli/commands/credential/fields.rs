@@ -174,6 +174,21 @@ pub fn read_values(
     Ok(valued)
 }
 
+/// Returns a warning if the value of the header `Authorization` has no scheme (RFC 9110, section 11.6.2). It does not repeat the
+/// value.
+pub fn scheme_warning(values: &[ValuedField]) -> Option<&'static str> {
+    let mut values = values.iter();
+    let has_no_scheme = |field: &ValuedField| {
+        field.place == FieldPlace::Header
+            && field.name.eq_ignore_ascii_case(DEFAULT_HEADER)
+            && !field.value.trim().contains(' ')
+    };
+    values.any(has_no_scheme).then_some(
+        "warning: the value of Authorization has no scheme: most servers expect `Bearer` and a space before a token; next: \
+         `toolgate credential set` writes the value anew",
+    )
+}
+
 /// Returns `true` if each value belongs to the field at the same position.
 pub fn are_values_of(values: &[ValuedField], fields: &[GivenField]) -> bool {
     let is_of = |(value, field): (&ValuedField, &GivenField)| {

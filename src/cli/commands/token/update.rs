@@ -24,22 +24,25 @@ const NO_ROLE: &str = "none";
 /// Changes a token.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n\
-    \x20 toolgate token update laptop --gateway tools\n\
+    \x20 toolgate token update laptop --add-gateway docs\n\
     \x20 toolgate token update laptop --gateway tools --gateway docs --ttl 30d\n\
     \x20 toolgate token update laptop --no-expiry")]
 pub struct UpdateTokenArgs {
     /// Id of the token.
     #[arg(add = crate::cli::commands::completion::by(crate::cli::commands::completion::tokens))]
     pub name: String,
-    /// Gateway it may call from now on, in place of the former ones; repeat for several. A gateway that was deleted and made
-    /// again is opened by this, too.
+    /// Gateway it may call from now on, in place of the former ones; repeat for several. `--add-gateway` keeps the former ones.
+    /// A gateway that was deleted and made again is opened by both.
     #[arg(long = "gateway", value_name = "GATEWAY", add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
     pub gateways: Vec<String>,
+    /// Gateway it may call besides those that it opens now; repeat for several.
+    #[arg(long = "add-gateway", value_name = "GATEWAY", conflicts_with = "gateways", add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
+    pub added_gateways: Vec<String>,
     /// Open all gateways of the organization, also those made later.
-    #[arg(long, conflicts_with_all = ["gateways", "no_gateways"])]
+    #[arg(long, conflicts_with_all = ["gateways", "added_gateways", "no_gateways"])]
     pub all_gateways: bool,
     /// Open no gateway.
-    #[arg(long, conflicts_with = "gateways")]
+    #[arg(long, conflicts_with_all = ["gateways", "added_gateways"])]
     pub no_gateways: bool,
     /// Time from now until it expires, e.g. `--ttl 30d`, or the date and time (RFC 3339), e.g. `--expires
     /// 2030-12-31T23:59:00Z`.
@@ -62,14 +65,15 @@ pub struct UpdateTokenArgs {
 impl UpdateTokenArgs {
     /// Runs the command.
     pub async fn run(mut self, out: &mut OutputWriter) -> Result<(), CliError> {
-        let gateways = self.gateways.iter_mut().map(|name| (&GATEWAY, name));
+        let gateways = self.gateways.iter_mut().chain(&mut self.added_gateways);
+        let gateways = gateways.map(|name| (&GATEWAY, name));
         let names = std::iter::once((&TOKEN, &mut self.name)).chain(gateways);
         object_name::localize(&mut self.admin.connection, names)?;
         let mut admin = self.admin.connect()?;
         let name = TOKEN.resource_name(admin.organization(), &self.name);
         let token = admin.get(&TOKEN, &name).await?;
         self.check(&token)?;
-        for gateway in &self.gateways {
+        for gateway in self.given_gateways() {
             suggestions::require_gateway(&mut admin, gateway).await?;
         }
         let expires = self.ttl.map(|expiry| expiry.time(crate::cli::now()));
@@ -77,7 +81,7 @@ impl UpdateTokenArgs {
         let released = self.release_lost(&mut admin, &name, &token).await?;
         let written = admin
             .modify(&TOKEN, &name, self.dry_run, |token| {
-                self.change(&mut token["spec"], expires.as_deref());
+                self.change(token, expires.as_deref());
                 Ok(true)
             })
             .await;
@@ -106,6 +110,11 @@ impl UpdateTokenArgs {
         }
     }
 
+    /// Returns the gateways that are given to the token.
+    fn given_gateways(&self) -> impl Iterator<Item = &String> {
+        self.gateways.iter().chain(&self.added_gateways)
+    }
+
     /// Checks that something is to be changed, of a token that works.
     fn check(&self, token: &Value) -> Result<(), CliError> {
         if token["status"]["revoked"] == true {
@@ -125,7 +134,15 @@ impl UpdateTokenArgs {
                 self.name
             )));
         }
-        let changes_gateways = !self.gateways.is_empty() || self.all_gateways || self.no_gateways;
+        if !self.added_gateways.is_empty() && token_scope::opens_all_gateways(token) {
+            return Err(CliError::usage(format!(
+                "the token {} opens every gateway of the organization already",
+                self.name
+            ))
+            .with_next_step("`--gateway GATEWAY` limits it to the gateways that are given"));
+        }
+        let changes_gateways =
+            self.given_gateways().next().is_some() || self.all_gateways || self.no_gateways;
         let changes_expiry = self.ttl.is_some() || self.no_expiry;
         match changes_gateways || changes_expiry || self.description.is_some() {
             true => Ok(()),
@@ -148,7 +165,7 @@ impl UpdateTokenArgs {
         name: &str,
         token: &Value,
     ) -> Result<bool, CliError> {
-        let is_given_again = |id: &&str| self.gateways.iter().any(|given| given == id);
+        let is_given_again = |id: &&str| self.given_gateways().any(|given| given == id);
         let lost: Vec<_> = token_scope::lost_gateways(token)
             .into_iter()
             .filter(is_given_again)
@@ -168,11 +185,21 @@ impl UpdateTokenArgs {
         Ok(true)
     }
 
-    fn change(&self, spec: &mut Value, expires: Option<&str>) {
+    fn change(&self, token: &mut Value, expires: Option<&str>) {
+        let listed = token_scope::listed_gateways(token).into_iter();
+        let mut all: Vec<_> = listed.map(str::to_owned).collect();
+        for gateway in &self.added_gateways {
+            if !all.contains(gateway) {
+                all.push(gateway.clone());
+            }
+        }
+        let spec = &mut token["spec"];
         if !spec.is_object() {
             *spec = json!({});
         }
-        if !self.gateways.is_empty() || self.all_gateways || self.no_gateways {
+        if !self.added_gateways.is_empty() {
+            set_gateways(spec, json!(all), false);
+        } else if !self.gateways.is_empty() || self.all_gateways || self.no_gateways {
             set_gateways(spec, json!(self.gateways), self.no_gateways);
         }
         if let Some(at) = expires {

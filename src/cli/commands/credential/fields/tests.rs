@@ -132,3 +132,25 @@ fn a_credential_of_several_fields_keeps_its_kind_and_the_fields_that_are_not_giv
     let credential = json!({ "spec": several() });
     assert_eq!(field_list(&credential), "x-app-id,x-app-key,?api_key");
 }
+
+#[test]
+fn a_value_of_authorization_without_a_scheme_is_pointed_out_and_not_repeated() {
+    let warning = |pair: &str| {
+        let given = vec![GivenField::parse_pair(pair).unwrap()];
+        scheme_warning(&read_values(given, "gh", "command").unwrap())
+    };
+    for pair in ["Authorization=s3cret", "authorization: s3cret"] {
+        let told = warning(pair).unwrap();
+        assert!(
+            told.contains("`Bearer`") && !told.contains("s3cret"),
+            "{told}"
+        );
+    }
+    for pair in [
+        "Authorization=Bearer s3cret",
+        "Authorization: Basic czpw",
+        "X-Api-Key=s3cret",
+    ] {
+        assert_eq!(warning(pair), None, "{pair}");
+    }
+}
