@@ -13,7 +13,8 @@ use toolgate_runtime::clock::{Clock as _, SystemClock};
 
 use self::{
     commands::{
-        credential::CredentialCommand, gateway::GatewayCommand, mcp_resources::ResourcesCommand,
+        credential::CredentialCommand, gateway::GatewayCommand,
+        identity_provider::IdentityProviderCommand, mcp_resources::ResourcesCommand,
         prompts::PromptsCommand, server::ServerCommand, token::TokenCommand, tools::ToolsCommand,
     },
     output::{
@@ -89,6 +90,9 @@ pub enum ClientCommand {
     /// Work with credentials.
     #[command(subcommand, after_help = NOUN_HELP)]
     Credential(commands::credential::CredentialCommand),
+    /// Work with identity providers.
+    #[command(subcommand, name = "idp", visible_alias = "identityprovider", after_help = NOUN_HELP)]
+    IdentityProvider(commands::identity_provider::IdentityProviderCommand),
     /// Work with gateways.
     #[command(subcommand, after_help = NOUN_HELP)]
     Gateway(commands::gateway::GatewayCommand),
@@ -163,6 +167,11 @@ async fn dispatch(command: ClientCommand, out: &mut OutputWriter) -> Result<(), 
             ServerCommand::Update(command) => command.run(out).await,
         },
         ClientCommand::Credential(CredentialCommand::Set(command)) => command.run(out).await,
+        ClientCommand::IdentityProvider(command) => match command {
+            IdentityProviderCommand::Create(command) => command.run(out).await,
+            IdentityProviderCommand::Admit(command) => command.run(out).await,
+            IdentityProviderCommand::Exclude(command) => command.run(out).await,
+        },
         ClientCommand::Gateway(command) => match command {
             GatewayCommand::Create(command) => command.run(out).await,
             GatewayCommand::AddTool(command) => command.run(out).await,

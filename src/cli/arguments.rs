@@ -26,7 +26,7 @@ const VERBS: [(&str, &[&str]); 8] = [
 ];
 
 /// Verbs of a noun, with their synonyms.
-const NOUN_VERBS: [(&str, &str, &str); 12] = [
+const NOUN_VERBS: [(&str, &str, &str); 14] = [
     ("server", "create", "add"),
     ("server", "new", "add"),
     ("server", "refresh", "probe"),
@@ -39,6 +39,8 @@ const NOUN_VERBS: [(&str, &str, &str); 12] = [
     ("credential", "create", "set"),
     ("credential", "add", "set"),
     ("credential", "update", "set"),
+    ("idp", "add", "create"),
+    ("identityprovider", "add", "create"),
 ];
 
 /// Answer to words that take a change back.

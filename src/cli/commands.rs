@@ -12,6 +12,7 @@ pub mod events;
 pub mod explain;
 pub mod fleet;
 pub mod gateway;
+pub mod identity_provider;
 pub mod label;
 pub mod logs;
 pub mod mcp_resources;

@@ -15,7 +15,7 @@ use toolgate_tests::loopback_server::LoopbackServer;
 use toolgate_tests::oidc_provider::OidcProvider;
 use toolgate_tests::sandbox::Sandbox;
 use toolgate_tests::token_issuer::TokenIssuer;
-use toolgate_tests::toolgate::{CommandLine, ToolgateUp, start_deployment};
+use toolgate_tests::toolgate::{CommandLine, ToolgateUp, start_deployment, text};
 
 /// Documents of a provider; no document stands for an outage.
 #[derive(Default)]
@@ -247,17 +247,19 @@ async fn rotate(provider: &OidcProvider, cli: &CommandLine) -> Result<()> {
 async fn oa_08_no_good_token_is_refused_while_a_certified_provider_rotates_its_keys_under_load() {
     let (sandbox, up, cli) = start_deployment("oidc-provider").await.unwrap();
     let provider = OidcProvider::start(&sandbox, "toolgate").await.unwrap();
-    let head = "apiVersion: toolgate/v1\nkind:";
-    let documents = format!(
-        "{head} IdentityProvider\nmetadata: {{name: corp}}\nspec: {{issuer: '{}', audiences: [toolgate], algorithms: [ES256]}}\n\
-         ---\n{head} Gateway\nmetadata: {{name: office}}\nspec:\n  bindings: [{{server: demo, allTools: true}}]\n  \
-         identityProviders: [{{provider: corp, groups: [mcp-users]}}]\n",
-        provider.issuer()
-    );
-    let file = sandbox.join("manifest.yaml");
-    fs::write(&file, documents).unwrap();
-    let file = file.display().to_string();
-    cli.run(&["apply", "-f", &file]).await.unwrap();
+    let issuer = provider.issuer();
+    let create = format!("idp create corp --issuer {issuer} --audience toolgate --algorithm ES256");
+    let words: Vec<_> = create.split(' ').collect();
+    let created = cli.run(&words).await.unwrap();
+    let told = text(&created.stderr);
+    assert!(told.contains("1 key fetched"), "{told}");
+    for line in [
+        "gateway create office --server demo",
+        "idp admit corp --gateway office --group mcp-users",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        cli.run(&words).await.unwrap();
+    }
     let url = up.url("office");
     let first = Agent::modern(&url, &provider.token().await.unwrap());
     eventually("the keys are found", HANG_GUARD, || first.tools())
@@ -283,7 +285,18 @@ async fn oa_08_no_good_token_is_refused_while_a_certified_provider_rotates_its_k
     let fetches = provider.key_fetches().await.unwrap() - before;
     let most = start.elapsed().as_secs() / 30 + 1;
     assert!(fetches <= most, "{fetches} fetches, {most} intervals");
-    // The key that was removed opens nothing.
+    // The key that was removed opens nothing, nor does a provider that the gateway no longer lists.
     let refused = first.request("tools/list", json!({})).await.unwrap();
     assert_eq!(refused.status, 401);
+    let last = Agent::modern(&url, &provider.token().await.unwrap());
+    last.tools().await.unwrap();
+    let exclude = ["idp", "exclude", "corp", "--gateway", "office"];
+    cli.run(&exclude).await.unwrap();
+    eventually("the provider is excluded", HANG_GUARD, || async {
+        let refused = last.request("tools/list", json!({})).await?;
+        ensure!(refused.status == 401, "{}", refused.status);
+        Ok(())
+    })
+    .await
+    .unwrap();
 }

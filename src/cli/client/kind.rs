@@ -98,6 +98,8 @@ for_each_kind!(define_resource_kinds);
 pub static CREDENTIAL: ApiResourceKind = api_kind(ObjectKind::Credential);
 /// MCP server behind gateways.
 pub static SERVER: ApiResourceKind = api_kind(ObjectKind::Server);
+/// Issuer of tokens of callers.
+pub static IDENTITY_PROVIDER: ApiResourceKind = api_kind(ObjectKind::IdentityProvider);
 /// MCP endpoint for clients.
 pub static GATEWAY: ApiResourceKind = api_kind(ObjectKind::Gateway);
 /// Bearer token.

@@ -10,7 +10,9 @@ use serde_json::Value;
 use crate::cli::{
     client::{
         admin::AdminCommandOptions,
-        kind::{ALL, ApiResourceKind, CATALOGUE, CREDENTIAL, GATEWAY, SERVER, TOKEN},
+        kind::{
+            ALL, ApiResourceKind, CATALOGUE, CREDENTIAL, GATEWAY, IDENTITY_PROVIDER, SERVER, TOKEN,
+        },
         schema, suggestions,
     },
     commands::connect::clients,
@@ -129,6 +131,14 @@ fn kind_among(words: &[String]) -> Option<&'static ApiResourceKind> {
 /// Completes names of gateways.
 pub fn gateways(typed: &OsStr) -> Vec<CompletionCandidate> {
     matching(typed, ids(&GATEWAY, list_or_empty(&GATEWAY)))
+}
+
+/// Completes names of identity providers.
+pub fn identity_providers(typed: &OsStr) -> Vec<CompletionCandidate> {
+    matching(
+        typed,
+        ids(&IDENTITY_PROVIDER, list_or_empty(&IDENTITY_PROVIDER)),
+    )
 }
 
 /// Completes names of servers.
