@@ -209,28 +209,53 @@ const CLIENTS: usize = 4;
 /// Requests of a client between two tokens.
 const REQUESTS_PER_TOKEN: usize = 20;
 
-/// Calls the gateway with new tokens until the end, and counts the requests. Fails at the first refusal.
-async fn call_until(
-    ended: &AtomicBool,
-    requests: &AtomicU64,
-    provider: &OidcProvider,
-    url: &str,
-) -> Result<()> {
-    while !ended.load(Ordering::SeqCst) {
-        let agent = Agent::modern(url, &provider.token().await?);
-        for _ in 0..REQUESTS_PER_TOKEN {
-            agent.tools().await?;
-            requests.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-    Ok(())
+/// Clients that call until the end.
+#[derive(Default)]
+struct CallingClients {
+    has_ended: AtomicBool,
+    requests: AtomicU64,
+    /// Number of tokens that each client has got.
+    tokens: [AtomicU64; CLIENTS],
 }
 
-/// Rotates the keys of a provider as it would itself: published, used, and the former one removed. Each step waits until Toolgate has
-/// seen the step before it.
-async fn rotate(provider: &OidcProvider, cli: &CommandLine) -> Result<()> {
+impl CallingClients {
+    /// Calls the gateway with new tokens, and fails at the first refusal.
+    async fn call(&self, client: usize, provider: &OidcProvider, url: &str) -> Result<()> {
+        while !self.has_ended.load(Ordering::SeqCst) {
+            let agent = Agent::modern(url, &provider.token().await?);
+            self.tokens[client].fetch_add(1, Ordering::SeqCst);
+            for _ in 0..REQUESTS_PER_TOKEN {
+                agent.tools().await?;
+                self.requests.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until each client has a token that is issued from now on.
+    async fn await_new_tokens(&self) -> Result<()> {
+        let counts = || self.tokens.each_ref().map(|it| it.load(Ordering::SeqCst));
+        let before = counts();
+        eventually("each client has a new token", HANG_GUARD, || async {
+            let mut pairs = counts().into_iter().zip(before);
+            // The first one may have been issued before and be on its way.
+            ensure!(pairs.all(|(now, before)| now >= before + 2), "{before:?}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Rotates the keys of a provider as it would itself: a key is published, used, and the former one removed when no client has
+/// a token of it. Each step waits until Toolgate has seen the step before it.
+async fn rotate(
+    provider: &OidcProvider,
+    cli: &CommandLine,
+    clients: &CallingClients,
+) -> Result<()> {
     for published in ["a,b", "b,a", "b"] {
         provider.publish(published).await?;
+        clients.await_new_tokens().await?;
         let count = published.split(',').count();
         eventually("the keys are those of the provider", HANG_GUARD, || async {
             let shown = cli.json(&["get", "idp", "corp"]).await?;
@@ -266,20 +291,20 @@ async fn oa_08_no_good_token_is_refused_while_a_certified_provider_rotates_its_k
         .await
         .unwrap();
 
-    let (ended, requests) = (AtomicBool::new(false), AtomicU64::new(0));
     let (start, before) = (now(), provider.key_fetches().await.unwrap());
-    let clients = (0..CLIENTS).map(|_| call_until(&ended, &requests, &provider, &url));
+    let clients = CallingClients::default();
+    let calls = (0..CLIENTS).map(|client| clients.call(client, &provider, &url));
     let rotation = async {
-        let rotated = rotate(&provider, &cli).await;
-        ended.store(true, Ordering::SeqCst);
+        let rotated = rotate(&provider, &cli, &clients).await;
+        clients.has_ended.store(true, Ordering::SeqCst);
         rotated
     };
-    let (called, rotated) = tokio::join!(futures_util::future::join_all(clients), rotation);
-    rotated.unwrap();
+    let (called, rotated) = tokio::join!(futures_util::future::join_all(calls), rotation);
     for outcome in called {
         outcome.unwrap();
     }
-    let requests = requests.into_inner();
+    rotated.unwrap();
+    let requests = clients.requests.into_inner();
     assert!(requests > 100, "{requests} requests");
     // The keys are fetched in an interval of 30 seconds, however many tokens name a new one.
     let fetches = provider.key_fetches().await.unwrap() - before;
