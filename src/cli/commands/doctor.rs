@@ -1,5 +1,6 @@
 //! `doctor`: checks everything that a deployment needs, in order of dependency, and prints a fix for every finding.
 
+mod identity_providers;
 mod proxies;
 mod servers;
 
@@ -25,6 +26,7 @@ use crate::cli::{
     },
 };
 
+use identity_providers::identity_providers;
 use proxies::{fleet, fleet_not_visible, proxies};
 use servers::servers;
 
@@ -125,6 +127,7 @@ impl DoctorArgs {
                 .filter(|(_, finding)| finding.severity != FindingSeverity::Fine);
             let failed: Vec<String> = failed.map(|(id, _)| id.clone()).collect();
             findings.extend(servers.into_iter().map(|(_, finding)| finding));
+            findings.extend(identity_providers(&mut admin).await?);
             findings.extend(gateways(&mut admin, &failed).await?);
             findings.extend(tokens(&mut admin).await?);
             let proxies = proxies(&mut admin).await?;

@@ -262,3 +262,25 @@ fn lost_gateways_are_reported_of_lasting_tokens_only() {
     assert!(lost_gateways(&token("ci")).is_some());
     assert!(lost_gateways(&token("cli-0123456789ab")).is_none());
 }
+
+#[test]
+fn an_identity_provider_without_keys_is_broken_and_one_that_cannot_be_reached_is_pointed_out() {
+    let word = |spec: Value, status: Value| {
+        let provider = json!({
+            "metadata": { "name": "organizations/acme/identityproviders/corp" },
+            "spec": spec, "status": status,
+        });
+        let finding = identity_providers::finding(&provider);
+        (finding.word(), finding.detail)
+    };
+    let (state, _) = word(json!({ "keys": [{}] }), json!({}));
+    assert_eq!(state, "ok");
+    let (state, _) = word(json!({}), json!({ "keys": [{}] }));
+    assert_eq!(state, "ok");
+    let (state, told) = word(json!({}), json!({ "keys": [{}], "problem": "503" }));
+    assert_eq!(state, "look");
+    assert!(told.contains("503") && told.contains("1 key"), "{told}");
+    let (state, told) = word(json!({}), json!({ "problem": "503" }));
+    assert_eq!(state, "BROKEN");
+    assert!(told.contains("503"), "{told}");
+}
