@@ -26,7 +26,6 @@ use crate::cli::{
     },
 };
 
-use identity_providers::identity_providers;
 use proxies::{fleet, fleet_not_visible, proxies};
 use servers::servers;
 
@@ -127,7 +126,7 @@ impl DoctorArgs {
                 .filter(|(_, finding)| finding.severity != FindingSeverity::Fine);
             let failed: Vec<String> = failed.map(|(id, _)| id.clone()).collect();
             findings.extend(servers.into_iter().map(|(_, finding)| finding));
-            findings.extend(identity_providers(&mut admin).await?);
+            findings.extend(identity_providers::check(&mut admin).await?);
             findings.extend(gateways(&mut admin, &failed).await?);
             findings.extend(tokens(&mut admin).await?);
             let proxies = proxies(&mut admin).await?;

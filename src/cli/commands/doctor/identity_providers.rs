@@ -14,9 +14,7 @@ use super::DoctorFinding;
 
 /// Reports each identity provider. A token without the right to read them gets no finding, and neither does a control plane of an
 /// earlier version.
-pub(super) async fn identity_providers(
-    admin: &mut AdminClient,
-) -> Result<Vec<DoctorFinding>, CliError> {
+pub(super) async fn check(admin: &mut AdminClient) -> Result<Vec<DoctorFinding>, CliError> {
     match admin.list(&IDENTITY_PROVIDER).await {
         Ok(providers) => Ok(providers.iter().map(finding).collect()),
         Err(fault) if fault.kind == CliErrorKind::Denied => Ok(Vec::new()),

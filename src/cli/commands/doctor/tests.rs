@@ -1,9 +1,9 @@
 //! Tests of the findings.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
-    FindingSeverity, clock, expiring_tokens, gateway_finding, lost_gateways,
+    FindingSeverity, clock, expiring_tokens, gateway_finding, identity_providers, lost_gateways,
     proxies::fleet,
     servers::{DoctorProbe, server_finding},
     store, transport,
