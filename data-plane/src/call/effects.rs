@@ -120,7 +120,7 @@ impl<S: ConfigSource> CallDriver<S> {
             (CallEffect::HoldTimeouts, Some(call)) => call.hold_timeouts(),
             (CallEffect::ResumeTimeouts, Some(call)) => call.resume_timeouts(),
             (CallEffect::ResumeStream(failure), call) => {
-                if !call.is_some_and(|call| call.resume_stream(clock.now())) {
+                if !call.is_some_and(|call| call.start_resume(clock.now())) {
                     return Some(CallEvent::UpstreamEnd(UpstreamEnd::Failed(failure)));
                 }
             }

@@ -205,7 +205,7 @@ impl InFlightCall {
     /// Resumes an interrupted stream where it broke off. Returns `false` if that is not possible. The call itself is
     /// not sent again.
     #[must_use]
-    pub fn resume_stream(&mut self, now: Timestamp) -> bool {
+    pub fn start_resume(&mut self, now: Timestamp) -> bool {
         let (UpstreamBody::Stream(events), Some((session, _))) = (&mut self.body, &self.session)
         else {
             return false;

@@ -25,7 +25,7 @@ impl AdminResource for Credential {
         let input = CredentialInput::from_proto(message).map_err(status::invalid_message)?;
         let name = input.name.clone();
         let stored = stored.map(sealed_credential_fields).unwrap_or_default();
-        let sealed = input.seal_with(|fields, given| {
+        let sealed = input.with_values(|fields, given| {
             let context = match fields {
                 CredentialFields::StaticHeader(_) => EncryptionContext::credential_value(&name),
                 CredentialFields::Several(_) => {

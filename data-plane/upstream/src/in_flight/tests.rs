@@ -137,7 +137,7 @@ async fn a_stream_is_read_event_by_event_and_its_end_may_be_resumed() {
         "{end:?}"
     );
     // Its events had no ids.
-    assert!(!call.resume_stream(Timestamp(1)));
+    assert!(!call.start_resume(Timestamp(1)));
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn a_modern_call_answers_nothing_and_refuses_without_a_session() {
     call.refuse(Bytes::from_static(
         br#"{"jsonrpc":"2.0","id":6,"error":{}}"#,
     ));
-    assert!(!call.resume_stream(Timestamp(1)));
+    assert!(!call.start_resume(Timestamp(1)));
     call.hold_timeouts();
     call.resume_timeouts();
     server.until("", 1).await;

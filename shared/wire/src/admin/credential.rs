@@ -110,21 +110,21 @@ impl CredentialInput {
         })
     }
 
-    /// Returns the credential with the values that `seal` returns for its headers and query parameters.
-    pub fn seal_with<E>(
+    /// Returns the credential with the stored values that `value_of` returns for its headers and query parameters.
+    pub fn with_values<E>(
         self,
-        mut seal: impl FnMut(&CredentialFields, &FieldInput) -> Result<SealedBlob, E>,
+        mut value_of: impl FnMut(&CredentialFields, &FieldInput) -> Result<SealedBlob, E>,
     ) -> Result<Credential, E> {
         let kind = match &self.fields {
             CredentialFields::StaticHeader(only) => CredentialKind::StaticHeader {
-                value: seal(&self.fields, only)?,
+                value: value_of(&self.fields, only)?,
                 header: only.name.clone(),
             },
             CredentialFields::Several(several) => {
                 let one = |given: &FieldInput| {
                     Ok(SealedField {
                         place: given.place,
-                        value: seal(&self.fields, given)?,
+                        value: value_of(&self.fields, given)?,
                         name: given.name.clone(),
                     })
                 };
@@ -172,8 +172,8 @@ pub fn credential(
 ) -> Result<Credential, InvalidCredential> {
     let mut values = values.into_iter();
     let counted = || FieldViolation::new("values", "are not one for each header and parameter");
-    let sealed =
-        CredentialInput::from_proto(proto)?.seal_with(|_, _| values.next().ok_or_else(counted))?;
+    let sealed = CredentialInput::from_proto(proto)?
+        .with_values(|_, _| values.next().ok_or_else(counted))?;
     match values.next() {
         Some(_) => Err(counted().into()),
         None => Ok(sealed),

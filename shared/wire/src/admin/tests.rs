@@ -356,7 +356,7 @@ fn a_plain_credential_value_is_accepted_and_never_returned() {
     };
     let out = credential_to_proto(
         &input
-            .seal_with(|_, _| Ok::<_, crate::invalid::FieldViolation>(sealed.clone()))
+            .with_values(|_, _| Ok::<_, crate::invalid::FieldViolation>(sealed.clone()))
             .unwrap(),
     );
     let Some(pb::credential_spec::Kind::StaticHeader(header)) = out.spec.and_then(|s| s.kind)
