@@ -371,15 +371,8 @@ fn fetch_provider_keys(
         leadership,
         http: context.http.clone(),
     };
-    let draining = context.drain.draining();
-    context
-        .drain
-        .spawn("keys of identity providers", async move {
-            tokio::select! {
-                () = fetcher.run() => {}
-                () = draining => {}
-            }
-        });
+    let fetching = fetcher.run(context.drain.clone());
+    let _task = context.drain.spawn("keys of identity providers", fetching);
 }
 
 fn probe(

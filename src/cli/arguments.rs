@@ -26,7 +26,7 @@ const VERBS: [(&str, &[&str]); 8] = [
 ];
 
 /// Verbs of a noun, with their synonyms.
-const NOUN_VERBS: [(&str, &str, &str); 14] = [
+const NOUN_VERBS: [(&str, &str, &str); 13] = [
     ("server", "create", "add"),
     ("server", "new", "add"),
     ("server", "refresh", "probe"),
@@ -40,7 +40,6 @@ const NOUN_VERBS: [(&str, &str, &str); 14] = [
     ("credential", "add", "set"),
     ("credential", "update", "set"),
     ("idp", "add", "create"),
-    ("identityprovider", "add", "create"),
 ];
 
 /// Answer to words that take a change back.

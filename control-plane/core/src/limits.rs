@@ -67,7 +67,7 @@ pub const REQUEST_ID: usize = 128;
 pub const ENDPOINTS: usize = 16;
 /// Maximum number of keys of an identity provider.
 pub const PROVIDER_KEYS: usize = 16;
-/// Maximum time for which fetched keys stay in use while their identity provider cannot be reached, or publishes none.
+/// Maximum time for which fetched keys stay in use while they cannot be fetched again.
 pub const PROVIDER_KEYS_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
 /// Maximum number of identity providers that a gateway admits.
 pub const ADMITTED_PROVIDERS: usize = 8;

@@ -26,7 +26,9 @@ pub fn gateway_tokens(state: &StoreState, now: Timestamp) -> impl Iterator<Item 
     let tokens = state.tokens.iter().map(|(_, token)| &*token.object);
     tokens.filter(move |token| {
         let is_over = token.revoked.is_some() || token.expires.is_some_and(|at| at <= now);
-        !is_over && !matches!(&token.gateways, AllowList::Only(gateways) if gateways.is_empty())
+        let lists_none =
+            matches!(&token.gateways, AllowList::Only(gateways) if gateways.is_empty());
+        !is_over && !lists_none && !token.system
     })
 }
 

@@ -78,10 +78,11 @@ pub enum StoreRefusal {
          control plane once with `--new-epoch`"
     )]
     LacksRecords,
-    /// Another deployment was begun in the store.
+    /// The store has other keys: another deployment was begun in it, or it is a copy from before a rotation of the key file.
     #[error(
-        "it holds another deployment, with other keys, since change {served} was served; put the right store back, or start \
-         this control plane with the data folder of the new deployment, and restart it"
+        "it holds other keys since change {served} was served: it was restored from a copy from before a rotation of the key \
+         file, or holds another deployment; restart this control plane, for another deployment with its data folder, or put \
+         the right store back"
     )]
     OtherDeployment {
         /// Latest change that was served.
@@ -178,23 +179,17 @@ fn has_log_entry(state: &StoreState, number: u64) -> bool {
     is_there || is_cut
 }
 
-/// Returns `true` if a store in a later epoch has neither a key nor an organization of the deployment of `known`: another
-/// deployment was begun in it. A copy from before a rotation of the key file has the organizations, and other sealed keys.
+/// Returns `true` if a store in a later epoch has none of the deployment's keys that `known` has: another deployment was begun
+/// in it, or it is a copy from before a rotation of the key file, whose keys this process may not have.
 pub fn is_other_deployment(known: &StoreState, found: &StoreState) -> bool {
-    if known.system_keys.is_empty() {
-        return false;
-    }
-    let mut keys = known.system_keys.iter();
-    let has_key = keys.any(|(name, key)| {
-        let same = found.system_keys.get(name);
-        same.is_some_and(|it| it.object == key.object)
-    });
-    let mut organizations = known.organizations.iter();
-    let has_organization = organizations.any(|(id, known)| {
-        let same = found.organizations.get(id);
-        same.is_some_and(|it| it.object.meta.uid == known.object.meta.uid)
-    });
-    !has_key && !has_organization
+    let mut kept = known.system_keys.iter();
+    let is_kept = |name, key| {
+        found
+            .system_keys
+            .get(name)
+            .is_some_and(|it| it.object == key)
+    };
+    !known.system_keys.is_empty() && !kept.any(|(name, key)| is_kept(name, key.object.clone()))
 }
 
 #[cfg(test)]

@@ -55,8 +55,10 @@ pub(super) async fn prepare(
     let vault = Arc::new(vault(&writer.current(), found, key_file)?);
     let earlier_epoch = match earlier.map(|earlier| earlier.latest) {
         Some(Ok(latest)) => latest.epoch,
-        Some(Err(_damaged)) => writer.current().epoch().saturating_add(UNKNOWN_EPOCHS),
-        None => 0,
+        Some(Err(_damaged)) if options.new_epoch => {
+            writer.current().epoch().saturating_add(UNKNOWN_EPOCHS)
+        }
+        Some(Err(_)) | None => 0,
     };
     bootstrap::prepare(&writer, &options.organization, earlier_epoch).await?;
     let keys = DeploymentKeys::open_or_create(&writer, &vault, &options.token_prefix).await;

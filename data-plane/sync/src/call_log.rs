@@ -41,7 +41,7 @@ pub struct CallLog {
     organizations: ArcSwap<OrganizationLogs>,
     /// Held while the shares change.
     sharing: Mutex<()>,
-    /// Time of arrival from which on a share may be taken from an organization, in Unix milliseconds.
+    /// Time from which on a share may be taken from an organization, in Unix milliseconds.
     next_reassignment: AtomicU64,
 }
 
@@ -118,12 +118,11 @@ impl CallLog {
     /// no share yet.
     pub fn record(&self, entry: CallLogEntry) {
         let organizations = self.organizations.load();
-        let (organization, received) = (&entry.subject.gateway.org, entry.received);
+        let organization = &entry.subject.gateway.org;
+        let now = entry.received.after(entry.duration);
         match organizations.get(organization) {
-            Some(log) if log.has_share() || !self.is_reassignment_due(received) => {
-                log.record(entry);
-            }
-            Some(_) | None => self.share(organization, received).record(entry),
+            Some(log) if log.has_share() || !self.is_reassignment_due(now) => log.record(entry),
+            Some(_) | None => self.share(organization, now).record(entry),
         }
     }
 

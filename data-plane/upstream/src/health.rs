@@ -60,7 +60,7 @@ impl LastFailure {
 
     /// Returns `true` if no connection could be made.
     pub(crate) fn is_unreachable(&self) -> bool {
-        matches!(self.kind, None | Some(UpstreamFailure::Unreachable))
+        self.kind == Some(UpstreamFailure::Unreachable)
     }
 
     /// Returns the description; may be empty.

@@ -44,6 +44,9 @@ pub struct FetchedKeys {
     pub problem: Option<String>,
     /// Start of the problem. Zero without one.
     pub problem_since: Timestamp,
+    /// Time of the text of the problem. Zero without one.
+    #[serde(default)]
+    pub problem_updated: Timestamp,
 }
 
 /// Source of the keys of an identity provider.

@@ -206,20 +206,18 @@ impl AdmitArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
         let Self { change, groups } = self;
-        change
-            .run(out, |name, admitted| admit(admitted, name, &groups))
-            .await
+        let admit = |name: &str, admitted: &mut Vec<Value>| admit(admitted, name, &groups);
+        change.run(out, true, admit).await
     }
 }
 
 impl ExcludeArgs {
     /// Runs the command.
     pub async fn run(self, out: &mut OutputWriter) -> Result<(), CliError> {
-        self.change
-            .run(out, |name, admitted| {
-                admitted.retain(|it| it["provider"] != name)
-            })
-            .await
+        let exclude = |name: &str, admitted: &mut Vec<Value>| {
+            admitted.retain(|it| it["provider"] != name);
+        };
+        self.change.run(out, false, exclude).await
     }
 }
 
@@ -232,9 +230,11 @@ fn admit(admitted: &mut Vec<Value>, name: &str, groups: &[String]) {
 }
 
 impl AdmissionChange {
+    /// Changes the providers of the gateway. A provider that is lost can be excluded.
     async fn run(
         mut self,
         out: &mut OutputWriter,
+        must_exist: bool,
         change: impl Fn(&str, &mut Vec<Value>),
     ) -> Result<(), CliError> {
         let names = [
@@ -243,8 +243,10 @@ impl AdmissionChange {
         ];
         object_name::localize(&mut self.admin.connection, names)?;
         let mut admin = self.admin.connect()?;
-        let provider = IDENTITY_PROVIDER.resource_name(admin.organization(), &self.name);
-        admin.get(&IDENTITY_PROVIDER, &provider).await?;
+        if must_exist {
+            let provider = IDENTITY_PROVIDER.resource_name(admin.organization(), &self.name);
+            admin.get(&IDENTITY_PROVIDER, &provider).await?;
+        }
         let gateway = GATEWAY.resource_name(admin.organization(), &self.gateway);
         let modified = admin.modify(&GATEWAY, &gateway, self.dry_run, |gateway| {
             let before = gateway["spec"]["identityProviders"].as_array();

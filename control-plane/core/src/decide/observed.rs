@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use toolgate_model::{
-    Definition, DefinitionsPart, IdentityProvider, KeySource, ObjectName, ProxyStatus, Server,
-    ServerDefinitions, Slug, Timestamp, Uid, VerificationKey,
+    Definition, DefinitionsPart, FetchedKeys, IdentityProvider, KeySource, ObjectName, ProxyStatus,
+    Server, ServerDefinitions, Slug, Timestamp, Uid, VerificationKey,
     server_health::{HEALTH_DETAIL, HEALTH_SERVERS},
     text::truncated,
 };
@@ -114,8 +114,17 @@ fn delete_parts(draft: &mut ChangeBuilder<'_>, next: &ServerDefinitions) {
     }
 }
 
-/// Stores the keys of a provider if they changed, or its problem if that changed. Its keys are dropped when the problem has lasted
-/// for [`limits::PROVIDER_KEYS_RETENTION`]. A provider that was replaced meanwhile is left alone.
+/// Interval in which the text of a problem that lasts is written at most once.
+const PROBLEM_TEXT_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Problem of a provider whose key set has no key that can be used.
+const NO_USABLE_KEY: &str =
+    "the key set has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519";
+
+/// Stores the keys of a provider if they changed, or the begin of a problem. Keys stay while they cannot be fetched, for
+/// [`limits::PROVIDER_KEYS_RETENTION`]; a provider that publishes none has withdrawn them. The text of a problem that lasts is
+/// written once in [`PROBLEM_TEXT_INTERVAL`], so that a provider whose answers vary causes few writes. A provider that was replaced
+/// meanwhile is left alone.
 pub(super) fn record_provider_keys(
     mut draft: ChangeBuilder<'_>,
     (name, uid): (&ObjectName, &Uid),
@@ -130,25 +139,23 @@ pub(super) fn record_provider_keys(
         return Ok(Change::empty(key));
     }
     let fetched = &mut next.fetched;
-    match found {
-        Ok(keys) => {
-            if fetched.keys != *keys {
-                fetched.keys.clone_from(keys);
-                fetched.keys.truncate(limits::PROVIDER_KEYS);
-                fetched.fetched = draft.now();
-            }
-            (fetched.problem, fetched.problem_since) = (None, Timestamp::default());
-        }
-        Err(problem) => {
-            let mut problem = problem.clone();
-            truncate_bytes(&mut problem, limits::LABEL_VALUE);
-            if fetched.problem.is_none() {
-                fetched.problem_since = draft.now();
-            }
-            if draft.now().since(fetched.problem_since) > limits::PROVIDER_KEYS_RETENTION {
-                fetched.keys.clear();
-            }
-            fetched.problem = Some(problem);
+    if let Ok(keys) = found
+        && fetched.keys != *keys
+    {
+        fetched.keys.clone_from(keys);
+        fetched.keys.truncate(limits::PROVIDER_KEYS);
+        fetched.fetched = draft.now();
+    }
+    let problem = match found {
+        Ok(keys) if keys.is_empty() => Some(NO_USABLE_KEY),
+        Ok(_) => None,
+        Err(problem) => Some(problem.as_str()),
+    };
+    match problem {
+        Some(problem) => record_problem(fetched, problem, draft.now()),
+        None => {
+            fetched.problem = None;
+            (fetched.problem_since, fetched.problem_updated) = Default::default();
         }
     }
     if next == *current {
@@ -161,6 +168,21 @@ pub(super) fn record_provider_keys(
     draft.add_description(format!("keys of {}: {outcome}", key.describe()));
     draft.put(key.clone(), Arc::new(next).to_object());
     Ok(draft.finish(key))
+}
+
+fn record_problem(fetched: &mut FetchedKeys, problem: &str, now: Timestamp) {
+    let text = truncated(problem, limits::LABEL_VALUE);
+    if fetched.problem.is_none() {
+        fetched.problem_since = now;
+    }
+    let is_due = now.since(fetched.problem_updated) >= PROBLEM_TEXT_INTERVAL;
+    if fetched.problem.is_none() || (is_due && fetched.problem.as_deref() != Some(text)) {
+        fetched.problem = Some(text.to_owned());
+        fetched.problem_updated = now;
+    }
+    if now.since(fetched.problem_since) > limits::PROVIDER_KEYS_RETENTION {
+        fetched.keys.clear();
+    }
 }
 
 pub(super) fn record_proxy(

@@ -173,31 +173,19 @@ fn an_entry_that_a_full_version_log_no_longer_has_is_not_missed() {
 }
 
 #[test]
-fn a_deployment_is_told_by_its_keys_and_organizations() {
+fn a_deployment_is_told_by_its_keys() {
     let key = ObjectKey::SystemKey(slug("token")).to_string();
-    let mut resealed = sealed();
-    resealed.ciphertext = vec![9];
-    let deployment = |time, sealed| {
-        let mut world = StoreFixture::default();
-        world.run_as(&Command::BumpEpoch, &context(time)).unwrap();
-        let create = Command::Create(OperatorObject::Organization(organization("acme")));
-        world.run_as(&create, &context(time)).unwrap();
-        world.force(&key, ControlObject::SystemKey(sealed));
-        world.state
-    };
-    let known = deployment(1, sealed());
-    assert!(!is_other_deployment(&known, &known));
-    // A copy from before a rotation of the key file.
-    assert!(!is_other_deployment(
-        &known,
-        &deployment(1, resealed.clone())
-    ));
-    // All organizations were deleted since the copy.
-    assert!(!is_other_deployment(&known, &deployment(2, sealed())));
-    assert!(is_other_deployment(&known, &deployment(2, resealed)));
-    assert!(is_other_deployment(&known, &StoreState::default()));
+    let mut known = world();
     assert!(
-        !is_other_deployment(&StoreState::default(), &known),
+        !is_other_deployment(&known.state, &world().state),
         "no keys"
     );
+    known.force(&key, ControlObject::SystemKey(sealed()));
+    assert!(!is_other_deployment(&known.state, &known.state));
+    assert!(is_other_deployment(&known.state, &world().state));
+    let mut other = world();
+    let mut anew = sealed();
+    anew.ciphertext = vec![9];
+    other.force(&key, ControlObject::SystemKey(anew));
+    assert!(is_other_deployment(&known.state, &other.state));
 }

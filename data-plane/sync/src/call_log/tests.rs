@@ -373,7 +373,19 @@ fn organizations_that_take_turns_beyond_the_bound_move_one_share_in_a_second() {
         assert_eq!(moved(&before, &after), 0, "at {at}");
         before = after;
     }
-    // The time of arrival is that of the wall clock, which may be set back.
+    // A request that took long has ended now.
+    let (shareless, _) = tenants
+        .iter()
+        .zip(&before)
+        .find(|(_, kept)| !**kept)
+        .unwrap();
+    log.record(CallLogEntry {
+        received: Timestamp(1_000),
+        duration: Duration::from_millis(9_900),
+        ..entry(&shareless.subject, 0)
+    });
+    assert!(shareless.kept(&log).is_empty(), "a long request");
+    // The wall clock may be set back.
     for (at, count) in [
         (11_000, 1),
         (11_100, 0),

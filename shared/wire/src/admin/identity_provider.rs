@@ -230,7 +230,7 @@ fn jwks_url(spec: &pb::IdentityProviderSpec) -> Result<Option<String>, FieldViol
         let scheme = matches!(url.scheme(), "http" | "https");
         scheme && url.host().is_some() && url.username().is_empty() && url.password().is_none()
     };
-    if url.as_ref().is_some_and(fits) {
+    if url.as_ref().is_some_and(fits) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(Some(text));
     }
     let reason = "is not an absolute http or https URL";
@@ -245,13 +245,18 @@ fn fetched(given: Option<&pb::IdentityProviderStatus>) -> Result<FetchedKeys, Fi
     Ok(FetchedKeys {
         keys: keys("status.keys", &given.keys)?,
         fetched: time("status.fetch_time", given.fetch_time.as_ref())?,
-        problem: match given.problem.as_str() {
-            "" => None,
-            text => Some(field::text("status.problem", text, limits::REASON)?),
+        // Text of the control plane, which no one can correct: it is cut, and never refused.
+        problem: match given.problem.replace(char::is_control, " ") {
+            text if text.is_empty() => None,
+            text => Some(toolgate_model::text::truncated(&text, limits::REASON).to_owned()),
         },
         problem_since: time(
             "status.problem_since_time",
             given.problem_since_time.as_ref(),
+        )?,
+        problem_updated: time(
+            "status.problem_update_time",
+            given.problem_update_time.as_ref(),
         )?,
     })
 }
@@ -262,11 +267,12 @@ fn fetched_to_proto(given: &FetchedKeys) -> Option<pb::IdentityProviderStatus> {
         fetch_time: field::to_known_timestamp(given.fetched),
         problem: given.problem.clone().unwrap_or_default(),
         problem_since_time: field::to_known_timestamp(given.problem_since),
+        problem_update_time: field::to_known_timestamp(given.problem_updated),
     })
 }
 
-/// Reads a JSON Web Key Set of a provider: the usable keys, at most `limit`. Keys for other purposes, of other types or of no
-/// sufficient strength are left out, as providers list them as well.
+/// Reads a JSON Web Key Set of a provider: the usable keys, at most `limit`, which may be none. Keys for other purposes, of other
+/// types or of no sufficient strength are left out, as providers list them as well.
 pub fn key_set(text: &[u8], limit: usize) -> Result<Vec<VerificationKey>, &'static str> {
     let set: serde_json::Value =
         serde_json::from_slice(text).map_err(|_malformed| "is not JSON")?;
@@ -290,27 +296,25 @@ pub fn key_set(text: &[u8], limit: usize) -> Result<Vec<VerificationKey>, &'stat
         };
         key(&given).ok()
     });
-    let mut found: Vec<VerificationKey> = Vec::new();
-    for key in usable {
-        // Of two keys with one id, none could be chosen.
-        if found.len() < limit && found.iter().all(|known| known.id != key.id) {
-            found.push(key);
-        }
-    }
+    let all: Vec<VerificationKey> = usable.collect();
+    let is_named_once = |key: &&VerificationKey| {
+        let same = all.iter().filter(|other| other.id == key.id);
+        key.id.is_empty() || same.count() == 1
+    };
+    // Of two keys with one id, none could be chosen.
+    let mut found: Vec<VerificationKey> = all.iter().filter(is_named_once).cloned().collect();
     // A provider that lists the same keys in another order has not changed them.
-    found.sort_by(|one, other| one.id.cmp(&other.id));
-    match found.is_empty() {
-        true => {
-            Err("has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519")
-        }
-        false => Ok(found),
-    }
+    found.sort_by_cached_key(|key| (key.id.clone(), format!("{:?}", key.material)));
+    found.dedup();
+    found.truncate(limit);
+    Ok(found)
 }
 
 fn keys(field: &str, given: &[pb::JsonWebKey]) -> Result<Vec<VerificationKey>, FieldViolation> {
     let found = field::each(field, given, limits::PROVIDER_KEYS, key)?;
     for (at, key) in found.iter().enumerate() {
-        if found.iter().take(at).any(|earlier| earlier.id == key.id) {
+        let mut earlier = found.iter().take(at);
+        if !key.id.is_empty() && earlier.any(|earlier| earlier.id == key.id) {
             let reason =
                 "another key has this id: tokens name one of them; keep one, or give each its own";
             return Err(FieldViolation::new(format!("{field}[{at}].kid"), reason));

@@ -1,9 +1,9 @@
 //! Proptest strategies for identity providers and the gateways that admit their callers.
 
-use proptest::{collection, prelude::*};
+use proptest::{collection, option, prelude::*};
 use toolgate_model::*;
 
-use super::{meta, name, slug};
+use super::{meta, name, slug, timestamp};
 
 /// Generates what a gateway requires of the callers of a provider.
 pub(super) fn admitted() -> impl Strategy<Value = AdmittedProvider> {
@@ -71,13 +71,14 @@ pub(crate) fn identity_provider() -> impl Strategy<Value = IdentityProvider> {
     let claims = (claim_path(), claim_path());
     let claims = claims.prop_map(|(subject, groups)| ClaimMapping { subject, groups });
     let accepted = (issuer, claim_values(1), algorithms());
-    let texts = (option::of("[a-z ]{1,10}"), timestamp(), timestamp());
-    let fetched = (verification_keys(), texts);
-    let fetched = fetched.prop_map(|(keys, (problem, fetched, problem_since))| FetchedKeys {
+    let problem = (option::of("[a-z ]{1,10}"), timestamp(), timestamp());
+    let fetched = (verification_keys(), timestamp(), problem);
+    let fetched = fetched.prop_map(|(keys, fetched, (problem, since, updated))| FetchedKeys {
         keys,
         fetched,
         problem,
-        problem_since,
+        problem_since: since,
+        problem_updated: updated,
     });
     let url = option::of("https://[a-z]{1,10}\\.example/[a-z]{0,8}");
     let keys = (verification_keys(), url, fetched);

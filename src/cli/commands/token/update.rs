@@ -81,6 +81,8 @@ impl UpdateTokenArgs {
         let released = self.release_lost(&mut admin, &name, &token).await?;
         let written = admin
             .modify(&TOKEN, &name, self.dry_run, |token| {
+                // Another change may have given it all gateways meanwhile.
+                self.check_limited(token)?;
                 self.change(token, expires.as_deref());
                 Ok(true)
             })
@@ -134,13 +136,7 @@ impl UpdateTokenArgs {
                 self.name
             )));
         }
-        if !self.added_gateways.is_empty() && token_scope::opens_all_gateways(token) {
-            return Err(CliError::usage(format!(
-                "the token {} opens every gateway of the organization already",
-                self.name
-            ))
-            .with_next_step("`--gateway GATEWAY` limits it to the gateways that are given"));
-        }
+        self.check_limited(token)?;
         let changes_gateways =
             self.given_gateways().next().is_some() || self.all_gateways || self.no_gateways;
         let changes_expiry = self.ttl.is_some() || self.no_expiry;
@@ -155,6 +151,18 @@ impl UpdateTokenArgs {
                 self.name
             ))),
         }
+    }
+
+    /// Checks that a gateway is added to some, and not to all.
+    fn check_limited(&self, token: &Value) -> Result<(), CliError> {
+        if self.added_gateways.is_empty() || !token_scope::opens_all_gateways(token) {
+            return Ok(());
+        }
+        Err(CliError::usage(format!(
+            "the token {} opens every gateway of the organization already",
+            self.name
+        ))
+        .with_next_step("`--gateway GATEWAY` limits it to the gateways that are given"))
     }
 
     /// Takes the gateways that do not admit the token any more, and that are given again, out of its list. A token keeps

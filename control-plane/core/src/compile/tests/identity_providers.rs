@@ -157,8 +157,10 @@ fn oa_09_fetched_keys_are_used_for_24_hours_while_the_provider_cannot_be_reached
     let mut record = |found, at| record(&mut world, found, at);
     assert_eq!(record(Ok("b"), start), (false, vec![key("b")]));
     assert_eq!(record(Err("503"), hours(1)), (false, vec![key("b")]));
-    // The same outcome again is no write, and another one does not extend the time.
+    // The same outcome again is no write, and neither is another text soon after; it does not extend the time.
     assert_eq!(record(Err("503"), hours(2)), (true, vec![key("b")]));
+    let soon = hours(1).after(Duration::from_secs(599));
+    assert_eq!(record(Err("502"), soon), (true, vec![key("b")]));
     assert_eq!(record(Err("reset"), hours(25)), (false, vec![key("b")]));
     let late = hours(25).after(Duration::from_millis(1));
     assert_eq!(record(Err("reset"), late), (false, vec![]));
@@ -195,4 +197,18 @@ fn oa_09_the_keys_of_another_source_or_of_a_former_provider_are_not_used() {
     };
     assert!(world.run(command).unwrap().is_empty());
     assert_eq!(keys_in_use(&world), []);
+}
+
+#[test]
+fn a_provider_that_publishes_no_usable_key_withdraws_its_keys_at_once() {
+    let mut world = world();
+    update(&mut world, provider("corp", &[]));
+    world.run(fetched(&world, Ok(vec![key("b")]))).unwrap();
+    world.run(fetched(&world, Ok(Vec::new()))).unwrap();
+    assert_eq!(keys_in_use(&world), []);
+    let problem = stored(&world).fetched.problem.unwrap();
+    assert!(problem.contains("no key"), "{problem}");
+    world.run(fetched(&world, Ok(vec![key("b")]))).unwrap();
+    assert_eq!(keys_in_use(&world), [key("b")]);
+    assert_eq!(stored(&world).fetched.problem, None);
 }

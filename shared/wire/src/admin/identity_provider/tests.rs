@@ -36,6 +36,7 @@ fn read(spec: pb::IdentityProviderSpec) -> Result<IdentityProvider, InvalidIdent
             ..Default::default()
         }),
         spec: Some(spec),
+        status: None,
     })
 }
 
