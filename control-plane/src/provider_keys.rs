@@ -93,7 +93,7 @@ struct FetchAttempt {
 }
 
 impl FetchSchedule {
-    /// Returns the targets of which an attempt is due, those that have waited longest first, and counts them as running. Forgets
+    /// Returns the targets of which an attempt is due, the longest wait first, and counts them as running. Forgets
     /// attempts at targets that are gone.
     fn begin(
         &mut self,

@@ -28,7 +28,7 @@ pub struct RestoredAccess {
     pub roles: Vec<(ObjectName, AdminRole)>,
     /// System tokens that were revoked, apart from the one in the token file.
     pub system_tokens: Vec<ObjectName>,
-    /// Tokens that open gateways, with the gateways in words. Those that were deleted after the copy are among them.
+    /// Tokens that open gateways, with the gateways in words. Tokens that were deleted after the copy are among them.
     pub gateway_tokens: Vec<(ObjectName, String)>,
     /// Proxies that the store admits.
     pub proxies: Vec<Slug>,

@@ -21,7 +21,7 @@ pub fn restored_at(state: &StoreState) -> Option<Timestamp> {
     is_restored.then_some(at)
 }
 
-/// Returns the tokens that open gateways at `now`. In a restored store, those that were deleted after the copy are among them.
+/// Returns the tokens that open gateways at `now`. A restored store has tokens again that were deleted after the copy.
 pub fn gateway_tokens(state: &StoreState, now: Timestamp) -> impl Iterator<Item = &Token> {
     let tokens = state.tokens.iter().map(|(_, token)| &*token.object);
     tokens.filter(move |token| {

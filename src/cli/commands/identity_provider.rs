@@ -221,7 +221,7 @@ impl ExcludeArgs {
     }
 }
 
-/// Adds a provider to those that a gateway admits, with these groups in place of the former ones. Required claims stay.
+/// Adds a provider to the list of a gateway, with these groups in place of the former ones. Required claims stay.
 fn admit(admitted: &mut Vec<Value>, name: &str, groups: &[String]) {
     match admitted.iter_mut().find(|it| it["provider"] == name) {
         Some(known) => known["groups"] = json!(groups),

@@ -35,7 +35,7 @@ pub struct UpdateTokenArgs {
     /// A gateway that was deleted and made again is opened by both.
     #[arg(long = "gateway", value_name = "GATEWAY", add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
     pub gateways: Vec<String>,
-    /// Gateway it may call besides those that it opens now; repeat for several.
+    /// Further gateway it may call; the former ones stay. Repeat for several.
     #[arg(long = "add-gateway", value_name = "GATEWAY", conflicts_with = "gateways", add = crate::cli::commands::completion::by(crate::cli::commands::completion::gateways))]
     pub added_gateways: Vec<String>,
     /// Open all gateways of the organization, also those made later.
