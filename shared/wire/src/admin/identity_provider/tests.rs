@@ -140,3 +140,45 @@ fn a_gateway_lists_a_provider_once_and_requires_values_that_exist() {
         "spec.identity_providers[0].claims[0].values"
     );
 }
+
+#[test]
+fn oa_08_the_usable_keys_of_a_key_set_are_kept_whatever_their_order() {
+    let rsa = |kid: Option<&str>, fill: u8| {
+        let n = URL_SAFE_NO_PAD.encode(vec![fill; 256]);
+        let mut key = serde_json::json!({ "kty": "RSA", "n": n, "e": "AQAB", "x5t": "other" });
+        if let Some(kid) = kid {
+            key["kid"] = kid.into();
+        }
+        key
+    };
+    let left_out = [
+        serde_json::json!({ "kty": "oct", "kid": "secret", "k": "c2VjcmV0" }),
+        serde_json::json!({ "kty": "RSA", "kid": "weak", "n": "AQAB", "e": "AQAB" }),
+        serde_json::json!({ "kty": "RSA", "kid": 7, "n": number(256), "e": "AQAB" }),
+        serde_json::json!({ "kty": "RSA", "use": "enc", "n": number(256), "e": "AQAB" }),
+        serde_json::json!("text"),
+        // Tokens that name this id could be of either.
+        rsa(Some("twice"), 0x91),
+        rsa(Some("twice"), 0x92),
+    ];
+    let kept = [rsa(Some("b"), 0x81), rsa(None, 0x82), rsa(None, 0x83)];
+    let mut all: Vec<_> = left_out.into_iter().chain(kept).collect();
+    let read = |keys: &[serde_json::Value], limit| {
+        let set = serde_json::json!({ "keys": keys }).to_string();
+        key_set(set.as_bytes(), limit).unwrap()
+    };
+    let found = read(&all, 16);
+    let ids: Vec<_> = found.iter().map(|key| key.id.as_str()).collect();
+    assert_eq!(ids, ["", "", "b"]);
+    all.reverse();
+    assert_eq!(read(&all, 16), found, "another order is no change");
+    assert_eq!(
+        read(&all, 2),
+        found[..2],
+        "the same ones are within the limit"
+    );
+    assert_eq!(read(&[], 16), []);
+    for bad in ["{", "[]", "{\"keys\":{}}"] {
+        assert!(key_set(bad.as_bytes(), 16).is_err(), "{bad}");
+    }
+}
