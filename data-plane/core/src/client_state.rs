@@ -110,7 +110,7 @@ const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 1 + 4 + NONCE_LEN;
 
 impl ClientStateCipher {
-    /// Creates an cipher from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
+    /// Creates a cipher from the keyring's keys, newest first. Keys beyond [`MAX_EPOCHS`] are ignored.
     pub fn new(keys: &[StateKey]) -> Result<Self, InvalidKeyring> {
         if keys.is_empty() {
             return Err(InvalidKeyring::Empty);

@@ -121,7 +121,7 @@ const PROBLEM_TEXT_INTERVAL: Duration = Duration::from_secs(600);
 const NO_USABLE_KEY: &str =
     "the key set has no key that can be used: RSA of 2048 bits or more, P-256, P-384 or Ed25519";
 
-/// Stores the keys of a provider if they changed, or the begin of a problem. Keys stay while they cannot be fetched, for
+/// Stores the keys of a provider if they changed, or the start of a problem. Keys stay while they cannot be fetched, for
 /// [`limits::PROVIDER_KEYS_RETENTION`]; a provider that publishes none has withdrawn them. The text of a problem that lasts is
 /// written once in [`PROBLEM_TEXT_INTERVAL`], so that a provider whose answers vary causes few writes. A provider that was replaced
 /// meanwhile is left alone.
