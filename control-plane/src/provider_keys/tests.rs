@@ -76,6 +76,6 @@ fn all_organizations_together_have_a_bound_and_a_new_source_is_asked_at_once() {
     };
     let again = schedule.begin([changed.clone()].into_iter(), now);
     assert_eq!(again, [changed]);
-    // Those that are gone are forgotten.
+    // Attempts at targets that are gone are forgotten.
     assert_eq!(schedule.attempts.len(), 1);
 }

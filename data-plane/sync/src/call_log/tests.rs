@@ -288,7 +288,7 @@ proptest! {
     ) {
         let log = CallLog::default();
         let mut tenants: Vec<_> = (0..count).map(|id| Tenant::new(&log, id)).collect();
-        // Least share of a tenant, whatever the others do.
+        // Minimum share of each tenant for any writes of the others.
         let share = (KEPT_RECORDS / count.next_power_of_two()) as u64;
         for (who, records, reads) in steps {
             let tenant = &mut tenants[who % count];
